@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of every command.
+const (
+	exitOK          = 0 // done, and as expected
+	exitFailed      = 1 // an expectation failed, or the work itself did
+	exitUsage       = 2 // bad usage or input
+	exitUnsupported = 3 // the machine lacks something
+)
+
+// streams are what a command reads and writes: data on out, progress and errors on err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// exitError carries an exit code up to run.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError marks err as the user's input (exit code 2).
+func usageError(err error) error { return &exitError{exitUsage, err} }
+
+// unsupportedError marks err as something that the machine lacks (exit code 3).
+func unsupportedError(err error) error { return &exitError{exitUnsupported, err} }
+
+// run executes one command line and returns its exit code. Tests call it in place of the binary.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRootCommand(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{exitFailed, err}
+	}
+	if exit.err != nil {
+		fmt.Fprintf(s.err, "dsrlab: %v\n", exit.err)
+	}
+	return exit.code
+}
+
+func newRootCommand(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dsrlab",
+		Short:         "See, measure and explain where a client's address goes, and what Direct Server Return changes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	return root
+}

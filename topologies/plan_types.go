@@ -1,0 +1,92 @@
+package topologies
+
+import (
+	"net"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// Shape is one direction of a wire.
+type Shape struct {
+	// Rate on the wire, overhead included; zero means not shaped.
+	Rate Rate `json:"rate,omitempty"`
+	// Queue is how many bytes may wait for the wire before it drops (tail drop).
+	Queue Size `json:"queue,omitempty"`
+	// Burst is the token bucket's depth in bytes.
+	Burst Size `json:"burst,omitempty"`
+	// Overhead is what each frame costs on the wire beyond its bytes from Ethernet header to payload
+	// (default 24: preamble 8, FCS 4, gap 12; IEEE 802.3).
+	Overhead *int `json:"overhead,omitempty"`
+}
+
+// Plan is all that a substrate has to make for a Topology. It is a value: the same topology gives the same plan.
+type Plan struct {
+	Name string `json:"name"`
+	// Hash identifies the topology's content (SHA-256, hex).
+	Hash              string                      `json:"hash"`
+	Substrate         SubstrateKind               `json:"substrate"`
+	CongestionControl string                      `json:"congestionControl"`
+	MTU               int                         `json:"mtu"`
+	Networks          []Network                   `json:"networks"`
+	Nodes             []Node                      `json:"nodes"`
+	Pods              []Pod                       `json:"pods"`
+	FabricRoutes      []Route                     `json:"fabricRoutes"` // pod CIDRs by their node, VIPs by all LB nodes
+	Services          []corev1.Service            `json:"services"`
+	EndpointSlices    []discoveryv1.EndpointSlice `json:"endpointSlices"` // by selector from the pods
+}
+
+// Network is a subnet of the fabric.
+type Network struct {
+	Name    string       `json:"name"`
+	Subnet  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway"` // the fabric's own address
+}
+
+// Node is one namespace (or kind container) on the fabric.
+type Node struct {
+	Name    string       `json:"name"`
+	Role    Role         `json:"role"`
+	Network string       `json:"network"`
+	Address netip.Prefix `json:"address"` // with the network's length
+	Gateway netip.Addr   `json:"gateway"`
+	MAC     HardwareAddr `json:"mac"`
+	PodCIDR netip.Prefix `json:"podCIDR,omitzero"` // not for clients
+	// Port is the name of the wire's end in the fabric, at most 13 characters; the node's end is always eth0.
+	Port     string `json:"port"`
+	ToNode   Shape  `json:"toNode"`   // fabric to node, all defaults filled in
+	FromNode Shape  `json:"fromNode"` // node to fabric
+	// Routes beyond the connected network: the default route, and the other nodes' pod CIDRs.
+	Routes []Route `json:"routes"`
+	// Neighbours are static, so that the first packet finds its way.
+	Neighbours []Neighbour `json:"neighbours,omitempty"`
+}
+
+// Pod is a namespace behind its node.
+type Pod struct {
+	Name    string       `json:"name"`
+	Node    string       `json:"node"`
+	Address netip.Addr   `json:"address"`
+	MAC     HardwareAddr `json:"mac"`     // of the pod's eth0
+	HostMAC HardwareAddr `json:"hostMAC"` // of the node's end
+	// HostDevice is the name of the node's end of the pod's veth, at most 15 characters.
+	HostDevice string            `json:"hostDevice"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Workload   []WorkloadSpec    `json:"workload,omitempty"`
+}
+
+// Route leads to Destination by Via; several mean equal-cost multipath.
+type Route struct {
+	Destination netip.Prefix `json:"destination"`
+	Via         []netip.Addr `json:"via"`
+}
+
+// Neighbour is a static ARP or NDP entry.
+type Neighbour struct {
+	Address netip.Addr   `json:"address"`
+	MAC     HardwareAddr `json:"mac"`
+}
+
+// HardwareAddr is a MAC address that prints as one in JSON.
+type HardwareAddr net.HardwareAddr

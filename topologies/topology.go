@@ -1,0 +1,128 @@
+// Package topologies describes the networks that dsrlab builds: clients, load-balancer nodes, pod nodes, the fabric
+// between them, the pods on them and the Kubernetes services in front of the pods.
+//
+// A YAML file becomes a Topology (Parse), is checked (Validate) and becomes a Plan: every address, link and pod that a
+// substrate has to make. All of this package is pure; topologies/netns and topologies/kind have the effects.
+package topologies
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// APIVersion and Kind stand at the top of every topology file.
+const (
+	APIVersion = "dsrlab.dev/v1alpha1"
+	Kind       = "Topology"
+)
+
+// Role says what a node is for.
+type Role string
+
+const (
+	RoleClient Role = "client" // sends requests; no pods, no data path
+	RoleLB     Role = "lb"     // an LB node: VIPs are routed to it
+	RoleWorker Role = "worker" // a pod node
+)
+
+// SubstrateKind names what a topology is built from.
+type SubstrateKind string
+
+const (
+	SubstrateNetns SubstrateKind = "netns" // network namespaces of this machine
+	SubstrateKindK SubstrateKind = "kind"  // a kind cluster
+)
+
+// Topology is one topology file.
+type Topology struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Metadata names a topology.
+type Metadata struct {
+	// Name is a DNS label of at most 32 characters; it is also the default name of the lab built from the file.
+	Name string `json:"name"`
+	// Description is one line for `dsrlab topology list`.
+	Description string `json:"description,omitempty"`
+}
+
+// Spec is the content of a topology.
+type Spec struct {
+	// Substrate is what the topology is built from by default.
+	Substrate SubstrateKind `json:"substrate,omitempty"`
+	// CongestionControl is set on the routes of all clients and pods, never by a sysctl of the host (default cubic).
+	CongestionControl string `json:"congestionControl,omitempty"`
+	// MTU of every link, in bytes (default 1500).
+	MTU int `json:"mtu,omitempty"`
+	// Networks are the IP subnets of the fabric, the switch and router between all nodes.
+	Networks []NetworkSpec `json:"networks"`
+	// Nodes are the clients, LB nodes and pod nodes.
+	Nodes []NodeSpec `json:"nodes"`
+	// Pods run on nodes of role lb or worker.
+	Pods []PodSpec `json:"pods,omitempty"`
+	// Services are plain Kubernetes v1.Service objects. A VIP is spec.loadBalancerIP or status.loadBalancer.ingress[].ip.
+	Services []corev1.Service `json:"services,omitempty"`
+}
+
+// NetworkSpec is one subnet of the fabric. The fabric answers on Gateway and routes between its networks.
+type NetworkSpec struct {
+	Name    string       `json:"name"`
+	Subnet  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway,omitempty"` // default: the last usable address of the subnet
+}
+
+// NodeSpec is a node, or several alike.
+type NodeSpec struct {
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+	// Replicas > 1 makes nodes NAME-1 … NAME-n; their addresses and pod CIDRs count up from the given ones.
+	Replicas int `json:"replicas,omitempty"`
+	// Address lies in one of the fabric's networks.
+	Address netip.Addr `json:"address"`
+	// PodCIDR holds the node's pods; not for clients (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24).
+	PodCIDR netip.Prefix `json:"podCIDR,omitempty"`
+	// Link is the wire between the node and the fabric; without a rate it is not shaped.
+	Link LinkSpec `json:"link,omitempty"`
+}
+
+// LinkSpec shapes both directions of a wire alike; ToNode and FromNode override single fields for one direction.
+type LinkSpec struct {
+	Shape    `json:",inline"`
+	ToNode   *Shape `json:"toNode,omitempty"`
+	FromNode *Shape `json:"fromNode,omitempty"`
+}
+
+// PodSpec is a pod, or several alike.
+type PodSpec struct {
+	Name string `json:"name"`
+	// Node is the name of the node it runs on (of one replica: worker-2, or of all: worker, one pod set on each).
+	Node string `json:"node"`
+	// Replicas > 1 makes pods NAME-1 … NAME-n.
+	Replicas int `json:"replicas,omitempty"`
+	// Address is of the node's pod CIDR (default: the next free one, from .2).
+	Address netip.Addr `json:"address,omitempty"`
+	// Labels are what services select by.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Workload is what runs in the pod.
+	Workload []WorkloadSpec `json:"workload,omitempty"`
+}
+
+// WorkloadKind names a server of labs/workload.
+type WorkloadKind string
+
+const (
+	WorkloadEcho WorkloadKind = "echo" // TCP and UDP: says who it saw, as a line or as HTTP
+	WorkloadBulk WorkloadKind = "bulk" // TCP: sends or takes bytes as fast as it can
+)
+
+// WorkloadSpec is one server in a pod.
+type WorkloadSpec struct {
+	Kind WorkloadKind `json:"kind"`
+	Port uint16       `json:"port"`
+	// Name is the port's name, for services whose targetPort is a name.
+	Name string `json:"name,omitempty"`
+}
