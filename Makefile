@@ -1,0 +1,72 @@
+# dsrlab. `make` alone lists the targets.
+#
+# Users need Go and root (sudo is used where it must be). Only `generate`, `check-generate` and `lint` need clang.
+
+SHELL     := bash
+GO        ?= go
+CLANG     ?= clang-19
+STRIP     ?= llvm-strip-19
+FORMAT    ?= clang-format-19
+LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ROOT      := $(filter 0,$(shell id -u))
+SUDO      := $(if $(ROOT),,sudo)
+TEST_EXEC := $(if $(ROOT),,-exec 'sudo -E')
+COMMANDS  := $(notdir $(wildcard cmd/*))
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: build
+build: ## build the commands into bin/, one static binary each
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+.PHONY: generate
+generate: ## compile the BPF programs and write what is derived from the Go types (needs $(CLANG))
+	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) BPF2GO_CFLAGS="-O2 -g -Wall -Werror -I/usr/include/$$(uname -m)-linux-gnu" $(GO) generate ./...
+
+.PHONY: check-generate
+check-generate: generate ## fail if what is committed is not what `generate` makes
+	@changed=$$(git status --porcelain -- '*_bpfel.*' '*.schema.json'); \
+	if [ -n "$$changed" ]; then echo "not what 'make generate' makes:"; echo "$$changed"; exit 1; fi
+
+.PHONY: lint
+lint: ## check formatting, the direction of imports, and the usual mistakes
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	$(FORMAT) --dry-run -Werror $$(git ls-files 'dataplane/bpf/*.[ch]')
+	$(GO) vet ./...
+	$(GO) run $(LINT) run
+
+.PHONY: format
+format: ## format Go and C
+	gofmt -w $$(git ls-files '*.go')
+	$(FORMAT) -i $$(git ls-files 'dataplane/bpf/*.[ch]')
+
+.PHONY: test
+test: build ## run all tests, those that need root too
+	$(GO) test $(TEST_EXEC) -count=1 ./...
+
+.PHONY: bench
+bench: ## run all benchmarks
+	$(GO) test $(TEST_EXEC) -run '^$$' -bench . ./...
+
+.PHONY: lab-up
+lab-up: build ## build the talk's topology with DSR, and leave it standing
+	$(SUDO) bin/dsrlab up -f talk --mode dsr
+
+.PHONY: lab-down
+lab-down: build ## take down what lab-up built
+	$(SUDO) bin/dsrlab down --name talk
+
+.PHONY: demo-dsr
+demo-dsr: build ## show what SNAT does to the client's address and to throughput, and what DSR changes
+	$(SUDO) bin/dsrlab demo dsr
+
+.PHONY: clean
+clean: ## remove what the build made
+	rm -rf bin

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* What the loader sets before the programs are verified: one set of programs per node. */
+#pragma once
+
+#include <linux/types.h>
+
+const volatile __be32 node_addr4;     /* this node's address: outer source, SNAT source */
+const volatile __u32 outside_ifindex; /* the device towards the fabric */
+const volatile __u32 mtu = 1500;      /* of that device */
+const volatile __u32 vni = 2;	      /* Geneve network identifier; 2 is "world" in Cilium */
+const volatile __u16 snat_port_first = 32768;
+const volatile __u16 snat_port_last = 65535;
+const volatile __u32 event_sample; /* besides first and last packets of a flow: 1 in this many; 0: none */

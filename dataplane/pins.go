@@ -1,0 +1,79 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+)
+
+// A node's pin folder: maps/NAME, and links/IFINDEX for what is attached.
+const (
+	mapsDir  = "maps"
+	linksDir = "links"
+)
+
+func (m *datapathMaps) byName() map[string]**ebpf.Map {
+	return map[string]**ebpf.Map{
+		datapathMapBackends4: &m.Backends4, datapathMapCounters: &m.Counters, datapathMapDigests: &m.Digests,
+		datapathMapEvents: &m.Events, datapathMapFlows4: &m.Flows4, datapathMapFrontends4: &m.Frontends4,
+		datapathMapLocalBackends4: &m.LocalBackends4, datapathMapMaglev: &m.Maglev, datapathMapNodes4: &m.Nodes4,
+		datapathMapPods4: &m.Pods4, datapathMapReplies4: &m.Replies4, datapathMapSnatPorts4: &m.SnatPorts4,
+	}
+}
+
+func (d *DataPath) assign(maps map[string]*ebpf.Map) {
+	for name, field := range d.objects.byName() {
+		*field = maps[name]
+	}
+}
+
+// openMaps opens all pinned maps, or none if the folder isn't there. The caller closes them.
+func openMaps(pinDir string) (map[string]*ebpf.Map, error) {
+	dir := filepath.Join(pinDir, mapsDir)
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	maps := make(map[string]*ebpf.Map)
+	for name := range new(datapathMaps).byName() {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		if err != nil {
+			closeMaps(maps)
+			return nil, fmt.Errorf("open pinned map %s: %w", name, err)
+		}
+		maps[name] = m
+	}
+	return maps, nil
+}
+
+func closeMaps(maps map[string]*ebpf.Map) {
+	for _, m := range maps {
+		m.Close()
+	}
+}
+
+// pinMaps pins all maps into a temporary folder, which then gets its name in one step: a reader sees all maps or none.
+func (d *DataPath) pinMaps() error {
+	dir := filepath.Join(d.pinDir, mapsDir)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	temporary := dir + "_new" // bpffs allows no dots
+	if err := os.RemoveAll(temporary); err != nil {
+		return fmt.Errorf("pin maps: %w", err)
+	}
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return fmt.Errorf("pin maps: %w", err)
+	}
+	for name, m := range d.objects.byName() {
+		if err := (*m).Pin(filepath.Join(temporary, name)); err != nil {
+			return errors.Join(fmt.Errorf("pin map %s: %w", name, err), os.RemoveAll(temporary))
+		}
+	}
+	if err := os.Rename(temporary, dir); err != nil {
+		return errors.Join(fmt.Errorf("pin maps: %w", err), os.RemoveAll(temporary))
+	}
+	return nil
+}
