@@ -1,0 +1,154 @@
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// expectations gives each expectation of the manifest its outcome: held if it ran and held each time, failed if it failed
+// once, not run otherwise.
+func (r *Run) expectations() []ExpectationOutcome {
+	outcomes := make([]ExpectationOutcome, 0, len(r.Manifest.Expectations))
+	for _, e := range r.Manifest.Expectations {
+		outcomes = append(outcomes, ExpectationOutcome{e, NotRun, "was never reached"})
+	}
+	seen := map[string]bool{}
+	for _, event := range r.Events {
+		var data expectationData
+		if event.Kind != KindExpectation || json.Unmarshal(event.Data, &data) != nil {
+			continue
+		}
+		i := slices.IndexFunc(outcomes, func(o ExpectationOutcome) bool { return o.ID == data.ID })
+		if i < 0 {
+			continue
+		}
+		if !seen[data.ID] || data.Outcome.severity() >= outcomes[i].Outcome.severity() {
+			outcomes[i].Outcome, outcomes[i].Evidence = data.Outcome, event.Message
+		}
+		seen[data.ID] = true
+	}
+	return outcomes
+}
+
+func (o Outcome) severity() int {
+	switch o {
+	case Held:
+		return 0
+	case NotRun:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// judge finds the verdict on a claim from its expectations and from what the lab concluded itself. The one that speaks more
+// against the claim counts: differs, not measured, not applicable, reproduced.
+func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
+	found := ClaimVerdict{ID: id, Verdict: NotMeasured, Evidence: "no expectation and no verdict of the run speaks for it"}
+	var held, broken, missing []string
+	for _, e := range expectations {
+		if !slices.Contains(e.Claims, id) {
+			continue
+		}
+		switch e.Outcome {
+		case Held:
+			held = append(held, e.Evidence)
+		case Broken:
+			broken = append(broken, fmt.Sprintf("expected %q, but: %s", e.Text, e.Evidence))
+		default:
+			missing = append(missing, fmt.Sprintf("not run: %s (%s)", e.Text, e.Evidence))
+		}
+	}
+	switch {
+	case len(broken) > 0:
+		found = ClaimVerdict{id, Differs, strings.Join(broken, "; ")}
+	case len(missing) > 0:
+		found = ClaimVerdict{id, NotMeasured, strings.Join(missing, "; ")}
+	case len(held) > 0:
+		found = ClaimVerdict{id, Reproduced, strings.Join(held, "; ")}
+	}
+	concluded := false
+	for _, event := range r.Events {
+		var data verdictData
+		if event.Kind != KindVerdict || json.Unmarshal(event.Data, &data) != nil || data.Claim != id {
+			continue
+		}
+		first := !concluded && len(held)+len(broken)+len(missing) == 0
+		if first || data.Verdict.severity() > found.Verdict.severity() {
+			found.Verdict, found.Evidence = data.Verdict, event.Message
+		}
+		concluded = true
+	}
+	return found
+}
+
+// result derives the outcome of the run, and why it is not passed.
+func (r *Run) result(s Summary) (Result, []string) {
+	result, reasons := Passed, []string(nil)
+	found := func(as Result, format string, args ...any) {
+		result = worse(result, as)
+		reasons = append(reasons, fmt.Sprintf(format, args...))
+	}
+	if r.Manifest.Reported != "" && r.Manifest.Reported != Passed {
+		found(r.Manifest.Reported, "%s", r.Manifest.Reason)
+	}
+	if r.State() == Unfinished {
+		found(Untested, "the run is unfinished")
+	}
+	claimsOf := func(e ExpectationOutcome) string {
+		if len(e.Claims) == 0 {
+			return ""
+		}
+		return " [" + strings.Join(e.Claims, ", ") + "]"
+	}
+	for _, e := range s.Expectations {
+		switch e.Outcome {
+		case Broken:
+			found(Failed, "expectation %s%s failed: %s: %s", e.ID, claimsOf(e), e.Text, e.Evidence)
+		case NotRun:
+			found(Untested, "expectation %s%s did not run: %s: %s", e.ID, claimsOf(e), e.Text, e.Evidence)
+		}
+	}
+	for _, c := range s.Claims {
+		if c.Verdict == NotMeasured && !slices.ContainsFunc(s.Expectations, func(e ExpectationOutcome) bool {
+			return e.Outcome == NotRun && slices.Contains(e.Claims, c.ID) // said already
+		}) {
+			found(Untested, "claim %s was not measured: %s", c.ID, c.Evidence)
+		}
+	}
+	if len(s.Expectations) == 0 && !slices.ContainsFunc(s.Claims, func(c ClaimVerdict) bool { return c.Verdict != NotApplicable }) {
+		found(Untested, "the run has no expectation and no claim that applies")
+	}
+	for _, gap := range r.unmeasured() {
+		found(Untested, "%s", gap)
+	}
+	return result, reasons
+}
+
+// unmeasured names what was sampled, but never once validly.
+func (r *Run) unmeasured() []string {
+	type of struct{ metric, variant string }
+	valid, total, why := map[of]int{}, map[of]int{}, map[of]string{}
+	var order []of
+	for _, s := range r.Samples {
+		key := of{s.Metric, s.Variant}
+		if total[key]++; total[key] == 1 {
+			order = append(order, key)
+		}
+		if s.Valid() {
+			valid[key]++
+		} else {
+			why[key] = s.Invalid
+		}
+	}
+	var gaps []string
+	for _, key := range order {
+		if valid[key] == 0 {
+			gaps = append(gaps, fmt.Sprintf("none of %d samples of %s for variant %s is valid: %s",
+				total[key], key.metric, key.variant, why[key]))
+		}
+	}
+	return gaps
+}

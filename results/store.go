@@ -1,0 +1,182 @@
+package results
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Store finds runs in a folder of runs, and among the reference runs.
+type Store struct {
+	// Dir is the folder of runs; it may be missing.
+	Dir string
+	// Reference holds recorded runs, one folder each; nil for none. Those of the program are Reference().
+	Reference fs.FS
+}
+
+// Entry is a run that a Store holds, or a folder that should be one.
+type Entry struct {
+	// Name of the folder.
+	Name string
+	// Reference tells whether it is a reference run.
+	Reference bool
+	// Run is nil where Err says why it cannot be read.
+	Run *Run
+	Err error
+}
+
+// List reads the runs of Dir and then the reference runs, each newest first.
+func (s Store) List() ([]Entry, error) {
+	var entries []Entry
+	if s.Dir != "" {
+		own, err := list(os.DirFS(s.Dir), s.Dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list runs in %s: %w", s.Dir, err)
+		}
+		entries = own
+	}
+	if s.Reference == nil {
+		return entries, nil
+	}
+	reference, err := list(s.Reference, "reference")
+	if err != nil {
+		return nil, fmt.Errorf("list reference runs: %w", err)
+	}
+	for i := range reference {
+		reference[i].Reference = true
+	}
+	return append(entries, reference...), nil
+}
+
+func list(files fs.FS, location string) ([]Entry, error) {
+	found, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, folder := range found {
+		if !folder.IsDir() {
+			continue
+		}
+		if _, err := fs.Stat(files, folder.Name()+"/manifest.json"); errors.Is(err, fs.ErrNotExist) {
+			continue // something else
+		}
+		entry := Entry{Name: folder.Name()}
+		sub, err := fs.Sub(files, folder.Name())
+		if err == nil {
+			entry.Run, err = Read(sub, filepath.Join(location, folder.Name()))
+		}
+		entry.Err = err
+		entries = append(entries, entry)
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		if a.Run == nil || b.Run == nil {
+			return strings.Compare(b.Name, a.Name)
+		}
+		return b.Run.Manifest.Started.Compare(a.Run.Manifest.Started)
+	})
+	return entries, nil
+}
+
+// Find reads the run that a user means: the path of a run folder, the id of a run or the beginning of one, the name of a
+// lab (its latest run), or "latest". The runs of Dir come before the reference runs.
+func (s Store) Find(name string) (*Run, error) {
+	if _, err := os.Stat(filepath.Join(name, "manifest.json")); err == nil {
+		return Open(name)
+	}
+	entries, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	var begins []Entry
+	for _, entry := range entries {
+		if entry.Name == name {
+			return entry.Run, entry.Err
+		}
+		if strings.HasPrefix(entry.Name, name) {
+			begins = append(begins, entry)
+		}
+	}
+	for _, entry := range entries {
+		if name == "latest" || entry.Run != nil && entry.Run.Manifest.Lab == name {
+			return entry.Run, entry.Err
+		}
+	}
+	// A reference run may lie in the folder of runs, too: that is one run.
+	begins = slices.CompactFunc(begins, func(a, b Entry) bool { return a.Name == b.Name })
+	switch len(begins) {
+	case 1:
+		return begins[0].Run, begins[0].Err
+	case 0:
+		return nil, fmt.Errorf("find run %q: none in %s has this id, and no lab of this name was run; dsrlab results list shows the runs", name, s.Dir)
+	}
+	names := make([]string, len(begins))
+	for i, entry := range begins {
+		names[i] = entry.Name
+	}
+	return nil, fmt.Errorf("find run %q: %d runs begin like this: %s", name, len(begins), strings.Join(names, ", "))
+}
+
+// ClaimStatus is a claim and what the latest runs say about it.
+type ClaimStatus struct {
+	ID      string  `json:"id"`
+	Slide   string  `json:"slide"`
+	Lab     string  `json:"lab"`
+	Variant string  `json:"variant"`
+	Verdict Verdict `json:"verdict"`
+	// Run is the id of the run that the verdict comes from; empty when no run checks the claim.
+	Run string `json:"run"`
+	// Evidence of the run, and whether it is a reference run.
+	Evidence  string `json:"-"`
+	Reference bool   `json:"-"`
+	Text      string `json:"-"`
+}
+
+// ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one, and of
+// several labs the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
+// claims that no run of Dir checks. Entries must be in the order of List.
+func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
+	type key struct {
+		lab, claim string
+		reference  bool
+	}
+	latest := map[key]bool{}
+	found := map[string]ClaimStatus{}
+	for _, entry := range entries {
+		if entry.Run == nil || entry.Run.State() == Unfinished {
+			continue
+		}
+		for _, verdict := range Verdicts(entry.Run).Claims {
+			k := key{entry.Run.Manifest.Lab, verdict.ID, entry.Reference}
+			before, have := found[verdict.ID]
+			if latest[k] || have && entry.Reference && !before.Reference {
+				continue
+			}
+			latest[k] = true
+			if !have || tells(verdict.Verdict) > tells(before.Verdict) {
+				found[verdict.ID] = ClaimStatus{
+					Verdict: verdict.Verdict, Run: entry.Run.Manifest.Run, Evidence: verdict.Evidence, Reference: entry.Reference,
+				}
+			}
+		}
+	}
+	statuses := make([]ClaimStatus, 0, len(claims))
+	for _, claim := range claims {
+		status := found[claim.ID]
+		if status.Run == "" {
+			status.Verdict = NotMeasured
+		}
+		status.ID, status.Slide, status.Lab, status.Variant, status.Text = claim.ID, claim.Slide(), claim.Lab, claim.Variant, claim.Text
+		statuses = append(statuses, status)
+	}
+	return statuses
+}
+
+// tells ranks verdicts by how much they say.
+func tells(v Verdict) int {
+	return slices.Index([]Verdict{NotMeasured, NotApplicable, Reproduced, Differs}, v)
+}
