@@ -1,0 +1,188 @@
+package workload
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// BulkReport is what came of a transfer.
+type BulkReport struct {
+	Target    netip.AddrPort `json:"target"`
+	Direction Direction      `json:"direction"`
+	// Download and Upload sum up the streams, each where the direction has it.
+	Download *Flow    `json:"download,omitempty"`
+	Upload   *Flow    `json:"upload,omitempty"`
+	Streams  []Stream `json:"streams"`
+}
+
+// Stream is one connection of a transfer, as each end reported it.
+type Stream struct {
+	// Begin is when the client's end began, after the first of all streams could have, in nanoseconds.
+	Begin  time.Duration `json:"beginNs"`
+	Client *BulkEnd      `json:"client,omitempty"`
+	// Server is missing when its report did not come across; Error then says why.
+	Server *BulkEnd `json:"server,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+// Flow is one direction of a transfer, over all streams.
+type Flow struct {
+	// Goodput is payload that the receiver's application got, from its first byte to its last, in bit/s.
+	Goodput float64 `json:"goodput"`
+	// Bytes is that payload; Sent is what the sender's application wrote: the same unless a stream broke.
+	Bytes int64 `json:"bytes"`
+	Sent  int64 `json:"sent"`
+	// Duration is from the first to the last byte that the receiver's application got, in nanoseconds.
+	Duration time.Duration `json:"durationNs"`
+	// Retransmits are segments sent again, Timeouts the expiries of the RTO, of all senders.
+	Retransmits uint64 `json:"retransmits"`
+	Timeouts    uint64 `json:"timeouts"`
+	// BytesRetransmitted are of all senders.
+	BytesRetransmitted uint64 `json:"bytesRetransmitted"`
+	// RTT is the mean of the sender's smoothed round-trip time over all samples of all streams, MinRTT the least, in
+	// nanoseconds.
+	RTT    time.Duration `json:"rttNs"`
+	MinRTT time.Duration `json:"minRTTNs"`
+	// CongestionControl is the senders'.
+	CongestionControl string `json:"congestionControl"`
+	// SenderReported tells that all senders' TCP_INFO came across. When it is false, Sent, Retransmits, Timeouts and RTT
+	// leave out some streams and must not be compared.
+	SenderReported bool `json:"senderReported"`
+	// Series is goodput over time, of the receivers' applications.
+	Series []Rate `json:"series"`
+}
+
+// Rate is the goodput from the point before it (or 0) until At.
+type Rate struct {
+	At      time.Duration `json:"atNs"`
+	Goodput float64       `json:"goodput"` // bit/s
+}
+
+// last returns the counters at the transfer's end.
+func (e *BulkEnd) last() TCPInfo {
+	if len(e.Samples) == 0 {
+		return TCPInfo{}
+	}
+	return e.Samples[len(e.Samples)-1].TCP
+}
+
+func newBulkReport(o *BulkOptions, streams []Stream) *BulkReport {
+	r := &BulkReport{Target: o.Target, Direction: o.Direction, Streams: streams}
+	if o.Direction.serverSends() {
+		r.Download = newFlow(streams, func(s Stream) (sender, receiver *BulkEnd) { return s.Server, s.Client })
+	}
+	if o.Direction.clientSends() {
+		r.Upload = newFlow(streams, func(s Stream) (sender, receiver *BulkEnd) { return s.Client, s.Server })
+	}
+	return r
+}
+
+// newFlow sums up one direction of all streams; ends tells who sent and who received, nil for who did not report.
+func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *Flow {
+	flow := &Flow{SenderReported: true}
+	var first, last time.Duration
+	var rtts, samples time.Duration
+	var progress []progress
+	for _, stream := range streams {
+		sender, receiver := ends(stream)
+		if receiver != nil && receiver.Received > 0 {
+			if begin := stream.Begin + receiver.FirstByte; flow.Bytes == 0 || begin < first {
+				first = begin
+			}
+			last = max(last, stream.Begin+receiver.LastByte)
+			flow.Bytes += receiver.Received
+			progress = append(progress, progressOf(stream.Begin, receiver))
+		}
+		if sender == nil {
+			flow.SenderReported = false
+			continue
+		}
+		flow.addSender(sender)
+		for _, sample := range sender.Samples {
+			if sample.TCP.RTT > 0 {
+				rtts, samples = rtts+sample.TCP.RTT, samples+1
+			}
+		}
+	}
+	if samples > 0 {
+		flow.RTT = rtts / samples
+	}
+	if flow.Duration = last - first; flow.Duration > 0 {
+		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
+	}
+	flow.Series = series(progress, last)
+	return flow
+}
+
+func (f *Flow) addSender(sender *BulkEnd) {
+	final := sender.last()
+	f.Sent += sender.Sent
+	f.Retransmits += uint64(final.Retransmits)
+	f.Timeouts += uint64(final.Timeouts)
+	f.BytesRetransmitted += final.BytesRetransmitted
+	f.CongestionControl = sender.CongestionControl
+	if final.MinRTT > 0 && (f.MinRTT == 0 || final.MinRTT < f.MinRTT) {
+		f.MinRTT = final.MinRTT
+	}
+}
+
+// progress is how many bytes a receiver had got by when; both only grow.
+type progress []milestone
+
+type milestone struct {
+	at    time.Duration
+	bytes int64
+}
+
+func progressOf(begin time.Duration, receiver *BulkEnd) progress {
+	var p progress
+	for _, sample := range receiver.Samples {
+		if sample.At >= receiver.LastByte {
+			break
+		}
+		p = append(p, milestone{begin + sample.At, sample.Received})
+	}
+	return append(p, milestone{begin + receiver.LastByte, receiver.Received})
+}
+
+// until returns the bytes by a time, taking the rate between two samples as even.
+func (p progress) until(at time.Duration) float64 {
+	i, found := slices.BinarySearchFunc(p, at, func(m milestone, at time.Duration) int { return cmp.Compare(m.at, at) })
+	switch {
+	case i == len(p):
+		return float64(p[len(p)-1].bytes)
+	case found:
+		return float64(p[i].bytes)
+	case i == 0:
+		return float64(p[0].bytes) * float64(at) / float64(p[0].at)
+	}
+	a, b := p[i-1], p[i]
+	return float64(a.bytes) + float64(b.bytes-a.bytes)*float64(at-a.at)/float64(b.at-a.at)
+}
+
+// series adds the streams' progress up on common points in time.
+func series(streams []progress, last time.Duration) []Rate {
+	interval := sampleInterval
+	for last/interval > maxSamples {
+		interval *= 2
+	}
+	rates := []Rate{}
+	before, bytesBefore := time.Duration(0), 0.0
+	for before < last {
+		at := before + interval
+		if last-at < interval/2 { // no short rest, whose rate would be noise
+			at = last
+		}
+		bytes := 0.0
+		for _, p := range streams {
+			bytes += p.until(at)
+		}
+		rates = append(rates, Rate{At: at, Goodput: bitsPerSecond(bytes-bytesBefore, at-before)})
+		before, bytesBefore = at, bytes
+	}
+	return rates
+}
+
+func bitsPerSecond(bytes float64, over time.Duration) float64 { return 8 * bytes / over.Seconds() }

@@ -1,0 +1,139 @@
+package workload
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+// callTCP opens a connection, sends a line, and takes the line that the echo server answers with.
+func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	began := time.Now()
+	conn, err := o.dial(ctx, "tcp", o.Target, nil)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	seen.Handshake = time.Since(began)
+	seen.Local = localOf(conn.LocalAddr())
+	defer interruptible(ctx, conn)()
+
+	sent := time.Now()
+	if _, err := io.WriteString(conn, "who am i\n"); err != nil {
+		return fmt.Errorf("send line: %w", err)
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, maxFirstLine)).ReadString('\n')
+	seen.RTT = time.Since(sent)
+	if errors.Is(err, io.EOF) {
+		err = errEnded
+	}
+	if err != nil {
+		seen.RTT = 0
+		return fmt.Errorf("read answer: %w", err)
+	}
+	seen.Seen, err = parseSeen(line)
+	return err
+}
+
+// callUDP sends a datagram, again when no answer comes, and takes the answer. Each sending has bytes of its own, so that
+// the answer tells which one it belongs to (as RFC 6298 section 3 requires for a round trip's time).
+func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
+	conn, err := o.dial(ctx, "udp", o.Target, nil)
+	if err != nil {
+		return fmt.Errorf("open socket: %w", err)
+	}
+	defer conn.Close()
+	seen.Local = localOf(conn.LocalAddr())
+	nonce := rand.Text()
+	sent := make([]time.Time, 0, o.Retries+1)
+	for {
+		sent = append(sent, time.Now())
+		if _, err := conn.Write(datagram(nonce, len(sent)-1)); err != nil {
+			return fmt.Errorf("send datagram: %w", err)
+		}
+		attempt, err := o.awaitAnswer(ctx, conn, nonce, len(sent), seen)
+		if err == nil {
+			seen.RTT = time.Since(sent[attempt])
+			return nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil || len(sent) > o.Retries {
+			return err
+		}
+		seen.Retries++
+	}
+}
+
+// awaitAnswer reads until the answer to one of the sendings so far comes, and returns which.
+func (o *ConnectOptions) awaitAnswer(ctx context.Context, conn net.Conn, nonce string, sendings int, seen *Seen) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	defer interruptible(ctx, conn)()
+	buffer := make([]byte, 2048)
+	for {
+		n, err := conn.Read(buffer)
+		if err != nil {
+			return 0, fmt.Errorf("read answer: %w", err)
+		}
+		line, rest, _ := bytes.Cut(buffer[:n], []byte("\n"))
+		for attempt := range sendings {
+			if bytes.Equal(rest, datagram(nonce, attempt)) {
+				seen.Seen, err = parseSeen(string(line))
+				return attempt, err
+			}
+		}
+		return 0, fmt.Errorf("read answer: %q is not an address line and the datagram's bytes", buffer[:n])
+	}
+}
+
+func datagram(nonce string, attempt int) []byte {
+	return fmt.Appendf(nil, "who am i %s %d\n", nonce, attempt)
+}
+
+func parseSeen(line string) (netip.AddrPort, error) {
+	seen, err := netip.ParseAddrPort(strings.TrimRight(line, "\r\n"))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("read answer: %q is not ADDR:PORT", line)
+	}
+	return seen, nil
+}
+
+// interruptible makes conn's reads and writes fail with os.ErrDeadlineExceeded once ctx is done, until the returned
+// function is called.
+func interruptible(ctx context.Context, conn net.Conn) func() {
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline) // none is the zero time; on a closed connection the next read says so
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	return func() {
+		if !stop() {
+			<-interrupted // else it could end what is done next with the connection
+		}
+		_ = conn.SetDeadline(time.Time{})
+	}
+}
+
+// ended is ctx.Err, except that it can't be late: a connection's deadline may be noticed before the context's, although
+// they are the same.
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Protocol is a transport protocol.
+type Protocol string
+
+// The protocols.
+const (
+	TCP Protocol = "tcp"
+	UDP Protocol = "udp"
+)
+
+// Defaults of clients, and the most that one call opens: more than the ports of one address would not be distinct.
+const (
+	DefaultTimeout     = 2 * time.Second
+	DefaultConcurrency = 16
+	maxCount           = 1 << 16
+)
+
+// ConnectOptions say whom to call, how, and how often.
+type ConnectOptions struct {
+	Dialer
+	Protocol Protocol
+	Target   netip.AddrPort // of an echo server, or of a frontend that leads to echo servers
+	// Count is how many connections are opened, or datagrams sent, each from a socket of its own (default 1).
+	Count int
+	// Concurrency is how many of them are under way at the same time (default 16).
+	Concurrency int
+	// Timeout is what one connection may take from SYN to answer, and what is waited for each datagram (default 2 s).
+	Timeout time.Duration
+	// Retries is how many times more a datagram is sent when no answer came. TCP has its own retransmission.
+	Retries int
+}
+
+// Seen is one connection or datagram and whom the server saw.
+type Seen struct {
+	Protocol Protocol `json:"protocol"`
+	// Local is the client's own address and port; Seen is what the server saw in their place.
+	Local netip.AddrPort `json:"local,omitzero"`
+	Seen  netip.AddrPort `json:"seen,omitzero"`
+	// Preserved: the server saw the client's own address. The port may have been translated: compare Local and Seen.
+	Preserved bool    `json:"preserved"`
+	Outcome   Outcome `json:"outcome"`
+	Error     string  `json:"error,omitempty"`
+	// RTT is from sending the request line or datagram to the answer, in nanoseconds. For a datagram that was sent
+	// several times it is measured from the sending that was answered.
+	RTT time.Duration `json:"rttNs,omitzero"`
+	// Handshake is from SYN to SYN-ACK, as the application waits for it, in nanoseconds; TCP only.
+	Handshake time.Duration `json:"handshakeNs,omitzero"`
+	// Retries counts sendings beyond the first; UDP only.
+	Retries int `json:"retries,omitzero"`
+}
+
+// ConnectReport is what came of all connections or datagrams.
+type ConnectReport struct {
+	Protocol Protocol       `json:"protocol"`
+	Target   netip.AddrPort `json:"target"`
+	Count    int            `json:"count"`
+	// Outcomes counts connections by outcome.
+	Outcomes map[Outcome]int `json:"outcomes"`
+	// Preserved counts connections where the server saw the client's own address.
+	Preserved int `json:"preserved"`
+	Retries   int `json:"retries"`
+	// Connections are in the order in which they were begun.
+	Connections []Seen `json:"connections"`
+}
+
+// Connect opens connections or sends datagrams and reports whom the server saw. A connection that fails is an outcome,
+// not an error; an error means bad options, or that ctx ended before all were done, and then the report is of those
+// that were.
+func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	all := make([]Seen, o.Count)
+	begun := 0
+	var group errgroup.Group
+	group.SetLimit(o.Concurrency)
+	for ; begun < o.Count && ctx.Err() == nil; begun++ {
+		one := &all[begun]
+		group.Go(func() error {
+			*one = o.call(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait() // outcomes hold the errors
+	report := o.report(all[:begun])
+	if err := ctx.Err(); err != nil {
+		return report, fmt.Errorf("call %s: %w after %d of %d", o.Target, err, begun, o.Count)
+	}
+	return report, nil
+}
+
+func (o *ConnectOptions) validate() error {
+	errs := []error{validateTarget(o.Target), o.Dialer.validate(o.Target)}
+	if o.Protocol != TCP && o.Protocol != UDP {
+		errs = append(errs, fmt.Errorf("protocol %q: want %s or %s", o.Protocol, TCP, UDP))
+	}
+	errs = append(errs, validateLoad(o.Count, o.Concurrency, o.Timeout))
+	if o.Retries < 0 {
+		errs = append(errs, fmt.Errorf("retries %d: must not be negative", o.Retries))
+	}
+	return errors.Join(errs...)
+}
+
+func validateLoad(count, concurrency int, timeout time.Duration) error {
+	var errs []error
+	if count < 0 || count > maxCount {
+		errs = append(errs, fmt.Errorf("count %d: want 1 to %d", count, maxCount))
+	}
+	if concurrency < 0 {
+		errs = append(errs, fmt.Errorf("concurrency %d: must not be negative", concurrency))
+	}
+	if timeout < 0 {
+		errs = append(errs, fmt.Errorf("timeout %s: must not be negative", timeout))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *ConnectOptions) setDefaults() {
+	setLoadDefaults(&o.Count, &o.Concurrency, &o.Timeout)
+}
+
+func setLoadDefaults(count, concurrency *int, timeout *time.Duration) {
+	if *count == 0 {
+		*count = 1
+	}
+	if *concurrency == 0 {
+		*concurrency = DefaultConcurrency
+	}
+	if *timeout == 0 {
+		*timeout = DefaultTimeout
+	}
+}
+
+// call makes one connection or sends one datagram.
+func (o *ConnectOptions) call(ctx context.Context) Seen {
+	seen := Seen{Protocol: o.Protocol}
+	var err error
+	if o.Protocol == UDP {
+		err = o.callUDP(ctx, &seen)
+	} else {
+		err = o.callTCP(ctx, &seen)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err() // not the target's doing
+	}
+	seen.Outcome = outcomeOf(err)
+	seen.Preserved = err == nil && seen.Seen.Addr() == seen.Local.Addr()
+	if err != nil {
+		seen.Error = err.Error()
+	}
+	return seen
+}
+
+func (o *ConnectOptions) report(all []Seen) *ConnectReport {
+	report := &ConnectReport{Protocol: o.Protocol, Target: o.Target, Count: o.Count, Outcomes: map[Outcome]int{}, Connections: all}
+	for _, one := range all {
+		report.Outcomes[one.Outcome]++
+		report.Retries += one.Retries
+		if one.Preserved {
+			report.Preserved++
+		}
+	}
+	return report
+}

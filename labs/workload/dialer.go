@@ -1,0 +1,87 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dialer says where a client's sockets come from.
+type Dialer struct {
+	// Enter is where the sockets are made; nil means here. A connection is set up inside it, so it may take as long as
+	// the client's timeout.
+	Enter Enter
+	// Source is the client's own address, of several, and port; either may be left to the kernel.
+	Source netip.AddrPort
+}
+
+// dial opens a TCP connection or a UDP socket to a target; control, when there is one, sees the socket first.
+func (d Dialer) dial(ctx context.Context, network string, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
+	var dialer net.Dialer
+	if d.Source.IsValid() {
+		if network == "udp" {
+			dialer.LocalAddr = net.UDPAddrFromAddrPort(d.Source)
+		} else {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(d.Source)
+		}
+	}
+	if control != nil {
+		dialer.Control = func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			return errors.Join(raw.Control(func(fd uintptr) { err = control(int(fd)) }), err)
+		}
+	}
+	var conn net.Conn
+	err := d.Enter.do(func() (err error) {
+		conn, err = dialer.DialContext(ctx, network, to.String())
+		return err
+	})
+	return conn, err
+}
+
+func (d Dialer) validate(target netip.AddrPort) error {
+	if d.Source.Addr().IsValid() && target.IsValid() && d.Source.Addr().Is4() != target.Addr().Is4() {
+		return fmt.Errorf("source %s and target %s are of different IP versions", d.Source.Addr(), target)
+	}
+	return nil
+}
+
+// Outcome says how a connection, a datagram or a request ended.
+type Outcome string
+
+// The outcomes. They are what a client's program would see, not why: a SYN that is dropped and a SYN-ACK that the
+// client's kernel rejects are both a timeout.
+const (
+	OutcomeOK      Outcome = "ok"      // answered, as an echo server answers
+	OutcomeRefused Outcome = "refused" // nobody listens there: RST to the SYN, ICMP port unreachable to the datagram
+	OutcomeReset   Outcome = "reset"   // RST, or the end of the connection, instead of an answer
+	OutcomeTimeout Outcome = "timeout" // no answer in time
+	OutcomeError   Outcome = "error"   // anything else: no route, an ICMP error, an answer that is none
+)
+
+// outcomeOf sorts an error of a socket.
+func outcomeOf(err error) Outcome {
+	var network net.Error
+	switch {
+	case err == nil:
+		return OutcomeOK
+	case errors.Is(err, unix.ECONNREFUSED):
+		return OutcomeRefused
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, errEnded):
+		return OutcomeReset
+	case errors.Is(err, context.Canceled):
+		return OutcomeError
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return OutcomeTimeout
+	}
+	return OutcomeError
+}
+
+// errEnded says that the server closed the connection where an answer was due.
+var errEnded = errors.New("connection ended before the answer")

@@ -1,0 +1,117 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+)
+
+// Listening is one server that takes connections.
+type Listening struct {
+	Kind Kind `json:"kind"`
+	// Address is where it listens; [::] includes IPv4. The same port serves TCP and, but for bulk, UDP.
+	Address netip.AddrPort `json:"address"`
+}
+
+// Servers are the running servers of a process.
+type Servers struct {
+	listening []Listening
+	stop      context.CancelFunc
+	done      sync.WaitGroup
+
+	mu  sync.Mutex
+	err error
+}
+
+// server is one server whose sockets are open. serve returns after close, and when its context is done.
+type server interface {
+	serve(ctx context.Context) error
+	listening() Listening
+	close()
+}
+
+// Start opens the sockets of all specs, inside enter, and serves until ctx is done or Close is called. When it returns
+// without an error, all servers listen; when one of them can't, none does. Each connection, datagram and request is
+// logged to log with the message "seen" and the client's address as attribute seen; a nil log discards.
+func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSpec) (*Servers, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var opened []server
+	var errs []error
+	for _, spec := range specs {
+		s, err := open(ctx, enter, log, spec)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		opened = append(opened, s)
+	}
+	if len(errs) > 0 {
+		for _, s := range opened {
+			s.close()
+		}
+		return nil, errors.Join(errs...)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	servers := &Servers{stop: stop}
+	for _, s := range opened {
+		servers.listening = append(servers.listening, s.listening())
+		servers.done.Go(func() { servers.run(ctx, s) })
+	}
+	return servers, nil
+}
+
+func open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (server, error) {
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	log = log.With("server", string(spec.Kind))
+	var s server
+	var err error
+	switch spec.Kind {
+	case KindEcho:
+		s, err = openEcho(ctx, enter, log, spec.Listen)
+	case KindBulk:
+		s, err = openBulk(ctx, enter, log, spec.Listen)
+	case KindDNS:
+		s, err = openDNS(ctx, enter, log, spec.Listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start %s server: %w", spec.Kind, err)
+	}
+	return s, nil
+}
+
+func (s *Servers) run(ctx context.Context, one server) {
+	stop := context.AfterFunc(ctx, one.close)
+	defer stop()
+	err := one.serve(ctx)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	s.err = errors.Join(s.err, err)
+	s.mu.Unlock()
+	s.stop() // a pod with half of its servers gone is worse than none
+}
+
+// Listening returns the servers in the order in which they were given.
+func (s *Servers) Listening() []Listening { return s.listening }
+
+// Wait returns when all servers have ended: nil when they were told to, else what ended them.
+func (s *Servers) Wait() error {
+	s.done.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close ends all servers and their connections, and waits for them.
+func (s *Servers) Close() error {
+	s.stop()
+	return s.Wait()
+}

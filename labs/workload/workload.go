@@ -1,0 +1,99 @@
+// Package workload holds the servers that run in pods and the clients that call them.
+//
+// Servers: echo (TCP, UDP and HTTP on one port: says who it saw), bulk (TCP: sends or takes bytes as fast as it can and
+// reports the kernel's TCP_INFO of its end) and dns (answers whoami. with the client's address). Start runs any number of
+// them in one process.
+//
+// Clients: Connect (many connections or datagrams, and who the server saw), Get (HTTP) and Bulk (a timed transfer with
+// goodput and both ends' TCP_INFO). They are plain functions; command labpod wraps them for use in other processes.
+//
+// Everything serves and speaks IPv4 and IPv6. Addresses are never IPv4-mapped, and never names: a lab has no resolver.
+// All durations in JSON documents are nanoseconds, in fields that end in Ns; all rates are bits per second.
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Enter runs f where sockets are to be made, for example on a thread that is inside a network namespace. A socket
+// belongs for good to the namespace that it was made in, so nothing else of a server or client needs to run there.
+// Enter must run f before it returns, must return f's error, and may be called from many goroutines at once. A nil Enter
+// means here.
+type Enter func(f func() error) error
+
+func (e Enter) do(f func() error) error {
+	if e == nil {
+		return f()
+	}
+	return e(f)
+}
+
+// Kind names a server.
+type Kind string
+
+// The servers.
+const (
+	KindEcho Kind = "echo" // TCP, UDP and HTTP: says who it saw
+	KindBulk Kind = "bulk" // TCP: sends or takes bytes as fast as it can
+	KindDNS  Kind = "dns"  // TCP and UDP: whoami. is the client's address
+)
+
+// ServerSpec is one server to start.
+type ServerSpec struct {
+	Kind Kind
+	// Listen is where. Without an address it is [::], which serves IPv4 too; port 0 lets the kernel choose.
+	Listen netip.AddrPort
+}
+
+// ParseListen reads PORT, ADDR:PORT or [ADDR]:PORT.
+func ParseListen(s string) (netip.AddrPort, error) {
+	if port, err := strconv.ParseUint(s, 10, 16); err == nil {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(port)), nil
+	}
+	listen, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("parse listening address %q: want PORT, ADDR:PORT or [ADDR6]:PORT", s)
+	}
+	return unmap(listen), nil
+}
+
+func (s ServerSpec) validate() error {
+	if !slices.Contains([]Kind{KindEcho, KindBulk, KindDNS}, s.Kind) {
+		return fmt.Errorf("start server: unknown kind %q (known: %s, %s, %s)", s.Kind, KindEcho, KindBulk, KindDNS)
+	}
+	return nil
+}
+
+// ParseTarget reads ADDR:PORT or [ADDR6]:PORT of a server.
+func ParseTarget(s string) (netip.AddrPort, error) {
+	target, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil && !strings.Contains(s, ":"):
+		return netip.AddrPort{}, fmt.Errorf("parse target %q: port missing, want ADDR:PORT or [ADDR6]:PORT", s)
+	case err != nil:
+		return netip.AddrPort{}, fmt.Errorf("parse target %q: want ADDR:PORT or [ADDR6]:PORT, numeric", s)
+	}
+	return unmap(target), validateTarget(target)
+}
+
+func validateTarget(target netip.AddrPort) error {
+	switch {
+	case !target.IsValid():
+		return errors.New("target missing: want ADDR:PORT or [ADDR6]:PORT")
+	case target.Port() == 0:
+		return fmt.Errorf("target %s: port must not be 0", target)
+	case target.Addr().IsUnspecified():
+		return fmt.Errorf("target %s: address must not be unspecified", target)
+	}
+	return nil
+}
+
+// unmap turns an IPv4-mapped IPv6 address into the IPv4 address that it stands for.
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
