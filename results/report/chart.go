@@ -1,0 +1,232 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/results"
+)
+
+// Chart is one picture of a run: a metric by variant as bars, or swept over a label as lines.
+type Chart struct {
+	// Name is unique in the run, as in goodput or goodput-by-queue.
+	Name string
+	// Title for people, and Caption that says what the marks mean.
+	Title, Caption string
+
+	scale  scale
+	bars   []point
+	lines  []line
+	xTitle string
+	xLog   bool
+	xTicks []tick
+	colour map[string]int // variant -> number
+}
+
+// point is a summarised group; its values are in the unit of the run.
+type point struct {
+	name    string
+	variant string
+	x       float64
+	median  float64
+	ci      *results.Interval
+	values  []float64
+}
+
+type line struct {
+	name   string
+	colour int
+	points []point
+}
+
+type tick struct {
+	at   float64
+	text string
+}
+
+// Charts chooses what to draw of a run: first goodput, then every other metric in which something differs.
+func Charts(run *results.Run) []Chart {
+	colours := map[string]int{}
+	for i, variant := range run.Manifest.Variants {
+		colours[variant] = i
+	}
+	metrics := run.Metrics()
+	slices.SortStableFunc(metrics, func(a, b string) int { return rank(a) - rank(b) })
+	var charts []Chart
+	groups := run.Groups()
+	for _, metric := range metrics {
+		var of []results.Group
+		var without []string
+		for _, group := range groups {
+			switch {
+			case group.Metric != metric:
+			case len(group.Values()) > 0:
+				of = append(of, group)
+			default:
+				without = append(without, strings.TrimSpace(group.Variant+" "+results.FormatLabels(group.Labels)))
+			}
+		}
+		first := len(charts)
+		label, positions := sweep(of)
+		var plain, swept []results.Group
+		for _, group := range of {
+			if _, ok := group.Labels[label]; ok && label != "" {
+				swept = append(swept, group)
+			} else {
+				plain = append(plain, group)
+			}
+		}
+		if chart, ok := barChart(plain, run.Manifest.Seed, colours); ok {
+			charts = append(charts, chart)
+		}
+		if len(swept) > 0 {
+			charts = append(charts, lineChart(swept, run.Manifest.Seed, label, positions, colours))
+		}
+		for i := first; i < len(charts) && len(without) > 0; i++ {
+			charts[i].Caption += " Not drawn, without a valid sample: " + strings.Join(without, ", ") + "."
+		}
+	}
+	return charts
+}
+
+func rank(metric string) int {
+	if metric == "goodput" {
+		return 0
+	}
+	return 1
+}
+
+// barChart draws groups by variant; not ok if there is nothing to compare.
+func barChart(groups []results.Group, seed uint64, colours map[string]int) (Chart, bool) {
+	chart := Chart{colour: colours}
+	medians := map[float64]bool{}
+	largest := 0.0
+	for _, group := range groups {
+		name := group.Variant
+		if labels := results.FormatLabels(group.Labels); labels != "" {
+			name += "\n" + strings.Join(slices.Collect(mapValues(group.Labels)), " ")
+		}
+		p := summarised(group, seed)
+		p.name = name
+		chart.bars = append(chart.bars, p)
+		medians[p.median] = true
+		largest = max(largest, p.median)
+	}
+	if len(medians) < 2 {
+		return Chart{}, false
+	}
+	chart.scale = scaleFor(groups[0].Unit, largest)
+	chart.Name = groups[0].Metric
+	chart.Title = titled(groups[0].Metric, chart.scale)
+	chart.Caption = "Bars: median. Whiskers: 95 % interval of the median. Dots: single valid samples."
+	return chart, true
+}
+
+// lineChart draws groups over the numeric values of a label.
+func lineChart(groups []results.Group, seed uint64, label string, positions map[string]float64, colours map[string]int) Chart {
+	chart := Chart{colour: colours, xTitle: label, Name: groups[0].Metric + "-by-" + label}
+	largest := 0.0
+	for _, group := range groups {
+		rest := maps.Clone(group.Labels)
+		delete(rest, label)
+		name := strings.TrimSpace(group.Variant + " " + results.FormatLabels(rest))
+		i := slices.IndexFunc(chart.lines, func(l line) bool { return l.name == name })
+		if i < 0 {
+			i = len(chart.lines)
+			chart.lines = append(chart.lines, line{name: name, colour: colours[group.Variant]})
+		}
+		p := summarised(group, seed)
+		p.x = positions[group.Labels[label]]
+		chart.lines[i].points = append(chart.lines[i].points, p)
+		largest = max(largest, p.median)
+	}
+	for _, l := range chart.lines {
+		slices.SortFunc(l.points, func(a, b point) int { return cmp.Compare(a.x, b.x) })
+	}
+	for text, at := range positions {
+		chart.xTicks = append(chart.xTicks, tick{at, text})
+	}
+	slices.SortFunc(chart.xTicks, func(a, b tick) int { return cmp.Compare(a.at, b.at) })
+	first, last := chart.xTicks[0].at, chart.xTicks[len(chart.xTicks)-1].at
+	chart.xLog = first > 0 && last/first >= 8
+	chart.scale = scaleFor(groups[0].Unit, largest)
+	chart.Title = titled(groups[0].Metric, chart.scale) + " by " + label
+	chart.Caption = "Points: median. Whiskers: 95 % interval of the median."
+	return chart
+}
+
+func summarised(group results.Group, seed uint64) point {
+	m := group.Summarize(seed)
+	return point{variant: group.Variant, median: *m.Median, ci: m.CI95, values: group.Values()}
+}
+
+func titled(metric string, s scale) string {
+	title := strings.ReplaceAll(metric, "_", " ")
+	if s.name == "" {
+		return title
+	}
+	return title + " (" + s.name + ")"
+}
+
+// sweep finds the label over which groups were swept: at least three values, all of them numbers of one unit. It returns
+// the position of each value.
+func sweep(groups []results.Group) (label string, positions map[string]float64) {
+	values := map[string]map[string]bool{}
+	for _, group := range groups {
+		for key, value := range group.Labels {
+			if values[key] == nil {
+				values[key] = map[string]bool{}
+			}
+			values[key][value] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if len(values[key]) < 3 {
+			continue
+		}
+		positions, ok := map[string]float64{}, true
+		for value := range values[key] {
+			at, err := quantity(value)
+			ok = ok && err == nil
+			positions[value] = at
+		}
+		if ok {
+			return key, positions
+		}
+	}
+	return "", nil
+}
+
+// quantity reads a number with a unit as topologies write them: 64kb (k is 1024), 100mbit (m is a million), 10ms, 8.
+func quantity(text string) (float64, error) {
+	factors := map[string]float64{
+		"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9,
+		"us": 1e-6, "ms": 1e-3, "s": 1, "%": 1,
+	}
+	parts := regexp.MustCompile(`^([0-9.]+) ?([a-z%]*)$`).FindStringSubmatch(strings.ToLower(text))
+	if parts == nil {
+		return math.NaN(), strconv.ErrSyntax
+	}
+	factor, ok := factors[parts[2]]
+	if !ok {
+		return math.NaN(), strconv.ErrSyntax
+	}
+	value, err := strconv.ParseFloat(parts[1], 64)
+	return value * factor, err
+}
+
+// mapValues are the values of labels in the order of their keys.
+func mapValues(labels map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, key := range slices.Sorted(maps.Keys(labels)) {
+			if !yield(labels[key]) {
+				return
+			}
+		}
+	}
+}
