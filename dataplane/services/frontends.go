@@ -1,0 +1,272 @@
+package services
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	// labelProxyName on a Service means that someone else serves it (kube-proxy leaves it alone too).
+	labelProxyName = "service.kubernetes.io/service-proxy-name"
+	// defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds.
+	defaultAffinity = 10800 * time.Second
+)
+
+// addressOf is one of the addresses that a service is reached at.
+type addressOf struct {
+	address netip.Addr
+	kind    Kind
+	node    string
+}
+
+// addService adds all frontends of a service.
+func (b *builder) addService(service *corev1.Service) {
+	object := serviceObject(service)
+	key := objectKey{service.Namespace, service.Name}
+	if b.services[key] {
+		b.problem(object, "metadata.name", "give each service a name of its own", "there are two services of this name")
+		return
+	}
+	b.services[key] = true
+	if !b.ours(service) {
+		return
+	}
+	endpoints := b.endpoints(service)
+	addresses := b.addresses(service)
+	common := Frontend{
+		Service:      service.Namespace + "/" + service.Name,
+		Mode:         b.mode(service),
+		SourceRanges: b.sourceRanges(service),
+		Affinity:     b.affinity(service),
+	}
+	if service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
+		common.HealthCheckNodePort = b.port(object, "spec.healthCheckNodePort", service.Spec.HealthCheckNodePort, true)
+	}
+	for i := range service.Spec.Ports {
+		b.addPort(service, i, common, addresses, endpoints)
+	}
+}
+
+// ours says whether the service is balanced at all: headless and external names are not, by definition.
+func (b *builder) ours(service *corev1.Service) bool {
+	if service.Labels[labelProxyName] != "" || service.Spec.ClusterIP == corev1.ClusterIPNone {
+		return false
+	}
+	switch service.Spec.Type {
+	case "", corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
+		return true
+	case corev1.ServiceTypeExternalName:
+		return false
+	}
+	b.problem(serviceObject(service), "spec.type", "use ClusterIP, NodePort or LoadBalancer", "%q is no type of service", service.Spec.Type)
+	return false
+}
+
+// addPort adds the frontends of one port at all addresses of the service.
+func (b *builder) addPort(service *corev1.Service, index int, common Frontend, addresses []addressOf, endpoints map[portKey][]endpoint) {
+	in := &service.Spec.Ports[index]
+	object, field := serviceObject(service), fmt.Sprintf("spec.ports[%d]", index)
+	protocol, ok := protocolOf(&in.Protocol)
+	if !ok {
+		b.problem(object, field+".protocol", "use TCP or UDP", "%q is not balanced", in.Protocol)
+		return
+	}
+	port := b.port(object, field+".port", in.Port, false)
+	nodePort := b.port(object, field+".nodePort", in.NodePort, true)
+	for _, at := range addresses {
+		f := common
+		f.Address, f.Kind, f.Node = at.address, at.kind, at.node
+		f.Port, f.Protocol, f.PortName = port, protocol, in.Name
+		f.Mode = common.Mode.For(protocol)
+		f.LocalOnly = service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+		switch at.kind {
+		case KindNodePort:
+			f.Port = nodePort
+		case KindClusterIP:
+			f.Mode = ModeSNAT
+			f.LocalOnly = deref(service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+		}
+		if at.kind != KindLoadBalancer {
+			f.SourceRanges, f.HealthCheckNodePort = nil, 0
+		}
+		if f.Port != 0 {
+			b.addFrontend(object, field, f, endpoints[portKey{in.Name, protocol, at.address.Is6()}])
+		}
+	}
+}
+
+// addFrontend adds a frontend unless another one has its address, port and protocol.
+func (b *builder) addFrontend(object, field string, f Frontend, endpoints []endpoint) {
+	key := frontendKey{f.AddrPort(), f.Protocol}
+	if other, taken := b.frontends[key]; taken {
+		what := fmt.Sprintf("service %s has %s", other, f.String())
+		if other == f.Service {
+			what = fmt.Sprintf("the service has %s twice", f.String())
+		}
+		b.problem(object, field, "use an address, port and protocol of its own", "%s", what)
+		return
+	}
+	b.frontends[key] = f.Service
+	chosen := choose(endpoints)
+	if f.LocalOnly {
+		chosen = chooseLocal(endpoints)
+	}
+	for _, e := range endpoints {
+		b.backends[e.key].known = true
+	}
+	for _, backend := range chosen {
+		b.backends[backend].selected = true
+	}
+	b.selections = append(b.selections, selection{f, chosen})
+}
+
+// addresses are all that the service is reached at, valid ones only.
+func (b *builder) addresses(service *corev1.Service) []addressOf {
+	object := serviceObject(service)
+	var all []addressOf
+	add := func(field, text string, kind Kind) {
+		address, err := netip.ParseAddr(text)
+		if err != nil || !usable(address) {
+			b.problem(object, field, "use a unicast address", "%q is not the address of a service", text)
+			return
+		}
+		all = append(all, addressOf{address: address.Unmap(), kind: kind})
+	}
+	for i, text := range clusterIPs(service) {
+		if text != "" {
+			add(fmt.Sprintf("spec.clusterIPs[%d]", i), text, KindClusterIP)
+		}
+	}
+	if service.Spec.Type == corev1.ServiceTypeLoadBalancer {
+		given := false
+		for i, ingress := range service.Status.LoadBalancer.Ingress {
+			// With mode Proxy the load balancer in front translates, and the VIP is not for nodes (KEP-1860).
+			if proxied := deref(ingress.IPMode, corev1.LoadBalancerIPModeVIP) == corev1.LoadBalancerIPModeProxy; ingress.IP != "" {
+				given = true
+				if !proxied {
+					add(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), ingress.IP, KindLoadBalancer)
+				}
+			}
+		}
+		if !given && service.Spec.LoadBalancerIP != "" {
+			add("spec.loadBalancerIP", service.Spec.LoadBalancerIP, KindLoadBalancer)
+		}
+	}
+	for i, text := range service.Spec.ExternalIPs {
+		add(fmt.Sprintf("spec.externalIPs[%d]", i), text, KindExternalIP)
+	}
+	if service.Spec.Type == corev1.ServiceTypeLoadBalancer || service.Spec.Type == corev1.ServiceTypeNodePort {
+		for _, node := range b.nodeOrder {
+			if hasFamily(service, node.Address) {
+				all = append(all, addressOf{node.Address, KindNodePort, node.Name})
+			}
+		}
+	}
+	return all
+}
+
+// clusterIPs are spec.clusterIPs, or spec.clusterIP where only that is given.
+func clusterIPs(service *corev1.Service) []string {
+	if len(service.Spec.ClusterIPs) > 0 {
+		return service.Spec.ClusterIPs
+	}
+	return []string{service.Spec.ClusterIP}
+}
+
+// hasFamily says whether the service has NodePorts at addresses of a's family: as spec.ipFamilies has it, else as its
+// ClusterIPs are, else at all.
+func hasFamily(service *corev1.Service, a netip.Addr) bool {
+	families := slices.Clone(service.Spec.IPFamilies)
+	if len(families) == 0 {
+		for _, text := range clusterIPs(service) {
+			if strings.Contains(text, ":") {
+				families = append(families, corev1.IPv6Protocol)
+			} else if text != "" {
+				families = append(families, corev1.IPv4Protocol)
+			}
+		}
+	}
+	if len(families) == 0 {
+		return true
+	}
+	for _, family := range families {
+		if (family == corev1.IPv6Protocol) == a.Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// mode is what the annotation says, or else the options.
+func (b *builder) mode(service *corev1.Service) Mode {
+	text, ok := service.Annotations[ModeAnnotation]
+	if !ok {
+		return b.options.Mode
+	}
+	mode, err := ParseMode(text)
+	if err != nil {
+		b.problem(serviceObject(service), "metadata.annotations["+ModeAnnotation+"]", "use snat, dsr or hybrid", "%q is no forwarding mode", text)
+		return b.options.Mode
+	}
+	return mode
+}
+
+// sourceRanges reads who may use the service. A range that can't be read allows nobody, but does not open the service.
+func (b *builder) sourceRanges(service *corev1.Service) []netip.Prefix {
+	var ranges []netip.Prefix
+	for i, text := range service.Spec.LoadBalancerSourceRanges {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(text)) // the API server lets spaces pass
+		if err != nil {
+			b.problem(serviceObject(service), fmt.Sprintf("spec.loadBalancerSourceRanges[%d]", i), "use a prefix like 192.0.2.0/24",
+				"%q is no range of addresses", text)
+			continue
+		}
+		ranges = append(ranges, prefix.Masked())
+	}
+	if len(ranges) == 0 && len(service.Spec.LoadBalancerSourceRanges) > 0 {
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv6Unspecified(), 128)} // no client has this address
+	}
+	return ranges
+}
+
+// affinity reads for how long a client keeps its backend.
+func (b *builder) affinity(service *corev1.Service) time.Duration {
+	switch service.Spec.SessionAffinity {
+	case "", corev1.ServiceAffinityNone:
+		return 0
+	case corev1.ServiceAffinityClientIP:
+	default:
+		b.problem(serviceObject(service), "spec.sessionAffinity", "use None or ClientIP", "%q is no session affinity", service.Spec.SessionAffinity)
+		return 0
+	}
+	config := service.Spec.SessionAffinityConfig
+	if config == nil || config.ClientIP == nil || config.ClientIP.TimeoutSeconds == nil {
+		return defaultAffinity
+	}
+	seconds := *config.ClientIP.TimeoutSeconds
+	if seconds < 1 || seconds > 86400 {
+		b.problem(serviceObject(service), "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "use a number from 1 to 86400", "%d is out of range", seconds)
+		return defaultAffinity
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// port reads a port number; 0 is one that is not given or not valid.
+func (b *builder) port(object, field string, number int32, optional bool) uint16 {
+	if number >= 1 && number <= 65535 {
+		return uint16(number)
+	}
+	if number != 0 || !optional {
+		b.problem(object, field, "use a port from 1 to 65535", "%d is no port", number)
+	}
+	return 0
+}
+
+func serviceObject(service *corev1.Service) string {
+	return "service " + service.Namespace + "/" + service.Name
+}
