@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/dsrlab/dsrlab/results/stats"
 )
@@ -153,7 +154,10 @@ func compareZero(as, bs []float64) (Finding, string) {
 }
 
 func weigh(e stats.Estimate, margin float64) (Finding, string) {
-	percent := func(ratio float64) string { return fmt.Sprintf("%+.1f %%", (ratio-1)*100) }
+	percent := func(ratio float64) string {
+		tenths := math.Round((ratio - 1) * 1000)
+		return fmt.Sprintf("%+.1f %%", (tenths+0)/10) // + 0 makes -0 a 0
+	}
 	if !e.HasInterval() {
 		return Undecided, fmt.Sprintf("not decided: %s, but too few samples for an interval", percent(e.Value))
 	}
@@ -166,7 +170,7 @@ func weigh(e stats.Estimate, margin float64) (Finding, string) {
 	case e.Hi < 1-margin:
 		return Lower, "lower in B: " + interval
 	default:
-		return Undecided, fmt.Sprintf("not decided: %s reaches across the margin of %g %%", interval, margin*100)
+		return Undecided, fmt.Sprintf("not decided: %s, margin %g %%", interval, margin*100)
 	}
 }
 

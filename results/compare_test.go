@@ -75,9 +75,10 @@ func TestCompareFindings(t *testing.T) {
 		text string
 	}{
 		"same":            {[]float64{100, 101, 99}, []float64{101, 100, 102}, results.Same, "no material difference: +1.0 % (95 % interval -1.0 % to +3.0 %)"},
+		"hardly lower":    {[]float64{100000, 100000}, []float64{99999, 99999}, results.Same, "no material difference: +0.0 % (95 % interval +0.0 % to +0.0 %)"},
 		"higher":          {[]float64{100, 100}, []float64{200, 200}, results.Higher, "higher in B: +100.0 % (95 % interval +100.0 % to +100.0 %)"},
 		"lower":           {[]float64{100, 100}, []float64{50, 50}, results.Lower, "lower in B: -50.0 % (95 % interval -50.0 % to -50.0 %)"},
-		"wide":            {[]float64{50, 100, 150}, []float64{60, 100, 140}, results.Undecided, "not decided: +0.0 % (95 % interval -60.0 % to +180.0 %) reaches across the margin of 5 %"},
+		"wide":            {[]float64{50, 100, 150}, []float64{60, 100, 140}, results.Undecided, "not decided: +0.0 % (95 % interval -60.0 % to +180.0 %), margin 5 %"},
 		"single":          {[]float64{100}, []float64{100}, results.Undecided, "not decided: +0.0 %, but too few samples for an interval"},
 		"zero in both":    {[]float64{0, 0}, []float64{0, 0}, results.Same, "no material difference: 0 in both"},
 		"from zero":       {[]float64{0, 0}, []float64{3, 4}, results.Higher, "0 in A, always above 0 in B"},

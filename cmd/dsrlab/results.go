@@ -1,0 +1,337 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/report"
+)
+
+// defaultRunsDir is where runs are recorded and looked for: beside what the user works on, and not in the home folder of
+// whoever sudo made them.
+const defaultRunsDir = "runs"
+
+// newResultsCommand reads recorded runs. None of its commands changes a run.
+func newResultsCommand(s streams) *cobra.Command {
+	var dir string
+	command := &cobra.Command{
+		Use:   "results",
+		Short: "List, show, compare and report recorded runs, and the verdicts on the talk's claims",
+		Long: `Reads what "dsrlab lab run" and "dsrlab demo" recorded.
+
+RUN is the path of a run's folder, the id of a run or the beginning of one, the name of a lab (its latest run), or
+"latest". Runs are looked for in the folder --dir, and then among the reference runs that come with dsrlab.`,
+		Args: cobra.NoArgs,
+	}
+	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "folder of recorded runs")
+	store := func() results.Store { return results.Store{Dir: dir, Reference: results.Reference()} }
+	command.AddCommand(
+		newResultsListCommand(s, store), newResultsShowCommand(s, store), newResultsCompareCommand(s, store),
+		newResultsClaimsCommand(s, store), newResultsReportCommand(s, store),
+	)
+	return command
+}
+
+// resultError gives the result of a run its exit code and message; nil if the run passed.
+func resultError(summary results.Summary) error {
+	switch summary.Result {
+	case results.Passed:
+		return nil
+	case results.Unsupported:
+		return unsupportedError(fmt.Errorf("%s: this machine lacks something: %s", summary.Lab, summary.Reason()))
+	case results.Untested:
+		return &exitError{exitFailed, fmt.Errorf("%s: untested, which is not passed: %s", summary.Lab, summary.Reason())}
+	default:
+		return &exitError{exitFailed, fmt.Errorf("%s: failed: %s", summary.Lab, summary.Reason())}
+	}
+}
+
+// resultsArgs checks the number of arguments as bad usage.
+func resultsArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if err := check(command, args); err != nil {
+			return usageError(err)
+		}
+		return nil
+	}
+}
+
+// resultsFormat adds -o to a command and returns what prints a value in the chosen format.
+func resultsFormat(s streams, command *cobra.Command) func(value any, asTable func(io.Writer)) error {
+	format := command.Flags().StringP("output", "o", "table", "table, json or yaml")
+	return func(value any, asTable func(io.Writer)) error {
+		switch *format {
+		case "table":
+			asTable(s.out)
+			return nil
+		case "json":
+			encoder := json.NewEncoder(s.out)
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(value)
+		case "yaml":
+			data, err := yaml.Marshal(value)
+			if err != nil {
+				return err
+			}
+			_, err = s.out.Write(data)
+			return err
+		default:
+			return usageError(fmt.Errorf("output %q is none of table, json, yaml", *format))
+		}
+	}
+}
+
+// resultsTable prints rows under a header; the last column is wrapped.
+func resultsTable(w io.Writer, header table.Row, rows []table.Row) {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleLight)
+	t.Style().Options = table.OptionsNoBordersAndSeparators
+	t.Style().Format.Header = text.FormatDefault
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: len(header), WidthMax: 80, WidthMaxEnforcer: text.WrapSoft}})
+	t.AppendHeader(header)
+	t.AppendRows(rows)
+	t.SuppressTrailingSpaces()
+	t.Render()
+}
+
+// listedRun is a line of results list.
+type listedRun struct {
+	Run        string         `json:"run"`
+	Lab        string         `json:"lab"`
+	Started    time.Time      `json:"started"`
+	Seconds    float64        `json:"seconds"` // 0: unfinished
+	State      results.State  `json:"state"`
+	Result     results.Result `json:"result"`
+	Reproduced int            `json:"reproduced"` // claims
+	Claims     int            `json:"claims"`
+	Valid      int            `json:"valid"` // samples
+	Samples    int            `json:"samples"`
+	Reference  bool           `json:"reference"`
+	Error      string         `json:"error,omitempty"` // why the folder cannot be read
+}
+
+func newResultsListCommand(s streams, store func() results.Store) *cobra.Command {
+	command := &cobra.Command{Use: "list", Short: "List recorded runs, newest first", Args: resultsArgs(cobra.NoArgs)}
+	output := resultsFormat(s, command)
+	command.RunE = func(*cobra.Command, []string) error {
+		entries, err := store().List()
+		if err != nil {
+			return err
+		}
+		listed := make([]listedRun, 0, len(entries))
+		for _, entry := range entries {
+			listed = append(listed, listRun(entry))
+		}
+		return output(listed, func(w io.Writer) {
+			var rows []table.Row
+			for _, l := range listed {
+				rows = append(rows, l.row())
+			}
+			resultsTable(w, table.Row{"RUN", "LAB", "STARTED", "TOOK", "RESULT", "CLAIMS", "SAMPLES", "FROM"}, rows)
+		})
+	}
+	return command
+}
+
+func listRun(entry results.Entry) listedRun {
+	l := listedRun{Run: entry.Name, Reference: entry.Reference}
+	if entry.Err != nil {
+		l.Error = entry.Err.Error()
+		return l
+	}
+	m := entry.Run.Manifest
+	summary := results.Verdicts(entry.Run)
+	l.Lab, l.Started, l.State, l.Result = m.Lab, m.Started, entry.Run.State(), summary.Result
+	if l.State == results.Finished {
+		l.Seconds = m.Ended.Sub(m.Started).Seconds()
+	}
+	l.Claims, l.Samples = len(summary.Claims), len(entry.Run.Samples)
+	for _, claim := range summary.Claims {
+		if claim.Verdict == results.Reproduced {
+			l.Reproduced++
+		}
+	}
+	for _, sample := range entry.Run.Samples {
+		if sample.Valid() {
+			l.Valid++
+		}
+	}
+	return l
+}
+
+func (l listedRun) row() table.Row {
+	if l.Error != "" {
+		return table.Row{l.Run, "", "", "", "unreadable", "", "", l.Error}
+	}
+	took, from := string(results.Unfinished), "here"
+	if l.State == results.Finished {
+		took = time.Duration(l.Seconds * float64(time.Second)).Round(time.Second).String()
+	}
+	if l.Reference {
+		from = "reference"
+	}
+	return table.Row{
+		l.Run, l.Lab, l.Started.UTC().Format("2006-01-02 15:04:05"), took, l.Result,
+		fmt.Sprintf("%d/%d", l.Reproduced, l.Claims), fmt.Sprintf("%d/%d", l.Valid, l.Samples), from,
+	}
+}
+
+func newResultsShowCommand(s streams, store func() results.Store) *cobra.Command {
+	command := &cobra.Command{
+		Use: "show RUN", Short: "Show what a run measured (-o json: its summary.json)", Args: resultsArgs(cobra.ExactArgs(1)),
+	}
+	output := resultsFormat(s, command)
+	check := command.Flags().Bool("check", false, "exit as the run itself did: 0 passed, 1 failed or untested, 3 unsupported")
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		run, err := store().Find(args[0])
+		if err != nil {
+			return usageError(err)
+		}
+		summary := results.Summarize(run)
+		if err := output(summary, func(w io.Writer) { showRun(w, run, summary) }); err != nil || !*check {
+			return err
+		}
+		return resultError(summary)
+	}
+	return command
+}
+
+func showRun(w io.Writer, run *results.Run, summary results.Summary) {
+	m := run.Manifest
+	fmt.Fprintf(w, "%s: %s\n", m.Run, summary.Result)
+	for _, reason := range summary.Reasons {
+		fmt.Fprintf(w, "  %s\n", reason)
+	}
+	fmt.Fprintf(w, "lab %s on %s, topology %s, kernel %s, %d × %s, started %s\n", m.Lab, m.Substrate, m.Topology.Name,
+		run.Environment.Before.Kernel, run.Environment.Before.CPUs, run.Environment.Before.CPUModel, m.Started.UTC().Format(time.RFC3339))
+	if len(summary.Claims) > 0 {
+		fmt.Fprintln(w)
+		var rows []table.Row
+		for _, c := range summary.Claims {
+			rows = append(rows, table.Row{c.ID, c.Verdict, c.Evidence})
+		}
+		resultsTable(w, table.Row{"CLAIM", "VERDICT", "EVIDENCE"}, rows)
+	}
+	if len(summary.Metrics) > 0 {
+		fmt.Fprintln(w)
+		var rows []table.Row
+		for _, metric := range summary.Metrics {
+			rows = append(rows, table.Row{
+				metric.Metric, metric.Variant, results.FormatLabels(metric.Labels), report.Median(metric), report.Interval(metric),
+				fmt.Sprintf("%d/%d", metric.Valid, metric.N),
+			})
+		}
+		resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "MEDIAN", "95 % INTERVAL", "VALID"}, rows)
+	}
+	var invalid []table.Row
+	for _, sample := range run.Samples {
+		if !sample.Valid() {
+			invalid = append(invalid, table.Row{sample.Metric, sample.Variant, results.FormatLabels(sample.Labels), sample.Repetition, sample.Invalid})
+		}
+	}
+	if len(invalid) > 0 {
+		fmt.Fprintln(w)
+		resultsTable(w, table.Row{"DOES NOT COUNT", "VARIANT", "LABELS", "REPETITION", "WHY"}, invalid)
+	}
+}
+
+func newResultsCompareCommand(s streams, store func() results.Store) *cobra.Command {
+	command := &cobra.Command{
+		Use: "compare A B", Short: "Compare run B with run A, metric by metric, as ratios with their intervals",
+		Args: resultsArgs(cobra.ExactArgs(2)),
+	}
+	output := resultsFormat(s, command)
+	margin := command.Flags().Float64("margin", results.DefaultMargin, "relative difference from which on it is material")
+	command.RunE = func(_ *cobra.Command, args []string) error {
+		if *margin <= 0 || *margin >= 1 {
+			return usageError(fmt.Errorf("margin %g is not between 0 and 1", *margin))
+		}
+		runs := make([]*results.Run, 2)
+		for i := range runs {
+			var err error
+			if runs[i], err = store().Find(args[i]); err != nil {
+				return usageError(err)
+			}
+		}
+		comparison := results.Compare(runs[0], runs[1], *margin)
+		return output(comparison, func(w io.Writer) { showComparison(w, comparison) })
+	}
+	return command
+}
+
+func showComparison(w io.Writer, c results.Comparison) {
+	fmt.Fprintf(w, "A %s\nB %s\n", c.A, c.B)
+	if len(c.Conditions) > 0 {
+		fmt.Fprintln(w, "\nThe runs were not made under the same conditions:")
+		var rows []table.Row
+		for _, condition := range c.Conditions {
+			rows = append(rows, table.Row{condition.Name, condition.A, condition.B})
+		}
+		resultsTable(w, table.Row{"CONDITION", "A", "B"}, rows)
+	}
+	var rows []table.Row
+	for _, claim := range c.Claims {
+		rows = append(rows, table.Row{claim.ID, claim.A, claim.B})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w)
+		resultsTable(w, table.Row{"CLAIM", "A", "B"}, rows)
+	}
+	rows = nil
+	for _, m := range c.Metrics {
+		rows = append(rows, table.Row{m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text})
+	}
+	fmt.Fprintln(w)
+	resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A"}, rows)
+}
+
+func median(value *float64, unit string) string {
+	if value == nil {
+		return "–"
+	}
+	return report.Value(*value, unit)
+}
+
+func newResultsClaimsCommand(s streams, store func() results.Store) *cobra.Command {
+	command := &cobra.Command{
+		Use: "claims", Short: "List the talk's claims with the verdicts of the latest runs", Args: resultsArgs(cobra.NoArgs),
+		Long: `Lists every claim of the talk with the verdict of the latest runs that check it: those recorded in --dir, and the
+reference runs where nothing was recorded.`,
+	}
+	output := resultsFormat(s, command)
+	command.RunE = func(*cobra.Command, []string) error {
+		claims, err := results.LoadClaims() // fails if a claim has no lab
+		if err != nil {
+			return err
+		}
+		entries, err := store().List()
+		if err != nil {
+			return err
+		}
+		statuses := results.ClaimStatuses(claims, entries)
+		return output(statuses, func(w io.Writer) {
+			var rows []table.Row
+			for _, status := range statuses {
+				run := status.Run
+				if status.Reference {
+					run += " (reference)"
+				}
+				rows = append(rows, table.Row{
+					status.ID, status.Slide, status.Lab, text.WrapSoft(status.Variant, 20), status.Verdict, run, text.WrapSoft(status.Text, 50),
+				})
+			}
+			resultsTable(w, table.Row{"CLAIM", "SLIDE", "LAB", "VARIANT", "VERDICT", "RUN", "WHAT IT SAYS"}, rows)
+		})
+	}
+	return command
+}

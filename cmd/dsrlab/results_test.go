@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/resultstest"
+)
+
+// runResults runs one command line of dsrlab results, as run does.
+func runResults(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	s := streams{in: strings.NewReader(""), out: &out, err: &errs}
+	root := newRootCommand(s)
+	if command, _, err := root.Find([]string{"results"}); err != nil || command == root {
+		root.AddCommand(newResultsCommand(s))
+	}
+	root.SetArgs(append([]string{"results"}, args...))
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		var exit *exitError
+		if !errors.As(err, &exit) {
+			exit = &exitError{exitFailed, err}
+		}
+		return out.String(), errs.String() + exit.Error(), exit.code
+	}
+	return out.String(), errs.String(), exitOK
+}
+
+func hour(h int) time.Time { return time.Date(2001, 2, 3, h, 0, 0, 0, time.UTC) }
+
+func fabricatedRuns(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	resultstest.Run(t, dir, resultstest.Options{Run: "one", Start: hour(1), Seed: 1})
+	resultstest.Run(t, dir, resultstest.Options{Run: "two", Start: hour(2), Seed: 2, Scale: 0.8, Break: "dsr-full"})
+	resultstest.Run(t, dir, resultstest.Options{Run: "three", Start: hour(3), Seed: 3, LeaveOpen: true})
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "zero"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "zero", "manifest.json"), []byte("{"), 0o644))
+	return dir
+}
+
+func TestResultsList(t *testing.T) {
+	dir := fabricatedRuns(t)
+	stdout, _, code := runResults(t, "list", "--dir", dir)
+	require.Equal(t, exitOK, code)
+	for _, line := range []string{
+		"one    02-throughput  2001-02-03 01:00:00  5m31s       passed      2/2     323/324  here",
+		"two    02-throughput  2001-02-03 02:00:00  5m31s       failed      1/2     323/324  here",
+		"three  02-throughput  2001-02-03 03:00:00  unfinished  untested    2/2     323/324  here",
+	} {
+		assert.Contains(t, squeezed(stdout), squeezed(line))
+	}
+	assert.Contains(t, stdout, "zero")
+	assert.Contains(t, stdout, "unreadable")
+
+	var listed []listedRun
+	stdout, _, code = runResults(t, "list", "--dir", dir, "-o", "json")
+	require.Equal(t, exitOK, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &listed))
+	byName := map[string]listedRun{}
+	for _, l := range listed {
+		byName[l.Run] = l
+	}
+	assert.Equal(t, listedRun{
+		Run: "one", Lab: "02-throughput", Started: hour(1), Seconds: 331, State: results.Finished, Result: results.Passed,
+		Reproduced: 2, Claims: 2, Valid: 323, Samples: 324,
+	}, byName["one"])
+	assert.Contains(t, byName["zero"].Error, "manifest.json: unexpected end of JSON input")
+
+	stdout, _, code = runResults(t, "list", "--dir", filepath.Join(dir, "missing"), "-o", "json")
+	assert.Equal(t, exitOK, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &listed), "an empty list is a list")
+}
+
+// squeezed makes runs of blanks one.
+func squeezed(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }), " ")
+}
+
+func TestResultsShow(t *testing.T) {
+	dir := fabricatedRuns(t)
+	stdout, _, code := runResults(t, "show", "one", "--dir", dir, "--check")
+	require.Equal(t, exitOK, code)
+	for _, want := range []string{
+		"one: passed\n", "THR-2 reproduced made up by a test: dsr-full held",
+		"goodput dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 0 to 0 9/9",
+		"goodput kube-proxy 4 link calibration off by 7.1 %",
+	} {
+		assert.Contains(t, squeezed(stdout), want)
+	}
+
+	written, err := os.ReadFile(filepath.Join(dir, "one", "summary.json"))
+	require.NoError(t, err)
+	stdout, _, code = runResults(t, "show", "one", "--dir", dir, "-o", "json")
+	require.Equal(t, exitOK, code)
+	assert.Equal(t, string(written), stdout, "what is shown is the summary that the run wrote")
+	stdout, _, code = runResults(t, "show", "one", "--dir", dir, "-o", "yaml")
+	require.Equal(t, exitOK, code)
+	fromYAML, err := yaml.YAMLToJSON([]byte(stdout))
+	require.NoError(t, err)
+	assert.JSONEq(t, string(written), string(fromYAML))
+}
+
+func TestResultsExitCodes(t *testing.T) {
+	dir := fabricatedRuns(t)
+	resultstest.Run(t, dir, resultstest.Options{Run: "lacking", Start: hour(4), Reported: results.Unsupported, Reason: "no netem"})
+	tests := []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"show", "two", "--check"}, exitFailed, "02-throughput: failed: expectation dsr-full [THR-2] failed: "},
+		{[]string{"show", "two"}, exitOK, ""},
+		{[]string{"show", "three", "--check"}, exitFailed, "02-throughput: untested, which is not passed: the run is unfinished"},
+		{[]string{"show", "lacking", "--check"}, exitUnsupported, "02-throughput: this machine lacks something: no netem"},
+		{[]string{"show", "nope"}, exitUsage, `find run "nope": none in ` + dir + " has this id"},
+		{[]string{"show", "zero"}, exitUsage, "manifest.json: unexpected end of JSON input"},
+		{[]string{"show"}, exitUsage, "accepts 1 arg(s), received 0"},
+		{[]string{"show", "one", "-o", "xml"}, exitUsage, `output "xml" is none of table, json, yaml`},
+		{[]string{"compare", "one"}, exitUsage, "accepts 2 arg(s), received 1"},
+		{[]string{"compare", "one", "two", "--margin", "1.5"}, exitUsage, "margin 1.5 is not between 0 and 1"},
+		{[]string{"report", "one", "--format", "pdf"}, exitUsage, `format "pdf" is none of markdown, html, svg, png, csv, junit`},
+		{[]string{"report", "one", "two"}, exitUsage, "format markdown takes one run, got 2"},
+		{[]string{"report", "one", "--format", "svg", "--theme", "pink"}, exitUsage, `theme "pink" is none of light, dark`},
+		{[]string{"report", "one", "--format", "svg", "--chart", "x"}, exitUsage,
+			`chart "x" is none of goodput, goodput-by-queue, retransmits, lb_port_bytes_reply, source_preserved`},
+		{[]string{"list", "--nope"}, exitUsage, "unknown flag: --nope"},
+		{[]string{"claims", "x"}, exitUsage, `unknown command "x" for "dsrlab results claims"`},
+	}
+	for _, test := range tests {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			_, stderr, code := runResults(t, append(test.args, "--dir", dir)...)
+			assert.Equal(t, test.code, code)
+			assert.Contains(t, stderr, test.want)
+		})
+	}
+}
+
+func TestResultsCompare(t *testing.T) {
+	dir := fabricatedRuns(t)
+	stdout, _, code := runResults(t, "compare", "one", "two", "--dir", dir)
+	require.Equal(t, exitOK, code)
+	assert.Contains(t, squeezed(stdout), "THR-2 reproduced differs")
+	assert.Regexp(t, `goodput +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no material difference: `, stdout)
+	assert.Regexp(t, `goodput +dsr +93\S+ Mbit/s +75\S+ Mbit/s +lower in B: -\d`, stdout)
+	assert.NotContains(t, stdout, "same conditions")
+
+	var comparison results.Comparison
+	stdout, _, code = runResults(t, "compare", "one", "two", "--dir", dir, "-o", "json", "--margin", "0.3")
+	require.Equal(t, exitOK, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &comparison))
+	for _, m := range comparison.Metrics {
+		if m.Metric == "goodput" && m.Variant == "dsr" {
+			assert.Equal(t, results.Same, m.Finding, "the margin is used")
+		}
+	}
+}
+
+func TestResultsClaims(t *testing.T) {
+	dir := fabricatedRuns(t)
+	stdout, _, code := runResults(t, "claims", "--dir", dir, "-o", "json")
+	require.Equal(t, exitOK, code)
+	var rows []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(stdout), &rows))
+	assert.Len(t, rows, 36)
+	assert.Contains(t, rows, map[string]any{
+		"id": "THR-2", "slide": "24", "lab": "02-throughput", "variant": "dsr", "verdict": "differs", "run": "two",
+	})
+	stdout, _, code = runResults(t, "claims", "--dir", dir)
+	require.Equal(t, exitOK, code)
+	assert.Contains(t, squeezed(stdout), "THR-1 23 02-throughput snat reproduced two With client and")
+}
+
+func TestResultsReport(t *testing.T) {
+	dir := fabricatedRuns(t)
+	for format, begins := range map[string]string{
+		"markdown": "# 02-throughput: passed", "html": "<!DOCTYPE html>", "svg": "<?xml", "png": "\x89PNG", "csv": "run,lab,", "junit": "<?xml",
+	} {
+		file := filepath.Join(t.TempDir(), "report")
+		direct, _, code := runResults(t, "report", "one", "--dir", dir, "--format", format)
+		require.Equal(t, exitOK, code, format)
+		stdout, _, code := runResults(t, "report", "one", "--dir", dir, "--format", format, "-w", file)
+		require.Equal(t, exitOK, code, format)
+		assert.Empty(t, stdout)
+		written, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, direct, string(written), format)
+		assert.True(t, strings.HasPrefix(direct, begins), format)
+	}
+	stdout, _, code := runResults(t, "report", "one", "two", "--dir", dir, "--format", "junit")
+	require.Equal(t, exitOK, code)
+	assert.Equal(t, 2, strings.Count(stdout, "<testsuite "))
+	stdout, _, code = runResults(t, "report", "one", "--dir", dir, "--format", "svg", "--chart", "goodput-by-queue", "--theme", "dark")
+	require.Equal(t, exitOK, code)
+	assert.Contains(t, stdout, "goodput (Mbit/s) by queue")
+
+	file := filepath.Join(dir, "no", "such", "folder")
+	_, stderr, code := runResults(t, "report", "one", "--dir", dir, "-w", file)
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, fmt.Sprintf("write report: open %s: no such file or directory", file), stderr)
+}
