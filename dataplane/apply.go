@@ -19,7 +19,7 @@ func (d *DataPath) Apply(state State) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("apply: %w", err)
 	}
-	changes, _, err := planUpdate(now, want)
+	changes, err := planUpdate(now, want)
 	if err != nil {
 		return 0, fmt.Errorf("apply: %w", err)
 	}

@@ -301,3 +301,12 @@ func (d *dissected) mss() uint16 {
 	}
 	return 0
 }
+
+func mustNames(t testing.TB) *Names {
+	t.Helper()
+	names, err := LoadNames()
+	require.NoError(t, err)
+	return names
+}
+
+func addrPortOf(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

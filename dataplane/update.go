@@ -37,12 +37,11 @@ type installed struct {
 	tables uint32
 }
 
-// planUpdate lists the changes that lead from what is installed to what is wanted, and the index of each wanted table. Their
-// order keeps every intermediate state whole: what is referred to is there before what refers to it, and goes after it.
-func planUpdate(now *installed, want *image) ([]change, map[digest]uint32, error) {
+// planUpdate lists the changes that lead from what is installed to what is wanted. Their order keeps every intermediate state whole: what is referred to is there before what refers to it, and goes after it.
+func planUpdate(now *installed, want *image) ([]change, error) {
 	index, added, err := placeTables(now, want)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	frontends := withIndexes(want.frontends, index)
 	puts := slices.Concat(
@@ -61,7 +60,7 @@ func planUpdate(now *installed, want *image) ([]change, map[digest]uint32, error
 		deleteGone(datapathMapNodes4, now.nodes, want.nodes),
 		deleteGone(datapathMapPods4, now.pods, want.pods),
 	)
-	return append(puts, deletes...), index, nil
+	return append(puts, deletes...), nil
 }
 
 // placeTables gives each wanted table an index: the one it has, or a free one. A table that goes keeps its index until the
