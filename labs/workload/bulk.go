@@ -41,7 +41,7 @@ type BulkOptions struct {
 // or because a connection fails, the report is nil. An error with a report means that a stream broke or that its end did
 // not come across in time: the report then has what is known.
 func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	o.setDefaults()
@@ -79,7 +79,8 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 	return nil, err
 }
 
-func (o *BulkOptions) validate() error {
+// Validate says all that is wrong with the options; Bulk checks them too.
+func (o *BulkOptions) Validate() error {
 	errs := []error{validateTarget(o.Target), o.Dialer.validate(o.Target)}
 	errs = append(errs, bulkRequest{Direction: o.Direction, Bytes: o.Bytes, Seconds: o.Duration.Seconds()}.validate())
 	if o.Streams < 0 || o.Streams > maxStreams {

@@ -34,7 +34,7 @@ func (s *session) writeData(ctx context.Context) error {
 			break
 		}
 		putHeader(buffer, frameData, size)
-		if err := s.writeFrame(buffer[:frameHeader+size]); err != nil {
+		if _, err := s.conn.Write(buffer[:frameHeader+size]); err != nil {
 			return err
 		}
 		sent += int64(size)

@@ -16,7 +16,7 @@ import (
 //	client: one line of JSON, bulkRequest
 //	server: frameAnswer (bulkAnswer); with an error in it, that is the end
 //	sender: frameData …, frameEnd           the server, the client or both, by the direction
-//	receiver: frameGot, when it has frameEnd
+//	receiver: frameGot, when it has frameEnd and has sent its own
 //	both ends: frameReport (BulkEnd), when an end has got frameGot for what it sent and frameEnd for what it receives
 //
 // A report thus counts every retransmission that the transfer needed, and the ends agree on what was delivered.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -62,8 +61,6 @@ type session struct {
 	sent     atomic.Int64
 	received atomic.Int64
 
-	// writing is held for a whole frame: data and frameGot come from different goroutines.
-	writing sync.Mutex
 	// gotEnd is closed by the reader at frameEnd, delivered at frameGot.
 	gotEnd, delivered chan struct{}
 	// own is what is known from the begin; first, last and peer belong to the reader until it has ended, the first two
@@ -139,23 +136,28 @@ func (s *session) report(sampler *sampler) *BulkEnd {
 	return &report
 }
 
-// write sends the data, waits until both directions are through, and reports.
+// write sends the data, waits until both directions are through, and reports. All that this end writes, it writes here,
+// in the protocol's order.
 func (s *session) write(ctx context.Context, sampler *sampler) error {
 	if s.send {
 		if err := s.writeData(ctx); err != nil {
 			return fmt.Errorf("send data: %w", err)
 		}
 	}
-	for _, through := range []chan struct{}{s.delivered, s.gotEnd} {
-		select {
-		case <-through:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the transfer's end: %w", ctx.Err())
+	if err := await(ctx, s.gotEnd); err != nil {
+		return err
+	}
+	if s.receive {
+		if err := s.writeSignal(frameGot); err != nil {
+			return fmt.Errorf("send receipt: %w", err)
 		}
+	}
+	if err := await(ctx, s.delivered); err != nil {
+		return err
 	}
 	frame, err := appendJSONFrame(nil, frameReport, s.report(sampler))
 	if err == nil {
-		err = s.writeFrame(frame)
+		_, err = s.conn.Write(frame)
 	}
 	if err != nil {
 		return fmt.Errorf("send report: %w", err)
@@ -163,17 +165,20 @@ func (s *session) write(ctx context.Context, sampler *sampler) error {
 	return nil
 }
 
-func (s *session) writeFrame(frame []byte) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	_, err := s.conn.Write(frame)
-	return err
+func await(ctx context.Context, through <-chan struct{}) error {
+	select {
+	case <-through:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the transfer's end: %w", ctx.Err())
+	}
 }
 
 func (s *session) writeSignal(kind frameType) error {
 	var header [frameHeader]byte
 	putHeader(header[:], kind, 0)
-	return s.writeFrame(header[:])
+	_, err := s.conn.Write(header[:])
+	return err
 }
 
 // read takes frames until the other end's report.
@@ -196,18 +201,10 @@ func (s *session) read() error {
 			err = s.readData(discard, length)
 		case frameEnd:
 			err = s.signal(s.gotEnd)
-			if err == nil {
-				err = s.writeSignal(frameGot)
-			}
 		case frameGot:
 			err = s.signal(s.delivered)
 		case frameReport:
-			peer := &BulkEnd{}
-			if err := readJSONPayload(s.conn, length, peer); err != nil {
-				return err
-			}
-			s.peer = peer
-			return nil
+			return s.readReport(length)
 		case frameAnswer:
 			err = errors.New("read frame: second answer")
 		}
@@ -215,6 +212,23 @@ func (s *session) read() error {
 			return err
 		}
 	}
+}
+
+// readReport takes the other end's report, the last frame.
+func (s *session) readReport(length int) error {
+	for _, through := range []chan struct{}{s.delivered, s.gotEnd} {
+		select {
+		case <-through:
+		default:
+			return errors.New("read frame: report before the transfer's end")
+		}
+	}
+	peer := &BulkEnd{}
+	if err := readJSONPayload(s.conn, length, peer); err != nil {
+		return err
+	}
+	s.peer = peer
+	return nil
 }
 
 // signal closes a channel that only the reader closes.

@@ -216,6 +216,7 @@ func TestBulkBrokenServer(t *testing.T) {
 		{"frame too large", []byte{byte(frameData), 0, 0, 0, 1, 0, 0, 0}, "type 2 of 16777216 bytes, at most 262144 are allowed"},
 		{"got for nothing", frame(frameGot, 0), "end of a direction that had none, or twice"},
 		{"end twice", append(frame(frameEnd, 0), frame(frameEnd, 0)...), "end of a direction that had none, or twice"},
+		{"report too early", frame(frameReport, 2), "report before the transfer's end"},
 		{"report is no JSON", append(frame(frameEnd, 0), frame(frameReport, 2)...), "decode frame: invalid character"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -232,6 +233,30 @@ func TestBulkBrokenServer(t *testing.T) {
 			assert.Contains(t, report.Streams[0].Error, test.want)
 		})
 	}
+}
+
+// The receipt comes before the report, or the sender would wait for it for ever.
+func TestBulkReceiptBeforeReport(t *testing.T) {
+	order := make(chan []frameType, 1)
+	target := fakeServer(t, func(conn *net.TCPConn) {
+		var kinds []frameType
+		_, err := conn.Write(frame(frameEnd, 0))
+		assert.NoError(t, err)
+		for range 2 {
+			header := make([]byte, frameHeader)
+			_, err = io.ReadFull(conn, header)
+			assert.NoError(t, err)
+			kind, length, err := parseHeader(header)
+			assert.NoError(t, err)
+			_, err = io.CopyN(io.Discard, conn, int64(length))
+			assert.NoError(t, err)
+			kinds = append(kinds, kind)
+		}
+		order <- kinds
+	})
+	_, err := Bulk(t.Context(), BulkOptions{Target: target, Direction: Download, Bytes: 1})
+	require.ErrorContains(t, err, "connection ended")
+	require.Equal(t, []frameType{frameGot, frameReport}, <-order)
 }
 
 // A server that goes silent may not hold the client beyond the transfer's time and the grace.

@@ -78,7 +78,7 @@ type ConnectReport struct {
 // not an error; an error means bad options, or that ctx ended before all were done, and then the report is of those
 // that were.
 func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	o.setDefaults()
@@ -101,7 +101,8 @@ func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
 	return report, nil
 }
 
-func (o *ConnectOptions) validate() error {
+// Validate says all that is wrong with the options; Connect checks them too.
+func (o *ConnectOptions) Validate() error {
 	errs := []error{validateTarget(o.Target), o.Dialer.validate(o.Target)}
 	if o.Protocol != TCP && o.Protocol != UDP {
 		errs = append(errs, fmt.Errorf("protocol %q: want %s or %s", o.Protocol, TCP, UDP))

@@ -68,7 +68,7 @@ type GetReport struct {
 
 // Get requests a URL. A request that fails is an outcome, as in Connect. Redirects are not followed.
 func Get(ctx context.Context, o GetOptions) (*GetReport, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	setLoadDefaults(&o.Count, &o.Concurrency, &o.Timeout)
@@ -102,7 +102,8 @@ func Get(ctx context.Context, o GetOptions) (*GetReport, error) {
 	return report, nil
 }
 
-func (o *GetOptions) validate() error {
+// Validate says all that is wrong with the options; Get checks them too.
+func (o *GetOptions) Validate() error {
 	errs := []error{validateLoad(o.Count, o.Concurrency, o.Timeout)}
 	target, err := url.Parse(o.URL)
 	if err != nil {

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+func newConnectCommand(s streams) *cobra.Command {
+	var o workload.ConnectOptions
+	var out output
+	c := &cobra.Command{
+		Use:     "connect ADDR:PORT",
+		Short:   "Call an echo server and say whom it saw",
+		Long:    "Call an echo server, many times if wanted, and say whom it saw. Exit code 1 if a call was not answered.",
+		Example: "  labpod connect --protocol udp --count 100 185.150.8.128:8080 -o json",
+		Args:    oneArg("ADDR:PORT"),
+	}
+	c.Flags().StringVar((*string)(&o.Protocol), "protocol", "tcp", "tcp or udp")
+	c.Flags().IntVar(&o.Count, "count", 1, "connections to open, or datagrams to send, each from its own socket")
+	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "connections under way at the same time")
+	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for one connection, or to wait for one datagram's answer")
+	c.Flags().IntVar(&o.Retries, "retries", 2, "how often a datagram without an answer is sent again")
+	dialer := registerSource(c)
+	out.register(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var targetErr, sourceErr error
+		o.Target, targetErr = workload.ParseTarget(args[0])
+		o.Dialer, sourceErr = dialer()
+		err := errors.Join(targetErr, sourceErr, out.validate())
+		if err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return usageError(err)
+		}
+		report, err := workload.Connect(c.Context(), o)
+		if writeErr := out.write(s.out, report, func(w io.Writer) { printConnect(w, report) }); writeErr != nil {
+			return writeErr
+		}
+		if err == nil && report.Outcomes[workload.OutcomeOK] < report.Count {
+			err = fmt.Errorf("call %s: %d of %d not answered", report.Target, report.Count-report.Outcomes[workload.OutcomeOK], report.Count)
+		}
+		return err
+	}
+	return c
+}
+
+func printConnect(w io.Writer, report *workload.ConnectReport) {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(plainTable())
+	t.AppendHeader(table.Row{"Protocol", "Local", "Seen", "Preserved", "Outcome", "RTT", "Error"})
+	for _, one := range report.Connections {
+		seen := ""
+		if one.Seen.IsValid() {
+			seen = one.Seen.String()
+		}
+		t.AppendRow(table.Row{one.Protocol, one.Local, seen, one.Preserved, one.Outcome, one.RTT, one.Error})
+	}
+	t.Render()
+	fmt.Fprintf(w, "\n%d of %d answered, %d of them with the client's own address\n",
+		report.Outcomes[workload.OutcomeOK], report.Count, report.Preserved)
+}
+
+// plainTable is columns and spaces.
+func plainTable() table.Style {
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft = ""
+	style.Box.PaddingRight = "   "
+	return style
+}

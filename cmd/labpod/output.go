@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// output is the -o flag.
+type output string
+
+func (o *output) register(c *cobra.Command) {
+	c.Flags().StringVarP((*string)(o), "output", "o", "table", "output format: table, json or yaml")
+}
+
+func (o output) validate() error {
+	switch o {
+	case "table", "json", "yaml":
+		return nil
+	}
+	return fmt.Errorf("output %q: want table, json or yaml", string(o))
+}
+
+// write prints document, or what table prints.
+func (o output) write(w io.Writer, document any, table func(io.Writer)) error {
+	switch o {
+	case "json":
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(document)
+	case "yaml":
+		b, err := yaml.Marshal(document)
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	}
+	table(w)
+	return nil
+}
+
+// registerSource adds the --source flag; the returned function reads it.
+func registerSource(c *cobra.Command) func() (workload.Dialer, error) {
+	source := c.Flags().String("source", "", "client's own address, or ADDR:PORT")
+	return func() (workload.Dialer, error) {
+		if *source == "" {
+			return workload.Dialer{}, nil
+		}
+		if addr, err := netip.ParseAddr(*source); err == nil {
+			return workload.Dialer{Source: netip.AddrPortFrom(addr.Unmap(), 0)}, nil
+		}
+		at, err := netip.ParseAddrPort(*source)
+		if err != nil {
+			return workload.Dialer{}, fmt.Errorf("source %q: want ADDR, ADDR:PORT or [ADDR6]:PORT", *source)
+		}
+		return workload.Dialer{Source: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}, nil
+	}
+}
