@@ -49,7 +49,7 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 	defer func() {
 		for _, conn := range conns {
 			if conn != nil {
-				conn.Close()
+				closeAll(conn)
 			}
 		}
 	}()
@@ -81,7 +81,7 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 
 // Validate says all that is wrong with the options; Bulk checks them too.
 func (o *BulkOptions) Validate() error {
-	errs := []error{validateTarget(o.Target), o.Dialer.validate(o.Target)}
+	errs := []error{validateTarget(o.Target), o.validateSource(o.Target)}
 	errs = append(errs, bulkRequest{Direction: o.Direction, Bytes: o.Bytes, Seconds: o.Duration.Seconds()}.validate())
 	if o.Streams < 0 || o.Streams > maxStreams {
 		errs = append(errs, fmt.Errorf("streams %d: want 1 to %d", o.Streams, maxStreams))

@@ -37,11 +37,11 @@ func (s *bulkServer) listening() Listening {
 	return Listening{Kind: KindBulk, Address: localOf(s.tcp.Addr())}
 }
 
-func (s *bulkServer) close() { s.tcp.Close() }
+func (s *bulkServer) close() { closeAll(s.tcp) }
 
 func (s *bulkServer) serve(ctx context.Context) error {
 	return acceptLoop(ctx, s.tcp, func(ctx context.Context, conn *net.TCPConn) {
-		defer conn.Close()
+		defer closeAll(conn)
 		log := s.log.With("protocol", "tcp", "seen", localOf(conn.RemoteAddr()), "local", localOf(conn.LocalAddr()))
 		if err := s.transfer(ctx, log, conn); err != nil && ctx.Err() == nil {
 			log.Warn("lost", "error", err.Error())

@@ -24,7 +24,7 @@ func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close()
+	defer closeAll(conn)
 	seen.Handshake = time.Since(began)
 	seen.Local = localOf(conn.LocalAddr())
 	defer interruptible(ctx, conn)()
@@ -53,7 +53,7 @@ func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
 	if err != nil {
 		return fmt.Errorf("open socket: %w", err)
 	}
-	defer conn.Close()
+	defer closeAll(conn)
 	seen.Local = localOf(conn.LocalAddr())
 	nonce := rand.Text()
 	sent := make([]time.Time, 0, o.Retries+1)
@@ -74,26 +74,24 @@ func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
 	}
 }
 
-// awaitAnswer reads until the answer to one of the sendings so far comes, and returns which.
+// awaitAnswer waits for the answer to one of the sendings so far, and returns which.
 func (o *ConnectOptions) awaitAnswer(ctx context.Context, conn net.Conn, nonce string, sendings int, seen *Seen) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	defer interruptible(ctx, conn)()
 	buffer := make([]byte, 2048)
-	for {
-		n, err := conn.Read(buffer)
-		if err != nil {
-			return 0, fmt.Errorf("read answer: %w", err)
-		}
-		line, rest, _ := bytes.Cut(buffer[:n], []byte("\n"))
-		for attempt := range sendings {
-			if bytes.Equal(rest, datagram(nonce, attempt)) {
-				seen.Seen, err = parseSeen(string(line))
-				return attempt, err
-			}
-		}
-		return 0, fmt.Errorf("read answer: %q is not an address line and the datagram's bytes", buffer[:n])
+	n, err := conn.Read(buffer)
+	if err != nil {
+		return 0, fmt.Errorf("read answer: %w", err)
 	}
+	line, rest, _ := bytes.Cut(buffer[:n], []byte("\n"))
+	for attempt := range sendings {
+		if bytes.Equal(rest, datagram(nonce, attempt)) {
+			seen.Seen, err = parseSeen(string(line))
+			return attempt, err
+		}
+	}
+	return 0, fmt.Errorf("read answer: %q is not an address line and the datagram's bytes", buffer[:n])
 }
 
 func datagram(nonce string, attempt int) []byte {

@@ -103,7 +103,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
 
 // Validate says all that is wrong with the options; Connect checks them too.
 func (o *ConnectOptions) Validate() error {
-	errs := []error{validateTarget(o.Target), o.Dialer.validate(o.Target)}
+	errs := []error{validateTarget(o.Target), o.validateSource(o.Target)}
 	if o.Protocol != TCP && o.Protocol != UDP {
 		errs = append(errs, fmt.Errorf("protocol %q: want %s or %s", o.Protocol, TCP, UDP))
 	}

@@ -45,7 +45,8 @@ func (d Dialer) dial(ctx context.Context, network string, to netip.AddrPort, con
 	return conn, err
 }
 
-func (d Dialer) validate(target netip.AddrPort) error {
+// validateSource says whether the target can be called from the source.
+func (d Dialer) validateSource(target netip.AddrPort) error {
 	if d.Source.Addr().IsValid() && target.IsValid() && d.Source.Addr().Is4() != target.Addr().Is4() {
 		return fmt.Errorf("source %s and target %s are of different IP versions", d.Source.Addr(), target)
 	}

@@ -42,8 +42,7 @@ func (s *dnsServer) close() {
 	for _, one := range s.servers {
 		_ = one.Shutdown() // ends connections too; fails when it has not begun or has ended, and the sockets do the rest
 	}
-	s.tcp.Close()
-	s.udp.Close()
+	closeAll(s.tcp, s.udp)
 }
 
 func (s *dnsServer) serve(ctx context.Context) error {

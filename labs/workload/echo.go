@@ -54,8 +54,7 @@ func (s *echoServer) listening() Listening {
 }
 
 func (s *echoServer) close() {
-	s.tcp.Close()
-	s.udp.Close()
+	closeAll(s.tcp, s.udp)
 }
 
 func (s *echoServer) serve(ctx context.Context) error {
@@ -84,7 +83,7 @@ func (s *echoServer) handle(conn *net.TCPConn, web *httpEcho) {
 		web.hand(&bufferedConn{Conn: conn, reader: reader})
 		return
 	}
-	defer conn.Close()
+	defer closeAll(conn)
 	switch {
 	case err == nil:
 		log.Info("seen", "spoke", "line")

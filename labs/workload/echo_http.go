@@ -67,7 +67,7 @@ func (h *httpEcho) hand(conn net.Conn) {
 	select {
 	case h.conns <- conn:
 	case <-h.closed:
-		conn.Close()
+		closeAll(conn)
 	}
 }
 

@@ -116,7 +116,7 @@ func (o *GetOptions) Validate() error {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("URL %q: host %q must be a numeric address", o.URL, target.Hostname()))
 	default:
-		errs = append(errs, o.Dialer.validate(netip.AddrPortFrom(addr.Unmap(), 80)))
+		errs = append(errs, o.validateSource(netip.AddrPortFrom(addr.Unmap(), 80)))
 	}
 	return errors.Join(errs...)
 }

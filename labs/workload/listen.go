@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -60,7 +61,7 @@ func listenBoth(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCP
 		if err == nil {
 			return tcp, udp, nil
 		}
-		tcp.Close()
+		closeAll(tcp)
 		if addr.Port() != 0 || attempt == portAttempts || !errors.Is(err, unix.EADDRINUSE) {
 			return nil, nil, err
 		}
@@ -90,7 +91,7 @@ func acceptLoop(ctx context.Context, listener *net.TCPListener, handle func(cont
 		switch {
 		case err == nil:
 			handlers.Go(func() {
-				stop := context.AfterFunc(ctx, func() { conn.Close() })
+				stop := context.AfterFunc(ctx, func() { closeAll(conn) })
 				defer stop()
 				handle(ctx, conn)
 			})
@@ -119,4 +120,11 @@ func localOf(addr net.Addr) netip.AddrPort {
 		at = addr.AddrPort()
 	}
 	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+// closeAll closes sockets that are done with: closing one tells nothing that its reads and writes did not.
+func closeAll(sockets ...io.Closer) {
+	for _, s := range sockets {
+		s.Close()
+	}
 }
