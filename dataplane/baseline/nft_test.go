@@ -1,0 +1,57 @@
+package baseline
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// nft runs the nft binary in the host's namespace. Only tests do.
+func (h *host) nft(input string, arguments ...string) string {
+	h.t.Helper()
+	var output []byte
+	err := h.in(func() (err error) { // the child starts on this thread, and so in its namespace
+		command := exec.Command("nft", arguments...)
+		command.Stdin = strings.NewReader(input)
+		output, err = command.CombinedOutput()
+		return err
+	})
+	require.NoError(h.t, err, "nft %s: %s", strings.Join(arguments, " "), output)
+	return string(output)
+}
+
+// What Render prints, loaded by nft, and what Install makes are the same rules to the kernel: nft lists them alike.
+func TestInstallIsWhatRenderSays(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs the nft binary, to compare with")
+	}
+	both := example(false)
+	six := example(true).Tables
+	offset := len(both.Tables.Backends)
+	both.Tables.Backends = append(both.Tables.Backends, six.Backends...)
+	for _, f := range six.Frontends {
+		for i := range f.Backends {
+			f.Backends[i] += offset
+		}
+		both.Tables.Frontends = append(both.Tables.Frontends, f)
+	}
+	worker := both
+	worker.Node, worker.PodCIDRs = "worker", nil
+	dnat := both
+	dnat.Form = FormDNATOnly
+	for name, config := range map[string]Config{"kube-proxy": both, "worker": worker, "dnat-only": dnat} {
+		t.Run(name, func(t *testing.T) {
+			byNFT, byUs := newHost(t, "nft"), newHost(t, "us") // without links: no packet is counted
+			text, err := Render(config)
+			require.NoError(t, err)
+			byNFT.nft(text, "-f", "-")
+			require.NoError(t, Install(t.Context(), int(byUs.ns), config))
+			want, got := byNFT.nft("", "list", "ruleset"), byUs.nft("", "list", "ruleset")
+			assert.Equal(t, want, got)
+			assert.Equal(t, 2, strings.Count(got, "\ntable ")+1)
+		})
+	}
+}
