@@ -181,8 +181,8 @@ func (k keyType) bytes(e element) []byte {
 	return key
 }
 
-// loadAddress puts an address of the packet into a register.
-func (f family) loadAddress(s side, register uint32) expr.Any {
+// loadAddress puts an address of the packet into register 1.
+func (f family) loadAddress(s side) expr.Any {
 	offset, length := uint32(offsetSource4), uint32(4)
 	switch {
 	case f.is6 && s == source:
@@ -192,7 +192,7 @@ func (f family) loadAddress(s side, register uint32) expr.Any {
 	case s == destination:
 		offset = offsetDestination4
 	}
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
+	return &expr.Payload{DestRegister: register1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
 }
 
 func loadProtocol(register uint32) expr.Any {

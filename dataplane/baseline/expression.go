@@ -42,7 +42,7 @@ func (l lookUp) compile(c *compiler) []expr.Any {
 	var load []expr.Any
 	next := uint32(piece)
 	if l.key == keyService {
-		load = append(load, c.f.loadAddress(destination, register1))
+		load = append(load, c.f.loadAddress(destination))
 		next++
 		if c.f.is6 {
 			next += 3
@@ -59,13 +59,13 @@ func (c *compiler) verdictOf(s *nftables.Set) expr.Any {
 func (i inSet) compile(c *compiler) []expr.Any {
 	s := c.sets[i.name]
 	return []expr.Any{
-		c.f.loadAddress(i.side, register1),
+		c.f.loadAddress(i.side),
 		&expr.Lookup{SourceRegister: register1, SetName: s.Name, SetID: s.ID},
 	}
 }
 
 func (i inPrefixes) compile(c *compiler) []expr.Any {
-	load := c.f.loadAddress(i.side, register1)
+	load := c.f.loadAddress(i.side)
 	if len(i.prefixes) > 1 {
 		s := c.anonymous(&nftables.Set{KeyType: keyAddress.datatype(c.f), Interval: true}, intervals(i.prefixes))
 		return []expr.Any{load, &expr.Lookup{SourceRegister: register1, SetName: s.Name, SetID: s.ID, Invert: i.not}}
@@ -141,7 +141,7 @@ func (s choose) compile(c *compiler) []expr.Any {
 func (r remember) compile(c *compiler) []expr.Any {
 	s := c.sets[r.set]
 	return []expr.Any{
-		c.f.loadAddress(source, register1),
+		c.f.loadAddress(source),
 		&expr.Dynset{SrcRegKey: register1, SetName: s.Name, SetID: s.ID, Operation: unix.NFT_DYNSET_OP_UPDATE},
 	}
 }

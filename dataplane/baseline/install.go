@@ -23,11 +23,11 @@ func Install(ctx context.Context, netns int, config Config) error {
 	if config.Form == FormNone {
 		return Remove(ctx, netns)
 	}
-	conn, err := open(ctx, netns)
+	conn, done, err := open(ctx, netns)
 	if err != nil {
 		return fmt.Errorf("install %s rules: %w", config.Form, err)
 	}
-	defer conn.CloseLasting()
+	defer done()
 	before, err := ownTables(conn)
 	if err != nil {
 		return fmt.Errorf("install %s rules: %w", config.Form, err)
@@ -52,11 +52,11 @@ func Install(ctx context.Context, netns int, config Config) error {
 // Remove takes away whatever Install left in the namespace, and what conntrack knows of it. It is no error if there is
 // nothing.
 func Remove(ctx context.Context, netns int) error {
-	conn, err := open(ctx, netns)
+	conn, done, err := open(ctx, netns)
 	if err != nil {
 		return fmt.Errorf("remove baseline rules: %w", err)
 	}
-	defer conn.CloseLasting()
+	defer done()
 	tables, err := ownTables(conn)
 	if err != nil || len(tables) == 0 {
 		return err
@@ -117,11 +117,11 @@ func (s *Status) sum(which func(ChainCount) bool) uint64 {
 
 // Read reads what is installed in a namespace, and its counters.
 func Read(ctx context.Context, netns int) (*Status, error) {
-	conn, err := open(ctx, netns)
+	conn, done, err := open(ctx, netns)
 	if err != nil {
 		return nil, fmt.Errorf("read baseline rules: %w", err)
 	}
-	defer conn.CloseLasting()
+	defer done()
 	tables, err := ownTables(conn)
 	if err != nil {
 		return nil, err
@@ -171,22 +171,22 @@ func readChain(conn *nftables.Conn, table *nftables.Table, c *nftables.Chain) (C
 // lost when they don't fit. Some ten thousand rules do.
 const socketBuffer = 32 << 20
 
-// open connects to the nf_tables of a namespace. Descriptor 0 would be the caller's own namespace, which nobody means.
-func open(ctx context.Context, netns int) (*nftables.Conn, error) {
+// open connects to the nf_tables of a namespace, until done. Descriptor 0 would be the caller's own namespace, which nobody means.
+func open(ctx context.Context, netns int) (conn *nftables.Conn, done func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if netns <= 0 {
-		return nil, fmt.Errorf("network namespace: file descriptor %d is none, use that of an open namespace", netns)
+		return nil, nil, fmt.Errorf("network namespace: file descriptor %d is none, use that of an open namespace", netns)
 	}
-	conn, err := nftables.New(nftables.WithNetNSFd(netns), nftables.AsLasting(), nftables.WithSockOptions(
+	conn, err = nftables.New(nftables.WithNetNSFd(netns), nftables.AsLasting(), nftables.WithSockOptions(
 		func(c *netlink.Conn) error {
 			return errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
 		}))
 	if err != nil {
-		return nil, fmt.Errorf("open nf_tables of network namespace: %w", err)
+		return nil, nil, fmt.Errorf("open nf_tables of network namespace: %w", err)
 	}
-	return conn, nil
+	return conn, func() { _ = conn.CloseLasting() }, nil
 }
 
 // ownTables are the tables that Install makes, as far as they are there.
