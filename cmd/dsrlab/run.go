@@ -66,6 +66,11 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	root.AddCommand(
+		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(s), newCaptureCommand(s),
+		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newLBCommand(s), newObserveCommand(s),
+		newResultsCommand(s), newDoctorCommand(s),
+	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root
 }

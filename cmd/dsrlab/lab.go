@@ -1,0 +1,216 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// newLabCommand lists and runs labs.
+func newLabCommand(s streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs", Args: noArgs}
+	cmd.AddCommand(newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s))
+	return cmd
+}
+
+func newLabListCommand(s streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the labs and the claims that they check", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := allLabs()
+			if err != nil {
+				return err
+			}
+			return printAs(s.out, output, all, func(w io.Writer) { labTable(w, all) })
+		},
+	}
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+// listedLab is a lab in `lab list`.
+type listedLab struct {
+	Name     string   `json:"name"`
+	Title    string   `json:"title"`
+	Topology string   `json:"topology"`
+	Variants []string `json:"variants"`
+	Claims   []string `json:"claims"`
+}
+
+func allLabs() ([]listedLab, error) {
+	names, err := labs.Catalogue()
+	if err != nil {
+		return nil, err
+	}
+	var all []listedLab
+	for _, name := range names {
+		lab, err := labs.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		listed := listedLab{Name: name, Title: lab.Metadata.Title, Topology: lab.Spec.Topology, Claims: lab.Claims()}
+		for _, v := range lab.Spec.Variants {
+			listed.Variants = append(listed.Variants, v.Name)
+		}
+		all = append(all, listed)
+	}
+	return all, nil
+}
+
+func labTable(w io.Writer, all []listedLab) {
+	t := newTable(w, "Lab", "Title", "Topology", "Claims")
+	for _, l := range all {
+		t.AppendRow(table.Row{l.Name, l.Title, l.Topology, fmt.Sprint(l.Claims)})
+	}
+	t.Render()
+}
+
+func newLabShowCommand(s streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "show LAB", Short: "Show a lab: question, variants, steps, expectations", Args: exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lab, err := labs.Lookup(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			return printAs(s.out, output, lab, func(w io.Writer) {
+				document, err := yaml.Marshal(lab)
+				if err == nil {
+					w.Write(document)
+				}
+			})
+		},
+	}
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func newLabRunCommand(s streams) *cobra.Command {
+	o := runOptions{}
+	cmd := &cobra.Command{
+		Use: "run LAB...", Short: "Run labs and record what they measure", Args: cobra.MatchAll(minArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return runLabs(cmd, s, o, args) },
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// runOptions are the flags of every command that runs labs.
+type runOptions struct {
+	output, runs, stateDir string
+	repetitions            int
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "what is printed on stdout: text, or the summaries as json or yaml")
+	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
+	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
+	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
+}
+
+// runLabs runs labs one after the other. It goes on when one fails, and returns the worst outcome.
+func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error {
+	story := s.out
+	if o.output != "text" {
+		story = s.err
+	}
+	var all []*labs.Lab
+	for _, name := range names {
+		lab, err := labs.Lookup(name)
+		if err != nil {
+			return usageError(err)
+		}
+		all = append(all, lab)
+	}
+	if err := requireRoot("running a lab"); err != nil {
+		return err
+	}
+	runner := &labs.Runner{
+		Stand:   labs.StandOptions{StateDir: o.stateDir, Log: slog.New(slog.DiscardHandler)},
+		RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err),
+	}
+	var summaries []results.Summary
+	for _, lab := range all {
+		summary, err := runner.Run(cmd.Context(), lab)
+		if err != nil {
+			return upError(err)
+		}
+		summaries = append(summaries, summary)
+	}
+	if err := printSummaries(s, o.output, summaries); err != nil {
+		return err
+	}
+	return outcome(summaries)
+}
+
+// newConsole draws progress bars only where a person sees them.
+func newConsole(story, progress io.Writer) *labs.Console {
+	c := &labs.Console{Out: story, Color: isTerminal(story)}
+	if isTerminal(progress) {
+		c.Progress = progress
+	}
+	return c
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func printSummaries(s streams, output string, summaries []results.Summary) error {
+	if output == "text" {
+		fmt.Fprintln(s.out)
+		labs.Verdicts(s.out, summaries)
+		return nil
+	}
+	var document any = summaries
+	if len(summaries) == 1 {
+		document = summaries[0]
+	}
+	return printAs(s.out, output, document, nil)
+}
+
+// outcome is the worst of all, as an error with its exit code.
+func outcome(summaries []results.Summary) error {
+	for _, want := range []results.Result{results.Failed, results.Unsupported, results.Untested} {
+		for _, summary := range summaries {
+			if summary.Result == want {
+				return resultError(summary)
+			}
+		}
+	}
+	return nil
+}
+
+// printAs writes a value as json or yaml, or as the table that it is otherwise.
+func printAs(w io.Writer, output string, value any, asTable func(io.Writer)) error {
+	switch output {
+	case "json":
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
+	case "yaml":
+		document, err := yaml.Marshal(value)
+		if err == nil {
+			_, err = w.Write(document)
+		}
+		return err
+	case "table":
+		asTable(w)
+		return nil
+	}
+	return usageError(fmt.Errorf("--output: %q is none of table, json, yaml", output))
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+)
+
+// newLBCommand reads the load balancer's tables.
+func newLBCommand(s streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "lb", Short: "Read the load balancer's tables", Args: noArgs}
+	cmd.AddCommand(newLBListCommand(s))
+	return cmd
+}
+
+func newLBListCommand(s streams) *cobra.Command {
+	var target labTarget
+	var output, node string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List frontends and backends of a node, as cilium bpf lb list does", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			stand, err := target.stand()
+			if err != nil {
+				return err
+			}
+			data, err := stand.OpenDataPath(cmp.Or(node, stand.EntryNode()))
+			if err != nil {
+				return err
+			}
+			defer data.Close()
+			list, err := data.List()
+			if err != nil {
+				return err
+			}
+			return printAs(s.out, output, list, func(w io.Writer) { lbTable(w, list) })
+		},
+	}
+	target.flags(cmd)
+	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&node, "node", "", "node (default: the first LB node)")
+	return cmd
+}
+
+// lbTable numbers frontends in the order of the list; slot 0 is the frontend itself.
+func lbTable(out io.Writer, list []dataplane.Listed) {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "SERVICE ADDRESS\tBACKEND ADDRESS (FRONTEND) (SLOT)")
+	for i, f := range list {
+		flags := f.Kind + ", " + f.Mode
+		if f.Local {
+			flags += ", Local"
+		}
+		fmt.Fprintf(w, "%v/%s (0)\t0.0.0.0:0 (%d) (0) [%s]\n", f.Address, f.Protocol, i+1, flags)
+		for slot, b := range f.Backends {
+			fmt.Fprintf(w, "%v/%s (%d)\t%v/%s (%d) (%d)\n", f.Address, f.Protocol, slot+1, b.Address, f.Protocol, i+1, slot+1)
+		}
+	}
+	w.Flush()
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"io"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// newStatusCommand lists the labs that stand.
+func newStatusCommand(s streams) *cobra.Command {
+	var stateDir, output string
+	cmd := &cobra.Command{
+		Use: "status", Short: "List the labs that stand", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := netns.List(stateDir)
+			if err != nil {
+				return err
+			}
+			return printAs(s.out, output, all, func(w io.Writer) {
+				t := newTable(w, "Lab", "Topology", "State", "Nodes", "Pods")
+				for _, l := range all {
+					t.AppendRow(table.Row{l.Name, l.Topology, l.State, l.Nodes, l.Pods})
+				}
+				t.Render()
+			})
+		},
+	}
+	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
+	return cmd
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// newUpCommand builds a topology and leaves it standing, with its workload serving and a data path on its nodes.
+func newUpCommand(s streams) *cobra.Command {
+	var file, mode, name, stateDir string
+	var recreate bool
+	cmd := &cobra.Command{
+		Use:   "up -f FILE|NAME",
+		Short: "Build a topology, serve its workload, and leave it standing",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			variant, err := variantOf(mode)
+			if err != nil {
+				return usageError(err)
+			}
+			topology, err := loadTopology(file)
+			if err != nil {
+				return usageError(err)
+			}
+			plan, err := topologies.PlanOf(topology)
+			if err != nil {
+				return usageError(err)
+			}
+			stand, existing, err := labs.Up(cmd.Context(), plan, labs.StandOptions{
+				StateDir: stateDir, Name: name, Recreate: recreate, Log: slog.New(slog.DiscardHandler),
+				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
+			})
+			if err != nil {
+				return upError(err)
+			}
+			if existing {
+				fmt.Fprintf(s.err, "%s stands already\n", stand.Lab().Name())
+			}
+			if err := stand.Install(cmd.Context(), variant); err != nil {
+				return err
+			}
+			return describeUp(s, stand, variant)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
+	cmd.Flags().StringVar(&mode, "mode", string(services.ModeDSR), "data path: snat, dsr, hybrid, kube-proxy, dnat-only or none")
+	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
+	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
+	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
+	_ = cmd.MarkFlagRequired("file")
+	return cmd
+}
+
+// variantOf reads --mode: a mode of our own data path, or the name of another one.
+func variantOf(mode string) (labs.Variant, error) {
+	switch path := labs.DataPath(mode); path {
+	case labs.DataPathKubeProxy, labs.DataPathDNATOnly, labs.DataPathNone:
+		return labs.Variant{Name: mode, DataPath: path}, nil
+	}
+	parsed, err := services.ParseMode(mode)
+	if err != nil {
+		return labs.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
+	}
+	return labs.Variant{Name: mode, DataPath: labs.DataPathDSRLab, Mode: parsed}, nil
+}
+
+// upError gives what went wrong its exit code.
+func upError(err error) error {
+	var differs *netns.DiffersError
+	switch {
+	case labs.IsMissing(err):
+		return unsupportedError(err)
+	case errors.As(err, &differs):
+		return usageError(err)
+	}
+	return err
+}
+
+// describeUp tells how to use what stands.
+func describeUp(s streams, stand *labs.Stand, v labs.Variant) error {
+	plan := stand.Lab().Plan()
+	fmt.Fprintf(s.out, "%s stands, data path %s\n", stand.Lab().Name(), v.Name)
+	for _, service := range plan.Services {
+		for _, ingress := range service.Status.LoadBalancer.Ingress {
+			for _, port := range service.Spec.Ports {
+				fmt.Fprintf(s.out, "  %s %s:%d/%s\n", service.Name, ingress.IP, port.Port, port.Protocol)
+			}
+		}
+	}
+	return nil
+}

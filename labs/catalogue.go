@@ -1,0 +1,119 @@
+package labs
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies/manifest"
+)
+
+//go:embed */lab.yaml
+var catalogue embed.FS
+
+// Catalogue lists the names of all labs, in order.
+func Catalogue() ([]string, error) {
+	files, err := fs.Glob(catalogue, "*/lab.yaml")
+	if err != nil {
+		return nil, err
+	}
+	for i, file := range files {
+		files[i] = path.Dir(file)
+	}
+	return files, nil
+}
+
+// Lookup reads a lab of the catalogue.
+func Lookup(name string) (*Lab, error) {
+	data, err := catalogue.ReadFile(name + "/lab.yaml")
+	if err != nil {
+		names, listErr := Catalogue()
+		return nil, errors.Join(fmt.Errorf("no lab %q; there are %s", name, strings.Join(names, ", ")), listErr)
+	}
+	return Parse(name+"/lab.yaml", data)
+}
+
+// Parse reads a lab.yaml strictly, and checks it. The error names everything that is wrong with it.
+func Parse(file string, data []byte) (*Lab, error) {
+	var lab Lab
+	if _, err := manifest.Decode(file, data, &lab); err != nil {
+		return nil, err
+	}
+	if err := lab.validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return &lab, nil
+}
+
+func (l *Lab) validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if l.APIVersion != APIVersion || l.Kind != Kind {
+		fail("apiVersion and kind: %s %s, want %s %s", l.APIVersion, l.Kind, APIVersion, Kind)
+	}
+	variants := make(map[string]bool)
+	for i, v := range l.Spec.Variants {
+		if v.Name == "" || variants[v.Name] {
+			fail("spec.variants[%d].name: %q must be a name of its own", i, v.Name)
+		}
+		variants[v.Name] = true
+		if err := v.validate(); err != nil {
+			fail("spec.variants[%d]: %w", i, err)
+		}
+	}
+	if len(variants) == 0 {
+		fail("spec.variants: there must be one")
+	}
+	for i := range l.Spec.Phases {
+		for _, err := range l.Spec.Phases[i].validate(variants) {
+			fail("spec.phases[%d].%w", i, err)
+		}
+	}
+	for i, e := range l.Spec.Expectations {
+		if !variants[e.Variant] || e.Over != "" && !variants[e.Over] {
+			fail("spec.expectations[%d]: variant %q or over %q is none of the lab's", i, e.Variant, e.Over)
+		}
+		if e.AtLeast == nil && e.AtMost == nil {
+			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v Variant) validate() error {
+	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
+	if !slices.Contains(known, v.DataPath) {
+		return fmt.Errorf("dataPath: %q is none of %v", v.DataPath, known)
+	}
+	if v.DataPath != DataPathDSRLab {
+		if v.Mode != "" {
+			return fmt.Errorf("mode: only dataPath %s has one", DataPathDSRLab)
+		}
+		return nil
+	}
+	_, err := services.ParseMode(string(v.Mode))
+	return err
+}
+
+func (p *Phase) validate(variants map[string]bool) []error {
+	var errs []error
+	for i, v := range p.Variants {
+		if !variants[v] {
+			errs = append(errs, fmt.Errorf("variants[%d]: %q is none of the lab's", i, v))
+		}
+	}
+	if len(p.Steps) == 0 {
+		errs = append(errs, errors.New("steps: there must be one"))
+	}
+	for i, s := range p.Steps {
+		if (s.Connect == nil) == (s.Transfer == nil) {
+			errs = append(errs, fmt.Errorf("steps[%d]: want exactly one of connect, transfer", i))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,125 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/baseline"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Install puts the variant's data path on all nodes, in place of what is there. Flows of the one before are forgotten: no
+// variant profits from another.
+func (s *Stand) Install(ctx context.Context, v Variant) error {
+	if err := s.Uninstall(ctx); err != nil {
+		return fmt.Errorf("install %s: %w", v.Name, err)
+	}
+	tables, err := s.tables(v.Mode)
+	if err != nil {
+		return fmt.Errorf("install %s: %w", v.Name, err)
+	}
+	for _, n := range s.clusterNodes() {
+		if err := s.installOn(ctx, n, v, tables); err != nil {
+			return errors.Join(fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err), s.Uninstall(ctx))
+		}
+	}
+	return nil
+}
+
+func (s *Stand) installOn(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
+	switch v.DataPath {
+	case DataPathDSRLab:
+		return s.load(n, tables)
+	case DataPathKubeProxy, DataPathDNATOnly:
+		return s.installBaseline(ctx, n, v, tables)
+	case DataPathNone:
+		return nil
+	}
+	return fmt.Errorf("data path %q is none of none, kube-proxy, dnat-only, dsrlab", v.DataPath)
+}
+
+// load loads our programs on a node and fills their tables.
+func (s *Stand) load(n topologies.Node, tables *services.Tables) error {
+	dir, err := s.lab.BPFDir(n.Name)
+	if err != nil {
+		return err
+	}
+	return s.lab.Do(n.Name, func() error {
+		d, err := dataplane.Load(dataplane.Config{Address: n.Address.Addr(), Device: "eth0", PinDir: dir, MTU: s.plan.MTU})
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		state := dataplane.State{Node: n.Name, Nodes: s.clusterAddresses(), Tables: tables}
+		for _, p := range s.plan.Pods {
+			if p.Node != n.Name {
+				continue
+			}
+			device, err := net.InterfaceByName(p.HostDevice)
+			if err != nil {
+				return fmt.Errorf("pod %s: device %s: %w", p.Name, p.HostDevice, err)
+			}
+			state.Pods = append(state.Pods, dataplane.Pod{
+				Address: p.Address, Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
+			})
+			if err := d.Attach(p.HostDevice, dataplane.FromPod, dataplane.AttachAuto); err != nil {
+				return err
+			}
+		}
+		_, err = d.Apply(state)
+		return err
+	})
+}
+
+func (s *Stand) clusterAddresses() []netip.Addr {
+	var all []netip.Addr
+	for _, n := range s.clusterNodes() {
+		all = append(all, n.Address.Addr())
+	}
+	return all
+}
+
+func (s *Stand) installBaseline(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
+	ns, err := s.lab.NetNS(n.Name)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	form := baseline.FormKubeProxy
+	if v.DataPath == DataPathDNATOnly {
+		form = baseline.FormDNATOnly
+	}
+	return baseline.Install(ctx, int(ns.Fd()), baseline.Config{
+		Form: form, Tables: tables, Node: n.Name, NodeAddresses: []netip.Addr{n.Address.Addr()},
+	})
+}
+
+// Uninstall takes every data path off all nodes; plain routing stays.
+func (s *Stand) Uninstall(ctx context.Context) error {
+	var errs []error
+	for _, n := range s.clusterNodes() {
+		if err := s.uninstallFrom(ctx, n.Name); err != nil {
+			errs = append(errs, fmt.Errorf("take data path off %s: %w", n.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Stand) uninstallFrom(ctx context.Context, node string) error {
+	dir, err := s.lab.BPFDir(node)
+	if err != nil {
+		return err
+	}
+	unload := s.lab.Do(node, func() error { return dataplane.Unload(dir) })
+	ns, err := s.lab.NetNS(node)
+	if err != nil {
+		return errors.Join(unload, err)
+	}
+	defer ns.Close()
+	return errors.Join(unload, baseline.Remove(ctx, int(ns.Fd())))
+}

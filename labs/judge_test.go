@@ -1,0 +1,65 @@
+package labs
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/results"
+)
+
+func TestJudge(t *testing.T) {
+	number := func(v float64) *float64 { return &v }
+	summary := results.Summary{Metrics: []results.MetricSummary{
+		{Variant: "dsr", Metric: "goodput", Unit: "bit/s", Median: number(940e6)},
+		{Variant: "none", Metric: "goodput", Unit: "bit/s", Median: number(941e6)},
+		{Variant: "snat", Metric: "goodput", Unit: "bit/s", Median: number(10.6e6), Labels: map[string]string{"queue": "1600b"}},
+		{Variant: "broken", Metric: "goodput", Unit: "bit/s"},
+	}}
+	tests := []struct {
+		name        string
+		expectation Expectation
+		outcome     results.Outcome
+		evidence    string
+	}{
+		{
+			"holds", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(900e6), AtMost: number(942e6)},
+			results.Held, "fast: goodput of dsr is 940 million bit/s",
+		},
+		{
+			"too low", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(941e6)},
+			results.Broken, "fast: goodput of dsr is 940 million bit/s; expected at least 941 million",
+		},
+		{
+			"too high", Expectation{Text: "slow", Variant: "dsr", Metric: "goodput", AtMost: number(1e6)},
+			results.Broken, "slow: goodput of dsr is 940 million bit/s; expected at most 1 million",
+		},
+		{
+			"ratio", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.99)},
+			results.Held, "as fast: goodput of dsr is 0.9989 of that of none",
+		},
+		{
+			"labels", Expectation{Text: "collapse", Variant: "snat", Metric: "goodput", Labels: map[string]string{"queue": "1600b"}, AtMost: number(30e6)},
+			results.Held, "collapse: goodput (queue=1600b) of snat is 10.6 million bit/s",
+		},
+		{
+			"other labels are other samples", Expectation{Variant: "snat", Metric: "goodput", AtMost: number(30e6)},
+			results.NotRun, "goodput of snat was not measured",
+		},
+		{
+			"no valid sample", Expectation{Variant: "broken", Metric: "goodput", AtMost: number(0)},
+			results.NotRun, "goodput of broken was not measured",
+		},
+		{
+			"nothing to compare with", Expectation{Variant: "dsr", Metric: "goodput", Over: "broken", AtLeast: number(0)},
+			results.NotRun, "goodput of broken was not measured",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			outcome, evidence := test.expectation.judge(summary)
+			assert.Equal(t, test.outcome, outcome)
+			assert.Equal(t, test.evidence, evidence)
+		})
+	}
+}

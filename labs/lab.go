@@ -1,0 +1,154 @@
+// Package labs runs scripted scenarios. A lab is data: a topology, variants of a data path, phases of steps, and expectations
+// that name the talk's claims. Runner builds the topology, runs every phase under every variant, interleaved, and records what
+// was measured; what is expected is judged from the record.
+package labs
+
+import (
+	"time"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// APIVersion and Kind stand at the top of every lab.yaml.
+const (
+	APIVersion = topologies.APIVersion
+	Kind       = "Lab"
+)
+
+// Lab is one lab.yaml.
+type Lab struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Metadata names a lab.
+type Metadata struct {
+	Name  string `json:"name"`  // NN-name, as its folder
+	Title string `json:"title"` // a short sentence
+}
+
+// Spec is what a lab does.
+type Spec struct {
+	// Question is what the lab answers.
+	Question string `json:"question"`
+	// Topology is a name in the catalogue.
+	Topology string `json:"topology"`
+	// Seed of everything that is random in the lab and its statistics.
+	Seed uint64 `json:"seed"`
+	// Variants are the ways to run it, in the order in which they take turns.
+	Variants []Variant `json:"variants"`
+	// Phases run one after the other.
+	Phases []Phase `json:"phases"`
+	// Expectations are judged when all phases are done.
+	Expectations []Expectation `json:"expectations"`
+}
+
+// DataPath is what stands on the nodes.
+type DataPath string
+
+const (
+	DataPathNone      DataPath = "none"       // plain routing to the pod itself: the ceiling
+	DataPathKubeProxy DataPath = "kube-proxy" // the nftables rules of kube-proxy
+	DataPathDNATOnly  DataPath = "dnat-only"  // those rules without masquerading
+	DataPathDSRLab    DataPath = "dsrlab"     // our own eBPF programs
+)
+
+// Variant is one way of running a lab.
+type Variant struct {
+	Name     string   `json:"name"`
+	DataPath DataPath `json:"dataPath"`
+	// Mode of services without an annotation; for dataPath dsrlab only.
+	Mode services.Mode `json:"mode,omitempty"`
+}
+
+// Phase is a list of steps that each variant runs.
+type Phase struct {
+	Name string `json:"name"`
+	// Narration is told before the phase.
+	Narration string `json:"narration"`
+	// Repetitions of all variants, interleaved: A B C A B C (default 1).
+	Repetitions int `json:"repetitions,omitempty"`
+	// Variants of the lab that take part (default: all).
+	Variants []string `json:"variants,omitempty"`
+	// Sweep repeats everything for each value of a link's queue.
+	Sweep *Sweep `json:"sweep,omitempty"`
+	// Capture is at the devices towards the fabric of these nodes, in the first repetition.
+	Capture []string `json:"capture,omitempty"`
+	Steps   []Step   `json:"steps"`
+}
+
+// Sweep changes both directions of a node's link.
+type Sweep struct {
+	Node string `json:"node"`
+	// Queue sizes in bytes, each a label of the samples.
+	Queue []topologies.Size `json:"queue"`
+	// Burst of the token bucket while the sweep runs.
+	Burst topologies.Size `json:"burst"`
+}
+
+// Step is one action; exactly one field is set.
+type Step struct {
+	Connect  *ConnectStep  `json:"connect,omitempty"`
+	Transfer *TransferStep `json:"transfer,omitempty"`
+}
+
+// Target is a port of a service. In variants whose data path is none, it is the service's first pod instead.
+type Target struct {
+	Service string `json:"service"`
+	// Port is the name of the service's port.
+	Port string `json:"port"`
+}
+
+// ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
+// Samples: connected and source_preserved (ratio), labelled with the protocol.
+type ConnectStep struct {
+	From     string            `json:"from"`
+	To       Target            `json:"to"`
+	Protocol workload.Protocol `json:"protocol"`
+	Count    int               `json:"count"`
+	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+// TransferStep moves bytes as fast as they go.
+// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets).
+type TransferStep struct {
+	From      string             `json:"from"`
+	To        Target             `json:"to"`
+	Direction workload.Direction `json:"direction"`
+	Time      Duration           `json:"time"`
+	// Streams in parallel (default 1).
+	Streams int `json:"streams,omitempty"`
+}
+
+// Expectation is what the median of a metric of a variant should be.
+type Expectation struct {
+	ID      string            `json:"id"`
+	Text    string            `json:"text"`
+	Claims  []string          `json:"claims"`
+	Variant string            `json:"variant"`
+	Metric  string            `json:"metric"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Over divides by the median of the same metric of another variant.
+	Over string `json:"over,omitempty"`
+	// Bounds, both included. One of them must be given.
+	AtLeast *float64 `json:"atLeast,omitempty"`
+	AtMost  *float64 `json:"atMost,omitempty"`
+}
+
+// Duration is written as in 2s or 500ms.
+type Duration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = Duration(parsed)
+	return err
+}
+
+// MarshalText writes a duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

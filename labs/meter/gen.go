@@ -1,0 +1,4 @@
+package meter
+
+// The Makefile sets BPF2GO_CC, BPF2GO_STRIP and BPF2GO_CFLAGS, which pin the compiler: use `make generate`.
+//go:generate go tool bpf2go -target bpfel -go-package meter -output-stem meter -type source -type crossed -type way meter bpf/meter.bpf.c

@@ -1,0 +1,159 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+)
+
+// Flow is an event of a node's data path in the words of `hubble observe`.
+type Flow struct {
+	Time        time.Time      `json:"time"`
+	Node        string         `json:"node"`
+	Source      Peer           `json:"source"`
+	Destination Peer           `json:"destination"`
+	Frontend    netip.AddrPort `json:"frontend,omitzero"`
+	Protocol    string         `json:"protocol"`
+	TCPFlags    string         `json:"tcpFlags,omitempty"`
+	// Observation is where the packet went: to-overlay, to-endpoint or to-network; empty for a drop.
+	Observation string `json:"observation,omitempty"`
+	Verdict     string `json:"verdict"` // FORWARDED or DROPPED
+	Reason      string `json:"reason"`  // the data path's own name for what it did
+	Mode        string `json:"mode,omitempty"`
+	// Option: the packet between the nodes carries the frontend.
+	Option bool `json:"option"`
+	Bytes  int  `json:"bytes"`
+}
+
+// Peer is one end of a flow.
+type Peer struct {
+	Address netip.AddrPort `json:"address"`
+	// Identity is world, host or pod.
+	Identity string `json:"identity"`
+	Name     string `json:"name,omitempty"` // of the pod, node or client, where it is one of the topology's
+}
+
+// String is as hubble prints it: pods by name, all else by address with its identity.
+func (p Peer) String() string {
+	if p.Identity == "pod" {
+		return fmt.Sprintf("%s:%d", p.Name, p.Address.Port())
+	}
+	return fmt.Sprintf("%v (%s)", p.Address, p.Identity)
+}
+
+// String is a line as `hubble observe` prints it.
+func (f Flow) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s [%s]: %v -> %v", f.Time.Format("Jan _2 15:04:05.000"), f.Node, f.Source, f.Destination)
+	if f.Verdict == "DROPPED" {
+		fmt.Fprintf(&s, " %s DROPPED", f.Reason)
+	} else {
+		fmt.Fprintf(&s, " %s FORWARDED", f.Observation)
+	}
+	if f.Protocol == "TCP" {
+		fmt.Fprintf(&s, " (TCP Flags: %s)", f.TCPFlags)
+	} else {
+		fmt.Fprintf(&s, " (%s)", f.Protocol)
+	}
+	return s.String()
+}
+
+// Observe hands the flows of all nodes that run our data path to handle, one call at a time; without follow it ends when no
+// more are waiting. Each event is seen once, by one observer.
+func (s *Stand) Observe(ctx context.Context, follow bool, handle func(Flow) error) error {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return err
+	}
+	var nodes []string
+	var paths []*dataplane.DataPath
+	for _, n := range s.clusterNodes() {
+		d, err := s.OpenDataPath(n.Name)
+		if errors.Is(err, dataplane.ErrNotLoaded) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		nodes, paths = append(nodes, n.Name), append(paths, d)
+	}
+	if len(paths) == 0 {
+		return fmt.Errorf("observe %s: %w", s.lab.Name(), dataplane.ErrNotLoaded)
+	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	for i, d := range paths {
+		group.Go(func() error {
+			return d.Events(ctx, follow, func(e dataplane.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				return handle(s.flow(nodes[i], e, names))
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// observations are the words for where a packet went.
+func observation(r string) string {
+	switch r {
+	case "to-overlay-dsr", "to-overlay-snat":
+		return "to-overlay"
+	case "to-endpoint", "from-overlay":
+		return "to-endpoint"
+	}
+	return "to-network"
+}
+
+func (s *Stand) flow(node string, e dataplane.Event, names *dataplane.Names) Flow {
+	f := Flow{
+		Time: e.Time, Node: node, Source: s.peer(e.Source), Destination: s.peer(e.Destination), Frontend: e.Frontend,
+		Protocol: e.Protocol, Reason: names.Reason(e.Reason), Verdict: "FORWARDED", Option: e.Option, Bytes: int(e.Bytes),
+	}
+	if e.Protocol == "TCP" {
+		f.TCPFlags = e.TCPFlags.String()
+	}
+	if e.Backend.IsValid() && e.Source != e.Backend {
+		f.Destination = s.peer(e.Backend) // to whom the frontend's request goes
+	}
+	if e.Frontend.IsValid() {
+		f.Mode = "snat"
+		if e.DSR {
+			f.Mode = "dsr"
+		}
+	}
+	if dataplane.IsDrop(e.Reason) {
+		f.Verdict = "DROPPED"
+	} else {
+		f.Observation = observation(f.Reason)
+	}
+	return f
+}
+
+// peer names an address of the topology.
+func (s *Stand) peer(a netip.AddrPort) Peer {
+	p := Peer{Address: a, Identity: "world"}
+	for _, pod := range s.plan.Pods {
+		if pod.Address == a.Addr() {
+			p.Identity, p.Name = "pod", pod.Name
+		}
+	}
+	for _, n := range s.plan.Nodes {
+		if n.Address.Addr() == a.Addr() {
+			p.Name = n.Name
+			if n.Role != "client" {
+				p.Identity = "host"
+			}
+		}
+	}
+	return p
+}

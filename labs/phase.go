@@ -1,0 +1,172 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/labs/meter"
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// execution is one run of a lab on its stand.
+type execution struct {
+	runner   *Runner
+	lab      *Lab
+	stand    *Stand
+	recorder *results.Recorder
+	// uncalibrated is why links can't be trusted; empty when they can.
+	uncalibrated string
+}
+
+// turn is one variant's turn in one repetition of a phase.
+type turn struct {
+	*execution
+	phase      *Phase
+	variant    Variant
+	repetition int
+	labels     map[string]string // of the sweep
+	answers    answers
+	// invalid is why what was measured in this turn does not count.
+	invalid string
+}
+
+// phase runs all turns of a phase: for each value of the sweep, for each repetition, each variant.
+func (x *execution) phase(ctx context.Context, p *Phase) error {
+	variants := x.variants(p)
+	values := []topologies.Size{0}
+	if p.Sweep != nil {
+		values = p.Sweep.Queue
+	}
+	repetitions := x.runner.repetitions(p)
+	x.runner.Narrator.Phase(p, len(values)*repetitions*len(variants))
+	if err := x.recorder.AddEvent(results.KindNarration, p.Narration, nil); err != nil {
+		return err
+	}
+	for _, queue := range values {
+		restore, labels, err := x.sweep(p.Sweep, queue)
+		if err != nil {
+			return err
+		}
+		for repetition := range repetitions {
+			for _, v := range variants {
+				t := &turn{execution: x, phase: p, variant: v, repetition: repetition, labels: labels}
+				if err := t.run(ctx); err != nil {
+					return errors.Join(fmt.Errorf("variant %s: %w", v.Name, err), restore())
+				}
+			}
+		}
+		if err := restore(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *execution) variants(p *Phase) []Variant {
+	if len(p.Variants) == 0 {
+		return x.lab.Spec.Variants
+	}
+	return slices.DeleteFunc(slices.Clone(x.lab.Spec.Variants), func(v Variant) bool { return !slices.Contains(p.Variants, v.Name) })
+}
+
+// sweep gives the link its queue, and returns what gives it back its own.
+func (x *execution) sweep(s *Sweep, queue topologies.Size) (restore func() error, labels map[string]string, err error) {
+	if s == nil {
+		return func() error { return nil }, nil, nil
+	}
+	i := slices.IndexFunc(x.stand.plan.Nodes, func(n topologies.Node) bool { return n.Name == s.Node })
+	if i < 0 {
+		return nil, nil, fmt.Errorf("sweep: no node %s", s.Node)
+	}
+	n := x.stand.plan.Nodes[i]
+	toNode, fromNode := n.ToNode, n.FromNode
+	for _, shape := range []*topologies.Shape{&toNode, &fromNode} {
+		shape.Queue, shape.Burst = queue, s.Burst
+	}
+	if err := x.stand.lab.Reshape(n.Name, toNode, fromNode); err != nil {
+		return nil, nil, fmt.Errorf("sweep: %w", err)
+	}
+	return func() error { return x.stand.lab.Reshape(n.Name, n.ToNode, n.FromNode) }, map[string]string{"queue": queue.String()}, nil
+}
+
+func (t *turn) run(ctx context.Context) error {
+	t.runner.Narrator.Turn(t.variant, t.repetition, t.labels)
+	if err := t.stand.Install(ctx, t.variant); err != nil {
+		return err
+	}
+	tables, err := t.stand.tables(t.variant.Mode)
+	if err != nil {
+		return err
+	}
+	t.answers = answersOf(tables)
+	return t.captured(ctx, func() error {
+		return t.metered(func() error {
+			for i := range t.phase.Steps {
+				if err := t.step(ctx, &t.phase.Steps[i]); err != nil {
+					return fmt.Errorf("step %d: %w", i+1, err)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// metered counts the answers that cross the ports of LB nodes while f runs.
+// Sample: lb_port_bytes_reply (B), in both directions together.
+func (t *turn) metered(f func() error) error {
+	var meters []*meter.Meter
+	defer func() {
+		for _, m := range meters {
+			m.Close()
+		}
+	}()
+	for _, n := range t.stand.lbNodes() {
+		err := t.stand.lab.Do("fabric", func() error {
+			m, err := meter.Open(n.Port, t.answers.sources())
+			meters = append(meters, m)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	var sum meter.Crossed
+	for _, m := range meters {
+		to, from, err := m.Read()
+		if err != nil {
+			return err
+		}
+		sum = sum.Add(to).Add(from)
+	}
+	return t.sample("lb_port_bytes_reply", "B", float64(sum.Bytes), nil)
+}
+
+// sample records a value of this turn, with the sweep's labels and more.
+func (t *turn) sample(metric, unit string, value float64, labels map[string]string) error {
+	all := map[string]string{}
+	for _, m := range []map[string]string{t.labels, labels} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	s := results.Sample{
+		Variant: t.variant.Name, Repetition: t.repetition, Metric: metric, Unit: unit, Value: value, Labels: all, Invalid: t.invalid,
+	}
+	if math.IsNaN(value) && s.Invalid == "" {
+		s.Invalid = "nothing was measured"
+	}
+	return t.recorder.AddSample(s)
+}
+
+// evidence records and tells something that was seen.
+func (t *turn) evidence(message string) error {
+	t.runner.Narrator.Evidence(t.variant.Name, message)
+	return t.recorder.AddEvent(results.KindEvidence, message, map[string]string{"variant": t.variant.Name})
+}

@@ -1,0 +1,147 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Narrator is told what a lab does while it runs. Calls come one at a time.
+type Narrator interface {
+	// Begin tells that a lab starts.
+	Begin(lab *Lab, plan *topologies.Plan)
+	// Phase tells that a phase starts, with the number of turns that it will take.
+	Phase(p *Phase, turns int)
+	// Turn tells which variant runs now, with the labels of its samples.
+	Turn(v Variant, repetition int, labels map[string]string)
+	// Evidence tells something that was seen.
+	Evidence(variant, message string)
+	// End tells the outcome.
+	End(summary results.Summary)
+}
+
+// Runner runs labs.
+type Runner struct {
+	Stand StandOptions
+	// RunsDir is where run folders go.
+	RunsDir string
+	// Repetitions overrides those of every phase; 0 keeps them.
+	Repetitions int
+	Narrator    Narrator
+	Log         *slog.Logger
+}
+
+// Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever
+// happens. The summary says how it went; the error, why it couldn't be run at all.
+func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
+	plan, err := planOf(lab)
+	if err != nil {
+		return results.Summary{}, err
+	}
+	r.Narrator.Begin(lab, plan)
+	recorder, err := r.record(lab, plan)
+	if err != nil {
+		return results.Summary{}, fmt.Errorf("run %s: %w", lab.Metadata.Name, err)
+	}
+	runErr := r.onStand(ctx, lab, plan, recorder)
+	result, reason := results.Passed, ""
+	if runErr != nil {
+		result, reason = results.Failed, runErr.Error()
+		if IsMissing(runErr) {
+			result = results.Unsupported
+		}
+	} else if err := judgeRun(lab, recorder); err != nil {
+		result, reason = results.Failed, err.Error()
+	}
+	summary, err := recorder.Close(result, reason)
+	if err != nil {
+		return summary, errors.Join(runErr, err)
+	}
+	r.Narrator.End(summary)
+	return summary, nil
+}
+
+func planOf(lab *Lab) (*topologies.Plan, error) {
+	topology, err := topologies.Lookup(lab.Spec.Topology)
+	if err != nil {
+		return nil, fmt.Errorf("plan %s: %w", lab.Metadata.Name, err)
+	}
+	plan, err := topologies.PlanOf(topology)
+	if err != nil {
+		return nil, fmt.Errorf("plan %s: %w", lab.Metadata.Name, err)
+	}
+	return plan, nil
+}
+
+// record starts the run's folder.
+func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, error) {
+	document, err := json.Marshal(plan)
+	if err != nil {
+		return nil, err
+	}
+	m := results.Manifest{
+		Lab: lab.Metadata.Name, Seed: lab.Spec.Seed, Claims: lab.Claims(),
+		Topology: results.TopologyRef{Name: plan.Name, Hash: plan.Hash, Document: string(document)},
+	}
+	for _, v := range lab.Spec.Variants {
+		m.Variants = append(m.Variants, v.Name)
+	}
+	for _, p := range lab.Spec.Phases {
+		m.Repetitions = max(m.Repetitions, r.repetitions(&p))
+	}
+	for _, e := range lab.Spec.Expectations {
+		m.Expectations = append(m.Expectations, results.Expectation{ID: e.ID, Text: e.Text, Variant: e.Variant, Claims: e.Claims})
+	}
+	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
+}
+
+// Claims are the ids of the claims that the lab checks, in the order of its expectations.
+func (l *Lab) Claims() []string {
+	var all []string
+	for _, e := range l.Spec.Expectations {
+		for _, id := range e.Claims {
+			if !slices.Contains(all, id) {
+				all = append(all, id)
+			}
+		}
+	}
+	return all
+}
+
+func (r *Runner) repetitions(p *Phase) int {
+	if r.Repetitions > 0 {
+		return r.Repetitions
+	}
+	return max(p.Repetitions, 1)
+}
+
+// onStand runs the phases on a stand of their own.
+func (r *Runner) onStand(ctx context.Context, lab *Lab, plan *topologies.Plan, recorder *results.Recorder) (err error) {
+	options := r.Stand
+	options.Name = "lab-" + plan.Name
+	options.Recreate = true
+	stand, _, err := Up(ctx, plan, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stand.Down(context.WithoutCancel(ctx))) }()
+	x := &execution{runner: r, lab: lab, stand: stand, recorder: recorder}
+	if err := recorder.Describe("links", plan.Nodes); err != nil {
+		return err
+	}
+	if err := x.calibrate(ctx); err != nil {
+		return fmt.Errorf("calibrate: %w", err)
+	}
+	for i := range lab.Spec.Phases {
+		if err := x.phase(ctx, &lab.Spec.Phases[i]); err != nil {
+			return fmt.Errorf("phase %s: %w", lab.Spec.Phases[i].Name, err)
+		}
+	}
+	return nil
+}

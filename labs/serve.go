@@ -1,0 +1,84 @@
+package labs
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// findLabPod is the workload binary: the one that was named, or labpod beside this program.
+func findLabPod(named string) (string, error) {
+	if named == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("find labpod: %w", err)
+		}
+		named = filepath.Join(filepath.Dir(self), "labpod")
+	}
+	if _, err := os.Stat(named); err != nil {
+		return "", fmt.Errorf("find labpod, the workload binary: %w; `make build` puts it beside dsrlab", err)
+	}
+	return named, nil
+}
+
+// startWorkload starts the servers of all pods and waits until they answer.
+func (s *Stand) startWorkload(ctx context.Context, labPod string, onStep func(string)) error {
+	for _, p := range s.plan.Pods {
+		if len(p.Workload) == 0 {
+			continue
+		}
+		if onStep != nil {
+			onStep("start workload of " + p.Name)
+		}
+		argv := []string{labPod, "serve"}
+		for _, w := range p.Workload {
+			argv = append(argv, "--"+string(w.Kind), strconv.Itoa(int(w.Port)))
+		}
+		if _, err := s.lab.Start(ctx, p.Name, netns.Process{Name: "pod-" + p.Name, Argv: argv}); err != nil {
+			return fmt.Errorf("start workload of %s: %w", p.Name, err)
+		}
+	}
+	for _, p := range s.plan.Pods {
+		for _, w := range p.Workload {
+			if err := s.waitServing(ctx, p, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serveTimeout is how long a server may take to listen.
+const serveTimeout = 5 * time.Second
+
+// waitServing connects to a server from within its pod until it accepts.
+func (s *Stand) waitServing(ctx context.Context, p topologies.Pod, w topologies.WorkloadSpec) error {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
+	defer cancel()
+	address := netip.AddrPortFrom(p.Address, w.Port).String()
+	for {
+		err := s.lab.Do(p.Name, func() error {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s of %s on port %d: %w", w.Kind, p.Name, w.Port, err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}

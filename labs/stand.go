@@ -1,0 +1,147 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// Stand is a topology that stands, with its workload serving and a data path on its nodes. Here substrate and data path meet:
+// neither knows of the other.
+type Stand struct {
+	lab  *netns.Lab
+	plan *topologies.Plan
+	log  *slog.Logger
+}
+
+// StandOptions say where and how a topology is built.
+type StandOptions struct {
+	StateDir string // default netns.DefaultStateDir
+	Name     string // default the topology's
+	Recreate bool   // take down what stands under this name
+	// LabPod is the workload binary (default: labpod beside this program).
+	LabPod string
+	Log    *slog.Logger
+	// OnStep is told what is being done.
+	OnStep func(step string)
+}
+
+// Up builds the topology and starts its workload. Nodes route; Install puts a data path on them. If it fails nothing is left.
+// existing tells that the topology stood already, and nothing was done.
+func Up(ctx context.Context, plan *topologies.Plan, o StandOptions) (stand *Stand, existing bool, err error) {
+	labPod, err := findLabPod(o.LabPod)
+	if err != nil {
+		return nil, false, err
+	}
+	lab, err := netns.Up(ctx, plan, netns.Options{
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Log: o.Log, OnStep: o.OnStep,
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	s := &Stand{lab: lab, plan: plan, log: o.Log}
+	if lab.Existing() {
+		return s, true, nil
+	}
+	if err := s.startWorkload(ctx, labPod, o.OnStep); err != nil {
+		return nil, false, errors.Join(err, s.Down(context.WithoutCancel(ctx)))
+	}
+	return s, false, nil
+}
+
+// Attach takes hold of a topology that stands.
+func Attach(stateDir, name string) (*Stand, error) {
+	lab, err := netns.Open(stateDir, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Stand{lab: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler)}, nil
+}
+
+// Down takes everything away.
+func (s *Stand) Down(ctx context.Context) error {
+	return netns.Down(ctx, s.lab.StateDir(), s.lab.Name())
+}
+
+// Lab is the substrate's side of the stand.
+func (s *Stand) Lab() *netns.Lab { return s.lab }
+
+// enter is the way into a node's, pod's or the fabric's network for the workload package.
+func (s *Stand) enter(place string) workload.Enter {
+	return func(f func() error) error { return s.lab.Do(place, f) }
+}
+
+// clusterNodes are the LB and pod nodes.
+func (s *Stand) clusterNodes() []topologies.Node {
+	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role == topologies.RoleClient })
+}
+
+// lbNodes are where VIPs are routed to.
+func (s *Stand) lbNodes() []topologies.Node {
+	lbs := slices.DeleteFunc(s.clusterNodes(), func(n topologies.Node) bool { return n.Role != topologies.RoleLB })
+	if len(lbs) == 0 {
+		return s.clusterNodes()
+	}
+	return lbs
+}
+
+// tables are the frontends and backends of the topology's services.
+func (s *Stand) tables(mode services.Mode) (*services.Tables, error) {
+	state := services.State{Services: s.plan.Services, EndpointSlices: s.plan.EndpointSlices}
+	for _, n := range s.clusterNodes() {
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Address: n.Address.Addr(), PodCIDR: n.PodCIDR})
+	}
+	tables, problems := services.Build(state, services.Options{Mode: mode})
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, p)
+	}
+	return tables, errors.Join(errs...)
+}
+
+// target is where a client of the variant sends to.
+func (s *Stand) target(t Target, v Variant) (netip.AddrPort, error) {
+	tables, err := s.tables(v.Mode)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Kind != services.KindLoadBalancer || f.Service != "default/"+t.Service || f.PortName != t.Port {
+			continue
+		}
+		if v.DataPath != DataPathNone {
+			return f.AddrPort(), nil
+		}
+		if len(f.Backends) > 0 {
+			return tables.Backends[f.Backends[0]].AddrPort(), nil
+		}
+	}
+	return netip.AddrPort{}, fmt.Errorf("service %s has no LoadBalancer port %s with a pod", t.Service, t.Port)
+}
+
+// OpenDataPath takes hold of a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.
+func (s *Stand) OpenDataPath(node string) (*dataplane.DataPath, error) {
+	dir, err := s.lab.BPFDir(node)
+	if err != nil {
+		return nil, err
+	}
+	return dataplane.Open(dir)
+}
+
+// EntryNode is the name of the first LB node.
+func (s *Stand) EntryNode() string {
+	if lbs := s.lbNodes(); len(lbs) > 0 {
+		return lbs[0].Name
+	}
+	return ""
+}

@@ -1,0 +1,161 @@
+// Package netns builds a topology from network namespaces of this machine: one for the fabric, one for each node and pod.
+// It is pure Go over netlink; no program is executed but those that run inside the lab.
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/shape"
+)
+
+// DefaultStateDir is where labs keep their journal, logs and bpffs.
+const DefaultStateDir = "/run/dsrlab"
+
+// Fabric is the place between the nodes.
+const Fabric = "fabric"
+
+// namespaceDir is where named namespaces are, for `ip netns` too.
+const namespaceDir = "/run/netns"
+
+// nodeDevice is every node's and pod's own device.
+const nodeDevice = "eth0"
+
+// ErrNoLab says that no lab of this name stands.
+var ErrNoLab = errors.New("no such lab")
+
+// Lab is a topology that stands. Its methods may be called from several goroutines.
+type Lab struct {
+	stateDir, name string
+	id             string
+	plan           *topologies.Plan
+	existing       bool
+	journal        *journal
+}
+
+// Name of the lab.
+func (l *Lab) Name() string { return l.name }
+
+// StateDir is the folder of all labs.
+func (l *Lab) StateDir() string { return l.stateDir }
+
+// Dir is the lab's own folder.
+func (l *Lab) Dir() string { return filepath.Join(l.stateDir, l.name) }
+
+// Plan is what the lab was built from.
+func (l *Lab) Plan() *topologies.Plan { return l.plan }
+
+// Existing tells that Up found it standing.
+func (l *Lab) Existing() bool { return l.existing }
+
+// alias marks a link as the lab's.
+func (l *Lab) alias(what string) string { return "dsrlab:" + l.id + ":" + what }
+
+// namespaceName is the name of a place's namespace.
+func namespaceName(lab, place string) string { return "dsrlab-" + lab + "-" + place }
+
+// bpfDir is where the lab mounts its bpffs.
+func (l *Lab) bpfDir() string { return filepath.Join(l.Dir(), "bpf") }
+
+// BPFDir is the node's folder for pins, on the lab's own bpffs. It may not exist yet.
+func (l *Lab) BPFDir(node string) (string, error) {
+	if _, err := l.node(node); err != nil {
+		return "", err
+	}
+	return filepath.Join(l.bpfDir(), node), nil
+}
+
+func (l *Lab) node(name string) (*topologies.Node, error) {
+	i := slices.IndexFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%s has no node %q", l.name, name)
+	}
+	return &l.plan.Nodes[i], nil
+}
+
+// Places are the fabric, all nodes and all pods.
+func (l *Lab) Places() []string {
+	places := []string{Fabric}
+	for _, n := range l.plan.Nodes {
+		places = append(places, n.Name)
+	}
+	for _, p := range l.plan.Pods {
+		places = append(places, p.Name)
+	}
+	return places
+}
+
+// NetNS opens a place's network namespace; the caller closes it.
+func (l *Lab) NetNS(place string) (*os.File, error) {
+	if !slices.Contains(l.Places(), place) {
+		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", l.name, place, l.Places())
+	}
+	return os.Open(filepath.Join(namespaceDir, namespaceName(l.name, place)))
+}
+
+// Do runs f on a thread inside a place's network namespace. f must not start goroutines that need to be there.
+func (l *Lab) Do(place string, f func() error) error {
+	ns, err := l.NetNS(place)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return inside(int(ns.Fd()), f)
+}
+
+// wire is a node's link as the fabric has it. Call it inside the fabric.
+func (l *Lab) wire(n *topologies.Node) (shape.Wire, error) {
+	port, err := netlink.LinkByName(n.Port)
+	if err != nil {
+		return shape.Wire{}, fmt.Errorf("port of %s: %w", n.Name, err)
+	}
+	return shape.Wire{Port: port, Alias: l.alias("wire of " + n.Name)}, nil
+}
+
+// Reshape changes a node's link.
+func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
+	n, err := l.node(node)
+	if err != nil {
+		return err
+	}
+	return l.Do(Fabric, func() error {
+		wire, err := l.wire(n)
+		if err != nil {
+			return err
+		}
+		return wire.Set(toNode, fromNode)
+	})
+}
+
+// PortStats reads the counters of a node's link, in both directions.
+func (l *Lab) PortStats(node string) (toNode, fromNode shape.Stats, err error) {
+	n, err := l.node(node)
+	if err != nil {
+		return shape.Stats{}, shape.Stats{}, err
+	}
+	err = l.Do(Fabric, func() error {
+		wire, err := l.wire(n)
+		if err != nil {
+			return err
+		}
+		toNode, fromNode, err = wire.Read()
+		return err
+	})
+	return toNode, fromNode, err
+}
+
+// isMounted tells whether something is mounted on path.
+func isMounted(path string) bool {
+	var here, parent unix.Stat_t
+	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &parent) != nil {
+		return false
+	}
+	return here.Dev != parent.Dev
+}
