@@ -1,0 +1,347 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Environment of a process that builds a lab and kills itself at one of the steps.
+const (
+	dieAtVariable = "DSRLAB_TEST_DIE_AT"
+	dirVariable   = "DSRLAB_TEST_DIR"
+)
+
+// TestMain lets the test binary be that process, and takes down what an interrupted test has left.
+func TestMain(m *testing.M) {
+	if step := os.Getenv(dieAtVariable); step != "" {
+		dieAt(step, os.Getenv(dirVariable))
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		standing.downAll()
+		os.Exit(1)
+	}()
+	os.Exit(m.Run())
+}
+
+func dieAt(step, dir string) {
+	number, _ := strconv.Atoi(step)
+	plan, err := planNamed("talk")
+	if err == nil {
+		n := 0
+		_, err = Up(context.Background(), plan, Options{StateDir: dir, Name: "test-die", OnStep: func(string) {
+			if n++; n == number {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}})
+	}
+	fmt.Fprintln(os.Stderr, "it lived", err)
+	os.Exit(0)
+}
+
+// labsOfTests are those that stand now.
+type labsOfTests map[string]string // name to state folder
+
+var standing = labsOfTests{}
+
+func (l labsOfTests) downAll() {
+	for name, dir := range l {
+		_ = Down(context.Background(), dir, name)
+	}
+}
+
+func planNamed(name string) (*topologies.Plan, error) {
+	topology, err := topologies.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	return topologies.PlanOf(topology)
+}
+
+func requireRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes network namespaces")
+	}
+}
+
+// up builds a plan for one test.
+func up(t testing.TB, plan *topologies.Plan, name, dir string) *Lab {
+	t.Helper()
+	requireRoot(t)
+	standing[name] = dir
+	t.Cleanup(func() {
+		require.NoError(t, Down(context.Background(), dir, name))
+		delete(standing, name)
+	})
+	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: name})
+	require.NoError(t, err)
+	return lab
+}
+
+func talk(t testing.TB) *topologies.Plan {
+	t.Helper()
+	plan, err := planNamed("talk")
+	require.NoError(t, err)
+	return plan
+}
+
+// hostState is all of the host that a lab might have changed.
+func hostState(t testing.TB) string {
+	t.Helper()
+	var lines []string
+	links, err := netlink.LinkList()
+	require.NoError(t, err)
+	for _, l := range links {
+		lines = append(lines, fmt.Sprintf("link %d %s %s", l.Attrs().Index, l.Attrs().Name, l.Attrs().Alias))
+		qdiscs, err := netlink.QdiscList(l)
+		require.NoError(t, err)
+		for _, q := range qdiscs {
+			lines = append(lines, fmt.Sprintf("qdisc %s %s", l.Attrs().Name, q))
+		}
+	}
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	require.NoError(t, err)
+	for _, a := range addresses {
+		lines = append(lines, fmt.Sprint("address ", a.IPNet, a.LinkIndex))
+	}
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	require.NoError(t, err)
+	for _, r := range routes {
+		lines = append(lines, fmt.Sprint("route ", r))
+	}
+	rules, err := netlink.RuleList(netlink.FAMILY_ALL)
+	require.NoError(t, err)
+	for _, r := range rules {
+		lines = append(lines, fmt.Sprint("rule ", r))
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	lines = append(lines, strings.Split(string(mounts), "\n")...)
+	namespaces, _ := filepath.Glob(namespaceDir + "/*")
+	lines = append(lines, namespaces...)
+	for _, name := range []string{
+		"net/ipv4/ip_forward", "net/ipv4/tcp_congestion_control", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/default/rp_filter",
+		"net/ipv4/conf/all/send_redirects", "net/ipv4/fib_multipath_hash_policy",
+	} {
+		value, err := os.ReadFile("/proc/sys/" + name)
+		require.NoError(t, err)
+		lines = append(lines, name+" "+strings.TrimSpace(string(value)))
+	}
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		require.NoError(t, err)
+		lines, id = append(lines, fmt.Sprint("program ", next)), next
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+// dial connects from one place to an address and says whom the other end saw.
+func dial(t *testing.T, lab *Lab, from, to string, at netip.Addr) {
+	t.Helper()
+	var listener net.Listener
+	require.NoError(t, lab.Do(to, func() (err error) {
+		listener, err = net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
+		return err
+	}))
+	defer listener.Close()
+	require.NoError(t, lab.Do(from, func() error {
+		conn, err := net.DialTimeout("tcp", listener.Addr().String(), time.Second)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}), "%s to %s", from, to)
+}
+
+func TestUpAndDown(t *testing.T) {
+	requireRoot(t)
+	before := hostState(t)
+	dir := t.TempDir()
+	plan := talk(t)
+	lab, err := Up(t.Context(), plan, Options{StateDir: dir})
+	require.NoError(t, err)
+	assert.False(t, lab.Existing())
+	for _, to := range []struct {
+		place string
+		at    netip.Addr
+	}{{"lb", plan.Nodes[1].Address.Addr()}, {"worker", plan.Nodes[2].Address.Addr()}, {"tcp-echo", plan.Pods[0].Address}} {
+		dial(t, lab, "client", to.place, to.at)
+		dial(t, lab, "fabric", to.place, to.at)
+	}
+	dial(t, lab, "tcp-echo", "client", plan.Nodes[0].Address.Addr())
+
+	again, err := Up(t.Context(), plan, Options{StateDir: dir})
+	require.NoError(t, err)
+	assert.True(t, again.Existing(), "the same topology: nothing to do")
+	list, err := List(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []Status{{Name: "talk", Topology: "talk", State: "standing", Nodes: 3, Pods: 1}}, list)
+
+	require.NoError(t, Down(t.Context(), dir, "talk"))
+	require.NoError(t, Down(t.Context(), dir, "talk"), "twice is once")
+	assert.Equal(t, before, hostState(t))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+func TestDiffers(t *testing.T) {
+	dir := t.TempDir()
+	plan := talk(t)
+	up(t, plan, "test-differs", dir)
+	topology, err := topologies.Lookup("talk")
+	require.NoError(t, err)
+	topology.Spec.MTU = 1400
+	other, err := topologies.PlanOf(topology)
+	require.NoError(t, err)
+	_, err = Up(t.Context(), other, Options{StateDir: dir, Name: "test-differs"})
+	var differs *DiffersError
+	require.ErrorAs(t, err, &differs)
+	assert.Contains(t, err.Error(), "1400")
+	assert.Contains(t, err.Error(), "--recreate")
+	lab, err := Up(t.Context(), other, Options{StateDir: dir, Name: "test-differs", Recreate: true})
+	require.NoError(t, err)
+	assert.False(t, lab.Existing())
+	dial(t, lab, "client", "lb", other.Nodes[1].Address.Addr())
+}
+
+func TestOccupiedName(t *testing.T) {
+	requireRoot(t)
+	require.NoError(t, os.MkdirAll(namespaceDir, 0o755))
+	foreign := filepath.Join(namespaceDir, namespaceName("test-occupied", "lb"))
+	require.NoError(t, os.WriteFile(foreign, []byte("not ours"), 0o644))
+	defer os.Remove(foreign)
+	before := hostState(t)
+	dir := t.TempDir()
+	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-occupied"})
+	assert.EqualError(t, err, "network namespace dsrlab-test-occupied-lb exists and is not this lab's: "+
+		"remove it with `ip netns delete dsrlab-test-occupied-lb`, or choose another --name")
+	require.NoError(t, Down(t.Context(), dir, "test-occupied"))
+	assert.Equal(t, before, hostState(t), "nothing was touched")
+	content, err := os.ReadFile(foreign)
+	require.NoError(t, err)
+	assert.Equal(t, "not ours", string(content))
+}
+
+func TestKilledAtEachStep(t *testing.T) {
+	requireRoot(t)
+	before := hostState(t)
+	dir := t.TempDir()
+	plan := talk(t)
+	for step := 1; ; step++ {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", dieAtVariable, step), dirVariable+"="+dir)
+		output, err := cmd.CombinedOutput()
+		if err == nil { // there was no such step: it stands
+			assert.Contains(t, string(output), "it lived")
+			assert.Greater(t, step, 5)
+			require.NoError(t, Down(t.Context(), dir, "test-die"))
+			break
+		}
+		t.Run(fmt.Sprint("step ", step), func(t *testing.T) {
+			require.NoError(t, Down(t.Context(), dir, "test-die"))
+			assert.Equal(t, before, hostState(t))
+		})
+	}
+	// And Up itself clears away what it finds half built.
+	half := exec.Command(os.Args[0])
+	half.Env = append(os.Environ(), dieAtVariable+"=6", dirVariable+"="+dir)
+	require.Error(t, half.Run())
+	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-die"})
+	require.NoError(t, err)
+	dial(t, lab, "client", "worker", plan.Nodes[2].Address.Addr())
+	require.NoError(t, Down(t.Context(), dir, "test-die"))
+	assert.Equal(t, before, hostState(t))
+}
+
+func TestFailedUpLeavesNothing(t *testing.T) {
+	requireRoot(t)
+	before := hostState(t)
+	dir := t.TempDir()
+	for _, step := range []string{"namespaces", "wires", "pods", "shaping", "complete"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Up(ctx, talk(t), Options{StateDir: dir, Name: "test-cancel", OnStep: func(s string) {
+			if s == step {
+				cancel()
+			}
+		}})
+		if step != "complete" { // the last step isn't followed by a look at ctx
+			assert.ErrorIs(t, err, context.Canceled, step)
+		}
+		require.NoError(t, Down(t.Context(), dir, "test-cancel"))
+		assert.Equal(t, before, hostState(t), step)
+	}
+}
+
+func TestSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	plan := talk(t)
+	first := up(t, plan, "test-first", dir)
+	second := up(t, plan, "test-second", dir)
+	dial(t, first, "client", "worker", plan.Nodes[2].Address.Addr())
+	require.NoError(t, Down(t.Context(), dir, "test-first"))
+	dial(t, second, "client", "worker", plan.Nodes[2].Address.Addr())
+}
+
+func TestProcesses(t *testing.T) {
+	dir := t.TempDir()
+	lab := up(t, talk(t), "test-processes", dir)
+	pid, err := lab.Start(t.Context(), "lb", Process{Name: "sleeper", Argv: []string{"sleep", "60"}})
+	require.NoError(t, err)
+	var out strings.Builder
+	require.NoError(t, lab.Run(t.Context(), "worker", []string{"sh", "-c", "readlink /proc/self/ns/net; echo hello"}, Streams{Out: &out}))
+	assert.Contains(t, out.String(), "hello")
+	var status *exec.ExitError
+	err = lab.Run(t.Context(), "worker", []string{"sh", "-c", "exit 7"}, Streams{})
+	require.ErrorAs(t, err, &status)
+	assert.Equal(t, 7, status.ExitCode())
+	require.NoError(t, Down(t.Context(), dir, "test-processes"))
+	assert.True(t, errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || isZombie(pid), "it died with the lab")
+	_, err = Open(dir, "test-processes")
+	assert.ErrorIs(t, err, ErrNoLab)
+}
+
+func TestShapedPort(t *testing.T) {
+	lab := up(t, talk(t), "test-shaped", t.TempDir())
+	before, _, err := lab.PortStats("lb")
+	require.NoError(t, err)
+	dial(t, lab, "client", "lb", lab.Plan().Nodes[1].Address.Addr())
+	toNode, fromNode, err := lab.PortStats("lb")
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, toNode.Packets, before.Packets+3, "SYN, ACK, FIN")
+	assert.GreaterOrEqual(t, fromNode.Packets, uint64(2), "what leaves the node is counted on the way, too")
+	_, _, err = lab.PortStats("nobody")
+	assert.EqualError(t, err, `test-shaped has no node "nobody"`)
+}
+
+func TestBadName(t *testing.T) {
+	_, err := Up(t.Context(), &topologies.Plan{}, Options{StateDir: t.TempDir(), Name: "No Good"})
+	assert.EqualError(t, err, `lab name "No Good": use 1 to 32 lower-case letters, digits and hyphens`)
+}
