@@ -49,7 +49,7 @@ format: ## format Go and C
 
 .PHONY: test
 test: build ## run all tests, those that need root too
-	$(GO) test $(TEST_EXEC) -count=1 ./...
+	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -count=1 ./...
 
 .PHONY: bench
 bench: ## run all benchmarks

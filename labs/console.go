@@ -108,11 +108,10 @@ func (c *Console) Evidence(variant, message string) {
 // End tells the verdicts.
 func (c *Console) End(s results.Summary) {
 	c.finishBar()
-	fmt.Fprintf(c.Out, "\n%s: %s", s.Lab, s.Result)
-	if s.Result != results.Passed {
-		fmt.Fprintf(c.Out, " (%s)", s.Reason())
+	fmt.Fprintf(c.Out, "\n%s: %s\n", s.Lab, s.Result)
+	for _, reason := range s.Reasons {
+		fmt.Fprintln(c.Out, "  "+reason)
 	}
-	fmt.Fprintln(c.Out)
 }
 
 func (c *Console) finishBar() {

@@ -39,23 +39,20 @@ func (t *turn) connect(ctx context.Context, s *ConnectStep) error {
 	}
 	labels := map[string]string{"protocol": string(s.Protocol)}
 	answered := report.Outcomes[workload.OutcomeOK]
-	preserved, fromLB := ratio(report.Preserved, answered), ratio(t.seenLBNode(report), answered)
-	for _, sample := range []struct {
-		metric string
-		value  float64
-	}{
-		{"connected", ratio(answered, report.Count)},
-		{"source_preserved", preserved},
-		{"source_is_lb_node", fromLB},
-	} {
-		if err := t.sample(sample.metric, "ratio", sample.value, labels); err != nil {
+	if err := t.sample("connected", "ratio", ratio(answered, report.Count), labels); err != nil {
+		return err
+	}
+	if answered > 0 { // else nobody was seen
+		if err := errors.Join(
+			t.sample("source_preserved", "ratio", ratio(report.Preserved, answered), labels),
+			t.sample("source_is_lb_node", "ratio", ratio(t.seenLBNode(report), answered), labels),
+		); err != nil {
 			return err
 		}
 	}
 	return t.evidence(describeSeen(report))
 }
 
-// ratio is NaN, not measured, when there is nothing to take a part of.
 func ratio(part, of int) float64 { return float64(part) / float64(of) }
 
 // seenLBNode counts the connections in which the pod saw an LB node.

@@ -42,15 +42,28 @@ RUN is the path of a run's folder, the id of a run or the beginning of one, the 
 
 // resultError gives the result of a run its exit code and message; nil if the run passed.
 func resultError(summary results.Summary) error {
+	reason := firstReason(summary)
 	switch summary.Result {
 	case results.Passed:
 		return nil
 	case results.Unsupported:
-		return unsupportedError(fmt.Errorf("%s: this machine lacks something: %s", summary.Lab, summary.Reason()))
+		return unsupportedError(fmt.Errorf("%s: this machine lacks something: %s", summary.Lab, reason))
 	case results.Untested:
-		return &exitError{exitFailed, fmt.Errorf("%s: untested, which is not passed: %s", summary.Lab, summary.Reason())}
+		return &exitError{exitFailed, fmt.Errorf("%s: untested, which is not passed: %s", summary.Lab, reason)}
 	default:
-		return &exitError{exitFailed, fmt.Errorf("%s: failed: %s", summary.Lab, summary.Reason())}
+		return &exitError{exitFailed, fmt.Errorf("%s: failed: %s", summary.Lab, reason)}
+	}
+}
+
+// firstReason is the first of the run's reasons, and how many more `results show` has.
+func firstReason(summary results.Summary) string {
+	switch n := len(summary.Reasons); n {
+	case 0:
+		return "for no reason that was recorded"
+	case 1:
+		return summary.Reasons[0]
+	default:
+		return fmt.Sprintf("%s (and %d more reasons: dsrlab results show %s)", summary.Reasons[0], n-1, summary.Run)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -24,29 +25,46 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
+// makers is how many namespaces are made at a time: the kernel does most of it without a lock.
+const makers = 2
+
 // makeNamespaces makes all namespaces, with their settings.
 func (l *Lab) makeNamespaces() error {
 	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
 		return err
 	}
-	for _, place := range l.Places() {
-		name := namespaceName(l.name, place)
-		if err := l.journal.add(entry{Kind: "namespace", Name: name}); err != nil {
+	places := l.Places()
+	for _, place := range places {
+		if err := l.journal.add(entry{Kind: "namespace", Name: namespaceName(l.name, place)}); err != nil {
 			return err
 		}
-		settings := l.settings(place)
-		err := makeNamespace(name, func() error {
-			lo, err := netlink.LinkByName("lo")
-			if err != nil {
-				return err
-			}
-			return errors.Join(netlink.LinkSetUp(lo), setSysctls(settings))
-		})
-		if err != nil {
-			return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
-		}
 	}
-	return nil
+	var group errgroup.Group
+	for first := range makers {
+		group.Go(func() error {
+			return onSpoiledThread(func() error {
+				for i := first; i < len(places); i += makers {
+					if err := l.makePlace(places[i]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// makePlace makes a place's namespace, and leaves the thread inside.
+func (l *Lab) makePlace(place string) error {
+	if err := makeNamespace(namespaceName(l.name, place)); err != nil {
+		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return errors.Join(netlink.LinkSetUp(lo), setSysctls(l.settings(place)))
 }
 
 // settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.

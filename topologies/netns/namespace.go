@@ -37,27 +37,29 @@ func inside(namespace int, f func() error) error {
 	return <-done
 }
 
-// makeNamespace makes a network namespace of this name and runs prepare inside.
-func makeNamespace(name string, prepare func() error) error {
+// onSpoiledThread runs f on a thread of its own, which dies with the goroutine: f may leave it in whatever namespace.
+func onSpoiledThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- f()
+	}()
+	return <-done
+}
+
+// makeNamespace makes a network namespace of this name and leaves the thread inside; see onSpoiledThread.
+func makeNamespace(name string) error {
 	path := filepath.Join(namespaceDir, name)
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
 		return err
 	}
 	file.Close()
-	done := make(chan error, 1)
-	go func() { // the thread is spoiled: it stays in the new namespace and dies with the goroutine
-		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			err = unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
-		}
-		if err == nil {
-			err = prepare()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	err = unix.Unshare(unix.CLONE_NEWNET)
+	if err == nil {
+		err = unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, "")
+	}
+	if err != nil {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	return nil
