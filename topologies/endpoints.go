@@ -1,0 +1,103 @@
+package topologies
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+const (
+	// maxEndpoints is how many a slice holds (the API's limit).
+	maxEndpoints = 1000
+	// managedBy names who made a slice (label endpointslice.kubernetes.io/managed-by).
+	managedBy = "topology.dsrlab.dev"
+)
+
+// endpointSlices are the slices of all services, in their order.
+func (p *planner) endpointSlices() []discoveryv1.EndpointSlice {
+	all := []discoveryv1.EndpointSlice{}
+	for i := range p.Services {
+		all = append(all, p.slicesOf(&p.Services[i])...)
+	}
+	return all
+}
+
+// slicesOf gathers the pods that a service selects. Pods go into one slice as long as their IP version and the numbers of
+// their ports are the same (a port's name may lead to another number in another pod).
+func (p *planner) slicesOf(s *corev1.Service) []discoveryv1.EndpointSlice {
+	var all []discoveryv1.EndpointSlice
+	open := map[string]int{} // to the slice that takes the next pod of a kind
+	perFamily := map[discoveryv1.AddressType]int{}
+	for i := range p.Pods {
+		pod := &p.Pods[i]
+		if !selects(s, pod.Labels) {
+			continue
+		}
+		family := addressType(pod.Address)
+		ports, key := endpointPorts(s, pod)
+		key = string(family) + key
+		at, ok := open[key]
+		if !ok || len(all[at].Endpoints) == maxEndpoints {
+			perFamily[family]++
+			at = len(all)
+			open[key] = at
+			all = append(all, newSlice(s, family, perFamily[family], ports))
+		}
+		all[at].Endpoints = append(all[at].Endpoints, endpoint(s, pod))
+	}
+	return all
+}
+
+func addressType(a netip.Addr) discoveryv1.AddressType {
+	if a.Is4() {
+		return discoveryv1.AddressTypeIPv4
+	}
+	return discoveryv1.AddressTypeIPv6
+}
+
+// newSlice is a slice without endpoints; number counts those of the service and family.
+func newSlice(s *corev1.Service, family discoveryv1.AddressType, number int, ports []discoveryv1.EndpointPort) discoveryv1.EndpointSlice {
+	name := s.Name + "-" + strings.ToLower(string(family))
+	if number > 1 {
+		name = fmt.Sprintf("%s-%d", name, number)
+	}
+	return discoveryv1.EndpointSlice{
+		TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Namespace, Labels: map[string]string{
+			discoveryv1.LabelServiceName: s.Name, discoveryv1.LabelManagedBy: managedBy,
+		}},
+		AddressType: family,
+		Ports:       ports,
+	}
+}
+
+// endpointPorts are a service's ports as a pod has them, and a key that is the same for pods with the same ports.
+func endpointPorts(s *corev1.Service, pod *Pod) (ports []discoveryv1.EndpointPort, key string) {
+	for i := range s.Spec.Ports {
+		in := s.Spec.Ports[i]
+		number := in.TargetPort.IntVal
+		if in.TargetPort.Type == intstr.String {
+			w, _ := namedPort(pod.Workload, in.TargetPort.StrVal)
+			number = int32(w.Port)
+		}
+		ports = append(ports, discoveryv1.EndpointPort{Name: &in.Name, Protocol: &in.Protocol, Port: &number, AppProtocol: in.AppProtocol})
+		key += fmt.Sprintf(" %d", number)
+	}
+	return ports, key
+}
+
+func endpoint(s *corev1.Service, pod *Pod) discoveryv1.Endpoint {
+	node := pod.Node
+	yes, no := true, false
+	return discoveryv1.Endpoint{
+		Addresses:  []string{pod.Address.String()},
+		NodeName:   &node,
+		Conditions: discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes, Terminating: &no},
+		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: s.Namespace, Name: pod.Name},
+	}
+}

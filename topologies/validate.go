@@ -1,0 +1,195 @@
+package topologies
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/topologies/manifest"
+)
+
+const (
+	// MaxNameLength is what the names of topologies, nodes and pods may have, replicas' numbers included.
+	MaxNameLength = 32
+
+	minMTU4, minMTU6, maxMTU = 576, 1280, 9000 // RFC 791 (hosts), RFC 8200 section 5, jumbo frames
+
+	// FabricName is the name of the switch and router between all nodes: no node or pod may have it.
+	FabricName = "fabric"
+)
+
+// Validate checks a topology whose defaults are filled in. It returns manifest.Errors with everything that is wrong.
+func Validate(t *Topology) error {
+	c := &checker{t: t, x: expand(t), names: map[string]string{}, taken: map[netip.Addr]string{}}
+	c.head()
+	c.networks()
+	c.nodes()
+	c.overlaps()
+	c.pods()
+	c.services()
+	return c.errors.Err()
+}
+
+// checker is the state of one Validate.
+type checker struct {
+	t      *Topology
+	x      *expansion
+	errors manifest.Errors
+	// names of nodes and pods, and addresses, to who has them.
+	names map[string]string
+	taken map[netip.Addr]string
+	// blocks are the subnets and pod CIDRs in ascending order.
+	blocks []block
+	// unsure says that a subnet is missing or wrong: then nothing is said about what should lie in one.
+	unsure bool
+}
+
+func (c *checker) errorf(field, format string, args ...any) {
+	c.errors = append(c.errors, manifest.Errorf(field, format, args...))
+}
+
+// follows is errorf for an error that may follow from another field's.
+func (c *checker) follows(other, field, format string, args ...any) {
+	c.errorf(field, format, args...)
+	c.errors[len(c.errors)-1].Follows = []string{other}
+}
+
+func (c *checker) head() {
+	t := c.t
+	c.exactly("apiVersion", t.APIVersion, APIVersion)
+	c.exactly("kind", t.Kind, Kind)
+	c.name("metadata.name", t.Metadata.Name, 0)
+	if strings.ContainsAny(t.Metadata.Description, "\n\r") {
+		c.errorf("metadata.description", "has several lines, want one")
+	}
+	if s := t.Spec.Substrate; s != SubstrateNetns && s != SubstrateKindK {
+		c.errorf("spec.substrate", "%q is no substrate%s", s, manifest.Suggest(string(s), []string{"netns", "kind"}))
+	}
+	if !isAlgorithm(t.Spec.CongestionControl) {
+		c.errorf("spec.congestionControl", "%q is no name of an algorithm: want at most 15 of a-z, 0-9 and _, as in cubic",
+			t.Spec.CongestionControl)
+	}
+	lowest, why := minMTU4, ""
+	for _, n := range t.Spec.Networks {
+		if n.Subnet.IsValid() && n.Subnet.Addr().Is6() {
+			lowest, why = minMTU6, " with IPv6"
+		}
+	}
+	if t.Spec.MTU < lowest || t.Spec.MTU > maxMTU {
+		c.errorf("spec.mtu", "is %d, want %d to %d%s", t.Spec.MTU, lowest, maxMTU, why)
+	}
+}
+
+// isAlgorithm says whether a name can be that of a congestion control (TCP_CA_NAME_MAX is 16).
+func isAlgorithm(name string) bool {
+	return name != "" && len(name) < 16 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+func (c *checker) exactly(field, got, want string) {
+	switch got {
+	case want:
+	case "":
+		c.errorf(field, "is missing, want %s", want)
+	default:
+		c.errorf(field, "is %q, want %s", got, want)
+	}
+}
+
+// name checks the name of a topology, node or pod that has so many replicas.
+func (c *checker) name(field, name string, replicas int) bool {
+	longest := name
+	if replicas > 1 {
+		longest = replicaName(name, replicas-1, replicas)
+	}
+	switch {
+	case name == "":
+		c.errorf(field, "is missing")
+	case !isLabel(name):
+		c.errorf(field, "%q is no name: want a-z, 0-9 and -, a letter first, no - last", name)
+	case len(longest) > MaxNameLength:
+		c.errorf(field, "%q has %d characters, want at most %d", longest, len(longest), MaxNameLength)
+	case name == FabricName:
+		c.errorf(field, "%q is the name of the switch between all nodes, want another", name)
+	default:
+		return true
+	}
+	return false
+}
+
+// isLabel says whether a name is a DNS label as of RFC 1035: it begins with a letter.
+func isLabel(name string) bool {
+	return name != "" && name[0] >= 'a' && name[0] <= 'z' && name[len(name)-1] != '-' &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// unique notes who has a name, and complains if someone else does.
+func (c *checker) unique(field, name, owner string) {
+	if name == "" {
+		return
+	}
+	if other, twice := c.names[name]; twice {
+		c.errorf(field, "the name %s is already that of %s", name, other)
+		return
+	}
+	c.names[name] = owner
+}
+
+// address notes who has an address, and complains if someone else does.
+func (c *checker) address(field string, a netip.Addr, owner string) bool {
+	if other, twice := c.taken[a]; twice {
+		c.errorf(field, "%s is already the address of %s", a, other)
+		return false
+	}
+	c.taken[a] = owner
+	return true
+}
+
+func (c *checker) networks() {
+	networks := c.t.Spec.Networks
+	if len(networks) == 0 {
+		c.unsure = true
+		c.errorf("spec.networks", "is missing, want at least one network")
+	}
+	names := map[string]int{}
+	for i := range networks {
+		n, field := &networks[i], fmt.Sprintf("spec.networks[%d]", i)
+		if c.name(field+".name", n.Name, 0) {
+			if first, twice := names[n.Name]; twice {
+				c.errorf(field+".name", "the name %s is already that of spec.networks[%d]", n.Name, first)
+			} else {
+				names[n.Name] = i
+			}
+		}
+		if !c.subnet(field+".subnet", n.Subnet) {
+			c.unsure = true
+			continue
+		}
+		if slices.ContainsFunc(networks[:i], func(other NetworkSpec) bool { return other.Subnet.Overlaps(n.Subnet) }) {
+			continue // which overlaps tells
+		}
+		if !isHost(n.Subnet, n.Gateway) || !isUnicast(n.Gateway) {
+			c.errorf(field+".gateway", "%s is no address that a host of %s can have", n.Gateway, n.Subnet)
+		} else {
+			c.address(field+".gateway", n.Gateway, "the gateway of network "+n.Name)
+		}
+	}
+}
+
+// subnet checks a network's subnet or a pod CIDR.
+func (c *checker) subnet(field string, p netip.Prefix) bool {
+	const margin = 2 // a subnet needs a gateway, a host, and what is no host's
+	switch {
+	case !p.IsValid():
+		c.errorf(field, "is missing, want a subnet, as in 192.168.1.0/24")
+	case !isUnicast(p.Masked().Addr()) || !isUnicast(lastAddr(p)) || p.Bits() == 0:
+		c.errorf(field, "%s is no subnet of unicast addresses", p)
+	case p != p.Masked():
+		c.errorf(field, "%s has bits behind the prefix, want %s", p, p.Masked())
+	case p.Bits() > p.Addr().BitLen()-margin:
+		c.errorf(field, "%s has no room for hosts, want /%d or larger", p, p.Addr().BitLen()-margin)
+	default:
+		return true
+	}
+	return false
+}
