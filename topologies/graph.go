@@ -1,0 +1,190 @@
+package topologies
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+const (
+	// maxDrawn is from how many nodes on nodes that are alike are drawn as one.
+	maxDrawn = 16
+	// maxDrawnPods is how many pods are drawn on a node.
+	maxDrawnPods = 6
+)
+
+// drawing is what a graph of a plan shows, whatever it is drawn with.
+type drawing struct {
+	title   string
+	fabric  []network
+	vips    []vip
+	clients []box
+	cluster []box // LB nodes first
+}
+
+type network struct{ name, subnet, gateway string }
+
+// vip is an address of services, and where the fabric leads it to.
+type vip struct {
+	address string
+	ports   []string // "tcp-echo 8080/TCP"
+	via     []string
+}
+
+// box is a node, or several alike.
+type box struct {
+	role   Role
+	name   string
+	lines  []string
+	wire   []string // labels of the wire to the fabric
+	rate   Rate     // of the wire's slower direction; 0: not shaped
+	pods   []podBox
+	more   int    // pods that are not drawn
+	lbNode bool   // VIPs lead here
+	last   string // name of the last node if there are several
+	count  int
+}
+
+// podBox is a pod in its node.
+type podBox struct {
+	name, address string
+	workload      string
+}
+
+// draw decides what to show.
+func draw(p *Plan) *drawing {
+	d := &drawing{title: p.Name}
+	for _, n := range p.Networks {
+		d.fabric = append(d.fabric, network{n.Name, n.Subnet.String(), n.Gateway.String()})
+	}
+	vias := d.drawVIPs(p)
+	pods := map[string][]*Pod{}
+	for i := range p.Pods {
+		pods[p.Pods[i].Node] = append(pods[p.Pods[i].Node], &p.Pods[i])
+	}
+	var before *Node
+	var last *box
+	for i := range p.Nodes {
+		n := &p.Nodes[i]
+		if len(p.Nodes) > maxDrawn && before != nil && alike(before, n) && len(pods[before.Name]) == len(pods[n.Name]) {
+			last.count++
+			last.last = n.Name
+			last.lines[0] = fmt.Sprintf("%s … %s", strings.Split(last.lines[0], " … ")[0], n.Address.Addr())
+			continue
+		}
+		column := &d.clients
+		if n.Role != RoleClient {
+			column = &d.cluster
+		}
+		*column = append(*column, boxOf(n, pods[n.Name], vias[n.Address.Addr().String()]))
+		before, last = n, &(*column)[len(*column)-1]
+	}
+	var lbs, rest []box
+	for _, b := range d.cluster {
+		if b.role == RoleLB {
+			lbs = append(lbs, b)
+		} else {
+			rest = append(rest, b)
+		}
+	}
+	d.cluster = append(lbs, rest...)
+	return d
+}
+
+// drawVIPs returns the addresses of the nodes that VIPs lead to.
+func (d *drawing) drawVIPs(p *Plan) map[string]bool {
+	vias := map[string]bool{}
+	at := map[string]int{}
+	for i := range p.Services {
+		s := &p.Services[i]
+		for _, f := range frontendAddresses(s) {
+			address := f.address.String()
+			if _, seen := at[address]; !seen {
+				at[address] = len(d.vips)
+				d.vips = append(d.vips, vip{address: address})
+			}
+			v := &d.vips[at[address]]
+			for _, port := range s.Spec.Ports {
+				v.ports = append(v.ports, fmt.Sprintf("%s %d/%s", s.Name, port.Port, port.Protocol))
+			}
+		}
+	}
+	names := map[string]string{}
+	for i := range p.Nodes {
+		names[p.Nodes[i].Address.Addr().String()] = p.Nodes[i].Name
+	}
+	for _, r := range p.FabricRoutes {
+		i, ok := at[r.Destination.Addr().String()]
+		if !ok || !r.Destination.IsSingleIP() {
+			continue
+		}
+		for _, via := range r.Via {
+			d.vips[i].via = append(d.vips[i].via, names[via.String()])
+			vias[via.String()] = true
+		}
+	}
+	return vias
+}
+
+// alike says whether two nodes differ by no more than number and addresses.
+func alike(a, b *Node) bool {
+	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) &&
+		reflect.DeepEqual(a.ToNode, b.ToNode) && reflect.DeepEqual(a.FromNode, b.FromNode)
+}
+
+// stem is a name without its number.
+func stem(name string) string { return strings.TrimRight(name, "0123456789") }
+
+func boxOf(n *Node, pods []*Pod, lbNode bool) box {
+	b := box{role: n.Role, name: n.Name, lines: []string{n.Address.Addr().String()}, lbNode: lbNode, count: 1}
+	if n.PodCIDR.IsValid() {
+		b.lines = append(b.lines, "pods "+n.PodCIDR.String())
+	}
+	to, from := n.ToNode.Rate, n.FromNode.Rate
+	switch {
+	case to == from && to != 0:
+		b.wire = []string{to.String()}
+	case to != from:
+		b.wire = []string{"to node: " + rateText(to), "from node: " + rateText(from)}
+	}
+	b.rate = min(to, from)
+	if b.rate == 0 {
+		b.rate = max(to, from)
+	}
+	for i, pod := range pods {
+		if i == maxDrawnPods && len(pods) > maxDrawnPods+1 {
+			b.more = len(pods) - i
+			break
+		}
+		drawn := podBox{name: pod.Name, address: pod.Address.String()}
+		for _, w := range pod.Workload {
+			drawn.workload += fmt.Sprintf(", %s :%d", w.Kind, w.Port)
+		}
+		drawn.workload = strings.TrimPrefix(drawn.workload, ", ")
+		b.pods = append(b.pods, drawn)
+	}
+	return b
+}
+
+func rateText(r Rate) string {
+	if r == 0 {
+		return "not shaped"
+	}
+	return r.String()
+}
+
+// title is the name of a box.
+func (b *box) title() string {
+	if b.count == 1 {
+		return b.name
+	}
+	return fmt.Sprintf("%s … %s (%d nodes)", b.name, b.last, b.count)
+}
+
+// podsTitle tells of several nodes that each has such pods.
+func (b *box) podsTitle() string {
+	if b.count == 1 || len(b.pods) == 0 {
+		return ""
+	}
+	return "on each, as on " + b.name + ":"
+}

@@ -1,0 +1,262 @@
+package topologies
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// planOf plans a topology that is written down.
+func planOf(t testing.TB, name string, data []byte) *Plan {
+	t.Helper()
+	topology, err := Parse(name+".yaml", data)
+	require.NoError(t, err)
+	plan, err := PlanOf(topology)
+	require.NoError(t, err)
+	return plan
+}
+
+// plans are those of the catalogue and of the valid files.
+func plans(t *testing.T) map[string]*Plan {
+	t.Helper()
+	all := map[string]*Plan{}
+	for name, data := range testdata(t, "valid-*.yaml") {
+		all[name] = planOf(t, name, data)
+	}
+	for _, name := range Catalogue() {
+		data, err := Source(name)
+		require.NoError(t, err)
+		all[name] = planOf(t, name, data)
+	}
+	return all
+}
+
+func TestPlans(t *testing.T) {
+	for name, plan := range plans(t) {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.MarshalIndent(plan, "", "  ")
+			require.NoError(t, err)
+			golden(t, "plan-"+name+".json", string(got)+"\n")
+
+			var read Plan
+			require.NoError(t, json.Unmarshal(got, &read))
+			assert.Empty(t, plan.Diff(&read), "a plan that is stored and read again is the same")
+		})
+	}
+}
+
+// TestPlanHolds checks what every plan must keep, whatever the golden files say.
+func TestPlanHolds(t *testing.T) {
+	all := plans(t)
+	all["thousand"] = planOf(t, "thousand", manyNodes(1000))
+	for name, plan := range all {
+		t.Run(name, func(t *testing.T) {
+			macs, addresses, ports := map[string]bool{}, map[netip.Addr]bool{}, map[string]bool{}
+			once := func(mac HardwareAddr, a netip.Addr) {
+				assert.False(t, macs[mac.String()], "MAC %s is there twice", mac)
+				assert.False(t, addresses[a], "address %s is there twice", a)
+				macs[mac.String()], addresses[a] = true, true
+				assert.Equal(t, byte(2), mac[0]&3, "%s is unicast and locally administered", mac)
+			}
+			for _, n := range plan.Networks {
+				once(n.MAC, n.Gateway)
+			}
+			for _, n := range plan.Nodes {
+				once(n.MAC, n.Address.Addr())
+				assert.False(t, ports[n.Port])
+				ports[n.Port] = true
+				assert.LessOrEqual(t, len(n.Port), 13)
+				assert.Equal(t, n.Role == RoleClient, !n.PodCIDR.IsValid())
+			}
+			devices := map[string]bool{}
+			for _, p := range plan.Pods {
+				once(p.MAC, p.Address)
+				assert.NotEqual(t, p.MAC, p.HostMAC)
+				assert.False(t, devices[p.HostDevice])
+				devices[p.HostDevice] = true
+				assert.LessOrEqual(t, len(p.HostDevice), 15)
+			}
+			for _, slice := range plan.EndpointSlices {
+				assert.NotEmpty(t, slice.Endpoints)
+				for _, port := range slice.Ports {
+					assert.NotZero(t, *port.Port)
+				}
+			}
+		})
+	}
+}
+
+func TestPlanLeavesTopology(t *testing.T) {
+	var topology Topology
+	source, err := Source("talk")
+	require.NoError(t, err)
+	parsed, err := Parse("talk.yaml", source)
+	require.NoError(t, err)
+	before, err := json.Marshal(parsed)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(before, &topology))
+	topology.Spec.Nodes[0].Link = LinkSpec{Shape: Shape{Rate: 1e9}, ToNode: &Shape{Rate: 1e8}}
+	topology.Spec.Networks[0].Gateway = netip.Addr{}
+	topology.Spec.Services[0].Spec.ClusterIP = ""
+	topology.Spec.Services[0].Spec.ClusterIPs = nil
+	raw, err := json.Marshal(topology)
+	require.NoError(t, err)
+	first, err := PlanOf(&topology)
+	require.NoError(t, err)
+	after, err := json.Marshal(topology)
+	require.NoError(t, err)
+	assert.JSONEq(t, string(raw), string(after))
+
+	first.Services[0].Spec.Ports[0].Port = 1
+	first.Pods[0].Labels["app"] = "changed"
+	*first.Nodes[0].ToNode.Overhead = 99
+	second, err := PlanOf(&topology)
+	require.NoError(t, err)
+	assert.EqualValues(t, 8080, second.Services[0].Spec.Ports[0].Port)
+	assert.Equal(t, "tcp-echo", second.Pods[0].Labels["app"])
+	assert.Equal(t, 24, *second.Nodes[0].ToNode.Overhead)
+}
+
+func TestHash(t *testing.T) {
+	source, err := Source("talk")
+	require.NoError(t, err)
+	hash := planOf(t, "talk", source).Hash
+	assert.Len(t, hash, 64)
+	change := func(old, replacement string) string {
+		changed := strings.Replace(string(source), old, replacement, 1)
+		require.NotEqual(t, string(source), changed)
+		return planOf(t, "changed", []byte(changed)).Hash
+	}
+	assert.Equal(t, hash, change("description: ", "description:   "), "blanks don't matter")
+	assert.Equal(t, hash, change("# The demo of", "# A demo of"), "comments don't matter")
+	assert.Equal(t, hash, change("Slides 23 and 24:", "Two slides:"), "the description builds nothing")
+	assert.Equal(t, hash, change("kind: Topology", "kind: 'Topology'"), "quotes don't matter")
+	assert.Equal(t, hash, change("link: {rate: 100mbit}", "link: {rate: 100000kbit, overhead: 24}"), "what is the default anyway doesn't matter")
+	assert.NotEqual(t, hash, change("rate: 100mbit", "rate: 101mbit"))
+	assert.NotEqual(t, hash, change("nodePort: 31001", "nodePort: 31002"))
+	assert.NotEqual(t, hash, change("podCIDR: 10.0.0.0/24", "podCIDR: 10.9.0.0/24"))
+}
+
+func TestDefaultTwice(t *testing.T) {
+	for name, data := range testdata(t, "valid-*.yaml") {
+		topology, err := Parse(name+".yaml", data)
+		require.NoError(t, err)
+		once, err := json.Marshal(topology)
+		require.NoError(t, err)
+		Default(topology)
+		twice, err := json.Marshal(topology)
+		require.NoError(t, err)
+		assert.JSONEq(t, string(once), string(twice), name)
+	}
+}
+
+func TestPlanInvalid(t *testing.T) {
+	_, err := PlanOf(&Topology{})
+	require.EqualError(t, err, `apiVersion: is missing, want dsrlab.dev/v1alpha1
+kind: is missing, want Topology
+metadata.name: is missing
+spec.networks: is missing, want at least one network
+spec.nodes: is missing, want at least one node`)
+}
+
+// manyNodes is a topology of n nodes, all but two of them workers with a pod each.
+func manyNodes(n int) []byte {
+	return fmt.Appendf(nil, `apiVersion: dsrlab.dev/v1alpha1
+kind: Topology
+metadata: {name: many}
+spec:
+  networks:
+  - {name: lan, subnet: 172.16.0.0/16}
+  nodes:
+  - {name: client, role: client, address: 172.16.0.1}
+  - {name: lb, role: lb, address: 172.16.0.2, link: {rate: 1gbit}}
+  - {name: worker, role: worker, replicas: %d, address: 172.16.1.1, link: {rate: 1gbit}}
+  pods:
+  - {name: echo, node: worker, labels: {app: echo}, workload: [{kind: echo, port: 8080, name: http}]}
+  services:
+  - metadata: {name: echo}
+    spec: {type: LoadBalancer, loadBalancerIP: 185.150.8.128, selector: {app: echo}, ports: [{port: 80, targetPort: http}]}
+`, n-2)
+}
+
+func TestManyNodes(t *testing.T) {
+	begin := time.Now()
+	plan := planOf(t, "many", manyNodes(1000))
+	assert.Less(t, time.Since(begin), 2*time.Second, "an accidental square would take longer; the benchmark tells the time")
+	require.Len(t, plan.Nodes, 1000)
+	require.Len(t, plan.Pods, 998)
+	last := plan.Nodes[999]
+	assert.Equal(t, "worker-998", last.Name)
+	assert.Equal(t, "p-worker-998", last.Port)
+	assert.Equal(t, "172.16.4.230/16", last.Address.String())
+	assert.Equal(t, "10.3.230.0/24", last.PodCIDR.String(), "the 998th after the LB node's 10.0.0.0/24")
+	assert.Equal(t, []Neighbour{
+		{netip.MustParseAddr("172.16.0.2"), macOf(macOwn, netip.MustParseAddr("172.16.0.2"))},
+		{netip.MustParseAddr("172.16.255.254"), macOf(macOwn, netip.MustParseAddr("172.16.255.254"))},
+	}, last.Neighbours, "the LB node and the gateway")
+	assert.Len(t, last.Routes, 1, "the fabric routes the rest")
+	require.Len(t, plan.EndpointSlices, 1)
+	assert.Len(t, plan.EndpointSlices[0].Endpoints, 998)
+
+	more := planOf(t, "many", manyNodes(1100))
+	require.Len(t, more.EndpointSlices, 2)
+	assert.Equal(t, "echo-ipv4-2", more.EndpointSlices[1].Name)
+	assert.Len(t, more.EndpointSlices[1].Endpoints, 98)
+}
+
+func BenchmarkParse1000(b *testing.B) {
+	data := manyNodes(1000)
+	for b.Loop() {
+		if _, err := Parse("many.yaml", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPlanOf1000(b *testing.B) {
+	topology, err := Parse("many.yaml", manyNodes(1000))
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := PlanOf(topology); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range Catalogue() {
+		source, err := Source(name)
+		require.NoError(f, err)
+		f.Add(source)
+	}
+	for _, pattern := range []string{"valid-*.yaml", "invalid-*.yaml"} {
+		for _, data := range testdata(f, pattern) {
+			f.Add(data)
+		}
+	}
+	f.Add(manyNodes(40))
+	f.Add([]byte("spec: {nodes: [{replicas: 99999999999, address: ::1, podCIDR: ::/0}], networks: [{subnet: 0.0.0.0/0}]}"))
+	f.Add([]byte("a: &a [*a, *a]\nspec: *a\n<<: *a\n? [x]\n: y\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		topology, err := Parse("fuzz.yaml", data)
+		if err != nil {
+			require.Nil(t, topology)
+			return
+		}
+		plan, err := PlanOf(topology)
+		require.NoError(t, err, "what Parse takes can be planned")
+		again, err := PlanOf(topology)
+		require.NoError(t, err)
+		require.Empty(t, plan.Diff(again))
+		_, err = SVG(plan)
+		require.NoError(t, err)
+		require.NotEmpty(t, Mermaid(plan))
+	})
+}
