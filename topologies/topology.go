@@ -72,7 +72,7 @@ type Spec struct {
 type NetworkSpec struct {
 	Name    string       `json:"name"`
 	Subnet  netip.Prefix `json:"subnet"`
-	Gateway netip.Addr   `json:"gateway,omitempty"` // default: the last usable address of the subnet
+	Gateway netip.Addr   `json:"gateway,omitzero"` // default: the last usable address of the subnet
 }
 
 // NodeSpec is a node, or several alike.
@@ -84,9 +84,9 @@ type NodeSpec struct {
 	// Address lies in one of the fabric's networks.
 	Address netip.Addr `json:"address"`
 	// PodCIDR holds the node's pods; not for clients (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24).
-	PodCIDR netip.Prefix `json:"podCIDR,omitempty"`
+	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
 	// Link is the wire between the node and the fabric; without a rate it is not shaped.
-	Link LinkSpec `json:"link,omitempty"`
+	Link LinkSpec `json:"link,omitzero"`
 }
 
 // LinkSpec shapes both directions of a wire alike; ToNode and FromNode override single fields for one direction.
@@ -104,7 +104,7 @@ type PodSpec struct {
 	// Replicas > 1 makes pods NAME-1 … NAME-n.
 	Replicas int `json:"replicas,omitempty"`
 	// Address is of the node's pod CIDR (default: the next free one, from .2).
-	Address netip.Addr `json:"address,omitempty"`
+	Address netip.Addr `json:"address,omitzero"`
 	// Labels are what services select by.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Workload is what runs in the pod.

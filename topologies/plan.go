@@ -1,7 +1,6 @@
 package topologies
 
 import (
-	"net"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,9 +11,12 @@ import (
 type Shape struct {
 	// Rate on the wire, overhead included; zero means not shaped.
 	Rate Rate `json:"rate,omitempty"`
-	// Queue is how many bytes may wait for the wire before it drops (tail drop).
+	// Queue is how many bytes may wait for the wire before it drops (tail drop). Default: DefaultQueue, or what the rate
+	// carries in 4 ms if that is more.
 	Queue Size `json:"queue,omitempty"`
-	// Burst is the token bucket's depth in bytes.
+	// Burst is the token bucket's depth in bytes. Default: two full frames with their overhead, or what the rate carries in
+	// 500 µs if that is more. It bridges the time that the kernel's timer may be late: with two frames a link of 1 Gbit/s
+	// carries about 720 Mbit/s.
 	Burst Size `json:"burst,omitempty"`
 	// Overhead is what each frame costs on the wire beyond its bytes from Ethernet header to payload
 	// (default 24: preamble 8, FCS 4, gap 12; IEEE 802.3).
@@ -42,6 +44,7 @@ type Network struct {
 	Name    string       `json:"name"`
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway"` // the fabric's own address
+	MAC     HardwareAddr `json:"mac"`     // the fabric's, where the gateway answers
 }
 
 // Node is one namespace (or kind container) on the fabric.
@@ -57,9 +60,11 @@ type Node struct {
 	Port     string `json:"port"`
 	ToNode   Shape  `json:"toNode"`   // fabric to node, all defaults filled in
 	FromNode Shape  `json:"fromNode"` // node to fabric
-	// Routes beyond the connected network: the default route, and the other nodes' pod CIDRs.
+	// Routes beyond the connected network: the default route and, on LB nodes and workers of a small topology (at most
+	// MaxFullMesh nodes), the pod CIDRs of other nodes of the same network. All else the fabric routes.
 	Routes []Route `json:"routes"`
-	// Neighbours are static, so that the first packet finds its way.
+	// Neighbours are static, so that the first packet finds its way: the gateway, and of the same network all nodes of a
+	// small topology, else the LB nodes.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 }
 
@@ -87,6 +92,3 @@ type Neighbour struct {
 	Address netip.Addr   `json:"address"`
 	MAC     HardwareAddr `json:"mac"`
 }
-
-// HardwareAddr is a MAC address that prints as one in JSON.
-type HardwareAddr net.HardwareAddr
