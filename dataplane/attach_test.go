@@ -191,7 +191,7 @@ func TestPortExhaustion(t *testing.T) {
 	}
 	config, err := Config{Address: lbNode, Device: "lo", PinDir: "-", Sizes: smallSizes, SNATPorts: [2]uint16{40000, 40000}}.withDefaults()
 	require.NoError(t, err)
-	spec, err := specOf(config, 1)
+	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
 	require.NoError(t, err)
 	d := &DataPath{}
 	require.NoError(t, spec.LoadAndAssign(&d.objects, &ebpf.CollectionOptions{}))

@@ -125,6 +125,12 @@ const (
 	datapathModeMODE_DSR  datapathMode = 1
 )
 
+type datapathNode4 struct {
+	_       structs.HostLayout
+	NextHop [6]uint8
+	Pad     uint16
+}
+
 type datapathPod4 struct {
 	_       structs.HostLayout
 	Ifindex uint32
@@ -228,6 +234,7 @@ const (
 	datapathVarMtu            = "mtu"
 	datapathVarNodeAddr4      = "node_addr4"
 	datapathVarOutsideIfindex = "outside_ifindex"
+	datapathVarOutsideMac     = "outside_mac"
 	datapathVarSnatPortFirst  = "snat_port_first"
 	datapathVarSnatPortLast   = "snat_port_last"
 	datapathVarVni            = "vni"
@@ -306,6 +313,7 @@ type datapathVariableSpecs struct {
 	Mtu            *ebpf.VariableSpec `ebpf:"mtu"`
 	NodeAddr4      *ebpf.VariableSpec `ebpf:"node_addr4"`
 	OutsideIfindex *ebpf.VariableSpec `ebpf:"outside_ifindex"`
+	OutsideMac     *ebpf.VariableSpec `ebpf:"outside_mac"`
 	SnatPortFirst  *ebpf.VariableSpec `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.VariableSpec `ebpf:"snat_port_last"`
 	Vni            *ebpf.VariableSpec `ebpf:"vni"`
@@ -371,6 +379,7 @@ type datapathVariables struct {
 	Mtu            *ebpf.Variable `ebpf:"mtu"`
 	NodeAddr4      *ebpf.Variable `ebpf:"node_addr4"`
 	OutsideIfindex *ebpf.Variable `ebpf:"outside_ifindex"`
+	OutsideMac     *ebpf.Variable `ebpf:"outside_mac"`
 	SnatPortFirst  *ebpf.Variable `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.Variable `ebpf:"snat_port_last"`
 	Vni            *ebpf.Variable `ebpf:"vni"`

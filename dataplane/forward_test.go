@@ -56,6 +56,8 @@ func TestForwardDSR(t *testing.T) {
 			assert.Len(t, out, len(in)+50+len(test.option), "overhead")
 
 			outer := dissect(t, out)
+			assert.Equal(t, podNodeMAC, outer.eth.DstMAC, "the next hop is known")
+			assert.Equal(t, nodeMAC, outer.eth.SrcMAC)
 			assert.Equal(t, [2]string{lbNode.String(), podNode.String()}, outer.addresses())
 			assert.EqualValues(t, 64, outer.ip.TTL)
 			assert.Equal(t, "DF", outer.ip.Flags.String())

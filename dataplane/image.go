@@ -15,12 +15,19 @@ import (
 type State struct {
 	// Node is the name of this node.
 	Node string
-	// Nodes are the addresses of all nodes of the cluster, this one too: who may send Geneve.
-	Nodes []netip.Addr
+	// Nodes are all nodes of the cluster, this one too: who may send Geneve.
+	Nodes []Node
 	// Pods are those of this node.
 	Pods []Pod
 	// Tables are the frontends and backends, the same on all nodes.
 	Tables *services.Tables
+}
+
+// Node is a node of the cluster, and how it is reached.
+type Node struct {
+	Address netip.Addr
+	// NextHop is the MAC address that leads there by this node's device; without it each packet asks the kernel's tables.
+	NextHop net.HardwareAddr
 }
 
 // Pod is a pod of this node, and how it is reached.
@@ -35,7 +42,7 @@ type Pod struct {
 // image is a State as the maps hold it.
 type image struct {
 	pods          map[uint32]datapathPod4
-	nodes         map[uint32]uint8
+	nodes         map[uint32]datapathNode4
 	backends      map[uint32]datapathBackend4
 	localBackends map[datapathService4Key]uint8
 	frontends     map[datapathService4Key]frontendEntry
@@ -61,7 +68,7 @@ type table struct {
 func newImage() *image {
 	return &image{
 		pods:          make(map[uint32]datapathPod4),
-		nodes:         make(map[uint32]uint8),
+		nodes:         make(map[uint32]datapathNode4),
 		backends:      make(map[uint32]datapathBackend4),
 		localBackends: make(map[datapathService4Key]uint8),
 		frontends:     make(map[datapathService4Key]frontendEntry),
@@ -73,9 +80,12 @@ func newImage() *image {
 func compile(s State) (*image, error) {
 	m := newImage()
 	for _, n := range s.Nodes {
-		if n.Is4() {
-			m.nodes[addr4(n)] = 1
+		if !n.Address.Is4() {
+			continue
 		}
+		var value datapathNode4
+		copy(value.NextHop[:], n.NextHop)
+		m.nodes[addr4(n.Address)] = value
 	}
 	for _, p := range s.Pods {
 		if len(p.MAC) != 6 || len(p.NodeMAC) != 6 {

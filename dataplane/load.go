@@ -36,7 +36,7 @@ func Load(config Config) (*DataPath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load data path: device %s: %w", config.Device, err)
 	}
-	spec, err := specOf(config, device.Index)
+	spec, err := specOf(config, device)
 	if err != nil {
 		return nil, fmt.Errorf("load data path: %w", err)
 	}
@@ -65,7 +65,7 @@ func Load(config Config) (*DataPath, error) {
 }
 
 // specOf is the collection as it is to be loaded: sizes and constants of the configuration filled in. It is pure.
-func specOf(config Config, ifindex int) (*ebpf.CollectionSpec, error) {
+func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) {
 	spec, err := loadDatapath()
 	if err != nil {
 		return nil, err
@@ -81,9 +81,12 @@ func specOf(config Config, ifindex int) (*ebpf.CollectionSpec, error) {
 	} {
 		m.MaxEntries = orDefault(size, m.MaxEntries)
 	}
+	var mac [6]uint8
+	copy(mac[:], device.HardwareAddr)
 	return spec, errors.Join(
 		s.NodeAddr4.Set(addr4(config.Address)),
-		s.OutsideIfindex.Set(uint32(ifindex)),
+		s.OutsideIfindex.Set(uint32(device.Index)),
+		s.OutsideMac.Set(mac),
 		s.Mtu.Set(uint32(config.MTU)),
 		s.Vni.Set(config.VNI),
 		s.SnatPortFirst.Set(config.SNATPorts[0]),

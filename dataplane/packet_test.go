@@ -25,10 +25,11 @@ var (
 	pod      = netip.MustParseAddr("10.0.1.2")
 	localPod = netip.MustParseAddr("10.0.0.2")
 
-	clientMAC, _ = net.ParseMAC("02:00:c0:a8:01:ca")
-	nodeMAC, _   = net.ParseMAC("02:00:c0:a8:01:0b")
-	podMAC, _    = net.ParseMAC("02:00:0a:00:01:02")
-	vethMAC, _   = net.ParseMAC("02:01:0a:00:01:02")
+	clientMAC, _  = net.ParseMAC("02:00:c0:a8:01:ca")
+	nodeMAC, _    = net.ParseMAC("02:00:c0:a8:01:0b")
+	podNodeMAC, _ = net.ParseMAC("02:00:c0:a8:01:0d")
+	podMAC, _     = net.ParseMAC("02:00:0a:00:01:02")
+	vethMAC, _    = net.ParseMAC("02:01:0a:00:01:02")
 )
 
 // Actions of tc programs (include/uapi/linux/pkt_cls.h).
@@ -50,7 +51,7 @@ func newNode(t testing.TB, address netip.Addr, state State) *DataPath {
 	require.NoError(t, rlimit.RemoveMemlock())
 	config, err := Config{Address: address, Device: "lo", PinDir: "-", Sizes: smallSizes}.withDefaults()
 	require.NoError(t, err)
-	spec, err := specOf(config, 1)
+	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
 	require.NoError(t, err)
 	d := &DataPath{}
 	require.NoError(t, spec.LoadAndAssign(&d.objects, nil))
@@ -71,7 +72,7 @@ func world(node string, mode services.Mode) State {
 	}
 	s := State{
 		Node:  node,
-		Nodes: []netip.Addr{lbNode, podNode},
+		Nodes: []Node{{Address: lbNode}, {Address: podNode, NextHop: podNodeMAC}},
 		Tables: &services.Tables{
 			TableSize: 251,
 			Backends: []services.Backend{

@@ -96,7 +96,7 @@ func (s *simulated) check(t *testing.T, after change) {
 
 // randomState has some services with some backends of some pods.
 func randomState(r *rand.Rand) State {
-	s := State{Node: "n0", Nodes: []netip.Addr{lbNode, podNode}, Tables: &services.Tables{TableSize: 251}}
+	s := State{Node: "n0", Nodes: []Node{{Address: lbNode}, {Address: podNode, NextHop: podNodeMAC}}, Tables: &services.Tables{TableSize: 251}}
 	for i := range 6 {
 		if r.IntN(4) == 0 {
 			continue
@@ -104,7 +104,7 @@ func randomState(r *rand.Rand) State {
 		addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 2)})
 		node := fmt.Sprintf("n%d", i%2)
 		s.Tables.Backends = append(s.Tables.Backends, services.Backend{
-			Address: addr, Port: 80, Protocol: services.TCP, Node: node, NodeAddress: s.Nodes[i%2], Weight: uint32(1 + r.IntN(3)),
+			Address: addr, Port: 80, Protocol: services.TCP, Node: node, NodeAddress: s.Nodes[i%2].Address, Weight: uint32(1 + r.IntN(3)),
 		})
 		if node == s.Node {
 			s.Pods = append(s.Pods, Pod{Address: addr, Device: i + 2, MAC: podMAC, NodeMAC: vethMAC})

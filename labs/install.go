@@ -55,7 +55,7 @@ func (s *Stand) load(n topologies.Node, tables *services.Tables) error {
 			return err
 		}
 		defer d.Close()
-		state := dataplane.State{Node: n.Name, Nodes: s.clusterAddresses(), Tables: tables}
+		state := dataplane.State{Node: n.Name, Nodes: s.reachedFrom(n), Tables: tables}
 		for _, p := range s.plan.Pods {
 			if p.Node != n.Name {
 				continue
@@ -76,10 +76,19 @@ func (s *Stand) load(n topologies.Node, tables *services.Tables) error {
 	})
 }
 
-func (s *Stand) clusterAddresses() []netip.Addr {
-	var all []netip.Addr
-	for _, n := range s.clusterNodes() {
-		all = append(all, n.Address.Addr())
+// reachedFrom are all LB and pod nodes, with the MAC addresses that lead to them: their own, or that of the gateway.
+func (s *Stand) reachedFrom(n topologies.Node) []dataplane.Node {
+	gateways := make(map[string]topologies.HardwareAddr)
+	for _, network := range s.plan.Networks {
+		gateways[network.Name] = network.MAC
+	}
+	var all []dataplane.Node
+	for _, other := range s.clusterNodes() {
+		mac := other.MAC
+		if other.Network != n.Network {
+			mac = gateways[n.Network]
+		}
+		all = append(all, dataplane.Node{Address: other.Address.Addr(), NextHop: net.HardwareAddr(mac)})
 	}
 	return all
 }

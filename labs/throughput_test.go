@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // BenchmarkUnshaped compares the variants where no link limits them: what the data path itself costs. The variants take turns,
@@ -20,7 +21,11 @@ func BenchmarkUnshaped(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root: makes network namespaces")
 	}
-	s := standWith(b, "source-ip", nil)
+	s := standWith(b, "talk", func(t *topologies.Topology) {
+		for i := range t.Spec.Nodes {
+			t.Spec.Nodes[i].Link = topologies.LinkSpec{} // not shaped
+		}
+	})
 	servers, err := workload.Start(b.Context(), s.enter(s.plan.Pods[0].Name), nil,
 		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(netip.Addr{}, 5201)})
 	require.NoError(b, err)
@@ -31,7 +36,7 @@ func BenchmarkUnshaped(b *testing.B) {
 		{Name: "snat", DataPath: DataPathDSRLab, Mode: services.ModeSNAT},
 		{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR},
 	}
-	const turns = 5
+	const turns = 9
 	directions := []workload.Direction{workload.Download, workload.Upload}
 	rates := make(map[workload.Direction]map[string][]float64)
 	for _, d := range directions {

@@ -6,6 +6,7 @@
 
 const volatile __be32 node_addr4;     /* this node's address: outer source, SNAT source */
 const volatile __u32 outside_ifindex; /* the device towards the fabric */
+const volatile __u8 outside_mac[6];   /* its address */
 const volatile __u32 mtu = 1500;      /* of that device */
 const volatile __u32 vni = 2;	      /* Geneve network identifier; 2 is "world" in Cilium */
 const volatile __u16 snat_port_first = 32768;

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "geneve.h"
+#include "maps.h"
 #include "parse.h"
 
 #define OUTER_TTL 64
@@ -119,6 +120,21 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct tunne
 	}
 	__builtin_memcpy(inner, eth, sizeof(*eth));
 	return 0;
+}
+
+/* Addresses the encapsulated frame to the next hop, if that is known: it saves the kernel's routing and neighbour lookups. The
+ * inner frame keeps the addresses that it came with. */
+static __always_inline bool address_to_node(struct __sk_buff *skb, __be32 node)
+{
+	struct node4 *n = bpf_map_lookup_elem(&nodes4, &node);
+	struct ethhdr *eth = at(skb, 0, sizeof(*eth));
+
+	if (!n || !eth || !(n->next_hop[0] | n->next_hop[1] | n->next_hop[2] | n->next_hop[3] | n->next_hop[4] | n->next_hop[5]))
+		return false;
+	__builtin_memcpy(eth->h_dest, n->next_hop, sizeof(eth->h_dest));
+	for (int i = 0; i < ETH_ALEN; i++) /* from volatile memory, byte by byte */
+		eth->h_source[i] = outside_mac[i];
+	return true;
 }
 
 /* Takes everything between the outer Ethernet header and the inner IP header away. */

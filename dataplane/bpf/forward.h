@@ -82,11 +82,13 @@ static __always_inline int forward_dsr(struct __sk_buff *skb, const struct packe
 	if ((err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_DESTINATION, b->addr, b->port)) ||
 	    (err = encapsulate(skb, &t)))
 		return err;
+	v->addressed = address_to_node(skb, b->node);
 	return REASON_TO_OVERLAY_DSR;
 }
 
 /* SNAT: the pod sees this node, and answers it. */
-static __always_inline int forward_snat(struct __sk_buff *skb, struct packet *p, const struct backend4 *b, __be16 port, __u32 hash)
+static __always_inline int forward_snat(struct __sk_buff *skb, struct packet *p, struct verdict *v, const struct backend4 *b,
+					__be16 port, __u32 hash)
 {
 	struct tunnel t = {.node = b->node, .hash = hash};
 	int err;
@@ -96,6 +98,7 @@ static __always_inline int forward_snat(struct __sk_buff *skb, struct packet *p,
 	if ((err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_DESTINATION, b->addr, b->port)) ||
 	    (err = rewrite(skb, p, END_SOURCE, node_addr4, port)) || (err = encapsulate(skb, &t)))
 		return err;
+	v->addressed = address_to_node(skb, b->node);
 	return REASON_TO_OVERLAY_SNAT;
 }
 
@@ -143,7 +146,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct packet *p, stru
 	if (b->flags & BACKEND_LOCAL)
 		return forward_local(skb, p, v, b);
 	if (snat)
-		return forward_snat(skb, p, b, flow.snat_port, hash);
+		return forward_snat(skb, p, v, b, flow.snat_port, hash);
 	return forward_dsr(skb, p, v, b, &flow, hash);
 }
 

@@ -79,11 +79,11 @@ struct {
 	__uint(max_entries, 8192);
 } local_backends4 SEC(".maps");
 
-/* Addresses of all nodes: who may send Geneve. */
+/* Addresses of all nodes: who may send Geneve, and how to reach them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __be32);
-	__type(value, __u8);
+	__type(value, struct node4);
 	__uint(max_entries, 8192);
 } nodes4 SEC(".maps");
 

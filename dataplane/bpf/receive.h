@@ -71,7 +71,7 @@ static __always_inline int check_answer(const struct flow4_key *inner, const str
 
 	if (option->addr)
 		return learn_reply(inner, option->addr, option->port);
-	if (bpf_map_lookup_elem(&nodes4, &client) || bpf_map_lookup_elem(&replies4, &answer))
+	if (bpf_map_lookup_elem(&replies4, &answer) || bpf_map_lookup_elem(&nodes4, &client))
 		return 0;
 	return -REASON_DROP_NO_FLOW;
 }

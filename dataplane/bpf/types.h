@@ -144,6 +144,13 @@ struct reply4 {
 };
 SIZE_IS(struct reply4, 8);
 
+/* A node of the cluster. */
+struct node4 {
+	__u8 next_hop[6]; /* MAC address that leads there by the outside device; zeroes: ask the kernel's tables */
+	__u16 pad;
+};
+SIZE_IS(struct node4, 8);
+
 struct counter {
 	__u64 packets, bytes;
 };

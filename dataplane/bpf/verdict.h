@@ -14,6 +14,7 @@
 struct verdict {
 	enum point point;
 	__u32 pod_ifindex; /* deliver here; 0: out to the network */
+	bool addressed;	   /* the frame has its Ethernet addresses already */
 	bool found;	   /* frontend is set */
 	bool option;
 	bool begins; /* first packet of a flow */
@@ -92,5 +93,7 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *p,
 		return TC_ACT_SHOT;
 	if (v->pod_ifindex)
 		return bpf_redirect_peer(v->pod_ifindex, 0);
+	if (v->addressed)
+		return bpf_redirect(outside_ifindex, 0);
 	return bpf_redirect_neigh(outside_ifindex, NULL, 0, 0);
 }
