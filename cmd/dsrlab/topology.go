@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/manifest"
+)
+
+// newTopologyCommand reads topologies: those that come with the program, and files. None of its commands makes anything.
+func newTopologyCommand(s streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "topology",
+		Short: "List, show, check and draw the networks that labs are built from",
+		Long: `A topology is a YAML file: clients, LB nodes and pod nodes, the links between them, pods, and Kubernetes Services.
+
+NAME|FILE is a name of "dsrlab topology list", or a file (with a slash or a dot in its name, or - for standard input).`,
+		Args: noArgs,
+	}
+	cmd.AddCommand(newTopologyListCommand(s), newTopologyShowCommand(s), newTopologyValidateCommand(s), newTopologyGraphCommand(s))
+	return cmd
+}
+
+// loadTopology reads a topology: a file, or one of the catalogue by its name. All its errors are about the user's input.
+func loadTopology(nameOrFile string) (*topologies.Topology, error) {
+	if strings.ContainsAny(nameOrFile, "./\\") {
+		return topologies.ParseFile(nameOrFile)
+	}
+	if slices.Contains(topologies.Catalogue(), nameOrFile) {
+		return topologies.Lookup(nameOrFile)
+	}
+	topology, err := topologies.ParseFile(nameOrFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read topology: there is neither a file nor a topology named %q%s", nameOrFile,
+			manifest.Suggest(nameOrFile, topologies.Catalogue()))
+	}
+	return topology, err
+}
+
+// planTopology reads a topology as loadTopology does, or from standard input, and plans it.
+func planTopology(s streams, nameOrFile string) (*topologies.Topology, *topologies.Plan, error) {
+	topology, err := topologyFrom(s, nameOrFile)
+	if err != nil {
+		return nil, nil, usageError(err)
+	}
+	plan, err := topologies.PlanOf(topology)
+	if err != nil {
+		return nil, nil, usageError(err)
+	}
+	return topology, plan, nil
+}
+
+func topologyFrom(s streams, nameOrFile string) (*topologies.Topology, error) {
+	if nameOrFile != "-" {
+		return loadTopology(nameOrFile)
+	}
+	var data bytes.Buffer
+	if _, err := data.ReadFrom(s.in); err != nil {
+		return nil, fmt.Errorf("read topology: %w", err)
+	}
+	return topologies.Parse("standard input", data.Bytes())
+}
+
+// listedTopology is a line of topology list.
+type listedTopology struct {
+	Name        string `json:"name"`
+	Nodes       int    `json:"nodes"`
+	Pods        int    `json:"pods"`
+	Services    int    `json:"services"`
+	Description string `json:"description"`
+}
+
+func newTopologyListCommand(s streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{Use: "list", Short: "List the topologies that come with the program", Args: noArgs}
+	outputFlag(cmd, &output)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		listed := []listedTopology{}
+		for _, name := range topologies.Catalogue() {
+			topology, plan, err := planTopology(s, name)
+			if err != nil {
+				return err
+			}
+			listed = append(listed, listedTopology{name, len(plan.Nodes), len(plan.Pods), len(plan.Services), topology.Metadata.Description})
+		}
+		return printAs(s.out, output, listed, func(w io.Writer) {
+			t := newTable(w, "NAME", "NODES", "PODS", "SERVICES", "DESCRIPTION")
+			for _, l := range listed {
+				t.AppendRow([]any{l.Name, l.Nodes, l.Pods, l.Services, l.Description})
+			}
+			t.Render()
+		})
+	}
+	return cmd
+}
+
+func newTopologyShowCommand(s streams) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "show NAME|FILE",
+		Short: "Show a topology: what would be built (table), or the file with its defaults filled in (yaml, json)",
+		Args:  exactArgs(1),
+	}
+	outputFlag(cmd, &output)
+	planned := cmd.Flags().Bool("plan", false, "with json or yaml: the plan, every address, link and route of it, in place of the file")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		topology, plan, err := planTopology(s, args[0])
+		if err != nil {
+			return err
+		}
+		var value any = topology
+		if *planned {
+			value = plan
+		}
+		return printAs(s.out, output, value, func(w io.Writer) { showPlan(w, topology, plan) })
+	}
+	return cmd
+}
+
+func showPlan(w io.Writer, topology *topologies.Topology, plan *topologies.Plan) {
+	fmt.Fprintf(w, "%s: %s\n", plan.Name, topology.Metadata.Description)
+	fmt.Fprintf(w, "substrate %s, congestion control %s, MTU %d, hash %.12s\n\n", plan.Substrate, plan.CongestionControl, plan.MTU, plan.Hash)
+	t := newTable(w, "NODE", "ROLE", "ADDRESS", "GATEWAY", "POD CIDR", "LINK TO NODE", "LINK FROM NODE")
+	for _, n := range plan.Nodes {
+		cidr := ""
+		if n.PodCIDR.IsValid() {
+			cidr = n.PodCIDR.String()
+		}
+		t.AppendRow([]any{n.Name, n.Role, n.Address, n.Gateway, cidr, describeShape(n.ToNode), describeShape(n.FromNode)})
+	}
+	t.Render()
+	if len(plan.Pods) > 0 {
+		fmt.Fprintln(w)
+		t = newTable(w, "POD", "NODE", "ADDRESS", "WORKLOAD")
+		for _, p := range plan.Pods {
+			var workload []string
+			for _, w := range p.Workload {
+				workload = append(workload, fmt.Sprintf("%s :%d", w.Kind, w.Port))
+			}
+			t.AppendRow([]any{p.Name, p.Node, p.Address, strings.Join(workload, ", ")})
+		}
+		t.Render()
+	}
+	showServices(w, plan)
+}
+
+func showServices(w io.Writer, plan *topologies.Plan) {
+	if len(plan.Services) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	t := newTable(w, "SERVICE", "TYPE", "VIP", "CLUSTER IP", "PORT", "NODE PORT", "TARGET")
+	for _, service := range plan.Services {
+		var vips []string
+		for _, ingress := range service.Status.LoadBalancer.Ingress {
+			vips = append(vips, ingress.IP)
+		}
+		for _, p := range service.Spec.Ports {
+			nodePort := ""
+			if p.NodePort != 0 {
+				nodePort = fmt.Sprint(p.NodePort)
+			}
+			t.AppendRow([]any{
+				service.Name, service.Spec.Type, strings.Join(vips, ", "), service.Spec.ClusterIP, fmt.Sprintf("%d/%s", p.Port, p.Protocol),
+				nodePort, p.TargetPort.String(),
+			})
+		}
+	}
+	t.Render()
+}
+
+func describeShape(shape topologies.Shape) string {
+	if shape.Rate == 0 {
+		return "not shaped"
+	}
+	return fmt.Sprintf("%s, queue %s, burst %s", shape.Rate, shape.Queue, shape.Burst)
+}
+
+func newTopologyValidateCommand(s streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE...",
+		Short: "Check topology files, and report everything that is wrong with them by line",
+		Args:  minArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var errs []error
+			for _, arg := range args {
+				topology, err := topologyFrom(s, arg)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				fmt.Fprintf(s.out, "%s: topology %s is valid\n", arg, topology.Metadata.Name)
+			}
+			if len(errs) > 0 {
+				return usageError(errors.Join(errs...))
+			}
+			return nil
+		},
+	}
+}
+
+func newTopologyGraphCommand(s streams) *cobra.Command {
+	var format, file string
+	cmd := &cobra.Command{
+		Use:   "graph NAME|FILE",
+		Short: "Draw a topology, as a Mermaid flowchart or as SVG",
+		Args:  exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, plan, err := planTopology(s, args[0])
+			if err != nil {
+				return err
+			}
+			var picture []byte
+			switch format {
+			case "mermaid":
+				picture = []byte(topologies.Mermaid(plan))
+			case "svg":
+				if picture, err = topologies.SVG(plan); err != nil {
+					return err
+				}
+			default:
+				return usageError(fmt.Errorf("--format: %q is none of mermaid, svg", format))
+			}
+			if file != "" {
+				if err := os.WriteFile(file, picture, 0o644); err != nil {
+					return fmt.Errorf("write graph: %w", err)
+				}
+				return nil
+			}
+			_, err = s.out.Write(picture)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "mermaid", "mermaid or svg")
+	cmd.Flags().StringVarP(&file, "write", "w", "", "file to write to (default: standard output)")
+	return cmd
+}
