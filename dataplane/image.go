@@ -104,7 +104,7 @@ func compile(s State) (*image, error) {
 		}
 	}
 	for _, f := range s.Tables.Frontends {
-		if f.Address.Is4() {
+		if f.Address.Is4() && f.Kind != services.KindClusterIP { // which nobody outside may talk to
 			m.addFrontend(&f, s, ids)
 		}
 	}

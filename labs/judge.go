@@ -46,7 +46,7 @@ func (e *Expectation) measured(s results.Summary) (value float64, what string, o
 		return 0, fmt.Sprintf("%s of %s was not measured", e.name(), e.Variant), false
 	}
 	if e.Over == "" {
-		return *m.Median, fmt.Sprintf("%s of %s is %s %s", e.name(), e.Variant, format(*m.Median), m.Unit), true
+		return *m.Median, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(*m.Median, m.Unit)), true
 	}
 	base, found := s.Find(e.Over, e.Metric, e.Labels)
 	if !found || base.Median == nil || *base.Median == 0 {
@@ -71,4 +71,12 @@ func format(v float64) string {
 	default:
 		return fmt.Sprintf("%.4g", v)
 	}
+}
+
+// formatUnit leaves the unit out where there is none.
+func formatUnit(v float64, unit string) string {
+	if unit == "ratio" {
+		return format(v)
+	}
+	return format(v) + " " + unit
 }

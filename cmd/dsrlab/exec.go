@@ -36,7 +36,6 @@ func newExecCommand(s streams) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().SetInterspersed(false)
 	target.flags(cmd)
 	return cmd
 }

@@ -29,7 +29,13 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprint("exit status ", e.code)
+	}
+	return e.err.Error()
+}
+
 func (e *exitError) Unwrap() error { return e.err }
 
 // usageError marks err as the user's input (exit code 2).
@@ -42,13 +48,15 @@ func unsupportedError(err error) error { return &exitError{exitUnsupported, err}
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRootCommand(s)
 	root.SetArgs(args)
+	code := exitUsage // of what fails before the command itself begins
+	root.PersistentPreRun = func(*cobra.Command, []string) { code = exitFailed }
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
-		exit = &exitError{exitFailed, err}
+		exit = &exitError{code, err}
 	}
 	if exit.err != nil {
 		fmt.Fprintf(s.err, "dsrlab: %v\n", exit.err)
@@ -69,7 +77,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(s), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newLBCommand(s), newObserveCommand(s),
-		newResultsCommand(s), newDoctorCommand(s),
+		newResultsCommand(s),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root

@@ -22,6 +22,12 @@ func newUpCommand(s streams) *cobra.Command {
 		Short: "Build a topology, serve its workload, and leave it standing",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usageError(errors.New("--file: which topology? `dsrlab topology list` lists those of the catalogue"))
+			}
+			if err := requireRoot("building a lab"); err != nil {
+				return err
+			}
 			variant, err := variantOf(mode)
 			if err != nil {
 				return usageError(err)
@@ -55,7 +61,6 @@ func newUpCommand(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
-	_ = cmd.MarkFlagRequired("file")
 	return cmd
 }
 

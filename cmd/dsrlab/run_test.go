@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// command runs a command line in this process.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(context.Background(), args, streams{in: strings.NewReader(""), out: &out, err: &err})
+	return code, out.String(), err.String()
+}
+
+func TestBadUsage(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		err  string
+	}{
+		{[]string{"nonsense"}, `dsrlab: unknown command "nonsense" for "dsrlab"`},
+		{[]string{"up"}, "dsrlab: --file: which topology? `dsrlab topology list` lists those of the catalogue"},
+		{[]string{"status", "--nonsense"}, "dsrlab: unknown flag: --nonsense"},
+		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: "xml" is none of table, json, yaml`},
+		{[]string{"lab", "show", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
+		{[]string{"lab", "run", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
+		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			code, out, stderr := command(t, test.args...)
+			assert.Equal(t, exitUsage, code)
+			assert.Empty(t, out)
+			assert.Equal(t, test.err, strings.TrimSpace(stderr))
+		})
+	}
+}
+
+func TestNeedsLab(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: without it the answer is that root is needed")
+	}
+	for _, args := range [][]string{{"exec", "client", "--", "true"}, {"capture", "lb", "-w", "x"}, {"lb", "list"}, {"observe"}} {
+		args := append([]string{args[0]}, append(args[1:], "--state-dir", t.TempDir())...)
+		if args[0] == "exec" {
+			args = []string{"exec", "--state-dir", t.TempDir(), "client", "--", "true"}
+		}
+		code, _, stderr := command(t, args...)
+		assert.Equal(t, exitUsage, code, args)
+		assert.Equal(t, "dsrlab: no lab stands; `dsrlab up` builds one\n", stderr)
+	}
+	code, _, _ := command(t, "down", "--state-dir", t.TempDir())
+	assert.Equal(t, exitOK, code, "nothing to take down is nothing wrong")
+}
+
+func TestNeedsRoot(t *testing.T) {
+	if os.Geteuid() == 0 { // be nobody for as long as this test takes
+		require.NoError(t, syscall.Seteuid(65534))
+		defer func() { require.NoError(t, syscall.Seteuid(0)) }()
+	}
+	for _, args := range [][]string{{"up", "-f", "talk"}, {"lab", "run", "01-source-ip"}, {"demo", "dsr"}, {"down"}, {"lb", "list"}} {
+		code, _, stderr := command(t, args...)
+		assert.Equal(t, exitUnsupported, code, args)
+		assert.Contains(t, stderr, "needs root")
+		assert.Contains(t, stderr, "sudo")
+	}
+}
+
+func TestLabList(t *testing.T) {
+	code, out, _ := command(t, "lab", "list", "-o", "json")
+	require.Equal(t, exitOK, code)
+	var all []listedLab
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	require.Len(t, all, 2)
+	assert.Equal(t, []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3"}, all[0].Claims)
+	assert.Equal(t, []string{"none", "kube-proxy", "snat", "dsr"}, all[1].Variants)
+	code, out, _ = command(t, "lab", "show", "02-throughput")
+	require.Equal(t, exitOK, code)
+	assert.Contains(t, out, "02-throughput")
+}
