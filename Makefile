@@ -38,14 +38,14 @@ check-generate: generate ## fail if what is committed is not what `generate` mak
 .PHONY: lint
 lint: ## check formatting, the direction of imports, and the usual mistakes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
-	$(FORMAT) --dry-run -Werror $$(git ls-files 'dataplane/bpf/*.[ch]')
+	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' 'dataplane/bpf/*.h')
 	$(GO) vet ./...
 	$(GO) run $(LINT) run
 
 .PHONY: format
 format: ## format Go and C
 	gofmt -w $$(git ls-files '*.go')
-	$(FORMAT) -i $$(git ls-files 'dataplane/bpf/*.[ch]')
+	$(FORMAT) -i $$(git ls-files '*.bpf.c' 'dataplane/bpf/*.h')
 
 .PHONY: test
 test: build ## run all tests, those that need root too

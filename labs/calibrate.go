@@ -54,7 +54,7 @@ func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error 
 		if way.shape.Rate == 0 {
 			continue
 		}
-		measured, err := x.measureLink(ctx, n, servers.Listening()[0].Address, way.direction, way.shape)
+		measured, err := x.measureLink(ctx, servers.Listening()[0].Address, way.direction, way.shape)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error 
 }
 
 // measureLink is the goodput of a link in proportion to its spec: the best of a few tries, the first that is near enough.
-func (x *execution) measureLink(ctx context.Context, n topologies.Node, server netip.AddrPort, d workload.Direction, shape topologies.Shape) (float64, error) {
+func (x *execution) measureLink(ctx context.Context, server netip.AddrPort, d workload.Direction, shape topologies.Shape) (float64, error) {
 	best := 0.0
 	for range calibrationTries {
 		report, err := workload.Bulk(ctx, workload.BulkOptions{

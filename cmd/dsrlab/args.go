@@ -12,10 +12,8 @@ import (
 // noArgs refuses arguments as bad usage.
 func noArgs(cmd *cobra.Command, args []string) error { return asUsage(cobra.NoArgs(cmd, args)) }
 
-// exactArgs wants n arguments.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(n)(cmd, args)) }
-}
+// oneArg wants exactly one argument.
+func oneArg(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(1)(cmd, args)) }
 
 // minArgs wants n arguments or more.
 func minArgs(n int) cobra.PositionalArgs {

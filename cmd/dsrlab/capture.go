@@ -20,7 +20,7 @@ func newCaptureCommand(s streams) *cobra.Command {
 		Use:     "capture NODE|POD",
 		Short:   "Capture a node's or pod's packets as pcapng, until interrupted",
 		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker | tshark -r -",
-		Args:    exactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stand, err := target.stand()
 			if err != nil {

@@ -80,16 +80,15 @@ func labTable(w io.Writer, all []listedLab) {
 func newLabShowCommand(s streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use: "show LAB", Short: "Show a lab: question, variants, steps, expectations", Args: exactArgs(1),
+		Use: "show LAB", Short: "Show a lab: question, variants, steps, expectations", Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
 			lab, err := labs.Lookup(args[0])
 			if err != nil {
 				return usageError(err)
 			}
 			return printAs(s.out, output, lab, func(w io.Writer) {
-				document, err := yaml.Marshal(lab)
-				if err == nil {
-					w.Write(document)
+				if document, err := yaml.Marshal(lab); err == nil {
+					fmt.Fprint(w, string(document))
 				}
 			})
 		},
@@ -101,7 +100,7 @@ func newLabShowCommand(s streams) *cobra.Command {
 func newLabRunCommand(s streams) *cobra.Command {
 	o := runOptions{}
 	cmd := &cobra.Command{
-		Use: "run LAB...", Short: "Run labs and record what they measure", Args: cobra.MatchAll(minArgs(1)),
+		Use: "run LAB...", Short: "Run labs and record what they measure", Args: minArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runLabs(cmd, s, o, args) },
 	}
 	o.flags(cmd)

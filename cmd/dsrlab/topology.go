@@ -108,7 +108,7 @@ func newTopologyShowCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME|FILE",
 		Short: "Show a topology: what would be built (table), or the file with its defaults filled in (yaml, json)",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 	}
 	outputFlag(cmd, &output)
 	planned := cmd.Flags().Bool("plan", false, "with json or yaml: the plan, every address, link and route of it, in place of the file")
@@ -213,7 +213,7 @@ func newTopologyGraphCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph NAME|FILE",
 		Short: "Draw a topology, as a Mermaid flowchart or as SVG",
-		Args:  exactArgs(1),
+		Args:  oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, plan, err := planTopology(s, args[0])
 			if err != nil {
