@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,44 +67,75 @@ func (f Flow) String() string {
 	return s.String()
 }
 
-// Observe hands the flows of all nodes that run our data path to handle, one call at a time; without follow it ends when no
-// more are waiting. Each event is seen once, by one observer.
+// Observe hands the flows of all nodes that run our data path to handle, one call at a time. With follow it goes on until ctx
+// ends, and flows come as each node reports them; without, it takes those that are waiting, in the order of their times. Each
+// event is seen once, by one observer.
 func (s *Stand) Observe(ctx context.Context, follow bool, handle func(Flow) error) error {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return err
 	}
-	var nodes []string
-	var paths []*dataplane.DataPath
+	paths, err := s.openDataPaths()
+	defer func() {
+		for _, d := range paths {
+			_ = d.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var waiting []Flow
+	take := func(f Flow) error {
+		waiting = append(waiting, f)
+		return nil
+	}
+	if follow {
+		take = handle
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for node, d := range paths {
+		group.Go(func() error {
+			return d.Events(ctx, follow, func(e dataplane.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				return take(s.flow(node, e, names))
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	slices.SortStableFunc(waiting, func(a, b Flow) int { return a.Time.Compare(b.Time) })
+	for _, f := range waiting {
+		if err := handle(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDataPaths takes hold of our data path on every node that has it, by the node's name; the caller closes them, after an
+// error too.
+func (s *Stand) openDataPaths() (map[string]*dataplane.DataPath, error) {
+	paths := make(map[string]*dataplane.DataPath)
 	for _, n := range s.clusterNodes() {
 		d, err := s.OpenDataPath(n.Name)
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			continue
 		}
 		if err != nil {
-			return err
+			return paths, err
 		}
-		defer d.Close()
-		nodes, paths = append(nodes, n.Name), append(paths, d)
+		paths[n.Name] = d
 	}
 	if len(paths) == 0 {
-		return fmt.Errorf("observe %s: %w", s.lab.Name(), dataplane.ErrNotLoaded)
+		return paths, fmt.Errorf("observe %s: %w", s.lab.Name(), dataplane.ErrNotLoaded)
 	}
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	for i, d := range paths {
-		group.Go(func() error {
-			return d.Events(ctx, follow, func(e dataplane.Event) error {
-				mu.Lock()
-				defer mu.Unlock()
-				return handle(s.flow(nodes[i], e, names))
-			})
-		})
-	}
-	return group.Wait()
+	return paths, nil
 }
 
-// observations are the words for where a packet went.
+// observation is the word for where a packet went.
 func observation(r string) string {
 	switch r {
 	case "to-overlay-dsr", "to-overlay-snat":
