@@ -1,0 +1,76 @@
+package doctor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+)
+
+func TestJudge(t *testing.T) {
+	checks := []Check{
+		{Name: "root", Needed: needAll, State: OK},
+		{Name: "shaped wires", Needed: needShaped, State: Missing},
+		{Name: "netem", Needed: needNone, State: Missing},
+	}
+	assert.Equal(t, []Verdict{
+		{Lab: "01-source-ip", CanRun: true},
+		{Lab: "02-throughput", Missing: []string{"shaped wires"}},
+	}, Judge(checks))
+	checks[0].State = Missing
+	assert.Equal(t, []Verdict{
+		{Lab: "01-source-ip", Missing: []string{"root"}},
+		{Lab: "02-throughput", Missing: []string{"root", "shaped wires"}},
+	}, Judge(checks))
+}
+
+func TestWithoutRoot(t *testing.T) {
+	checks := withoutRoot()
+	assert.Equal(t, Check{Name: "root", Needed: needAll, State: Missing, Seen: checks[0].Seen, How: "run it with sudo"}, checks[0])
+	for _, c := range checks[1:] {
+		assert.Equal(t, Skipped, c.State, c.Name)
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	p := probe{how: "modprobe it"}
+	state, seen, how := judge(p, errors.New("no such device"))
+	assert.Equal(t, []string{"missing", "no such device", "modprobe it"}, []string{string(state), seen, how})
+	state, seen, how = judge(p, needsError("veth pairs"))
+	assert.Equal(t, []string{"skipped", "needs veth pairs", ""}, []string{string(state), seen, how})
+}
+
+func TestRunLeavesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes a network namespace")
+	}
+	host := func() []string {
+		var state []string
+		links, err := netlink.LinkList()
+		require.NoError(t, err)
+		for _, l := range links {
+			state = append(state, l.Attrs().Name)
+		}
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		require.NoError(t, err)
+		left, err := filepath.Glob(filepath.Join(os.TempDir(), "dsrlab-doctor-*"))
+		require.NoError(t, err)
+		return append(append(state, strings.Split(string(mounts), "\n")...), left...)
+	}
+	before := host()
+	checks := Run(t.Context())
+	assert.Equal(t, before, host())
+	for _, c := range checks {
+		if c.Needed != needNone {
+			assert.Equal(t, OK, c.State, "%s: %s", c.Name, c.Seen)
+		}
+	}
+	for _, v := range Judge(checks) {
+		assert.True(t, v.CanRun, v.Lab)
+	}
+}
