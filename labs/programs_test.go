@@ -51,9 +51,8 @@ func standWith(t testing.TB, name string, change func(*topologies.Topology)) *St
 	for i := range plan.Pods {
 		plan.Pods[i].Workload = nil // the test's own programs serve
 	}
-	stand, _, err := Up(t.Context(), plan, StandOptions{StateDir: t.TempDir(), Name: "test-" + name, LabPod: os.Args[0]})
+	stand, _, err := Up(t.Context(), plan, StandOptions{StateDir: testLabs.StateDir(t), Name: "test-" + name, LabPod: os.Args[0]})
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, stand.Down(context.Background())) })
 	return stand
 }
 

@@ -80,10 +80,11 @@ func variantOf(mode string) (labs.Variant, error) {
 // upError gives what went wrong its exit code.
 func upError(err error) error {
 	var differs *netns.DiffersError
+	var occupied *netns.OccupiedError
 	switch {
 	case labs.IsMissing(err):
 		return unsupportedError(err)
-	case errors.As(err, &differs):
+	case errors.As(err, &differs), errors.As(err, &occupied):
 		return usageError(err)
 	}
 	return err

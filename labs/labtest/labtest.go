@@ -1,0 +1,67 @@
+// Package labtest takes down what tests have built, when they are interrupted too.
+package labtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// Labs are the state folders of the tests of one package.
+type Labs struct {
+	mu   sync.Mutex
+	dirs map[string]bool
+}
+
+// StateDir is a state folder for one test. All labs in it are taken down when the test ends, however it ends.
+func (l *Labs) StateDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dirs == nil {
+		l.dirs = make(map[string]bool)
+	}
+	l.dirs[dir] = true
+	t.Cleanup(func() { assert.NoError(t, l.downAll(dir)) })
+	return dir
+}
+
+// Main runs the tests of a package. An interrupt takes down what stands, and ends them.
+func (l *Labs) Main(m *testing.M) int {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for dir := range l.dirs {
+			if err := l.downAll(dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+		os.Exit(1)
+	}()
+	return m.Run()
+}
+
+func (l *Labs) downAll(dir string) error {
+	standing, err := netns.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, s := range standing {
+		if err := netns.Down(context.Background(), dir, s.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
