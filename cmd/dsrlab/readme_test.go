@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/results"
+)
+
+var update = flag.Bool("update", false, "write the README's figures anew from the reference runs")
+
+// TestReadme: what README.md quotes is what the reference runs hold.
+func TestReadme(t *testing.T) {
+	source, throughput := referenceRun(t, "01-source-ip"), referenceRun(t, "02-throughput")
+	machine := source.Environment.Before
+	blocks := map[string]string{
+		"addresses": "```\n" + evidenceOf(t, source, "kube-proxy", "dsr") + "```\n",
+		"goodput":   goodputTable(throughput),
+		"machine": fmt.Sprintf("%d CPUs (%s) under Linux %s, %s\n", machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel,
+			machine.Time.Format("2 January 2006")),
+	}
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	text := string(readme)
+	for name, block := range blocks {
+		pattern := regexp.MustCompile(`(?s)(<!-- begin ` + name + ` -->\n).*?(<!-- end ` + name + ` -->)`)
+		require.Regexp(t, pattern, text, name)
+		if *update {
+			text = pattern.ReplaceAllStringFunc(text, func(found string) string {
+				parts := pattern.FindStringSubmatch(found)
+				return parts[1] + block + parts[2]
+			})
+			continue
+		}
+		assert.Contains(t, text, block, "README.md is not what the reference runs say: run this test with -update")
+	}
+	if *update {
+		require.NoError(t, os.WriteFile("../../README.md", []byte(text), 0o644))
+	}
+}
+
+// referenceRun is the newest committed run of a lab.
+func referenceRun(t *testing.T, lab string) *results.Run {
+	t.Helper()
+	entries, err := os.ReadDir("../../results/reference")
+	require.NoError(t, err)
+	var newest *results.Run
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), lab) && !strings.Contains(e.Name(), "-"+lab+"-") {
+			continue
+		}
+		run, err := results.Open("../../results/reference/" + e.Name())
+		require.NoError(t, err)
+		newest = run
+	}
+	require.NotNil(t, newest, "no reference run of %s", lab)
+	require.Equal(t, results.Passed, results.Summarize(newest).Result)
+	return newest
+}
+
+// evidenceOf lists what a run has seen under some variants.
+func evidenceOf(t *testing.T, run *results.Run, variants ...string) string {
+	t.Helper()
+	var s strings.Builder
+	for _, event := range run.Events {
+		var data struct {
+			Variant string `json:"variant"`
+		}
+		if event.Kind != results.KindEvidence {
+			continue
+		}
+		require.NoError(t, json.Unmarshal(event.Data, &data))
+		for _, v := range variants {
+			if data.Variant == v {
+				fmt.Fprintf(&s, "%-11s%s\n", v, strings.ReplaceAll(event.Message, "  ┃ ", "\n"+strings.Repeat(" ", 12)))
+			}
+		}
+	}
+	return s.String()
+}
+
+// goodputTable has a row for each variant and queue.
+func goodputTable(run *results.Run) string {
+	summary := results.Summarize(run)
+	var s strings.Builder
+	fmt.Fprintln(&s, "| variant | LB port's queue | goodput, Mbit/s (median, 95 % interval) | retransmitted segments in a transfer |")
+	fmt.Fprintln(&s, "|---|---|---|---|")
+	for _, m := range summary.Metrics {
+		if m.Metric != "goodput" || m.Median == nil {
+			continue
+		}
+		queue := "256kb"
+		if m.Labels["queue"] != "" {
+			queue = m.Labels["queue"]
+			if queue == "256kb" {
+				continue // the first rows say it with more repetitions
+			}
+		}
+		interval := ""
+		if m.CI95 != nil {
+			interval = fmt.Sprintf(" (%.1f to %.1f)", m.CI95[0]/1e6, m.CI95[1]/1e6)
+		}
+		retransmits, _ := summary.Find(m.Variant, "retransmits", m.Labels)
+		fmt.Fprintf(&s, "| `%s` | %s | %.1f%s | %.0f |\n", m.Variant, queue, *m.Median/1e6, interval, *retransmits.Median)
+	}
+	return s.String()
+}
