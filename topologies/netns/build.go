@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
@@ -30,7 +32,7 @@ const makers = 2
 
 // makeNamespaces makes all namespaces, with their settings.
 func (l *Lab) makeNamespaces() error {
-	if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
+	if err := l.makeNamespaceDir(); err != nil {
 		return err
 	}
 	places := l.Places()
@@ -42,7 +44,7 @@ func (l *Lab) makeNamespaces() error {
 	var group errgroup.Group
 	for first := range makers {
 		group.Go(func() error {
-			return onSpoiledThread(func() error {
+			return onThread(func(func()) error {
 				for i := first; i < len(places); i += makers {
 					if err := l.makePlace(places[i]); err != nil {
 						return err
@@ -55,16 +57,23 @@ func (l *Lab) makeNamespaces() error {
 	return group.Wait()
 }
 
-// makePlace makes a place's namespace, and leaves the thread inside.
-func (l *Lab) makePlace(place string) error {
-	if err := makeNamespace(namespaceName(l.name, place)); err != nil {
-		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
+// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the lab's then.
+func (l *Lab) makeNamespaceDir() error {
+	if _, err := os.Stat(namespaceDir); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(netlink.LinkSetUp(lo), setSysctls(l.settings(place)))
+	if err := l.journal.add(entry{Kind: "folder", Name: namespaceDir}); err != nil {
+		return err
+	}
+	return os.MkdirAll(namespaceDir, 0o755)
+}
+
+// makePlace makes a place's namespace, and leaves the thread inside.
+func (l *Lab) makePlace(place string) error {
+	if err := makeNamespace(namespaceName(l.name, place), l.alias(place)); err != nil {
+		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
+	}
+	return setSysctls(l.settings(place))
 }
 
 // settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.
@@ -73,6 +82,7 @@ func (l *Lab) settings(place string) map[string]string {
 		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0", // answers come back another way
 		"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
 		"ipv6/conf/default/router_solicitations": "0",
+		"ipv4/ip_forward":                        "0", // whatever the host has
 	}
 	routes := place == Fabric
 	for _, n := range l.plan.Nodes {
@@ -84,6 +94,11 @@ func (l *Lab) settings(place string) map[string]string {
 		s["ipv4/conf/all/send_redirects"] = "0"
 		s["ipv4/conf/default/send_redirects"] = "0"
 		s["ipv4/fib_multipath_hash_policy"] = "1" // by ports too
+	}
+	if place == Fabric { // a switch has no firewall, whatever modules the host has loaded
+		s["bridge/bridge-nf-call-iptables"] = "0"
+		s["bridge/bridge-nf-call-ip6tables"] = "0"
+		s["bridge/bridge-nf-call-arptables"] = "0"
 	}
 	return s
 }
@@ -102,7 +117,7 @@ func (l *Lab) shaped() bool {
 // attrs are those of a new link of the lab.
 func (l *Lab) attrs(name, what string, mac topologies.HardwareAddr) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()
-	a.Name, a.Alias, a.MTU, a.HardwareAddr = name, l.alias(what), l.plan.MTU, net.HardwareAddr(mac)
+	a.Name, a.Alias, a.MTU, a.HardwareAddr, a.Group = name, l.alias(what), l.plan.MTU, net.HardwareAddr(mac), linkGroup
 	return a
 }
 
@@ -229,25 +244,39 @@ func addNeighbour(device netlink.Link, n topologies.Neighbour) error {
 	return nil
 }
 
-// addRoute adds a route with the plan's congestion control. Without a gateway it is on the device's own link; with one, the
-// kernel finds the device.
+// addRoute adds a route with the plan's congestion control. Without a gateway it is on the device's own link. Without a device
+// the kernel finds the one that leads to the gateway.
 func (l *Lab) addRoute(device netlink.Link, r topologies.Route) error {
 	route := &netlink.Route{Dst: ipNet(r.Destination), Congctl: l.plan.CongestionControl}
+	index := 0
+	if device != nil {
+		index = device.Attrs().Index
+	}
 	switch len(r.Via) {
 	case 0:
-		route.LinkIndex = device.Attrs().Index
-		route.Scope = netlink.SCOPE_LINK
+		route.LinkIndex, route.Scope = index, netlink.SCOPE_LINK
 	case 1:
-		route.Gw = r.Via[0].AsSlice()
+		route.LinkIndex, route.Gw = index, r.Via[0].AsSlice()
 	default:
 		for _, via := range r.Via {
-			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{Gw: via.AsSlice()})
+			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: index, Gw: via.AsSlice()})
 		}
 	}
 	if err := netlink.RouteReplace(route); err != nil {
+		if !l.hasCongestionControl() {
+			return &MissingError{
+				Feature: "the congestion control " + l.plan.CongestionControl, How: "modprobe tcp_" + l.plan.CongestionControl, Err: err,
+			}
+		}
 		return fmt.Errorf("route to %v: %w", r.Destination, err)
 	}
 	return nil
+}
+
+// hasCongestionControl tells whether the kernel has what the plan asks for; the kernel itself calls it an invalid argument.
+func (l *Lab) hasCongestionControl() bool {
+	available, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
+	return err != nil || l.plan.CongestionControl == "" || slices.Contains(strings.Fields(string(available)), l.plan.CongestionControl)
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -7,85 +7,174 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-const (
-	termTimeout = 2 * time.Second  // for processes to end by themselves
-	killTimeout = 5 * time.Second  // for the kernel to be done with them
-	goneTimeout = 10 * time.Second // for BPF programs to go
-	pollEvery   = 2 * time.Millisecond
-)
+const pollEvery = 2 * time.Millisecond
 
-// Down takes a lab away, in whatever state it is: it goes by the journal alone. With no lab of this name it does nothing. It
-// returns when processes, names, mounts and BPF programs are gone.
+// Down takes a lab away, in whatever state it is: it goes by the journal, and by the lab's mark on what it finds. With no lab of
+// this name it does nothing. It returns when processes, links, names, mounts and BPF programs are gone; the namespaces, empty by
+// then, the kernel frees when it gets to it.
 func Down(ctx context.Context, stateDir, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(stateDir, name)); errors.Is(err, os.ErrNotExist) {
+	if !isThere(filepath.Join(stateDir, name)) && !isThere(lockPath(stateDir, name)) {
 		return nil
 	}
-	held, err := lock(stateDir, name)
+	held, err := takeLock(stateDir, name)
 	if err != nil {
 		return err
 	}
-	defer held.Close()
+	defer leave(stateDir, held)
 	return down(ctx, stateDir, name)
+}
+
+// leave unlocks, and removes the folder of all labs when it is empty and no one's choice.
+func leave(stateDir string, held *lock) {
+	held.unlock()
+	if stateDir == DefaultStateDir {
+		_ = os.Remove(stateDir) // fails if another lab is there
+	}
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// remains are what the journal names, and the lab's own.
+type remains struct {
+	owner                       owner
+	namespaces, mounts, folders []string
+	processes                   []entry
+	earlierBoot                 bool
+}
+
+func readRemains(j *journal) (*remains, error) {
+	entries, err := j.read()
+	if err != nil {
+		return nil, err
+	}
+	r := &remains{}
+	for _, e := range entries {
+		switch e.Kind {
+		case "begin":
+			r.owner.id, r.earlierBoot = e.ID, e.BootID != bootID()
+		case "namespace":
+			r.namespaces = append(r.namespaces, e.Name)
+		case "mount":
+			r.mounts = append(r.mounts, e.Name)
+		case "folder":
+			r.folders = append(r.folders, e.Name)
+		case "process":
+			r.processes = append(r.processes, e)
+		}
+	}
+	return r, nil
 }
 
 // down is Down for who holds the lock.
 func down(ctx context.Context, stateDir, name string) error {
 	l := &Lab{stateDir: stateDir, name: name}
 	l.journal = journalOf(l.Dir())
-	entries, err := l.journal.read()
+	r, err := readRemains(l.journal)
 	if err != nil {
 		return err
 	}
-	var namespaces, mounts []string
-	var processes []entry
-	for _, e := range entries {
-		switch {
-		case e.Kind == "begin" && e.BootID != bootID():
-			return l.forget() // nothing outlives the kernel that made it
-		case e.Kind == "namespace":
-			namespaces = append(namespaces, e.Name)
-		case e.Kind == "mount":
-			mounts = append(mounts, e.Name)
-		case e.Kind == "process":
-			processes = append(processes, e)
+	if !r.earlierBoot { // nothing but files outlives the kernel that made it
+		if err := r.remove(ctx); err != nil {
+			return fmt.Errorf("take down %s: %w", name, err)
 		}
-	}
-	if err := endProcesses(ctx, processes, namespaces); err != nil {
-		return fmt.Errorf("take down %s: %w", name, err)
-	}
-	var errs []error
-	programs, err := pinnedPrograms(mounts)
-	errs = append(errs, err)
-	for _, mount := range mounts {
-		errs = append(errs, unmount(mount))
-	}
-	for _, namespace := range slices.Backward(namespaces) {
-		errs = append(errs, removeNamespace(namespace))
-	}
-	errs = append(errs, waitGone(ctx, programs))
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("take down %s: %w", name, err)
 	}
 	return l.forget()
 }
 
-// forget removes the lab's folder, its journal last: until then Down can be tried again.
-func (l *Lab) forget() error {
-	entries, err := os.ReadDir(l.Dir())
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+func (r *remains) remove(ctx context.Context) error {
+	named, err := r.named()
+	if err != nil {
 		return err
+	}
+	if err := endProcesses(ctx, r.processes, named[owned]); err != nil {
+		return err
+	}
+	var errs []error
+	programs, err := pinnedPrograms(r.mounts)
+	errs = append(errs, err)
+	for _, mount := range r.mounts {
+		errs = append(errs, removePins(mount))
+	}
+	errs = append(errs, removeAllLinks(named[owned]))
+	for _, namespace := range slices.Concat(named[owned], named[unfilled]) {
+		errs = append(errs, removeName(namespace))
+	}
+	for _, folder := range r.folders {
+		_ = os.Remove(folder) // others have put something there: then it is theirs
+	}
+	return errors.Join(append(errs, waitGone(ctx, programs))...)
+}
+
+// named sorts the journal's namespaces by whose they are, now.
+func (r *remains) named() (map[ownership][]string, error) {
+	by := make(map[ownership][]string)
+	for _, name := range r.namespaces {
+		whose, err := r.owner.of(name)
+		if err != nil {
+			return nil, err
+		}
+		by[whose] = append(by[whose], name)
+	}
+	return by, nil
+}
+
+// removers is how many namespaces are cleared at a time: for each the kernel waits until no CPU looks at its links any more, and
+// it can wait for many at once.
+const removers = 64
+
+func removeAllLinks(namespaces []string) error {
+	var group errgroup.Group
+	group.SetLimit(removers)
+	for _, namespace := range namespaces {
+		group.Go(func() error { return removeLinks(namespace) })
+	}
+	return group.Wait()
+}
+
+// removeLinks removes all links of the lab that are in a namespace, and their peers elsewhere. When it returns, they are gone.
+func removeLinks(namespace string) error {
+	ns, err := os.Open(filepath.Join(namespaceDir, namespace))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return inside(int(ns.Fd()), func() error {
+		request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+		request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
+		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+		if err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("remove links of %s: %w", namespace, err)
+		}
+		return nil
+	})
+}
+
+// forget removes the lab's folder, its journal last: until then Down can be tried again. A folder without a journal is only
+// removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no lab's.
+func (l *Lab) forget() error {
+	if !l.journal.exists() {
+		if err := os.Remove(l.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s is no lab's: it has no journal, and isn't empty", l.Dir())
+		}
+		return nil
+	}
+	entries, err := os.ReadDir(l.Dir())
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", l.name, err)
 	}
 	var errs []error
 	for _, e := range entries {
@@ -96,184 +185,22 @@ func (l *Lab) forget() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("forget %s: %w", l.name, err)
 	}
-	return errors.Join(os.RemoveAll(l.Dir()), removeIfThere(filepath.Join(l.stateDir, l.name+".lock")))
+	return errors.Join(os.Remove(l.journal.path), os.Remove(l.Dir()))
 }
 
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func unmount(path string) error {
-	if !isMounted(path) {
-		return nil
-	}
-	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmount %s: %w", path, err)
-	}
-	return nil
-}
-
-// endProcesses ends those that the journal names and all that live in the lab's namespaces, however they came there.
-func endProcesses(ctx context.Context, recorded []entry, namespaces []string) error {
-	inodes := make(map[uint64]bool)
-	for _, name := range namespaces {
-		var st unix.Stat_t
-		path := filepath.Join(namespaceDir, name)
-		if isMounted(path) && unix.Stat(path, &st) == nil {
-			inodes[st.Ino] = true
-		}
-	}
-	for _, attempt := range []struct {
-		signal  unix.Signal
-		timeout time.Duration
-	}{{unix.SIGTERM, termTimeout}, {unix.SIGKILL, killTimeout}} {
-		for _, pid := range living(recorded, inodes) {
-			_ = unix.Kill(pid, attempt.signal) // it may have ended meanwhile
-		}
-		if waitUntil(ctx, attempt.timeout, func() bool { return len(living(recorded, inodes)) == 0 }) {
-			return nil
-		}
-	}
-	return fmt.Errorf("processes %v do not end", living(recorded, inodes))
-}
-
-// living are the recorded processes that still run, and those in the namespaces; never this one.
-func living(recorded []entry, namespaces map[uint64]bool) []int {
-	var pids []int
-	for _, e := range recorded {
-		if start, err := startTime(e.PID); err == nil && start == e.Start && !isZombie(e.PID) {
-			pids = append(pids, e.PID)
-		}
-	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return pids
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() || slices.Contains(pids, pid) {
-			continue
-		}
-		var st unix.Stat_t
-		if unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) == nil && namespaces[st.Ino] {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// isZombie: it has ended, and only waits to be reaped.
-func isZombie(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
-}
-
+// waitUntil looks until the condition holds; it returns false after the timeout, or when ctx ends.
 func waitUntil(ctx context.Context, timeout time.Duration, condition func() bool) bool {
 	for deadline := time.Now().Add(timeout); ; {
 		if condition() {
 			return true
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
+		if time.Now().After(deadline) {
 			return false
 		}
-		time.Sleep(pollEvery)
-	}
-}
-
-// pinnedPrograms are the ids of all programs that the pins on the lab's bpffs hold, directly or by a link.
-func pinnedPrograms(mounts []string) ([]ebpf.ProgramID, error) {
-	var ids []ebpf.ProgramID
-	for _, mount := range mounts {
-		if !isMounted(mount) {
-			continue
-		}
-		err := filepath.WalkDir(mount, func(path string, e os.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			if l, err := link.LoadPinnedLink(path, nil); err == nil {
-				if info, err := l.Info(); err == nil {
-					ids = append(ids, info.Program)
-				}
-				return l.Close()
-			}
-			if p, err := ebpf.LoadPinnedProgram(path, nil); err == nil {
-				if info, err := p.Info(); err == nil {
-					if id, ok := info.ID(); ok {
-						ids = append(ids, id)
-					}
-				}
-				return p.Close()
-			}
-			return nil // a map
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read pins: %w", err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pollEvery):
 		}
 	}
-	return ids, nil
-}
-
-// waitGone waits until the kernel has freed the programs, which it does some time after the last pin is gone.
-func waitGone(ctx context.Context, programs []ebpf.ProgramID) error {
-	left := programs
-	gone := waitUntil(ctx, goneTimeout, func() bool {
-		left = slices.DeleteFunc(left, func(id ebpf.ProgramID) bool {
-			p, err := ebpf.NewProgramFromID(id)
-			if err == nil {
-				p.Close()
-			}
-			return errors.Is(err, os.ErrNotExist)
-		})
-		return len(left) == 0
-	})
-	if !gone {
-		return fmt.Errorf("BPF programs %v are still loaded", left)
-	}
-	return nil
-}
-
-// Status is a lab as `status` lists it.
-type Status struct {
-	Name     string `json:"name"`
-	Topology string `json:"topology"`
-	State    string `json:"state"` // standing, or half built
-	Nodes    int    `json:"nodes"`
-	Pods     int    `json:"pods"`
-}
-
-// List lists all labs of the state folder, sorted by name.
-func List(stateDir string) ([]Status, error) {
-	entries, err := os.ReadDir(stateDir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list labs: %w", err)
-	}
-	var all []Status
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		lab, err := Open(stateDir, e.Name())
-		switch {
-		case errors.Is(err, ErrNoLab):
-			all = append(all, Status{Name: e.Name(), State: "half built"})
-		case err != nil:
-			return nil, err
-		default:
-			all = append(all, Status{
-				Name: lab.name, Topology: lab.plan.Name, State: "standing", Nodes: len(lab.plan.Nodes), Pods: len(lab.plan.Pods),
-			})
-		}
-	}
-	return all, nil
 }

@@ -12,20 +12,18 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // entry is a line of the journal. It is written before what it names is made.
 type entry struct {
-	Kind string `json:"kind"` // begin, namespace, mount, process, complete
+	Kind string `json:"kind"` // begin, folder, namespace, mount, process, complete
 	// begin
 	Lab    string `json:"lab,omitempty"`
 	ID     string `json:"id,omitempty"`
 	BootID string `json:"bootID,omitempty"`
-	// namespace: name; mount: path
+	// folder, mount: path; namespace, process: name
 	Name string `json:"name,omitempty"`
-	// process
+	// process: itself; begin: who builds
 	PID   int    `json:"pid,omitempty"`
 	Start uint64 `json:"start,omitempty"` // clock ticks since boot
 }
@@ -54,6 +52,12 @@ func (j *journal) add(e entry) error {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
+}
+
+// exists tells whether a lab was ever begun here.
+func (j *journal) exists() bool {
+	_, err := os.Lstat(j.path)
+	return err == nil
 }
 
 // read returns all whole entries; a last line that was cut short was not followed by what it names.
@@ -88,20 +92,4 @@ func bootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
-}
-
-// lock keeps others from building or taking down the same lab. It is released by closing the file, or by dying.
-func lock(stateDir, name string) (*os.File, error) {
-	if err := os.MkdirAll(stateDir, 0o755); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	file, err := os.OpenFile(filepath.Join(stateDir, name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lab %s is being built or taken down by another process", name)
-	}
-	return file, nil
 }

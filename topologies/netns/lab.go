@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/shape"
@@ -56,7 +55,7 @@ func (l *Lab) Plan() *topologies.Plan { return l.plan }
 func (l *Lab) Existing() bool { return l.existing }
 
 // alias marks a link as the lab's.
-func (l *Lab) alias(what string) string { return "dsrlab:" + l.id + ":" + what }
+func (l *Lab) alias(what string) string { return markOf(l.id, what) }
 
 // namespaceName is the name of a place's namespace.
 func namespaceName(lab, place string) string { return "dsrlab-" + lab + "-" + place }
@@ -92,15 +91,23 @@ func (l *Lab) Places() []string {
 	return places
 }
 
+// has tells whether the plan has this place.
+func (l *Lab) has(place string) bool {
+	return place == Fabric ||
+		slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == place }) ||
+		slices.ContainsFunc(l.plan.Pods, func(p topologies.Pod) bool { return p.Name == place })
+}
+
 // NetNS opens a place's network namespace; the caller closes it.
 func (l *Lab) NetNS(place string) (*os.File, error) {
-	if !slices.Contains(l.Places(), place) {
+	if !l.has(place) {
 		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", l.name, place, l.Places())
 	}
 	return os.Open(filepath.Join(namespaceDir, namespaceName(l.name, place)))
 }
 
-// Do runs f on a thread inside a place's network namespace. f must not start goroutines that need to be there.
+// Do runs f on a thread inside a place's network namespace. Goroutines that f starts are elsewhere; sockets that f opens stay
+// in the place.
 func (l *Lab) Do(place string, f func() error) error {
 	ns, err := l.NetNS(place)
 	if err != nil {
@@ -116,10 +123,10 @@ func (l *Lab) wire(n *topologies.Node) (shape.Wire, error) {
 	if err != nil {
 		return shape.Wire{}, fmt.Errorf("port of %s: %w", n.Name, err)
 	}
-	return shape.Wire{Port: port, Alias: l.alias("wire of " + n.Name)}, nil
+	return shape.Wire{Port: port, Alias: l.alias("wire of " + n.Name), Group: linkGroup}, nil
 }
 
-// Reshape changes a node's link.
+// Reshape changes a node's link while it carries traffic. A direction without a rate is no longer shaped.
 func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 	n, err := l.node(node)
 	if err != nil {
@@ -149,13 +156,4 @@ func (l *Lab) PortStats(node string) (toNode, fromNode shape.Stats, err error) {
 		return err
 	})
 	return toNode, fromNode, err
-}
-
-// isMounted tells whether something is mounted on path.
-func isMounted(path string) bool {
-	var here, parent unix.Stat_t
-	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &parent) != nil {
-		return false
-	}
-	return here.Dev != parent.Dev
 }

@@ -8,21 +8,20 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netlink"
 
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns/hoststate"
+	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
 )
 
 // Environment of a process that builds a lab and kills itself at one of the steps.
@@ -31,22 +30,22 @@ const (
 	dirVariable   = "DSRLAB_TEST_DIR"
 )
 
-// TestMain lets the test binary be that process, and takes down what an interrupted test has left.
+// TestMain lets the test binary be that process.
 func TestMain(m *testing.M) {
 	if step := os.Getenv(dieAtVariable); step != "" {
 		dieAt(step, os.Getenv(dirVariable))
 	}
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-interrupted
-		standing.downAll()
-		os.Exit(1)
-	}()
-	os.Exit(m.Run())
+	os.Exit(sandbox.Main(m))
 }
 
 func dieAt(step, dir string) {
+	if step == "down" { // and die whenever
+		fmt.Print(".")
+		if err := Down(context.Background(), dir, "test-down"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(0)
+	}
 	number, _ := strconv.Atoi(step)
 	plan, err := planNamed("talk")
 	if err == nil {
@@ -59,17 +58,6 @@ func dieAt(step, dir string) {
 	}
 	fmt.Fprintln(os.Stderr, "it lived", err)
 	os.Exit(0)
-}
-
-// labsOfTests are those that stand now.
-type labsOfTests map[string]string // name to state folder
-
-var standing = labsOfTests{}
-
-func (l labsOfTests) downAll() {
-	for name, dir := range l {
-		_ = Down(context.Background(), dir, name)
-	}
 }
 
 func planNamed(name string) (*topologies.Plan, error) {
@@ -91,11 +79,7 @@ func requireRoot(t testing.TB) {
 func up(t testing.TB, plan *topologies.Plan, name, dir string) *Lab {
 	t.Helper()
 	requireRoot(t)
-	standing[name] = dir
-	t.Cleanup(func() {
-		require.NoError(t, Down(context.Background(), dir, name))
-		delete(standing, name)
-	})
+	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, name)) })
 	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: name})
 	require.NoError(t, err)
 	return lab
@@ -108,58 +92,12 @@ func talk(t testing.TB) *topologies.Plan {
 	return plan
 }
 
-// hostState is all of the host that a lab might have changed.
+// hostState is all of the host that a lab might have changed, but for BPF programs: this package loads none, and those of other
+// packages' tests come and go meanwhile.
 func hostState(t testing.TB) string {
 	t.Helper()
-	var lines []string
-	links, err := netlink.LinkList()
-	require.NoError(t, err)
-	for _, l := range links {
-		lines = append(lines, fmt.Sprintf("link %d %s %s", l.Attrs().Index, l.Attrs().Name, l.Attrs().Alias))
-		qdiscs, err := netlink.QdiscList(l)
-		require.NoError(t, err)
-		for _, q := range qdiscs {
-			lines = append(lines, fmt.Sprintf("qdisc %s %s", l.Attrs().Name, q))
-		}
-	}
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	require.NoError(t, err)
-	for _, a := range addresses {
-		lines = append(lines, fmt.Sprint("address ", a.IPNet, a.LinkIndex))
-	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
-	require.NoError(t, err)
-	for _, r := range routes {
-		lines = append(lines, fmt.Sprint("route ", r))
-	}
-	rules, err := netlink.RuleList(netlink.FAMILY_ALL)
-	require.NoError(t, err)
-	for _, r := range rules {
-		lines = append(lines, fmt.Sprint("rule ", r))
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	require.NoError(t, err)
-	lines = append(lines, strings.Split(string(mounts), "\n")...)
-	namespaces, _ := filepath.Glob(namespaceDir + "/*")
-	lines = append(lines, namespaces...)
-	for _, name := range []string{
-		"net/ipv4/ip_forward", "net/ipv4/tcp_congestion_control", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/default/rp_filter",
-		"net/ipv4/conf/all/send_redirects", "net/ipv4/fib_multipath_hash_policy",
-	} {
-		value, err := os.ReadFile("/proc/sys/" + name)
-		require.NoError(t, err)
-		lines = append(lines, name+" "+strings.TrimSpace(string(value)))
-	}
-	for id := ebpf.ProgramID(0); ; {
-		next, err := ebpf.ProgramGetNextID(id)
-		if errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		require.NoError(t, err)
-		lines, id = append(lines, fmt.Sprint("program ", next)), next
-	}
-	sort.Strings(lines)
-	return strings.Join(lines, "\n")
+	lines := strings.Split(hoststate.Read(t), "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "program ") }), "\n")
 }
 
 // dial connects from one place to an address and says whom the other end saw.

@@ -1,7 +1,6 @@
 package netns
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
+	"time"
 )
 
 // Process is a program that runs in a place as long as the lab stands.
@@ -49,35 +47,30 @@ func (l *Lab) Start(ctx context.Context, place string, p Process) (pid int, err 
 	if err := l.Do(place, cmd.Start); err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	start, err := startTime(cmd.Process.Pid)
-	if err != nil {
-		return 0, fmt.Errorf("start %s: %w", p.Name, err)
+	started, err := readProcess(cmd.Process.Pid) // a zombie at least: it isn't reaped before Wait
+	if err == nil {
+		err = l.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: started.start})
 	}
-	go cmd.Wait() // reaps it if it ends before this process does
-	return cmd.Process.Pid, l.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: start})
+	if err != nil {
+		err = errors.Join(fmt.Errorf("start %s: %w", p.Name, err), cmd.Process.Kill())
+	}
+	go func() { _ = cmd.Wait() }() // reaps it if it ends before this process does
+	return cmd.Process.Pid, err
 }
 
-// Run runs a program in a place and waits for it. Its exit status comes back as *exec.ExitError.
+// runGrace is what a program has, after SIGTERM, to end by itself.
+const runGrace = 2 * time.Second
+
+// Run runs a program in a place and waits for it. Its exit status comes back as *exec.ExitError. When ctx ends, the program
+// gets SIGTERM, and SIGKILL if it doesn't heed it.
 func (l *Lab) Run(ctx context.Context, place string, argv []string, s Streams) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), labVariable+"="+l.id)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = runGrace
 	if err := l.Do(place, cmd.Start); err != nil {
 		return fmt.Errorf("run %s in %s: %w", argv[0], place, err)
 	}
 	return cmd.Wait()
-}
-
-// startTime tells a process from a later one with the same number: clock ticks since boot (proc_pid_stat(5), field 22).
-func startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	end := bytes.LastIndexByte(stat, ')') // the name before it may hold anything
-	fields := strings.Fields(string(stat[end+1:]))
-	if end < 0 || len(fields) < 20 {
-		return 0, errors.New("unreadable /proc stat")
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }

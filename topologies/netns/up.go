@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,8 @@ type Options struct {
 	Name     string // default the plan's
 	// Recreate takes down what stands under this name if it was built from another topology.
 	Recreate bool
-	Log      *slog.Logger
+	// Log is told how long each step took (debug) and what was found broken (warn). Default: nothing is logged.
+	Log *slog.Logger
 	// OnStep is told each step right before it is taken.
 	OnStep func(step string)
 }
@@ -44,7 +46,7 @@ func (e *OccupiedError) Error() string {
 	return fmt.Sprintf("network namespace %s exists and is not this lab's: remove it with `ip netns delete %[1]s`, or choose another --name", e.Namespace)
 }
 
-// labName is what a lab may be called: namespaces, files and links bear the name.
+// checkName says what a lab may be called: namespaces and files bear the name.
 func checkName(name string) error {
 	if ok, _ := regexp.MatchString(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`, name); !ok {
 		return fmt.Errorf("lab name %q: use 1 to 32 lower-case letters, digits and hyphens", name)
@@ -55,6 +57,33 @@ func checkName(name string) error {
 // Up builds the plan, or finds it standing. What an earlier Up left half built is taken down first; if this one fails, or ctx
 // ends, nothing is left either.
 func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
+	o = o.withDefaults(plan)
+	if err := checkName(o.Name); err != nil {
+		return nil, err
+	}
+	if os.Geteuid() != 0 {
+		return nil, &MissingError{Feature: "root", How: "run it with sudo: network namespaces and BPF programs are made"}
+	}
+	held, err := takeLock(o.StateDir, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer leave(o.StateDir, held)
+	if lab, err := existing(ctx, plan, o); lab != nil || err != nil {
+		return lab, err
+	}
+	l := &Lab{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan}
+	l.journal = journalOf(l.Dir())
+	if err := l.checkFree(); err != nil {
+		return nil, err
+	}
+	if err := l.build(ctx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name))
+	}
+	return l, nil
+}
+
+func (o Options) withDefaults(plan *topologies.Plan) Options {
 	if o.StateDir == "" {
 		o.StateDir = DefaultStateDir
 	}
@@ -64,47 +93,48 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
 	if o.OnStep == nil {
 		o.OnStep = func(string) {}
 	}
-	if err := checkName(o.Name); err != nil {
-		return nil, err
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if os.Geteuid() != 0 {
-		return nil, &MissingError{Feature: "root", How: "run it with sudo: network namespaces and BPF programs are made"}
-	}
-	held, err := lock(o.StateDir, o.Name)
-	if err != nil {
-		return nil, err
-	}
-	defer held.Close()
-	if lab, err := existing(ctx, plan, o); lab != nil || err != nil {
-		return lab, err
-	}
-	l := &Lab{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan}
-	l.journal = journalOf(l.Dir())
-	if err := l.checkFree(); err != nil {
-		return nil, err
-	}
-	if err := l.build(ctx, o.OnStep); err != nil {
-		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name))
-	}
-	return l, nil
+	return o
 }
 
-// existing is what stands under the name, if that is this plan. What is half built, or differs and may be replaced, is taken
-// down.
+// existing is what stands under the name, if that is this plan. What is half built or broken, or differs and may be replaced,
+// is taken down.
 func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
 	lab, err := Open(o.StateDir, o.Name)
 	switch {
 	case errors.Is(err, ErrNoLab):
-		return nil, down(ctx, o.StateDir, o.Name)
 	case err != nil:
 		return nil, err
-	case lab.plan.Hash == plan.Hash:
-		lab.existing = true
-		return lab, nil
-	case !o.Recreate:
+	case lab.plan.Hash != plan.Hash && !o.Recreate:
 		return nil, &DiffersError{Name: o.Name, Differences: lab.plan.Diff(plan)}
+	case lab.plan.Hash == plan.Hash:
+		if err = lab.checkWhole(); err == nil {
+			lab.existing = true
+			return lab, nil
+		}
+		o.Log.Warn("lab is broken and built anew", "lab", o.Name, "err", err)
 	}
 	return nil, down(ctx, o.StateDir, o.Name)
+}
+
+// checkWhole tells what of the lab was removed since it was built.
+func (l *Lab) checkWhole() error {
+	var errs []error
+	for _, place := range l.Places() {
+		whose, err := owner{l.id}.of(namespaceName(l.name, place))
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case whose != owned:
+			errs = append(errs, fmt.Errorf("namespace %s is gone", namespaceName(l.name, place)))
+		}
+	}
+	if !isBPF(l.bpfDir()) {
+		errs = append(errs, fmt.Errorf("%s is not mounted", l.bpfDir()))
+	}
+	return errors.Join(errs...)
 }
 
 // checkFree refuses names that are someone else's.
@@ -112,7 +142,7 @@ func (l *Lab) checkFree() error {
 	var errs []error
 	for _, place := range l.Places() {
 		name := namespaceName(l.name, place)
-		if _, err := os.Lstat(filepath.Join(namespaceDir, name)); err == nil {
+		if isThere(filepath.Join(namespaceDir, name)) {
 			errs = append(errs, &OccupiedError{Namespace: name})
 		}
 	}
@@ -120,7 +150,7 @@ func (l *Lab) checkFree() error {
 }
 
 // build makes everything, in the order in which it costs least: links while they are down, bridges up last.
-func (l *Lab) build(ctx context.Context, onStep func(string)) error {
+func (l *Lab) build(ctx context.Context, o Options) error {
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -139,27 +169,36 @@ func (l *Lab) build(ctx context.Context, onStep func(string)) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		onStep(step.name)
+		o.OnStep(step.name)
+		start := time.Now()
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
+		o.Log.Debug("built", "lab", l.name, "step", step.name, "took", time.Since(start))
 	}
 	return nil
 }
 
+// begin writes the journal's first line before anything else is in the lab's folder: by it the folder is the lab's.
 func (l *Lab) begin() error {
-	if err := os.MkdirAll(filepath.Join(l.Dir(), "logs"), 0o755); err != nil {
+	if err := os.Mkdir(l.Dir(), 0o755); err != nil {
 		return err
 	}
-	if err := l.journal.add(entry{Kind: "begin", Lab: l.name, ID: l.id, BootID: bootID()}); err != nil {
+	begin := entry{Kind: "begin", Lab: l.name, ID: l.id, BootID: bootID(), PID: os.Getpid()}
+	if self, err := readProcess(os.Getpid()); err == nil {
+		begin.Start = self.start
+	}
+	if err := l.journal.add(begin); err != nil {
 		return err
 	}
 	document, err := json.Marshal(l.plan)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(l.Dir(), "plan.json"), document, 0o644)
+	return errors.Join(os.Mkdir(filepath.Join(l.Dir(), "logs"), 0o755), os.WriteFile(l.planPath(), document, 0o644))
 }
+
+func (l *Lab) planPath() string { return filepath.Join(l.Dir(), "plan.json") }
 
 // mountBPF mounts the lab's own bpffs: that of the host may not be mounted, and pins there would be nobody's.
 func (l *Lab) mountBPF() error {
@@ -177,34 +216,52 @@ func (l *Lab) mountBPF() error {
 
 // Open takes hold of a lab that stands. It returns ErrNoLab when there is none, or only half of one.
 func Open(stateDir, name string) (*Lab, error) {
+	lab, state, err := load(stateDir, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case state == "":
+		return nil, fmt.Errorf("%s: %w", name, ErrNoLab)
+	case state != Standing:
+		return nil, fmt.Errorf("%s: %w: it is %s", name, ErrNoLab, state)
+	}
+	return lab, nil
+}
+
+// load reads a lab's folder. There is a lab only if it stands; without journal there is no state either.
+func load(stateDir, name string) (lab *Lab, state string, err error) {
 	l := &Lab{stateDir: stateDir, name: name}
 	l.journal = journalOf(l.Dir())
 	entries, err := l.journal.read()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	complete := false
+	if l.journal.exists() {
+		state = HalfBuilt
+	}
 	for _, e := range entries {
-		switch e.Kind {
-		case "begin":
+		switch {
+		case e.Kind == "begin" && e.BootID != bootID():
+			return nil, EarlierBoot, nil
+		case e.Kind == "begin":
 			l.id = e.ID
-			if e.BootID != bootID() {
-				return nil, fmt.Errorf("%s: %w: it stood before the machine was started again", name, ErrNoLab)
-			}
-		case "complete":
-			complete = true
+		case e.Kind == "complete":
+			state = Standing
 		}
 	}
-	if !complete {
-		return nil, fmt.Errorf("%s: %w", name, ErrNoLab)
+	if state != Standing {
+		return nil, state, nil
 	}
-	document, err := os.ReadFile(filepath.Join(l.Dir(), "plan.json"))
+	document, err := os.ReadFile(l.planPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, HalfBuilt, nil // it is being taken down
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
+		return nil, "", fmt.Errorf("open %s: %w", name, err)
 	}
 	l.plan = &topologies.Plan{}
 	if err := json.Unmarshal(document, l.plan); err != nil {
-		return nil, fmt.Errorf("open %s: plan: %w", name, err)
+		return nil, "", fmt.Errorf("open %s: plan: %w", name, err)
 	}
-	return l, nil
+	return l, state, nil
 }

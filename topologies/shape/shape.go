@@ -35,6 +35,7 @@ func (e *MissingError) Unwrap() error { return e.Err }
 type Wire struct {
 	Port  netlink.Link
 	Alias string // ownership, carried by the ifb device
+	Group uint32 // link group of the ifb device
 }
 
 // ifbName is the device that the frames from the node queue in.
@@ -67,7 +68,7 @@ func (w Wire) ifb() (netlink.Link, error) {
 		return link, nil
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Alias = w.ifbName(), w.Alias
+	attrs.Name, attrs.Alias, attrs.Group = w.ifbName(), w.Alias, w.Group
 	if err := netlink.LinkAdd(&netlink.Ifb{LinkAttrs: attrs}); err != nil {
 		return nil, missing("ifb devices", "modprobe ifb (CONFIG_IFB)", err)
 	}

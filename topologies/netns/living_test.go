@@ -1,0 +1,7 @@
+package netns
+
+// isZombie tells whether a process has ended, and only waits to be reaped.
+func isZombie(pid int) bool {
+	p, err := readProcess(pid)
+	return err != nil || p.ended()
+}

@@ -1,0 +1,98 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// linkGroup is the group of all links of a lab that are no place's eth0 (0xd5a1: "dsrl"). With one message the kernel removes
+// them all, and their peers.
+const linkGroup = 0xd5a1
+
+// loopback is the index of lo in every network namespace (LOOPBACK_IFINDEX, include/net/flow.h).
+const loopback = 1
+
+// markOf is what the links of a lab carry as their alias.
+func markOf(id, what string) string { return "dsrlab:" + id + ":" + what }
+
+// owner tells what is the lab's from what only bears a name that it uses, too.
+type owner struct{ id string }
+
+// ownership is whose a name in the namespace folder is.
+type ownership int
+
+const (
+	absent   ownership = iota
+	foreign            // someone else's
+	unfilled           // a file that no namespace was bound to: Up was killed between the two
+	owned
+)
+
+// of looks into the namespace itself: its lo carries the lab's mark since before it had a name.
+func (o owner) of(name string) (ownership, error) {
+	path := filepath.Join(namespaceDir, name)
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return foreign, err
+	}
+	if !isMounted(path) {
+		if info.Mode().IsRegular() && info.Size() == 0 {
+			return unfilled, nil
+		}
+		return foreign, nil
+	}
+	h, err := handleAt(path)
+	if errors.Is(err, errNoNetNS) {
+		return foreign, nil
+	}
+	if err != nil {
+		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByIndex(loopback)
+	if err != nil {
+		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
+	}
+	if o.id != "" && strings.HasPrefix(lo.Attrs().Alias, markOf(o.id, "")) {
+		return owned, nil
+	}
+	return foreign, nil
+}
+
+// errNoNetNS says that a file is no network namespace.
+var errNoNetNS = errors.New("no network namespace")
+
+// handleAt is a netlink socket inside a named network namespace.
+func handleAt(path string) (h *netlink.Handle, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
+		return nil, errNoNetNS
+	}
+	err = inside(int(file.Fd()), func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	return h, err
+}
+
+// isMounted tells whether something is mounted on path.
+func isMounted(path string) bool {
+	var here, parent unix.Stat_t
+	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &parent) != nil {
+		return false
+	}
+	return here.Dev != parent.Dev
+}

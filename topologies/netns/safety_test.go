@@ -1,0 +1,259 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestDownKeepsWhatIsNoLab(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	require.NoError(t, os.Mkdir(photos, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(photos, "cat"), nil, 0o644))
+	assert.EqualError(t, Down(t.Context(), dir, "photos"), photos+" is no lab's: it has no journal, and isn't empty")
+	assert.FileExists(t, filepath.Join(photos, "cat"))
+	list, err := List(dir)
+	require.NoError(t, err)
+	assert.Empty(t, list)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, left, 1, "no lock either")
+
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "unbegun"), 0o755))
+	require.NoError(t, Down(t.Context(), dir, "unbegun"), "Up was killed before it wrote the journal")
+	assert.NoDirExists(t, filepath.Join(dir, "unbegun"))
+}
+
+func TestLock(t *testing.T) {
+	requireRoot(t)
+	dir, tried := t.TempDir(), 0
+	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, "test-lock")) })
+	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock", OnStep: func(string) {
+		tried++
+		const busy = "lab test-lock is being built or taken down by another process"
+		_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock"})
+		assert.EqualError(t, err, busy)
+		assert.EqualError(t, Down(t.Context(), dir, "test-lock"), busy)
+	}})
+	require.NoError(t, err)
+	assert.Greater(t, tried, 5)
+	assert.NoFileExists(t, lockPath(dir, "test-lock"))
+}
+
+// A lock whose file was removed keeps nobody out: who opened it before must look again.
+func TestLockOfRemovedFile(t *testing.T) {
+	dir := t.TempDir()
+	first, err := takeLock(dir, "lab")
+	require.NoError(t, err)
+	stale, err := os.Open(lockPath(dir, "lab"))
+	require.NoError(t, err)
+	defer stale.Close()
+	first.unlock()
+	assert.False(t, isSameFile(stale, lockPath(dir, "lab")))
+	second, err := takeLock(dir, "lab")
+	require.NoError(t, err)
+	defer second.unlock()
+	assert.False(t, isSameFile(stale, lockPath(dir, "lab")))
+	_, err = takeLock(dir, "lab")
+	assert.EqualError(t, err, "lab lab is being built or taken down by another process")
+}
+
+func TestDownKeepsForeignNamespace(t *testing.T) {
+	dir := t.TempDir()
+	up(t, talk(t), "test-foreign", dir)
+	name := namespaceName("test-foreign", "worker")
+	path := filepath.Join(namespaceDir, name)
+	require.NoError(t, removeName(name))
+	sleeper := exec.Command("sleep", "60")
+	require.NoError(t, onThread(func(func()) error {
+		if err := makeNamespace(name, markOf("another", "worker")); err != nil {
+			return err
+		}
+		return sleeper.Start()
+	}))
+	defer func() {
+		_ = sleeper.Process.Kill()
+		_ = sleeper.Wait()
+		require.NoError(t, removeName(name))
+	}()
+	require.NoError(t, Down(t.Context(), dir, "test-foreign"))
+	assert.True(t, isMounted(path), "it has the name of one of ours, but it isn't")
+	p, err := readProcess(sleeper.Process.Pid)
+	require.NoError(t, err)
+	assert.False(t, p.ended(), "nor is who lives there")
+	assert.NoDirExists(t, filepath.Join(dir, "test-foreign"))
+	_, err = Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-foreign"})
+	var occupied *OccupiedError
+	require.ErrorAs(t, err, &occupied)
+	assert.Equal(t, name, occupied.Namespace)
+}
+
+func TestUpMendsBroken(t *testing.T) {
+	dir := t.TempDir()
+	plan := talk(t)
+	up(t, plan, "test-broken", dir)
+	require.NoError(t, removeName(namespaceName("test-broken", "worker")))
+	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-broken"})
+	require.NoError(t, err)
+	assert.False(t, lab.Existing())
+	dial(t, lab, "client", "worker", plan.Nodes[2].Address.Addr())
+}
+
+// Someone may hold a namespace or have a copy of the bpffs. That must keep neither the lab's links nor its programs.
+func TestDownDoesNotWaitForOthers(t *testing.T) {
+	dir := t.TempDir()
+	lab := up(t, talk(t), "test-held", dir)
+	var held []*os.File
+	for _, place := range lab.Places() {
+		ns, err := lab.NetNS(place)
+		require.NoError(t, err)
+		defer ns.Close()
+		held = append(held, ns)
+	}
+	id := pinProgram(t, lab)
+	other := exec.Command("sleep", "60")
+	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	require.NoError(t, other.Start())
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	}()
+
+	require.NoError(t, Down(t.Context(), dir, "test-held"))
+	_, err := ebpf.NewProgramFromID(id)
+	assert.ErrorIs(t, err, os.ErrNotExist, "the program is gone")
+	for i, ns := range held {
+		var names []string
+		require.NoError(t, inside(int(ns.Fd()), func() error {
+			links, err := netlink.LinkList()
+			for _, l := range links {
+				names = append(names, l.Attrs().Name)
+			}
+			return err
+		}))
+		assert.Equal(t, []string{"lo"}, names, lab.Places()[i])
+	}
+}
+
+// pinProgram pins a program in a node's folder and returns its id.
+func pinProgram(t *testing.T, lab *Lab) ebpf.ProgramID {
+	t.Helper()
+	pins, err := lab.BPFDir("lb")
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(pins, 0o700))
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	require.NoError(t, err)
+	defer program.Close()
+	require.NoError(t, program.Pin(filepath.Join(pins, "program")))
+	info, err := program.Info()
+	require.NoError(t, err)
+	id, ok := info.ID()
+	require.True(t, ok)
+	return id
+}
+
+func TestDownKilled(t *testing.T) {
+	requireRoot(t)
+	before := hostState(t)
+	dir := t.TempDir()
+	for delay := time.Duration(0); ; delay += 4 * time.Millisecond {
+		up(t, talk(t), "test-down", dir)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), dieAtVariable+"=down", dirVariable+"="+dir)
+		pipe, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		_, err = pipe.Read(make([]byte, 1)) // it is about to begin
+		require.NoError(t, err)
+		time.Sleep(delay)
+		_ = cmd.Process.Kill()
+		killed := cmd.Wait() != nil
+		require.NoError(t, Down(t.Context(), dir, "test-down"), "after %v", delay)
+		require.Equal(t, before, hostState(t), "after %v", delay)
+		if !killed {
+			return
+		}
+	}
+}
+
+func TestEarlierBoot(t *testing.T) {
+	dir := t.TempDir()
+	l := &Lab{stateDir: dir, name: "old"}
+	require.NoError(t, os.Mkdir(l.Dir(), 0o755))
+	l.journal = journalOf(l.Dir())
+	require.NoError(t, l.journal.add(entry{Kind: "begin", ID: "1", BootID: "another"}))
+	require.NoError(t, l.journal.add(entry{Kind: "process", PID: os.Getpid()}))
+	require.NoError(t, l.journal.add(entry{Kind: "complete"}))
+	list, err := List(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []Status{{Name: "old", State: EarlierBoot}}, list)
+	_, err = Open(dir, "old")
+	assert.EqualError(t, err, "old: no such lab: it is left from an earlier boot")
+	require.NoError(t, Down(t.Context(), dir, "old"))
+	assert.NoDirExists(t, l.Dir())
+}
+
+func TestJournalCutShort(t *testing.T) {
+	j := &journal{path: filepath.Join(t.TempDir(), "journal.jsonl")}
+	require.NoError(t, j.add(entry{Kind: "begin", ID: "1"}))
+	file, err := os.OpenFile(j.path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	fmt.Fprint(file, `{"kind":"namesp`)
+	require.NoError(t, file.Close())
+	entries, err := j.read()
+	require.NoError(t, err)
+	assert.Equal(t, []entry{{Kind: "begin", ID: "1"}}, entries)
+}
+
+func TestStubbornProcess(t *testing.T) {
+	dir := t.TempDir()
+	lab := up(t, talk(t), "test-stubborn", dir)
+	pid, err := lab.Start(t.Context(), "worker", Process{Name: "stubborn", Argv: []string{"sh", "-c", "trap '' TERM; echo ready; sleep 60; :"}})
+	require.NoError(t, err)
+	log := filepath.Join(lab.Dir(), "logs", "stubborn.log")
+	require.Eventually(t, func() bool {
+		content, _ := os.ReadFile(log)
+		return string(content) == "ready\n"
+	}, time.Second, time.Millisecond)
+	require.NoError(t, Down(t.Context(), dir, "test-stubborn"))
+	p, err := readProcess(pid)
+	assert.True(t, err != nil || p.ended())
+}
+
+func TestFailureAtEachStep(t *testing.T) {
+	requireRoot(t)
+	before := hostState(t)
+	dir := t.TempDir()
+	for _, step := range []string{"wires", "nodes", "pods", "fabric", "shaping", "bridges"} {
+		t.Run(step, func(t *testing.T) {
+			_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-fail", OnStep: func(s string) {
+				if s == step { // someone takes the namespaces away
+					for _, place := range []string{"fabric", "client", "tcp-echo"} {
+						require.NoError(t, removeName(namespaceName("test-fail", place)))
+					}
+				}
+			}})
+			require.ErrorIs(t, err, os.ErrNotExist)
+			assert.ErrorContains(t, err, "build test-fail: "+step+": ")
+			assert.Equal(t, before, hostState(t))
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			assert.Empty(t, left)
+		})
+	}
+}

@@ -1,0 +1,51 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// States of a lab.
+const (
+	Standing    = "standing"
+	HalfBuilt   = "half built"                // Up was killed, or is at work
+	EarlierBoot = "left from an earlier boot" // only its files are there
+)
+
+// Status is a lab as `status` lists it.
+type Status struct {
+	Name     string `json:"name"`
+	Topology string `json:"topology"`
+	State    string `json:"state"`
+	Nodes    int    `json:"nodes"`
+	Pods     int    `json:"pods"`
+}
+
+// List lists all labs of the state folder, sorted by name. Folders without a journal are no labs.
+func List(stateDir string) ([]Status, error) {
+	entries, err := os.ReadDir(stateDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list labs: %w", err)
+	}
+	var all []Status
+	for _, e := range entries {
+		l := &Lab{stateDir: stateDir, name: e.Name()}
+		if !e.IsDir() || !journalOf(l.Dir()).exists() {
+			continue
+		}
+		lab, state, err := load(stateDir, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		s := Status{Name: e.Name(), State: state}
+		if lab != nil {
+			s.Topology, s.Nodes, s.Pods = lab.plan.Name, len(lab.plan.Nodes), len(lab.plan.Pods)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
