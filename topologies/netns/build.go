@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -170,7 +171,7 @@ func (l *Lab) makeVeth(here netlink.LinkAttrs, there string, mac topologies.Hard
 	if err := netlink.LinkAdd(veth); err != nil {
 		return missing("veth pairs", "modprobe veth", err)
 	}
-	return netlink.LinkSetUp(veth)
+	return raise(veth, here.Alias)
 }
 
 // configureDevice brings a place's eth0 up. Call it inside.
@@ -179,12 +180,11 @@ func (l *Lab) configureDevice(what string) (netlink.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	more := []*nl.RtAttr{nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(l.plan.MTU)))}
 	if l.shaped() {
-		if err := netlink.LinkSetGSOMaxSegs(device, 1); err != nil {
-			return nil, err
-		}
+		more = append(more, nl.NewRtAttr(unix.IFLA_GSO_MAX_SEGS, nl.Uint32Attr(1)))
 	}
-	return device, errors.Join(netlink.LinkSetAlias(device, l.alias(what)), netlink.LinkSetMTU(device, l.plan.MTU), netlink.LinkSetUp(device))
+	return device, raise(device, l.alias(what), more...)
 }
 
 func (l *Lab) configureNodes() error {

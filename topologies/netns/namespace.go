@@ -56,7 +56,7 @@ func makeNamespace(name, mark string) error {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: loopback, Name: "lo"}}
-	if err := errors.Join(netlink.LinkSetAlias(lo, mark), netlink.LinkSetUp(lo)); err != nil {
+	if err := raise(lo, mark); err != nil {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	path := filepath.Join(namespaceDir, name)

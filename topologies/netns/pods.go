@@ -126,7 +126,7 @@ func (l *Lab) raiseBridges() error {
 			if err != nil {
 				return err
 			}
-			if err := netlink.LinkSetUp(bridge); err != nil {
+			if err := raise(bridge, l.alias("network "+n.Name)); err != nil {
 				return err
 			}
 		}

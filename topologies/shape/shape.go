@@ -68,15 +68,12 @@ func (w Wire) ifb() (netlink.Link, error) {
 		return link, nil
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Alias, attrs.Group = w.ifbName(), w.Alias, w.Group
-	if err := netlink.LinkAdd(&netlink.Ifb{LinkAttrs: attrs}); err != nil {
+	attrs.Name, attrs.Group = w.ifbName(), w.Group
+	link := &netlink.Ifb{LinkAttrs: attrs}
+	if err := netlink.LinkAdd(link); err != nil {
 		return nil, missing("ifb devices", "modprobe ifb (CONFIG_IFB)", err)
 	}
-	link, err := netlink.LinkByName(w.ifbName())
-	if err != nil {
-		return nil, err
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
+	if err := errors.Join(netlink.LinkSetAlias(link, w.Alias), netlink.LinkSetUp(link)); err != nil {
 		return nil, err
 	}
 	return link, redirect(w.Port.Attrs().Index, link.Attrs().Index)

@@ -1,0 +1,160 @@
+package netns
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+func mac(last byte) topologies.HardwareAddr { return topologies.HardwareAddr{2, 0, 0, 0, 0, last} }
+
+// sixPlan is a client and a worker with a pod, in networks of their own, by IPv6 alone.
+func sixPlan() *topologies.Plan {
+	gateways := []netip.Addr{netip.MustParseAddr("fd00:1::fe"), netip.MustParseAddr("fd00:2::fe")}
+	node := func(i int, name string, role topologies.Role) topologies.Node {
+		subnet := netip.PrefixFrom(gateways[i], 64)
+		address := subnet.Masked().Addr().Next()
+		network := topologies.Network{MAC: mac(byte(0x10 + i))}
+		return topologies.Node{
+			Name: name, Role: role, Network: name, Address: netip.PrefixFrom(address, 64), Gateway: gateways[i], MAC: mac(byte(0x20 + i)),
+			Port:       "p-" + name,
+			Routes:     []topologies.Route{{Destination: netip.MustParsePrefix("::/0"), Via: []netip.Addr{gateways[i]}}},
+			Neighbours: []topologies.Neighbour{{Address: gateways[i], MAC: network.MAC}},
+		}
+	}
+	plan := &topologies.Plan{
+		Name: "six", Hash: "six", CongestionControl: "cubic", MTU: 1500,
+		Nodes: []topologies.Node{node(0, "client", topologies.RoleClient), node(1, "worker", topologies.RoleWorker)},
+		Pods: []topologies.Pod{{
+			Name: "pod", Node: "worker", Address: netip.MustParseAddr("fd00:3::2"), MAC: mac(0x30), HostMAC: mac(0x31), HostDevice: "pod-pod",
+		}},
+		FabricRoutes: []topologies.Route{{
+			Destination: netip.MustParsePrefix("fd00:3::/64"), Via: []netip.Addr{netip.MustParseAddr("fd00:2::1")},
+		}},
+	}
+	for i, n := range plan.Nodes {
+		plan.Networks = append(plan.Networks, topologies.Network{
+			Name: n.Name, Subnet: n.Address.Masked(), Gateway: n.Gateway, MAC: mac(byte(0x10 + i)),
+		})
+	}
+	return plan
+}
+
+func TestIPv6(t *testing.T) {
+	plan := sixPlan()
+	lab := up(t, plan, "test-six", t.TempDir())
+	start := time.Now()
+	dial(t, lab, "client", "pod", plan.Pods[0].Address)
+	dial(t, lab, "pod", "client", plan.Nodes[0].Address.Addr())
+	dial(t, lab, "fabric", "worker", plan.Nodes[1].Address.Addr())
+	assert.Less(t, time.Since(start), 500*time.Millisecond, "the first packet finds its way: nobody waits for an answer to a solicitation")
+}
+
+// congestionControl is what the kernel chose for a connection.
+func congestionControl(t *testing.T, conn net.Conn) string {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	var name string
+	require.NoError(t, raw.Control(func(fd uintptr) { name, err = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION) }))
+	require.NoError(t, err)
+	return name
+}
+
+// Both ends use the plan's congestion control, whatever the host's default is. reno is never that of a host of today.
+func TestCongestionControl(t *testing.T) {
+	plan := talk(t)
+	plan.CongestionControl = "reno"
+	lab := up(t, plan, "test-reno", t.TempDir())
+	var listener net.Listener
+	require.NoError(t, lab.Do("tcp-echo", func() (err error) {
+		listener, err = net.Listen("tcp", netip.AddrPortFrom(plan.Pods[0].Address, 0).String())
+		return err
+	}))
+	defer listener.Close()
+	var client net.Conn
+	require.NoError(t, lab.Do("client", func() (err error) {
+		client, err = net.DialTimeout("tcp", listener.Addr().String(), time.Second)
+		return err
+	}))
+	defer client.Close()
+	server, err := listener.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+	assert.Equal(t, "reno", congestionControl(t, client), "of the client")
+	assert.Equal(t, "reno", congestionControl(t, server), "of the pod")
+}
+
+func TestMissingCongestionControl(t *testing.T) {
+	requireRoot(t)
+	plan, dir := talk(t), t.TempDir()
+	plan.CongestionControl = "nonesuch"
+	_, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-none"})
+	var missing *MissingError
+	require.ErrorAs(t, err, &missing)
+	assert.EqualError(t, missing, "the kernel lacks the congestion control nonesuch (invalid argument): modprobe tcp_nonesuch")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// A token bucket counts a wire's overhead once for each packet: where a wire is shaped there are no super-packets.
+func TestSuperPackets(t *testing.T) {
+	plan := talk(t)
+	lab := up(t, plan, "test-gso", t.TempDir())
+	unshaped := talk(t)
+	for i := range unshaped.Nodes {
+		unshaped.Nodes[i].ToNode.Rate, unshaped.Nodes[i].FromNode.Rate = 0, 0
+	}
+	free := up(t, unshaped, "test-gso-free", t.TempDir())
+	for _, place := range []string{"client", "lb", "worker", "tcp-echo"} {
+		assert.EqualValues(t, 1, gsoSegments(t, lab, place), place)
+		assert.Greater(t, gsoSegments(t, free, place), uint32(1000), place)
+	}
+}
+
+func gsoSegments(t *testing.T, lab *Lab, place string) (n uint32) {
+	t.Helper()
+	require.NoError(t, lab.Do(place, func() error {
+		device, err := netlink.LinkByName("eth0")
+		if err == nil {
+			n = device.Attrs().GSOMaxSegs
+		}
+		return err
+	}))
+	return n
+}
+
+// What is made carries whose it is, and the settings are those of the plan, not of the host.
+func TestMarksAndSettings(t *testing.T) {
+	lab := up(t, talk(t), "test-marks", t.TempDir())
+	for _, place := range lab.Places() {
+		require.NoError(t, lab.Do(place, func() error {
+			links, err := netlink.LinkList()
+			require.NoError(t, err)
+			for _, l := range links {
+				assert.True(t, strings.HasPrefix(l.Attrs().Alias, "dsrlab:"+lab.id+":"), "%s of %s: %q", l.Attrs().Name, place, l.Attrs().Alias)
+				assert.Equal(t, net.FlagUp, l.Attrs().Flags&net.FlagUp, "%s of %s", l.Attrs().Name, place)
+			}
+			for name, want := range lab.settings(place) {
+				got, err := os.ReadFile("/proc/sys/net/" + name)
+				if os.IsNotExist(err) {
+					continue // a kernel without IPv6, or without the bridge's firewall
+				}
+				require.NoError(t, err)
+				assert.Equal(t, want, strings.TrimSpace(string(got)), "%s of %s", name, place)
+			}
+			return nil
+		}))
+	}
+}
