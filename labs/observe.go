@@ -86,20 +86,17 @@ func (s *Stand) Observe(ctx context.Context, follow bool, handle func(Flow) erro
 	}
 	var mu sync.Mutex
 	var waiting []Flow
-	take := func(f Flow) error {
-		waiting = append(waiting, f)
-		return nil
-	}
-	if follow {
-		take = handle
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	for node, d := range paths {
 		group.Go(func() error {
 			return d.Events(ctx, follow, func(e dataplane.Event) error {
 				mu.Lock()
 				defer mu.Unlock()
-				return take(s.flow(node, e, names))
+				if follow {
+					return handle(s.flow(node, e, names))
+				}
+				waiting = append(waiting, s.flow(node, e, names))
+				return nil
 			})
 		})
 	}
