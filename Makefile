@@ -48,8 +48,8 @@ format: ## format Go and C
 	$(FORMAT) -i $$(git ls-files '*.bpf.c' 'dataplane/bpf/*.h')
 
 .PHONY: test
-test: build ## run all tests, those that need root too
-	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -count=1 ./...
+test: build ## run all tests, one package at a time: some compare the whole host before and after
+	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 ./...
 
 .PHONY: bench
 bench: ## run all benchmarks
