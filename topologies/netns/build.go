@@ -11,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -28,82 +27,6 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// makers is how many namespaces are made at a time: the kernel does most of it without a lock.
-const makers = 2
-
-// makeNamespaces makes all namespaces, with their settings.
-func (l *Lab) makeNamespaces() error {
-	if err := l.makeNamespaceDir(); err != nil {
-		return err
-	}
-	places := l.Places()
-	for _, place := range places {
-		if err := l.journal.add(entry{Kind: "namespace", Name: namespaceName(l.name, place)}); err != nil {
-			return err
-		}
-	}
-	var group errgroup.Group
-	for first := range makers {
-		group.Go(func() error {
-			return onThread(func(func()) error {
-				for i := first; i < len(places); i += makers {
-					if err := l.makePlace(places[i]); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		})
-	}
-	return group.Wait()
-}
-
-// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the lab's then.
-func (l *Lab) makeNamespaceDir() error {
-	if _, err := os.Stat(namespaceDir); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := l.journal.add(entry{Kind: "folder", Name: namespaceDir}); err != nil {
-		return err
-	}
-	return os.MkdirAll(namespaceDir, 0o755)
-}
-
-// makePlace makes a place's namespace, and leaves the thread inside.
-func (l *Lab) makePlace(place string) error {
-	if err := makeNamespace(namespaceName(l.name, place), l.alias(place)); err != nil {
-		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
-	}
-	return setSysctls(l.settings(place))
-}
-
-// settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.
-func (l *Lab) settings(place string) map[string]string {
-	s := map[string]string{
-		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0", // answers come back another way
-		"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
-		"ipv6/conf/default/router_solicitations": "0",
-		"ipv4/ip_forward":                        "0", // whatever the host has
-	}
-	routes := place == Fabric
-	for _, n := range l.plan.Nodes {
-		routes = routes || n.Name == place && n.Role != topologies.RoleClient
-	}
-	if routes {
-		s["ipv4/ip_forward"] = "1"
-		s["ipv6/conf/all/forwarding"] = "1"
-		s["ipv4/conf/all/send_redirects"] = "0"
-		s["ipv4/conf/default/send_redirects"] = "0"
-		s["ipv4/fib_multipath_hash_policy"] = "1" // by ports too
-	}
-	if place == Fabric { // a switch has no firewall, whatever modules the host has loaded
-		s["bridge/bridge-nf-call-iptables"] = "0"
-		s["bridge/bridge-nf-call-ip6tables"] = "0"
-		s["bridge/bridge-nf-call-arptables"] = "0"
-	}
-	return s
-}
-
 // shaped tells whether any wire has a rate. Then nodes and pods send no super-packets: a token bucket counts a wire's overhead
 // once for each.
 func (l *Lab) shaped() bool {
@@ -116,9 +39,9 @@ func (l *Lab) shaped() bool {
 }
 
 // attrs are those of a new link of the lab.
-func (l *Lab) attrs(name, what string, mac topologies.HardwareAddr) netlink.LinkAttrs {
+func (l *Lab) attrs(name string, mac topologies.HardwareAddr) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()
-	a.Name, a.Alias, a.MTU, a.HardwareAddr, a.Group = name, l.alias(what), l.plan.MTU, net.HardwareAddr(mac), linkGroup
+	a.Name, a.MTU, a.HardwareAddr, a.Group = name, l.plan.MTU, net.HardwareAddr(mac), linkGroup
 	return a
 }
 
@@ -133,109 +56,107 @@ func (l *Lab) bridge(network string) string {
 }
 
 // makeWires makes bridges and, straight from the fabric into the nodes, the wires.
-func (l *Lab) makeWires() error {
-	return l.Do(Fabric, func() error {
-		masters := make(map[string]int)
-		for _, n := range l.plan.Networks {
-			bridge := &netlink.Bridge{LinkAttrs: l.attrs(l.bridge(n.Name), "network "+n.Name, n.MAC)}
-			if err := netlink.LinkAdd(bridge); err != nil {
-				return missing("bridges", "modprobe bridge", err)
-			}
-			masters[n.Name] = bridge.Attrs().Index
+func (b *builder) makeWires() error {
+	fabric := b.at(Fabric)
+	masters := make(map[string]int)
+	for _, n := range b.plan.Networks {
+		bridge := &netlink.Bridge{LinkAttrs: b.attrs(b.bridge(n.Name), n.MAC)}
+		if err := fabric.conn.LinkAdd(bridge); err != nil {
+			return missing("bridges", "modprobe bridge", err)
 		}
-		for i := range l.plan.Nodes {
-			n := &l.plan.Nodes[i]
-			attrs := l.attrs(n.Port, "wire of "+n.Name, nil)
-			attrs.MasterIndex = masters[n.Network]
-			if err := l.makeVeth(attrs, n.Name, n.MAC); err != nil {
-				return fmt.Errorf("wire of %s: %w", n.Name, err)
-			}
+		masters[n.Name] = bridge.Attrs().Index
+	}
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		attrs := b.attrs(n.Port, nil)
+		attrs.MasterIndex = masters[n.Network]
+		if _, err := b.makeVeth(fabric, attrs, b.alias("wire of "+n.Name), b.at(n.Name), n.MAC); err != nil {
+			return fmt.Errorf("wire of %s: %w", n.Name, err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// makeVeth makes a pair with one end here, up, and eth0 in another place.
-func (l *Lab) makeVeth(here netlink.LinkAttrs, there string, mac topologies.HardwareAddr) error {
-	ns, err := l.NetNS(there)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
+// makeVeth makes a pair with one end in one place, up, and eth0 in another.
+func (b *builder) makeVeth(here *place, end netlink.LinkAttrs, alias string, there *place, mac topologies.HardwareAddr) (netlink.Link, error) {
 	veth := &netlink.Veth{
-		LinkAttrs: here, PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(mac), PeerNamespace: netlink.NsFd(int(ns.Fd())),
+		LinkAttrs: end, PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(mac), PeerNamespace: netlink.NsFd(there.ns),
 	}
-	if l.shaped() {
+	if b.shaped() {
 		veth.GSOMaxSegs = 1
 	}
-	if err := netlink.LinkAdd(veth); err != nil {
-		return missing("veth pairs", "modprobe veth", err)
+	if err := here.conn.LinkAdd(veth); err != nil {
+		return nil, missing("veth pairs", "modprobe veth", err)
 	}
-	return raise(veth, here.Alias)
+	return veth, here.conn.Raise(veth, alias)
 }
 
-// configureDevice brings a place's eth0 up. Call it inside.
-func (l *Lab) configureDevice(what string) (netlink.Link, error) {
-	device, err := netlink.LinkByName(nodeDevice)
+// configureDevice brings a place's eth0 up.
+func (b *builder) configureDevice(at *place, alias string) (netlink.Link, error) {
+	device, err := at.link(nodeDevice)
 	if err != nil {
 		return nil, err
 	}
-	more := []*nl.RtAttr{nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(l.plan.MTU)))}
-	if l.shaped() {
+	var more []*nl.RtAttr
+	if b.shaped() {
 		more = append(more, nl.NewRtAttr(unix.IFLA_GSO_MAX_SEGS, nl.Uint32Attr(1)))
 	}
-	return device, raise(device, l.alias(what), more...)
+	return device, at.conn.Raise(device, alias, more...)
 }
 
-func (l *Lab) configureNodes() error {
-	var errs []error
-	for i := range l.plan.Nodes {
-		n := &l.plan.Nodes[i]
-		if err := l.Do(n.Name, func() error { return l.configureNode(n) }); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+func (b *builder) configureNodes() error {
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		if err := b.configureNode(b.at(n.Name), n); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-func (l *Lab) configureNode(n *topologies.Node) error {
-	device, err := l.configureDevice("node " + n.Name)
+func (b *builder) configureNode(at *place, n *topologies.Node) error {
+	device, err := b.configureDevice(at, b.alias("node "+n.Name))
 	if err != nil {
 		return err
 	}
-	if err := addAddress(device, n.Address, unix.IFA_F_NOPREFIXROUTE); err != nil {
+	if err := at.addAddress(device, n.Address, unix.IFA_F_NOPREFIXROUTE); err != nil {
 		return err
 	}
 	for _, neighbour := range n.Neighbours {
-		if err := addNeighbour(device, neighbour); err != nil {
+		if err := at.addNeighbour(device, neighbour); err != nil {
 			return err
 		}
 	}
 	// The kernel's own route to the network would lack the congestion control.
-	if err := l.addRoute(device, topologies.Route{Destination: n.Address.Masked()}); err != nil {
-		return err
-	}
-	for _, route := range n.Routes {
-		if err := l.addRoute(device, route); err != nil {
+	routes := append([]topologies.Route{{Destination: n.Address.Masked()}}, n.Routes...)
+	for _, route := range routes {
+		if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func addAddress(device netlink.Link, address netip.Prefix, flags int) error {
+func (p *place) link(name string) (netlink.Link, error) {
+	link, err := p.conn.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", name, err)
+	}
+	return link, nil
+}
+
+func (p *place) addAddress(device netlink.Link, address netip.Prefix, flags int) error {
 	if address.Addr().Is6() {
 		flags |= unix.IFA_F_NODAD
 	}
-	err := netlink.AddrAdd(device, &netlink.Addr{IPNet: ipNet(address), Flags: flags})
-	if err != nil {
+	if err := p.conn.AddrAdd(device, &netlink.Addr{IPNet: ipNet(address), Flags: flags}); err != nil {
 		return fmt.Errorf("address %v: %w", address, err)
 	}
 	return nil
 }
 
-func addNeighbour(device netlink.Link, n topologies.Neighbour) error {
-	err := netlink.NeighSet(&netlink.Neigh{
+func (p *place) addNeighbour(device netlink.Link, n topologies.Neighbour) error {
+	err := p.conn.NeighSet(&netlink.Neigh{
 		LinkIndex: device.Attrs().Index, IP: n.Address.AsSlice(), HardwareAddr: net.HardwareAddr(n.MAC), State: netlink.NUD_PERMANENT,
 	})
 	if err != nil {
@@ -244,10 +165,10 @@ func addNeighbour(device netlink.Link, n topologies.Neighbour) error {
 	return nil
 }
 
-// addRoute adds a route with the plan's congestion control. Without a gateway it is on the device's own link. Without a device
+// addRoute adds a route with a congestion control for what is sent over it. Without a gateway it is on the device's own link. Without a device
 // the kernel finds the one that leads to the gateway.
-func (l *Lab) addRoute(device netlink.Link, r topologies.Route) error {
-	route := &netlink.Route{Dst: ipNet(r.Destination), Congctl: l.plan.CongestionControl}
+func (p *place) addRoute(device netlink.Link, r topologies.Route, congestionControl string) error {
+	route := &netlink.Route{Dst: ipNet(r.Destination), Congctl: congestionControl}
 	index := 0
 	if device != nil {
 		index = device.Attrs().Index
@@ -262,21 +183,19 @@ func (l *Lab) addRoute(device netlink.Link, r topologies.Route) error {
 			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: index, Gw: via.AsSlice()})
 		}
 	}
-	if err := netlink.RouteReplace(route); err != nil {
-		if !l.hasCongestionControl() {
-			return &MissingError{
-				Feature: "the congestion control " + l.plan.CongestionControl, How: "modprobe tcp_" + l.plan.CongestionControl, Err: err,
-			}
+	if err := p.conn.RouteReplace(route); err != nil {
+		if !hasCongestionControl(congestionControl) {
+			return &MissingError{Feature: "the congestion control " + congestionControl, How: "modprobe tcp_" + congestionControl, Err: err}
 		}
 		return fmt.Errorf("route to %v: %w", r.Destination, err)
 	}
 	return nil
 }
 
-// hasCongestionControl tells whether the kernel has what the plan asks for; the kernel itself calls it an invalid argument.
-func (l *Lab) hasCongestionControl() bool {
+// hasCongestionControl tells whether the kernel has it; a route to one that it lacks is just an invalid argument.
+func hasCongestionControl(name string) bool {
 	available, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
-	return err != nil || l.plan.CongestionControl == "" || slices.Contains(strings.Fields(string(available)), l.plan.CongestionControl)
+	return err != nil || name == "" || slices.Contains(strings.Fields(string(available)), name)
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -9,9 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 const pollEvery = 2 * time.Millisecond
@@ -146,21 +144,15 @@ func removeAllLinks(namespaces []string) error {
 
 // removeLinks removes all links of the lab that are in a namespace, and their peers elsewhere. When it returns, they are gone.
 func removeLinks(namespace string) error {
-	ns, err := os.Open(filepath.Join(namespaceDir, namespace))
+	conn, err := dialAt(filepath.Join(namespaceDir, namespace))
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
-	return inside(int(ns.Fd()), func() error {
-		request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
-		request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
-		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
-		if err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("remove links of %s: %w", namespace, err)
-		}
-		return nil
-	})
+	defer conn.Close()
+	if err := conn.RemoveGroup(linkGroup); err != nil {
+		return fmt.Errorf("namespace %s: %w", namespace, err)
+	}
+	return nil
 }
 
 // forget removes the lab's folder, its journal last: until then Down can be tried again. A folder without a journal is only

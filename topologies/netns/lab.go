@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
@@ -117,43 +116,60 @@ func (l *Lab) Do(place string, f func() error) error {
 	return inside(int(ns.Fd()), f)
 }
 
-// wire is a node's link as the fabric has it. Call it inside the fabric.
-func (l *Lab) wire(n *topologies.Node) (shape.Wire, error) {
-	port, err := netlink.LinkByName(n.Port)
+// dial opens a way into a place; the caller closes it.
+func (l *Lab) dial(place string) (conn *rtnl.Conn, err error) {
+	err = l.Do(place, func() (err error) {
+		conn, err = rtnl.Dial()
+		return err
+	})
+	return conn, err
+}
+
+// wire is a node's link as the fabric has it.
+func (l *Lab) wire(fabric *rtnl.Conn, n *topologies.Node) (shape.Wire, error) {
+	port, err := fabric.LinkByName(n.Port)
 	if err != nil {
 		return shape.Wire{}, fmt.Errorf("port of %s: %w", n.Name, err)
 	}
-	return shape.Wire{Port: port, Alias: l.alias("wire of " + n.Name), Group: linkGroup}, nil
+	return shape.Wire{Conn: fabric, Port: port, Alias: l.alias("wire of " + n.Name), Group: linkGroup}, nil
 }
 
-// Reshape changes a node's link while it carries traffic. A direction without a rate is no longer shaped.
+// Reshape changes a node's link while it carries traffic. A direction without a rate is no longer shaped. In a lab without any
+// shaped link nothing can be shaped later: its nodes send super-packets, of which a token bucket counts the overhead but once.
 func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 	n, err := l.node(node)
 	if err != nil {
 		return err
 	}
-	return l.Do(Fabric, func() error {
-		wire, err := l.wire(n)
-		if err != nil {
-			return err
-		}
-		return wire.Set(toNode, fromNode)
-	})
+	if !l.shaped() && (toNode.Rate > 0 || fromNode.Rate > 0) {
+		return fmt.Errorf("reshape %s: %s was built without a shaped link, so its nodes send super-packets: give a link of its topology a rate", node, l.name)
+	}
+	fabric, err := l.dial(Fabric)
+	if err != nil {
+		return err
+	}
+	defer fabric.Close()
+	wire, err := l.wire(fabric, n)
+	if err != nil {
+		return err
+	}
+	return wire.Set(toNode, fromNode)
 }
 
-// PortStats reads the counters of a node's link, in both directions.
+// PortStats reads the counters of a node's link, in both directions, and how it is shaped now.
 func (l *Lab) PortStats(node string) (toNode, fromNode shape.Stats, err error) {
 	n, err := l.node(node)
 	if err != nil {
 		return shape.Stats{}, shape.Stats{}, err
 	}
-	err = l.Do(Fabric, func() error {
-		wire, err := l.wire(n)
-		if err != nil {
-			return err
-		}
-		toNode, fromNode, err = wire.Read()
-		return err
-	})
-	return toNode, fromNode, err
+	fabric, err := l.dial(Fabric)
+	if err != nil {
+		return shape.Stats{}, shape.Stats{}, err
+	}
+	defer fabric.Close()
+	wire, err := l.wire(fabric, n)
+	if err != nil {
+		return shape.Stats{}, shape.Stats{}, err
+	}
+	return wire.Read()
 }

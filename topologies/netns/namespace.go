@@ -9,27 +9,41 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
 // errLeft says that f neither returned nor panicked.
 var errLeft = errors.New("the function ended its goroutine")
 
+// openNamespace opens a file of network namespaces. It is no os.File: the runtime would ask epoll about each.
+func openNamespace(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// here is the network namespace of the calling thread.
+const here = "/proc/thread-self/ns/net"
+
 // inside runs f on a thread inside a network namespace. The thread goes back to the runtime only if it is back where it was;
 // otherwise it dies with its goroutine.
 func inside(namespace int, f func() error) error {
 	return onThread(func(giveBack func()) error {
-		home, err := os.Open("/proc/thread-self/ns/net")
+		home, err := openNamespace(here)
 		if err != nil {
 			giveBack()
 			return err
 		}
-		defer home.Close()
+		defer unix.Close(home)
 		if err := unix.Setns(namespace, unix.CLONE_NEWNET); err != nil {
 			giveBack()
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
 		defer func() {
-			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			if unix.Setns(home, unix.CLONE_NEWNET) == nil {
 				giveBack()
 			}
 		}()
@@ -51,24 +65,40 @@ func onThread(f func(giveBack func()) error) error {
 
 // makeNamespace makes a network namespace of this name, marks it as the lab's before it has the name, and leaves the thread
 // inside; see onThread.
-func makeNamespace(name, mark string) error {
+func makeNamespace(name, mark string) (p *place, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("make namespace %s: %w", name, err)
+		return nil, fmt.Errorf("make namespace %s: %w", name, err)
+	}
+	ns, err := openNamespace(here)
+	if err != nil {
+		return nil, fmt.Errorf("make namespace %s: %w", name, err)
+	}
+	conn, err := rtnl.Dial()
+	if err != nil {
+		unix.Close(ns)
+		return nil, fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: loopback, Name: "lo"}}
-	if err := raise(lo, mark); err != nil {
-		return fmt.Errorf("make namespace %s: %w", name, err)
+	if err = conn.Raise(lo, mark); err == nil {
+		err = bindName(name)
 	}
-	path := filepath.Join(namespaceDir, name)
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
 	if err != nil {
-		return fmt.Errorf("name namespace: %w", err)
+		unix.Close(ns)
+		conn.Close()
+		return nil, fmt.Errorf("make namespace %s: %w", name, err)
 	}
-	file.Close()
-	if err := unix.Mount("/proc/thread-self/ns/net", path, "none", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("name namespace %s: %w", name, err)
+	return &place{ns: ns, conn: conn}, nil
+}
+
+// bindName names the network namespace of the calling thread.
+func bindName(name string) error {
+	path := filepath.Join(namespaceDir, name)
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_RDONLY|unix.O_CLOEXEC, 0o444)
+	if err != nil {
+		return &os.PathError{Op: "create", Path: path, Err: err}
 	}
-	return nil
+	unix.Close(fd)
+	return unix.Mount(here, path, "none", unix.MS_BIND, "")
 }
 
 // removeName takes the namespace's name away; the kernel frees it when nobody is left inside.
@@ -88,10 +118,19 @@ func removeName(name string) error {
 func setSysctls(settings map[string]string) error {
 	var errs []error
 	for name, value := range settings {
-		err := os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		if err := setSysctl("/proc/sys/net/"+name, value); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("set net/%s to %s: %w", name, value, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func setSysctl(path, value string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(value))
+	return err
 }

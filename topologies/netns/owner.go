@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
 // linkGroup is the group of all links of a lab that are no place's eth0 (0xd5a1: "dsrl"). With one message the kernel removes
@@ -50,15 +51,15 @@ func (o owner) of(name string) (ownership, error) {
 		}
 		return foreign, nil
 	}
-	h, err := handleAt(path)
+	conn, err := dialAt(path)
 	if errors.Is(err, errNoNetNS) {
 		return foreign, nil
 	}
 	if err != nil {
 		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
-	defer h.Close()
-	lo, err := h.LinkByIndex(loopback)
+	defer conn.Close()
+	lo, err := conn.LinkByIndex(loopback)
 	if err != nil {
 		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
@@ -71,21 +72,21 @@ func (o owner) of(name string) (ownership, error) {
 // errNoNetNS says that a file is no network namespace.
 var errNoNetNS = errors.New("no network namespace")
 
-// handleAt is a netlink socket inside a named network namespace.
-func handleAt(path string) (h *netlink.Handle, err error) {
-	file, err := os.Open(path)
+// dialAt opens a way into a named network namespace; the caller closes it.
+func dialAt(path string) (conn *rtnl.Conn, err error) {
+	ns, err := openNamespace(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	if kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
+	defer unix.Close(ns)
+	if kind, err := unix.IoctlRetInt(ns, unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
 		return nil, errNoNetNS
 	}
-	err = inside(int(file.Fd()), func() (err error) {
-		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	err = inside(ns, func() (err error) {
+		conn, err = rtnl.Dial()
 		return err
 	})
-	return h, err
+	return conn, err
 }
 
 // isMounted tells whether something is mounted on path.

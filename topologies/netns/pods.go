@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -22,119 +21,104 @@ func podGateway(pod netip.Addr) netip.Addr {
 // single is an address as a prefix of its own.
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-func (l *Lab) makePods() error {
-	var errs []error
-	for i := range l.plan.Pods {
-		p := &l.plan.Pods[i]
-		if err := l.makePod(p); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
+func (b *builder) makePods() error {
+	for i := range b.plan.Pods {
+		p := &b.plan.Pods[i]
+		if err := b.makePod(p); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // makePod joins a pod to its node: a wire, a route each way, and neighbours, so that nobody has to ask.
-func (l *Lab) makePod(p *topologies.Pod) error {
-	err := l.Do(p.Node, func() error {
-		if err := l.makeVeth(l.attrs(p.HostDevice, "pod "+p.Name, p.HostMAC), p.Name, p.MAC); err != nil {
-			return err
-		}
-		end, err := netlink.LinkByName(p.HostDevice)
-		if err != nil {
-			return err
-		}
-		return errors.Join(
-			l.addRoute(end, topologies.Route{Destination: single(p.Address)}),
-			addNeighbour(end, topologies.Neighbour{Address: p.Address, MAC: p.MAC}),
-		)
-	})
+func (b *builder) makePod(p *topologies.Pod) error {
+	node, pod, alias := b.at(p.Node), b.at(p.Name), b.alias("pod "+p.Name)
+	end, err := b.makeVeth(node, b.attrs(p.HostDevice, p.HostMAC), alias, pod, p.MAC)
 	if err != nil {
 		return err
 	}
-	return l.Do(p.Name, func() error {
-		device, err := l.configureDevice("pod " + p.Name)
+	device, err := b.configureDevice(pod, alias)
+	if err != nil {
+		return err
+	}
+	gateway := podGateway(p.Address)
+	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if p.Address.Is6() {
+		everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	cc := b.plan.CongestionControl
+	return errors.Join(
+		node.addRoute(end, topologies.Route{Destination: single(p.Address)}, cc),
+		node.addNeighbour(end, topologies.Neighbour{Address: p.Address, MAC: p.MAC}),
+		pod.addAddress(device, single(p.Address), unix.IFA_F_NOPREFIXROUTE),
+		pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
+		pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
+		pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
+	)
+}
+
+// configureFabric gives the fabric its gateway addresses and its neighbours.
+func (b *builder) configureFabric() error {
+	fabric := b.at(Fabric)
+	for _, n := range b.plan.Networks {
+		bridge, err := fabric.link(b.bridge(n.Name))
 		if err != nil {
 			return err
 		}
-		gateway := podGateway(p.Address)
-		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if p.Address.Is6() {
-			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		}
-		return errors.Join(
-			addAddress(device, single(p.Address), unix.IFA_F_NOPREFIXROUTE),
-			addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
-			l.addRoute(device, topologies.Route{Destination: single(gateway)}),
-			l.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}),
-		)
-	})
-}
-
-// configureFabric gives the fabric its gateway addresses, its neighbours and its routes.
-func (l *Lab) configureFabric() error {
-	return l.Do(Fabric, func() error {
-		for _, n := range l.plan.Networks {
-			bridge, err := netlink.LinkByName(l.bridge(n.Name))
-			if err != nil {
+		if b.shaped() {
+			if err := fabric.conn.LinkSetGSOMaxSegs(bridge, 1); err != nil {
 				return err
 			}
-			if l.shaped() {
-				if err := netlink.LinkSetGSOMaxSegs(bridge, 1); err != nil {
-					return err
-				}
-			}
-			if err := addAddress(bridge, netip.PrefixFrom(n.Gateway, n.Subnet.Bits()), 0); err != nil {
-				return err
-			}
-			for _, node := range l.plan.Nodes {
-				if node.Network != n.Name {
-					continue
-				}
-				if err := addNeighbour(bridge, topologies.Neighbour{Address: node.Address.Addr(), MAC: node.MAC}); err != nil {
-					return err
-				}
-			}
 		}
-		return nil
-	})
-}
-
-func (l *Lab) shapeWires() error {
-	return l.Do(Fabric, func() error {
-		for i := range l.plan.Nodes {
-			n := &l.plan.Nodes[i]
-			if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
+		if err := fabric.addAddress(bridge, netip.PrefixFrom(n.Gateway, n.Subnet.Bits()), 0); err != nil {
+			return err
+		}
+		for _, node := range b.plan.Nodes {
+			if node.Network != n.Name {
 				continue
 			}
-			wire, err := l.wire(n)
-			if err != nil {
-				return err
-			}
-			if err := wire.Set(n.ToNode, n.FromNode); err != nil {
+			if err := fabric.addNeighbour(bridge, topologies.Neighbour{Address: node.Address.Addr(), MAC: node.MAC}); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+func (b *builder) shapeWires() error {
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
+			continue
+		}
+		wire, err := b.wire(b.at(Fabric).conn, n)
+		if err != nil {
+			return err
+		}
+		if err := wire.Set(n.ToNode, n.FromNode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // raiseBridges comes last: a bridge that is up works on every port that is added. Routes need it up.
-func (l *Lab) raiseBridges() error {
-	return l.Do(Fabric, func() error {
-		for _, n := range l.plan.Networks {
-			bridge, err := netlink.LinkByName(l.bridge(n.Name))
-			if err != nil {
-				return err
-			}
-			if err := raise(bridge, l.alias("network "+n.Name)); err != nil {
-				return err
-			}
+func (b *builder) raiseBridges() error {
+	fabric := b.at(Fabric)
+	for _, n := range b.plan.Networks {
+		bridge, err := fabric.link(b.bridge(n.Name))
+		if err != nil {
+			return err
 		}
-		for _, r := range l.plan.FabricRoutes {
-			if err := l.addRoute(nil, r); err != nil {
-				return err
-			}
+		if err := fabric.conn.Raise(bridge, b.alias("network "+n.Name)); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	for _, r := range b.plan.FabricRoutes {
+		if err := fabric.addRoute(nil, r, b.plan.CongestionControl); err != nil {
+			return err
+		}
+	}
+	return nil
 }

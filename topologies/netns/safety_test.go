@@ -79,9 +79,12 @@ func TestDownKeepsForeignNamespace(t *testing.T) {
 	require.NoError(t, removeName(name))
 	sleeper := exec.Command("sleep", "60")
 	require.NoError(t, onThread(func(func()) error {
-		if err := makeNamespace(name, markOf("another", "worker")); err != nil {
+		p, err := makeNamespace(name, markOf("another", "worker"))
+		if err != nil {
 			return err
 		}
+		defer unix.Close(p.ns)
+		defer p.conn.Close()
 		return sleeper.Start()
 	}))
 	defer func() {
@@ -235,25 +238,55 @@ func TestStubbornProcess(t *testing.T) {
 	assert.True(t, err != nil || p.ended())
 }
 
+// Whatever goes wrong at whatever step, nothing stays.
 func TestFailureAtEachStep(t *testing.T) {
 	requireRoot(t)
 	before := hostState(t)
 	dir := t.TempDir()
-	for _, step := range []string{"wires", "nodes", "pods", "fabric", "shaping", "bridges"} {
-		t.Run(step, func(t *testing.T) {
+	device := talk(t).Pods[0].HostDevice
+	for _, c := range []struct{ step, place, add, want string }{
+		{"wires", Fabric, "br0", "bridges: file exists"},
+		{"nodes", Fabric, "", "client: device eth0: Link not found"},
+		{"pods", "worker", device, "tcp-echo: veth pairs: file exists"},
+		{"fabric", Fabric, "", "device br0: Link not found"},
+		{"shaping", Fabric, "", "port of client: Link not found"},
+		{"bridges", Fabric, "", "device br0: Link not found"},
+	} {
+		t.Run(c.step, func(t *testing.T) {
 			_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-fail", OnStep: func(s string) {
-				if s == step { // someone takes the namespaces away
-					for _, place := range []string{"fabric", "client", "tcp-echo"} {
-						require.NoError(t, removeName(namespaceName("test-fail", place)))
-					}
+				if s == c.step {
+					sabotage(t, namespaceName("test-fail", c.place), c.add)
 				}
 			}})
-			require.ErrorIs(t, err, os.ErrNotExist)
-			assert.ErrorContains(t, err, "build test-fail: "+step+": ")
+			require.EqualError(t, err, "build test-fail: "+c.step+": "+c.want)
 			assert.Equal(t, before, hostState(t))
 			left, err := os.ReadDir(dir)
 			require.NoError(t, err)
 			assert.Empty(t, left)
 		})
 	}
+	t.Run("complete", func(t *testing.T) {
+		_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-fail", OnStep: func(s string) {
+			if s == "complete" {
+				require.NoError(t, removeName("dsrlab-test-fail-client"))
+			}
+		}})
+		require.EqualError(t, err, "build test-fail: complete: someone has taken /run/netns/dsrlab-test-fail-client away")
+		assert.Equal(t, before, hostState(t))
+	})
+}
+
+// sabotage takes a namespace's links away, or puts one of this name in the way.
+func sabotage(t *testing.T, namespace, add string) {
+	t.Helper()
+	conn, err := dialAt(filepath.Join(namespaceDir, namespace))
+	require.NoError(t, err)
+	defer conn.Close()
+	if add == "" {
+		require.NoError(t, conn.RemoveGroup(linkGroup))
+		return
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = add
+	require.NoError(t, conn.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -147,36 +146,6 @@ func (l *Lab) checkFree() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// build makes everything, in the order in which it costs least: links while they are down, bridges up last.
-func (l *Lab) build(ctx context.Context, o Options) error {
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
-		{"journal", l.begin},
-		{"namespaces", l.makeNamespaces},
-		{"bpffs", l.mountBPF},
-		{"wires", l.makeWires},
-		{"nodes", l.configureNodes},
-		{"pods", l.makePods},
-		{"fabric", l.configureFabric},
-		{"shaping", l.shapeWires},
-		{"bridges", l.raiseBridges},
-		{"complete", func() error { return l.journal.add(entry{Kind: "complete"}) }},
-	} {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		o.OnStep(step.name)
-		start := time.Now()
-		if err := step.do(); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-		o.Log.Debug("built", "lab", l.name, "step", step.name, "took", time.Since(start))
-	}
-	return nil
 }
 
 // begin writes the journal's first line before anything else is in the lab's folder: by it the folder is the lab's.

@@ -3,6 +3,9 @@
 // The wire is shaped at its end in the fabric, outside the node: towards the node by a token bucket at that end's egress, from
 // the node by one on an ifb device that the end's ingress is redirected to. So the shape holds for whatever the node's own
 // device does, XDP output too, which passes no queueing discipline of its own.
+//
+// A bucket counts the overhead once for each packet that it sends. Who sends over a shaped wire must not send super-packets
+// (IFLA_GSO_MAX_SEGS 1).
 package shape
 
 import (
@@ -10,14 +13,11 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
-
-// Handle is the major number of all qdiscs that are made here (0xd5a1: "dsrl").
-const Handle = 0xd5a1
 
 // MissingError says that the kernel lacks something that a shaped wire needs.
 type MissingError struct {
@@ -31,100 +31,6 @@ func (e *MissingError) Error() string {
 }
 func (e *MissingError) Unwrap() error { return e.Err }
 
-// Wire is one wire of a fabric, by its end there. Its methods must be called in the fabric's network namespace.
-type Wire struct {
-	Port  netlink.Link
-	Alias string // ownership, carried by the ifb device
-	Group uint32 // link group of the ifb device
-}
-
-// ifbName is the device that the frames from the node queue in.
-func (w Wire) ifbName() string { return "i" + w.Port.Attrs().Name[1:] }
-
-// Set shapes both directions. A direction without a rate is left alone. It may be called again to change rate or queue; the
-// frames that wait are lost then.
-func (w Wire) Set(toNode, fromNode topologies.Shape) error {
-	if toNode.Rate > 0 {
-		if err := setTokenBucket(w.Port.Attrs().Index, toNode); err != nil {
-			return fmt.Errorf("shape %s towards the node: %w", w.Port.Attrs().Name, err)
-		}
-	}
-	if fromNode.Rate == 0 {
-		return nil
-	}
-	ifb, err := w.ifb()
-	if err != nil {
-		return fmt.Errorf("shape %s from the node: %w", w.Port.Attrs().Name, err)
-	}
-	if err := setTokenBucket(ifb.Attrs().Index, fromNode); err != nil {
-		return fmt.Errorf("shape %s from the node: %w", w.Port.Attrs().Name, err)
-	}
-	return nil
-}
-
-// ifb is the device, made if need be, with the port's ingress redirected to it.
-func (w Wire) ifb() (netlink.Link, error) {
-	if link, err := netlink.LinkByName(w.ifbName()); err == nil {
-		return link, nil
-	}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.Group = w.ifbName(), w.Group
-	link := &netlink.Ifb{LinkAttrs: attrs}
-	if err := netlink.LinkAdd(link); err != nil {
-		return nil, missing("ifb devices", "modprobe ifb (CONFIG_IFB)", err)
-	}
-	if err := errors.Join(netlink.LinkSetAlias(link, w.Alias), netlink.LinkSetUp(link)); err != nil {
-		return nil, err
-	}
-	return link, redirect(w.Port.Attrs().Index, link.Attrs().Index)
-}
-
-// redirect sends all that comes in by one device to the queue of another.
-func redirect(from, to int) error {
-	err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: from, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}})
-	if err != nil {
-		return missing("the clsact qdisc", "CONFIG_NET_SCH_INGRESS", err)
-	}
-	err = netlink.FilterAdd(&netlink.U32{
-		FilterAttrs: netlink.FilterAttrs{LinkIndex: from, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL},
-		Actions:     []netlink.Action{netlink.NewMirredAction(to)},
-	})
-	if err != nil {
-		return missing("the u32 classifier or the mirred action", "modprobe cls_u32 act_mirred", err)
-	}
-	return nil
-}
-
-// setTokenBucket makes, or changes, a device's root qdisc. The library's own Tbf knows no overhead, and that must be counted
-// by frame: net/sched/sch_tbf.c adds the rate's overhead to each packet that it sends, size tables add it once to a
-// super-packet.
-func setTokenBucket(ifindex int, s topologies.Shape) error {
-	parms := nl.TcTbfQopt{Limit: uint32(s.Queue)}
-	parms.Rate.Rate = uint32(min(int64(s.Rate)/8, 1<<32-1))
-	parms.Rate.Linklayer = nl.LINKLAYER_ETHERNET
-	if s.Overhead != nil {
-		parms.Rate.Overhead = uint16(*s.Overhead)
-	}
-	options := nl.NewRtAttr(nl.TCA_OPTIONS, nil)
-	options.AddRtAttr(nl.TCA_TBF_PARMS, parms.Serialize())
-	options.AddRtAttr(nl.TCA_TBF_BURST, nl.Uint32Attr(uint32(s.Burst)))
-	if int64(s.Rate)/8 >= 1<<32 {
-		options.AddRtAttr(nl.TCA_TBF_RATE64, nl.Uint64Attr(uint64(s.Rate)/8))
-	}
-	request := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-	request.AddData(&nl.TcMsg{
-		Family: nl.FAMILY_ALL, Ifindex: int32(ifindex), Handle: netlink.MakeHandle(Handle, 0), Parent: netlink.HANDLE_ROOT,
-	})
-	request.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated("tbf")))
-	request.AddData(options)
-	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
-		return missing("the tbf qdisc", "modprobe sch_tbf (CONFIG_NET_SCH_TBF)", err)
-	}
-	return nil
-}
-
 // missing tells a feature that isn't there from other errors.
 func missing(feature, how string, err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -133,9 +39,111 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
+// Wire is one wire of a fabric, by its end there.
+type Wire struct {
+	Conn  *rtnl.Conn   // into the fabric
+	Port  netlink.Link // its name begins with p
+	Alias string       // ownership, carried by the ifb device
+	Group uint32       // link group of the ifb device
+}
+
+func (w Wire) name() string { return w.Port.Attrs().Name }
+
+// ifbName is the device that the frames from the node queue in.
+func (w Wire) ifbName() string { return "i" + w.name()[1:] }
+
+// ifb is that device, or nil where the direction is not shaped.
+func (w Wire) ifb() (netlink.Link, error) {
+	link, err := w.Conn.LinkByName(w.ifbName())
+	var none netlink.LinkNotFoundError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	return link, err
+}
+
+// Set shapes both directions; one without a rate is not shaped any longer. It may be called while frames are under way: those
+// that wait stay, as far as the new queue has room.
+func (w Wire) Set(toNode, fromNode topologies.Shape) error {
+	if err := w.setToNode(toNode); err != nil {
+		return fmt.Errorf("shape %s towards the node: %w", w.name(), err)
+	}
+	if err := w.setFromNode(fromNode); err != nil {
+		return fmt.Errorf("shape %s from the node: %w", w.name(), err)
+	}
+	return nil
+}
+
+func (w Wire) setToNode(s topologies.Shape) error {
+	if s.Rate == 0 {
+		return removeBucket(w.Conn, w.Port)
+	}
+	return setBucket(w.Conn, w.Port, s)
+}
+
+func (w Wire) setFromNode(s topologies.Shape) error {
+	ifb, err := w.ifb()
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.Rate == 0 && ifb == nil:
+		return nil
+	case s.Rate == 0:
+		return errors.Join(w.unredirect(), w.Conn.LinkDel(ifb))
+	case ifb != nil:
+		return setBucket(w.Conn, ifb, s)
+	}
+	if ifb, err = w.makeIfb(); err != nil {
+		return err
+	}
+	if err := setBucket(w.Conn, ifb, s); err != nil {
+		return err
+	}
+	return w.redirect(ifb) // last: nothing passes by the bucket, or waits for one
+}
+
+func (w Wire) makeIfb() (netlink.Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Group = w.ifbName(), w.Group
+	ifb := &netlink.Ifb{LinkAttrs: attrs}
+	if err := w.Conn.LinkAdd(ifb); err != nil {
+		return nil, missing("ifb devices", "modprobe ifb (CONFIG_IFB)", err)
+	}
+	return ifb, w.Conn.Raise(ifb, w.Alias)
+}
+
+// filter takes every frame that comes in by the port; matchall would say it shorter, but not every kernel has it.
+func (w Wire) filter() *netlink.U32 {
+	return &netlink.U32{FilterAttrs: netlink.FilterAttrs{
+		LinkIndex: w.Port.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: 1, Protocol: unix.ETH_P_ALL,
+	}}
+}
+
+// redirect sends all that comes in by the port to the queue of the ifb device.
+func (w Wire) redirect(ifb netlink.Link) error {
+	err := w.Conn.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: w.Port.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}})
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return missing("the clsact qdisc", "modprobe sch_ingress (CONFIG_NET_SCH_INGRESS)", err)
+	}
+	filter := w.filter()
+	filter.Actions = []netlink.Action{netlink.NewMirredAction(ifb.Attrs().Index)}
+	if err := w.Conn.FilterAdd(filter); err != nil {
+		return missing("the u32 classifier or the mirred action", "modprobe cls_u32 act_mirred", err)
+	}
+	return nil
+}
+
+// unredirect removes the filter; others may have put theirs beside it.
+func (w Wire) unredirect() error { return w.Conn.FilterDel(w.filter()) }
+
 // Stats are a direction's counters since it was shaped, or since the port was made where it isn't.
 type Stats struct {
-	Bytes, Packets uint64
+	// Shape is what the kernel says: Rate 0 where the direction is not shaped.
+	Shape          topologies.Shape
+	Bytes, Packets uint64 // sent on; bytes from the Ethernet header on, without overhead
 	Drops          uint64 // of the queue
 	Overlimits     uint64 // times that the rate was the limit
 	Backlog        uint64 // bytes waiting now
@@ -143,39 +151,26 @@ type Stats struct {
 
 // Read reads both directions.
 func (w Wire) Read() (toNode, fromNode Stats, err error) {
-	port, err := netlink.LinkByIndex(w.Port.Attrs().Index)
+	port, err := w.Conn.LinkByIndex(w.Port.Attrs().Index)
 	if err != nil {
-		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.Port.Attrs().Name, err)
+		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.name(), err)
 	}
 	counters := port.Attrs().Statistics
 	toNode = Stats{Bytes: counters.TxBytes, Packets: counters.TxPackets, Drops: counters.TxDropped}
 	fromNode = Stats{Bytes: counters.RxBytes, Packets: counters.RxPackets, Drops: counters.RxDropped}
-	if err := readQdisc(port, &toNode); err != nil {
-		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.Port.Attrs().Name, err)
+	if s, shaped, err := readBucket(w.Conn, port); err != nil {
+		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.name(), err)
+	} else if shaped {
+		toNode = s
 	}
-	if ifb, err := netlink.LinkByName(w.ifbName()); err == nil {
-		if err := readQdisc(ifb, &fromNode); err != nil {
-			return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.ifbName(), err)
-		}
+	ifb, err := w.ifb()
+	if err != nil || ifb == nil {
+		return toNode, fromNode, err
+	}
+	if s, shaped, err := readBucket(w.Conn, ifb); err != nil {
+		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.ifbName(), err)
+	} else if shaped {
+		fromNode = s
 	}
 	return toNode, fromNode, nil
-}
-
-// readQdisc puts the token bucket's counters in place of the device's, where there is one.
-func readQdisc(link netlink.Link, into *Stats) error {
-	qdiscs, err := netlink.QdiscList(link)
-	if err != nil {
-		return err
-	}
-	for _, q := range qdiscs {
-		a := q.Attrs()
-		if a.Handle != netlink.MakeHandle(Handle, 0) || a.Statistics == nil {
-			continue
-		}
-		*into = Stats{
-			Bytes: a.Statistics.Basic.Bytes, Packets: uint64(a.Statistics.Basic.Packets), Drops: uint64(a.Statistics.Queue.Drops),
-			Overlimits: uint64(a.Statistics.Queue.Overlimits), Backlog: uint64(a.Statistics.Queue.Backlog),
-		}
-	}
-	return nil
 }

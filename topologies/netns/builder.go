@@ -1,0 +1,168 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
+)
+
+// builder builds a lab. While it does it keeps a way into every place: so it need not enter any.
+type builder struct {
+	*Lab
+	mu     sync.Mutex
+	places map[string]*place
+}
+
+// place is a namespace of the lab.
+type place struct {
+	ns   int // file descriptor
+	conn *rtnl.Conn
+}
+
+func (b *builder) close() {
+	for _, p := range b.places {
+		unix.Close(p.ns)
+		p.conn.Close()
+	}
+}
+
+// at is the way into a place; nil if it isn't made yet.
+func (b *builder) at(name string) *place { return b.places[name] }
+
+// build makes everything, in the order in which it costs least: links while they are down, bridges up last.
+func (l *Lab) build(ctx context.Context, o Options) error {
+	b := &builder{Lab: l, places: make(map[string]*place)}
+	defer b.close()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"journal", b.begin},
+		{"namespaces", b.makeNamespaces},
+		{"bpffs", b.mountBPF},
+		{"wires", b.makeWires},
+		{"nodes", b.configureNodes},
+		{"pods", b.makePods},
+		{"fabric", b.configureFabric},
+		{"shaping", b.shapeWires},
+		{"bridges", b.raiseBridges},
+		{"complete", b.complete},
+	} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		o.OnStep(step.name)
+		start := time.Now()
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		o.Log.Debug("built", "lab", l.name, "step", step.name, "took", time.Since(start))
+	}
+	return ctx.Err() // it came too late for another step
+}
+
+// complete says that the lab stands, if its namespaces still have their names.
+func (b *builder) complete() error {
+	for name, p := range b.places {
+		var made, named unix.Stat_t
+		path := filepath.Join(namespaceDir, namespaceName(b.name, name))
+		if err := unix.Fstat(p.ns, &made); err != nil {
+			return fmt.Errorf("look for %s: %w", path, err)
+		}
+		if unix.Stat(path, &named) != nil || made.Ino != named.Ino {
+			return fmt.Errorf("someone has taken %s away", path)
+		}
+	}
+	return b.journal.add(entry{Kind: "complete"})
+}
+
+// makers is how many namespaces are made at a time: the kernel does most of it without a lock.
+const makers = 2
+
+// makeNamespaces makes all namespaces, with their settings.
+func (b *builder) makeNamespaces() error {
+	if err := b.makeNamespaceDir(); err != nil {
+		return err
+	}
+	places := b.Places()
+	for _, place := range places {
+		if err := b.journal.add(entry{Kind: "namespace", Name: namespaceName(b.name, place)}); err != nil {
+			return err
+		}
+	}
+	var group errgroup.Group
+	for first := range makers {
+		group.Go(func() error {
+			return onThread(func(func()) error {
+				for i := first; i < len(places); i += makers {
+					if err := b.makePlace(places[i]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the lab's then.
+func (b *builder) makeNamespaceDir() error {
+	if _, err := os.Stat(namespaceDir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := b.journal.add(entry{Kind: "folder", Name: namespaceDir}); err != nil {
+		return err
+	}
+	return os.MkdirAll(namespaceDir, 0o755)
+}
+
+// makePlace makes a place's namespace, and leaves the thread inside.
+func (b *builder) makePlace(name string) error {
+	p, err := makeNamespace(namespaceName(b.name, name), b.alias(name))
+	if err != nil {
+		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
+	}
+	b.mu.Lock()
+	b.places[name] = p
+	b.mu.Unlock()
+	return setSysctls(b.settings(name))
+}
+
+// settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.
+func (l *Lab) settings(place string) map[string]string {
+	s := map[string]string{
+		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0", // answers come back another way
+		"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
+		"ipv6/conf/default/router_solicitations": "0",
+	}
+	routes := place == Fabric || slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool {
+		return n.Name == place && n.Role != topologies.RoleClient
+	})
+	if routes {
+		s["ipv4/ip_forward"] = "1"
+		s["ipv6/conf/all/forwarding"] = "1"
+		s["ipv4/conf/all/send_redirects"] = "0"
+		s["ipv4/conf/default/send_redirects"] = "0"
+		s["ipv4/fib_multipath_hash_policy"] = "1" // by ports too
+	} else {
+		s["ipv4/ip_forward"] = "0" // whatever the host has
+	}
+	if place == Fabric { // a switch has no firewall, whatever modules the host has loaded
+		s["bridge/bridge-nf-call-iptables"] = "0"
+		s["bridge/bridge-nf-call-ip6tables"] = "0"
+		s["bridge/bridge-nf-call-arptables"] = "0"
+	}
+	return s
+}
