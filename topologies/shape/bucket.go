@@ -91,23 +91,27 @@ func readBucket(c *rtnl.Conn, link netlink.Link) (s Stats, shaped bool, err erro
 	if err != nil {
 		return Stats{}, false, fmt.Errorf("read the tbf qdisc: %w", err)
 	}
-	for _, m := range messages {
-		if len(m) < nl.SizeofTcMsg {
-			return Stats{}, false, errors.New("read the tbf qdisc: message cut short")
-		}
-		attributes, err := parse(m[nl.SizeofTcMsg:])
-		if err != nil {
-			return Stats{}, false, fmt.Errorf("read the tbf qdisc: %w", err)
-		}
-		if s.Shape, err = shapeOf(attributes[nl.TCA_OPTIONS]); err != nil {
-			return Stats{}, false, fmt.Errorf("read the tbf qdisc: %w", err)
-		}
-		if err := s.count(attributes[nl.TCA_STATS2]); err != nil {
-			return Stats{}, false, fmt.Errorf("read the tbf qdisc: %w", err)
-		}
-		return s, true, nil
+	if len(messages) == 0 {
+		return Stats{}, false, nil
 	}
-	return Stats{}, false, nil
+	if s, err = parseBucket(messages[0]); err != nil {
+		return Stats{}, false, fmt.Errorf("read the tbf qdisc: %w", err)
+	}
+	return s, true, nil
+}
+
+func parseBucket(message []byte) (s Stats, err error) {
+	if len(message) < nl.SizeofTcMsg {
+		return Stats{}, errors.New("message cut short")
+	}
+	attributes, err := parse(message[nl.SizeofTcMsg:])
+	if err != nil {
+		return Stats{}, err
+	}
+	if s.Shape, err = shapeOf(attributes[nl.TCA_OPTIONS]); err != nil {
+		return Stats{}, err
+	}
+	return s, s.count(attributes[nl.TCA_STATS2])
 }
 
 // parse splits attributes by their type.

@@ -41,10 +41,22 @@ func missing(feature, how string, err error) error {
 
 // Wire is one wire of a fabric, by its end there.
 type Wire struct {
-	Conn  *rtnl.Conn   // into the fabric
+	Conn  *rtnl.Conn   // into the fabric; nil: methods are called from inside it
 	Port  netlink.Link // its name begins with p
 	Alias string       // ownership, carried by the ifb device
 	Group uint32       // link group of the ifb device
+}
+
+// connected is the wire with a way into the fabric, which release gives back.
+func (w Wire) connected() (wire Wire, release func(), err error) {
+	if w.Conn != nil {
+		return w, func() {}, nil
+	}
+	w.Conn, err = rtnl.Dial()
+	if err != nil {
+		return Wire{}, nil, err
+	}
+	return w, w.Conn.Close, nil
 }
 
 func (w Wire) name() string { return w.Port.Attrs().Name }
@@ -65,6 +77,11 @@ func (w Wire) ifb() (netlink.Link, error) {
 // Set shapes both directions; one without a rate is not shaped any longer. It may be called while frames are under way: those
 // that wait stay, as far as the new queue has room.
 func (w Wire) Set(toNode, fromNode topologies.Shape) error {
+	w, release, err := w.connected()
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := w.setToNode(toNode); err != nil {
 		return fmt.Errorf("shape %s towards the node: %w", w.name(), err)
 	}
@@ -151,6 +168,11 @@ type Stats struct {
 
 // Read reads both directions.
 func (w Wire) Read() (toNode, fromNode Stats, err error) {
+	w, release, err := w.connected()
+	if err != nil {
+		return Stats{}, Stats{}, err
+	}
+	defer release()
 	port, err := w.Conn.LinkByIndex(w.Port.Attrs().Index)
 	if err != nil {
 		return Stats{}, Stats{}, fmt.Errorf("read %s: %w", w.name(), err)
