@@ -268,15 +268,39 @@ func TestProcesses(t *testing.T) {
 
 func TestShapedPort(t *testing.T) {
 	lab := up(t, talk(t), "test-shaped", t.TempDir())
+	n := lab.Plan().Nodes[1]
 	before, _, err := lab.PortStats("lb")
 	require.NoError(t, err)
-	dial(t, lab, "client", "lb", lab.Plan().Nodes[1].Address.Addr())
+	dial(t, lab, "client", "lb", n.Address.Addr())
 	toNode, fromNode, err := lab.PortStats("lb")
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, toNode.Packets, before.Packets+3, "SYN, ACK, FIN")
 	assert.GreaterOrEqual(t, fromNode.Packets, uint64(2), "what leaves the node is counted on the way, too")
+	assert.Equal(t, []topologies.Rate{n.ToNode.Rate, n.FromNode.Rate}, []topologies.Rate{toNode.Shape.Rate, fromNode.Shape.Rate})
 	_, _, err = lab.PortStats("nobody")
 	assert.EqualError(t, err, `test-shaped has no node "nobody"`)
+
+	other := n.ToNode
+	other.Queue = 7000
+	require.NoError(t, lab.Reshape("lb", other, topologies.Shape{}))
+	again, fromNode, err := lab.PortStats("lb")
+	require.NoError(t, err)
+	assert.EqualValues(t, 7000, again.Shape.Queue)
+	assert.Equal(t, *n.ToNode.Overhead, *again.Shape.Overhead)
+	assert.GreaterOrEqual(t, again.Packets, toNode.Packets, "the counters go on")
+	assert.Zero(t, fromNode.Shape.Rate)
+	dial(t, lab, "client", "lb", n.Address.Addr())
+}
+
+func TestReshapeUnshaped(t *testing.T) {
+	plan := talk(t)
+	shape := plan.Nodes[0].ToNode
+	for i := range plan.Nodes {
+		plan.Nodes[i].ToNode, plan.Nodes[i].FromNode = topologies.Shape{}, topologies.Shape{}
+	}
+	lab := up(t, plan, "test-free", t.TempDir())
+	assert.EqualError(t, lab.Reshape("lb", shape, shape), "reshape lb: test-free was built without a shaped link, "+
+		"so its nodes send super-packets: give a link of its topology a rate")
 }
 
 func TestBadName(t *testing.T) {

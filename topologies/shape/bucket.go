@@ -82,7 +82,7 @@ func removeBucket(c *rtnl.Conn, link netlink.Link) error {
 
 // readBucket reads a device's token bucket, if there is one.
 func readBucket(c *rtnl.Conn, link netlink.Link) (s Stats, shaped bool, err error) {
-	request := c.Request(unix.RTM_GETQDISC, unix.NLM_F_ACK)
+	request := c.Request(unix.RTM_GETQDISC, unix.NLM_F_ACK|unix.NLM_F_ECHO) // the answer is a notification: it comes as an echo
 	request.AddData(bucketOf(link))
 	messages, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWQDISC)
 	if isNone(err) {
