@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/stats"
 )
 
 // judgeRun holds what was recorded against the lab's expectations, and records the outcomes.
@@ -17,43 +18,59 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	var errs []error
 	for i := range lab.Spec.Expectations {
 		e := &lab.Spec.Expectations[i]
-		outcome, evidence := e.judge(summary)
+		outcome, evidence := e.judge(summary, run.Ratio)
 		errs = append(errs, recorder.Expect(e.ID, outcome, evidence))
 	}
 	return errors.Join(errs...)
 }
 
-// judge compares the expectation with what was measured. It is pure.
-func (e *Expectation) judge(s results.Summary) (results.Outcome, string) {
-	value, what, ok := e.measured(s)
-	if !ok {
-		return results.NotRun, what
+// compare is results.Run.Ratio.
+type compare func(metric string, labels map[string]string, numerator, denominator string) (stats.Estimate, error)
+
+// measured is what was measured for an expectation: a value, and for a ratio the interval that it lies in.
+type measured struct {
+	value, low, high float64
+	phrase           string
+}
+
+// judge compares the expectation with what was measured. It is pure. A ratio breaks a bound when its whole interval does: what
+// the machine's own noise explains is no finding.
+func (e *Expectation) judge(s results.Summary, ratio compare) (results.Outcome, string) {
+	m, err := e.measured(s, ratio)
+	if err != nil {
+		return results.NotRun, err.Error()
 	}
-	evidence := fmt.Sprintf("%s: %s", e.Text, what)
-	if e.AtLeast != nil && value < *e.AtLeast {
+	evidence := fmt.Sprintf("%s: %s", e.Text, m.phrase)
+	if e.AtLeast != nil && m.high < *e.AtLeast {
 		return results.Broken, fmt.Sprintf("%s; expected at least %s", evidence, format(*e.AtLeast))
 	}
-	if e.AtMost != nil && value > *e.AtMost {
+	if e.AtMost != nil && m.low > *e.AtMost {
 		return results.Broken, fmt.Sprintf("%s; expected at most %s", evidence, format(*e.AtMost))
 	}
 	return results.Held, evidence
 }
 
-// measured is the value that the bounds hold for, and a phrase for it; or not ok, and why.
-func (e *Expectation) measured(s results.Summary) (value float64, what string, ok bool) {
-	m, found := s.Find(e.Variant, e.Metric, e.Labels)
-	if !found || m.Median == nil {
-		return 0, fmt.Sprintf("%s of %s was not measured", e.name(), e.Variant), false
+// measured is the value that the bounds hold for, or why there is none.
+func (e *Expectation) measured(s results.Summary, ratio compare) (measured, error) {
+	if e.Over != "" {
+		estimate, err := ratio(e.Metric, e.Labels, e.Variant, e.Over)
+		if err != nil {
+			return measured{}, err
+		}
+		m := measured{estimate.Value, estimate.Value, estimate.Value, ""}
+		m.phrase = fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, format(m.value), e.Over)
+		if estimate.HasInterval() {
+			m.low, m.high = estimate.Lo, estimate.Hi
+			m.phrase += fmt.Sprintf(" (95 %% interval %s to %s)", format(m.low), format(m.high))
+		}
+		return m, nil
 	}
-	if e.Over == "" {
-		return *m.Median, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(*m.Median, m.Unit)), true
+	found, ok := s.Find(e.Variant, e.Metric, e.Labels)
+	if !ok || found.Median == nil {
+		return measured{}, fmt.Errorf("%s of %s was not measured", e.name(), e.Variant)
 	}
-	base, found := s.Find(e.Over, e.Metric, e.Labels)
-	if !found || base.Median == nil || *base.Median == 0 {
-		return 0, fmt.Sprintf("%s of %s was not measured", e.name(), e.Over), false
-	}
-	value = *m.Median / *base.Median
-	return value, fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, format(value), e.Over), true
+	v := *found.Median
+	return measured{v, v, v, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(v, found.Unit))}, nil
 }
 
 func (e *Expectation) name() string {

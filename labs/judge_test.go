@@ -1,11 +1,13 @@
 package labs
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/stats"
 )
 
 func TestJudge(t *testing.T) {
@@ -36,7 +38,11 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			"ratio", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.99)},
-			results.Held, "as fast: goodput of dsr is 0.9989 of that of none",
+			results.Held, "as fast: goodput of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995)",
+		},
+		{
+			"ratio whose whole interval is too low", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.999)},
+			results.Broken, "as fast: goodput of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995); expected at least 0.999",
 		},
 		{
 			"labels", Expectation{Text: "collapse", Variant: "snat", Metric: "goodput", Labels: map[string]string{"queue": "1600b"}, AtMost: number(30e6)},
@@ -52,12 +58,18 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			"nothing to compare with", Expectation{Variant: "dsr", Metric: "goodput", Over: "broken", AtLeast: number(0)},
-			results.NotRun, "goodput of broken was not measured",
+			results.NotRun, "broken has no values",
 		},
+	}
+	ratio := func(_ string, _ map[string]string, _, denominator string) (stats.Estimate, error) {
+		if denominator == "broken" {
+			return stats.Estimate{}, errors.New("broken has no values")
+		}
+		return stats.Estimate{Value: 0.98, Lo: 0.97, Hi: 0.995, N: 5}, nil
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			outcome, evidence := test.expectation.judge(summary)
+			outcome, evidence := test.expectation.judge(summary, ratio)
 			assert.Equal(t, test.outcome, outcome)
 			assert.Equal(t, test.evidence, evidence)
 		})

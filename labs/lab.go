@@ -133,7 +133,8 @@ type Expectation struct {
 	Variant string            `json:"variant"`
 	Metric  string            `json:"metric"`
 	Labels  map[string]string `json:"labels,omitempty"`
-	// Over divides by the median of the same metric of another variant.
+	// Over compares with the same metric of another variant: the bounds are for the ratio, pair by pair of repetitions, and
+	// are broken when the ratio's whole 95 % interval lies beyond them.
 	Over string `json:"over,omitempty"`
 	// Bounds, both included. One of them must be given.
 	AtLeast *float64 `json:"atLeast,omitempty"`
