@@ -2,13 +2,13 @@ package netns
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -17,64 +17,91 @@ import (
 )
 
 const (
-	captureBuffer = 32 << 20 // bytes of the socket, so that a burst is not lost
-	snapLength    = 256 << 10
-	capturePoll   = 100 // milliseconds between looks at whether to stop
+	captureBuffer = 32 << 20  // bytes of the socket, so that a burst is not lost
+	frameLimit    = 256 << 10 // more than the longest super-packet has
 )
 
-// StartCapture captures what comes in and goes out by a device of a place, as pcapng. When it returns, the socket listens: no
-// later packet is missed. stop waits for what is under way and flushes; it says when packets were lost.
-func (l *Lab) StartCapture(ctx context.Context, place, device string, w io.Writer) (stop func() error, err error) {
-	fd, iface := -1, (*net.Interface)(nil)
-	err = l.Do(place, func() error {
-		if iface, err = net.InterfaceByName(device); err != nil {
-			return err
+// CaptureOptions say what is captured.
+type CaptureOptions struct {
+	// Device of the place. Default: all but its loopback.
+	Device string
+	// Filter is a classic BPF program that gets each frame from its Ethernet header on (packet(7)). Default: everything.
+	Filter []unix.SockFilter
+	// Count is how many packets are captured at most; 0 is no limit.
+	Count uint64
+}
+
+// CaptureStats are what became of the packets that passed the filter.
+type CaptureStats struct {
+	Packets uint64 // written
+	Lost    uint64 // for which the socket had no room
+}
+
+// Capture is a socket that listens to devices of a place.
+type Capture struct {
+	options CaptureOptions
+	place   string
+	socket  int
+	devices map[int]int // index of the device to number of the interface in the file
+	names   []string    // by that number
+}
+
+// OpenCapture begins to listen. No packet that comes later is missed, in either direction. The caller closes the capture.
+func (l *Lab) OpenCapture(place string, o CaptureOptions) (*Capture, error) {
+	c := &Capture{options: o, place: place, socket: -1, devices: make(map[int]int)}
+	err := l.Do(place, func() error {
+		index, err := c.choose()
+		if err == nil {
+			c.socket, err = openPacketSocket(index, o.Filter)
 		}
-		fd, err = openPacketSocket(iface.Index)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("capture %s of %s: %w", device, place, err)
+		return nil, fmt.Errorf("capture in %s: %w", place, err)
 	}
-	writer, err := pcapgo.NewNgWriterInterface(w, pcapgo.NgInterface{
-		Name: place + "/" + device, LinkType: layers.LinkTypeEthernet, SnapLength: 0, TimestampResolution: 9,
-	}, pcapgo.DefaultNgWriterOptions)
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("capture %s of %s: %w", device, place, err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() {
-		err := capture(ctx, fd, writer)
-		done <- errors.Join(err, writer.Flush(), lost(fd), unix.Close(fd))
-	}()
-	stop = sync.OnceValue(func() error {
-		cancel()
-		return <-done
-	})
-	return stop, nil
+	return c, nil
 }
 
-// Capture captures until ctx ends.
-func (l *Lab) Capture(ctx context.Context, place, device string, w io.Writer) error {
-	stop, err := l.StartCapture(ctx, place, device, w)
+// choose lists the devices to listen to, and returns the index to bind to. Call it inside the place.
+func (c *Capture) choose() (index int, err error) {
+	all, err := net.Interfaces()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	<-ctx.Done()
-	return stop()
+	var names []string
+	for _, device := range all {
+		names = append(names, device.Name)
+		if device.Name == c.options.Device {
+			index = device.Index
+		}
+		if device.Name == c.options.Device || c.options.Device == "" && device.Flags&net.FlagLoopback == 0 {
+			c.devices[device.Index] = len(c.names)
+			c.names = append(c.names, device.Name)
+		}
+	}
+	if len(c.names) == 0 {
+		return 0, fmt.Errorf("no device %q; there are %v", c.options.Device, names)
+	}
+	return index, nil
 }
 
-func openPacketSocket(ifindex int) (int, error) {
+// openPacketSocket listens to a device, or to all by index 0. It gets its filter before its device: nothing else comes in.
+func openPacketSocket(index int, filter []unix.SockFilter) (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, missing("packet sockets", "CAP_NET_RAW, and a kernel with CONFIG_PACKET", err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer) // else the default's size
+	if len(filter) > 0 {
+		program := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, program); err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("attach filter: %w", err)
+		}
+	}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: ifindex}),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index}),
 	)
 	if err != nil {
 		unix.Close(fd)
@@ -83,60 +110,172 @@ func openPacketSocket(ifindex int) (int, error) {
 	return fd, nil
 }
 
-func networkOrder(v uint16) uint16 { return v<<8 | v>>8 }
+func networkOrder(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
+}
 
-// capture writes packets until ctx ends and none is waiting.
-func capture(ctx context.Context, fd int, w *pcapgo.NgWriter) error {
-	frame, control := make([]byte, snapLength), make([]byte, 128)
-	for {
-		n, controlLength, _, _, err := unix.Recvmsg(fd, frame, control, 0)
+// Close stops listening.
+func (c *Capture) Close() error { return unix.Close(c.socket) }
+
+// Record writes packets as pcapng until ctx ends, or there are as many as were asked for. What came in by then is written, and
+// all is flushed, also when it fails.
+func (c *Capture) Record(ctx context.Context, w io.Writer) (CaptureStats, error) {
+	file, err := c.begin(w)
+	if err != nil {
+		return CaptureStats{}, fmt.Errorf("capture in %s: %w", c.place, err)
+	}
+	var stats CaptureStats
+	err = c.copy(ctx, file, &stats)
+	lost, lostErr := unix.GetsockoptTpacketStats(c.socket, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if lostErr == nil {
+		stats.Lost = uint64(lost.Drops)
+	}
+	if err := errors.Join(err, lostErr, file.Flush()); err != nil {
+		return stats, fmt.Errorf("capture in %s: %w", c.place, err)
+	}
+	return stats, nil
+}
+
+func (c *Capture) begin(w io.Writer) (file *pcapgo.NgWriter, err error) {
+	for i, name := range c.names {
+		of := pcapgo.NgInterface{Name: c.place + "/" + name, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9}
+		if i == 0 {
+			file, err = pcapgo.NewNgWriterInterface(w, of, pcapgo.DefaultNgWriterOptions)
+		} else {
+			_, err = file.AddInterface(of)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return file, nil
+}
+
+// copy reads packets from the socket and writes them.
+func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *CaptureStats) error {
+	ended, err := wakeWhenDone(ctx)
+	if err != nil {
+		return err
+	}
+	defer ended.close()
+	var until time.Time // when ctx ended
+	frame, control := make([]byte, frameLimit), make([]byte, 128)
+	for c.options.Count == 0 || stats.Packets < c.options.Count {
+		if until.IsZero() && ctx.Err() != nil {
+			until = time.Now()
+		}
+		n, controlLength, _, from, err := unix.Recvmsg(c.socket, frame, control, 0)
 		switch {
 		case err == nil:
-			info := gopacket.CaptureInfo{Timestamp: timestamp(control[:controlLength]), CaptureLength: n, Length: n}
-			if err := w.WritePacket(info, frame[:n]); err != nil {
+			at := timestamp(control[:controlLength])
+			if !until.IsZero() && at.After(until) {
+				return nil // others would follow it for ever
+			}
+			if err := c.write(file, from, at, frame[:n], stats); err != nil {
 				return err
 			}
+		case errors.Is(err, unix.EAGAIN) && !until.IsZero():
+			return nil
 		case errors.Is(err, unix.EAGAIN):
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := w.Flush(); err != nil {
+			if err := errors.Join(file.Flush(), ended.wait(c.socket)); err != nil {
 				return err
 			}
-			_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, capturePoll)
-			if err != nil && !errors.Is(err, unix.EINTR) {
-				return err
-			}
-		case errors.Is(err, unix.EINTR):
-		default:
+		case errors.Is(err, unix.ENETDOWN):
+			return errors.New("the device is down, or gone")
+		case !errors.Is(err, unix.EINTR):
 			return err
 		}
 	}
+	return nil
 }
 
-// timestamp is when the kernel saw the packet.
+func (c *Capture) write(file *pcapgo.NgWriter, from unix.Sockaddr, at time.Time, frame []byte, stats *CaptureStats) error {
+	link, ok := from.(*unix.SockaddrLinklayer)
+	if !ok {
+		return fmt.Errorf("a packet from %T", from)
+	}
+	number, ok := c.devices[link.Ifindex]
+	if !ok {
+		return nil // the loopback, or a device that came later
+	}
+	direction := pcapgo.NgEpbFlagDirectionInbound
+	if link.Pkttype == unix.PACKET_OUTGOING {
+		direction = pcapgo.NgEpbFlagDirectionOutbound
+	}
+	stats.Packets++
+	info := gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame), InterfaceIndex: number}
+	return file.WritePacketWithOptions(info, frame, pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{Direction: direction}})
+}
+
+// timestamp is when the kernel saw the packet (struct timespec).
 func timestamp(control []byte) time.Time {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
 		return time.Now()
 	}
 	for _, m := range messages {
-		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= int(unsafe.Sizeof(unix.Timespec{})) {
-			at := (*unix.Timespec)(unsafe.Pointer(&m.Data[0]))
-			return time.Unix(at.Unix())
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16 {
+			return time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:])))
 		}
 	}
 	return time.Now()
 }
 
-// lost says how many packets the socket had no room for.
-func lost(fd int) error {
-	stats, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+// wakeup lets a poll end when a context does.
+type wakeup struct {
+	event  int // file descriptor
+	cancel func() bool
+	woken  sync.WaitGroup
+}
+
+func wakeWhenDone(ctx context.Context) (*wakeup, error) {
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("make eventfd: %w", err)
 	}
-	if stats.Drops > 0 {
-		return fmt.Errorf("the capture lost %d of %d packets", stats.Drops, stats.Packets)
+	w := &wakeup{event: event}
+	w.woken.Add(1)
+	w.cancel = context.AfterFunc(ctx, func() {
+		defer w.woken.Done()
+		_, _ = unix.Write(event, binary.NativeEndian.AppendUint64(nil, 1)) // it can't be full
+	})
+	return w, nil
+}
+
+// wait returns when there is something to read, or the context has ended.
+func (w *wakeup) wait(socket int) error {
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(w.event), Events: unix.POLLIN}}, -1)
+	if errors.Is(err, unix.EINTR) {
+		return nil
 	}
-	return nil
+	return err
+}
+
+func (w *wakeup) close() {
+	if !w.cancel() {
+		w.woken.Wait() // it still writes
+	}
+	unix.Close(w.event)
+}
+
+// StartCapture captures what comes in and goes out by a device of a place, as pcapng, until stop is called or ctx ends. When it
+// returns, the socket listens. stop writes what is under way; it says when packets were lost.
+func (l *Lab) StartCapture(ctx context.Context, place, device string, w io.Writer) (stop func() error, err error) {
+	c, err := l.OpenCapture(place, CaptureOptions{Device: device})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		stats, err := c.Record(ctx, w)
+		if stats.Lost > 0 {
+			err = errors.Join(err, fmt.Errorf("the capture in %s lost %d packets and has %d", place, stats.Lost, stats.Packets))
+		}
+		done <- errors.Join(err, c.Close())
+	}()
+	return sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	}), nil
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,9 @@ func TestMarksAndSettings(t *testing.T) {
 			links, err := netlink.LinkList()
 			require.NoError(t, err)
 			for _, l := range links {
+				if slices.Contains([]string{"ipip", "sit", "gre", "gretap", "erspan", "ip6tnl", "vti"}, l.Type()) {
+					continue // of a module that makes one in every namespace
+				}
 				assert.True(t, strings.HasPrefix(l.Attrs().Alias, "dsrlab:"+lab.id+":"), "%s of %s: %q", l.Attrs().Name, place, l.Attrs().Alias)
 				assert.Equal(t, net.FlagUp, l.Attrs().Flags&net.FlagUp, "%s of %s", l.Attrs().Name, place)
 			}

@@ -31,7 +31,7 @@ func List(stateDir string) ([]Status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list labs: %w", err)
 	}
-	var all []Status
+	all := []Status{} // as JSON it is no null
 	for _, e := range entries {
 		l := &Lab{stateDir: stateDir, name: e.Name()}
 		if !e.IsDir() || !journalOf(l.Dir()).exists() {
