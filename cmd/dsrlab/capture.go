@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,17 +10,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // newCaptureCommand captures packets of a node or pod.
 func newCaptureCommand(s streams) *cobra.Command {
 	var target labTarget
-	var device, file string
+	var options netns.CaptureOptions
+	var file string
 	var duration time.Duration
 	cmd := &cobra.Command{
 		Use:     "capture NODE|POD",
 		Short:   "Capture a node's or pod's packets as pcapng, until interrupted",
-		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker | tshark -r -",
+		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker -i any --count 20 | tshark -r -",
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stand, err := target.stand()
@@ -30,29 +34,48 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if !slices.Contains(lab.Places(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
 			}
-			var out io.Writer = s.out
-			if file != "-" {
-				f, err := os.Create(file)
-				if err != nil {
-					return usageError(err)
-				}
-				defer f.Close()
-				out = f
-			} else if isTerminal(s.out) {
-				return usageError(fmt.Errorf("a capture is no text for a terminal: write it to a file by -w, or into a pipe"))
+			out, closeOut, err := captureOutput(s, file)
+			if err != nil {
+				return usageError(err)
 			}
+			if options.Device == "any" {
+				options.Device = ""
+			}
+			capture, err := lab.OpenCapture(args[0], options)
+			if err != nil {
+				return errors.Join(upError(err), closeOut())
+			}
+			defer func() { _ = capture.Close() }()
 			ctx := cmd.Context()
 			if duration > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
-			return lab.Capture(ctx, args[0], device, out)
+			stats, err := capture.Record(ctx, out)
+			fmt.Fprintf(s.err, "%d packets captured, %d lost\n", stats.Packets, stats.Lost)
+			return errors.Join(err, closeOut())
 		},
 	}
 	target.flags(cmd)
-	cmd.Flags().StringVarP(&device, "interface", "i", "eth0", "device")
+	cmd.Flags().StringVarP(&options.Device, "interface", "i", "eth0", "device; any is all of them but lo")
 	cmd.Flags().StringVarP(&file, "write", "w", "-", "file; - is stdout")
+	cmd.Flags().Uint64Var(&options.Count, "count", 0, "stop after so many packets")
 	cmd.Flags().DurationVar(&duration, "duration", 0, "stop after this time")
 	return cmd
+}
+
+// captureOutput is where a capture goes: a file, or stdout where that is no terminal.
+func captureOutput(s streams, file string) (out io.Writer, closeOut func() error, err error) {
+	if file != "-" {
+		f, err := os.Create(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Close, nil
+	}
+	if isTerminal(s.out) {
+		return nil, nil, errors.New("a capture is no text for a terminal: write it to a file by -w, or into a pipe")
+	}
+	return s.out, func() error { return nil }, nil
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
+	"os/signal"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -28,14 +31,27 @@ func newExecCommand(s streams) *cobra.Command {
 			if !slices.Contains(lab.Places(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
 			}
-			err = lab.Run(cmd.Context(), args[0], args[1:], netns.Streams{In: s.in, Out: s.out, Err: s.err})
-			var status *exec.ExitError
-			if errors.As(err, &status) && status.ExitCode() > 0 {
-				return &exitError{code: status.ExitCode()} // the program has said why
-			}
-			return err
+			// A terminal sends its interrupt to the program as well: whether to end is the program's affair.
+			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGHUP)
+			defer stop()
+			return exitOf(lab.Run(ctx, args[0], args[1:], netns.Streams{In: s.in, Out: s.out, Err: s.err}))
 		},
 	}
 	target.flags(cmd)
 	return cmd
+}
+
+// exitOf gives the program's exit code, as a shell would: 128 and the signal that ended it, 127 if there is none.
+func exitOf(err error) error {
+	var status *exec.ExitError
+	if !errors.As(err, &status) {
+		if errors.Is(err, exec.ErrNotFound) {
+			return &exitError{code: 127, err: err}
+		}
+		return err
+	}
+	if state, ok := status.Sys().(syscall.WaitStatus); ok && state.Signaled() {
+		return &exitError{code: 128 + int(state.Signal())}
+	}
+	return &exitError{code: status.ExitCode()} // the program has said why
 }
