@@ -100,8 +100,13 @@ func hostState(t testing.TB) string {
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "program ") }), "\n")
 }
 
-// dial connects from one place to an address and says whom the other end saw.
+// dial connects from one place to an address in another, by the first SYN: its retransmission would come too late.
 func dial(t *testing.T, lab *Lab, from, to string, at netip.Addr) {
+	t.Helper()
+	dialWithin(t, lab, from, to, at, time.Second)
+}
+
+func dialWithin(t *testing.T, lab *Lab, from, to string, at netip.Addr, timeout time.Duration) {
 	t.Helper()
 	var listener net.Listener
 	require.NoError(t, lab.Do(to, func() (err error) {
@@ -110,7 +115,7 @@ func dial(t *testing.T, lab *Lab, from, to string, at netip.Addr) {
 	}))
 	defer listener.Close()
 	require.NoError(t, lab.Do(from, func() error {
-		conn, err := net.DialTimeout("tcp", listener.Addr().String(), time.Second)
+		conn, err := net.DialTimeout("tcp", listener.Addr().String(), timeout)
 		if err != nil {
 			return err
 		}
