@@ -31,7 +31,12 @@ func (l *Labs) StateDir(t testing.TB) string {
 		l.dirs = make(map[string]bool)
 	}
 	l.dirs[dir] = true
-	t.Cleanup(func() { assert.NoError(t, l.downAll(dir)) })
+	t.Cleanup(func() { // after an interrupt this waits for good: the folder must not go before Main is done with it
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.dirs, dir)
+		assert.NoError(t, downAll(dir))
+	})
 	return dir
 }
 
@@ -41,10 +46,9 @@ func (l *Labs) Main(m *testing.M) int {
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-interrupted
-		l.mu.Lock()
-		defer l.mu.Unlock()
+		l.mu.Lock() // and never unlocked
 		for dir := range l.dirs {
-			if err := l.downAll(dir); err != nil {
+			if err := downAll(dir); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}
@@ -53,7 +57,7 @@ func (l *Labs) Main(m *testing.M) int {
 	return m.Run()
 }
 
-func (l *Labs) downAll(dir string) error {
+func downAll(dir string) error {
 	standing, err := netns.List(dir)
 	if err != nil {
 		return err
