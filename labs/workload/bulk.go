@@ -81,7 +81,7 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 
 // Validate says all that is wrong with the options; Bulk checks them too.
 func (o *BulkOptions) Validate() error {
-	errs := []error{validateTarget(o.Target), o.validateSource(o.Target)}
+	errs := []error{ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	errs = append(errs, bulkRequest{Direction: o.Direction, Bytes: o.Bytes, Seconds: o.Duration.Seconds()}.validate())
 	if o.Streams < 0 || o.Streams > maxStreams {
 		errs = append(errs, fmt.Errorf("streams %d: want 1 to %d", o.Streams, maxStreams))
@@ -135,7 +135,7 @@ func (o *BulkOptions) dialAll(ctx context.Context) ([]*net.TCPConn, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range conns {
 		group.Go(func() error {
-			conn, err := o.dial(ctx, "tcp", o.Target, control)
+			conn, err := o.Dial(ctx, "tcp", o.Target, control)
 			if err == nil {
 				conns[i] = conn.(*net.TCPConn)
 			}
@@ -163,7 +163,7 @@ func (o *BulkOptions) stream(ctx context.Context, conn *net.TCPConn, r bulkReque
 func (o *BulkOptions) ask(ctx context.Context, conn *net.TCPConn, r bulkRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	defer interruptible(ctx, conn)()
+	defer Interruptible(ctx, conn)()
 	line, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)

@@ -26,23 +26,23 @@ type bulkServer struct {
 }
 
 func openBulk(ctx context.Context, enter Enter, log *slog.Logger, listen netip.AddrPort) (*bulkServer, error) {
-	tcp, err := listenTCP(ctx, enter, listen)
+	tcp, err := ListenTCP(ctx, enter, listen)
 	if err != nil {
 		return nil, err
 	}
 	return &bulkServer{tcp: tcp, log: log}, nil
 }
 
-func (s *bulkServer) listening() Listening {
-	return Listening{Kind: KindBulk, Address: localOf(s.tcp.Addr())}
+func (s *bulkServer) Listening() Listening {
+	return Listening{Kind: KindBulk, Address: AddrPortOf(s.tcp.Addr())}
 }
 
-func (s *bulkServer) close() { closeAll(s.tcp) }
+func (s *bulkServer) Close() { closeAll(s.tcp) }
 
-func (s *bulkServer) serve(ctx context.Context) error {
-	return acceptLoop(ctx, s.tcp, func(ctx context.Context, conn *net.TCPConn) {
+func (s *bulkServer) Serve(ctx context.Context) error {
+	return AcceptLoop(ctx, s.tcp, func(ctx context.Context, conn *net.TCPConn) {
 		defer closeAll(conn)
-		log := s.log.With("protocol", "tcp", "seen", localOf(conn.RemoteAddr()), "local", localOf(conn.LocalAddr()))
+		log := s.log.With("protocol", "tcp", "seen", AddrPortOf(conn.RemoteAddr()), "local", AddrPortOf(conn.LocalAddr()))
 		if err := s.transfer(ctx, log, conn); err != nil && ctx.Err() == nil {
 			log.Warn("lost", "error", err.Error())
 		}

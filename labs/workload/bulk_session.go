@@ -82,7 +82,7 @@ func newSession(conn *net.TCPConn, r bulkRequest, send, receive bool, grace time
 	s := &session{
 		conn: conn, raw: raw, send: send, receive: receive, limit: r.limit(), grace: grace,
 		gotEnd: make(chan struct{}), delivered: make(chan struct{}),
-		own: BulkEnd{Local: localOf(conn.LocalAddr()), Remote: localOf(conn.RemoteAddr()), CongestionControl: name},
+		own: BulkEnd{Local: AddrPortOf(conn.LocalAddr()), Remote: AddrPortOf(conn.RemoteAddr()), CongestionControl: name},
 	}
 	if !send {
 		close(s.delivered)
@@ -110,7 +110,7 @@ func (s *session) run(ctx context.Context) (own, peer *BulkEnd, err error) {
 	bounded, cancel := context.WithTimeout(ctx, s.limit.time+s.grace)
 	defer cancel()
 	group, inner := errgroup.WithContext(bounded)
-	stop := interruptible(inner, s.conn) // also when one of the two below fails
+	stop := Interruptible(inner, s.conn) // also when one of the two below fails
 	sampler := startSampler(s)
 	group.Go(s.read)
 	group.Go(func() error { return s.write(inner, sampler) })
@@ -188,7 +188,7 @@ func (s *session) read() error {
 	for {
 		if _, err := io.ReadFull(s.conn, header[:]); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = errEnded
+				err = ErrEnded
 			}
 			return fmt.Errorf("read frame: %w", err)
 		}

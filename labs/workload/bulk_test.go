@@ -160,20 +160,20 @@ func TestBulkServerRejects(t *testing.T) {
 func TestBulkNoServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	target := localOf(listener.Addr())
+	target := AddrPortOf(listener.Addr())
 	o := BulkOptions{Target: target, Direction: Download, Bytes: 1, Timeout: 50 * time.Millisecond}
 	_, err = Bulk(t.Context(), o) // accepted by the kernel, served by nobody
 	assert.ErrorContains(t, err, "read answer")
-	assert.Equal(t, OutcomeTimeout, outcomeOf(err))
+	assert.Equal(t, OutcomeTimeout, OutcomeOf(err))
 	listener.Close()
 	_, err = Bulk(t.Context(), o)
-	assert.Equal(t, OutcomeRefused, outcomeOf(err))
+	assert.Equal(t, OutcomeRefused, OutcomeOf(err))
 }
 
 // fakeServer answers one client's request with ok and then does as told.
 func fakeServer(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
 	t.Helper()
-	listener, err := listenTCP(t.Context(), nil, netip.MustParseAddrPort("127.0.0.1:0"))
+	listener, err := ListenTCP(t.Context(), nil, netip.MustParseAddrPort("127.0.0.1:0"))
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {
@@ -195,7 +195,7 @@ func fakeServer(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
 		listener.Close()
 		<-done
 	})
-	return localOf(listener.Addr())
+	return AddrPortOf(listener.Addr())
 }
 
 func frame(kind frameType, payload int) []byte {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
 // callTCP opens a connection, sends a line, and takes the line that the echo server answers with.
@@ -20,41 +23,85 @@ func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	began := time.Now()
-	conn, err := o.dial(ctx, "tcp", o.Target, nil)
+	conn, err := o.Dial(ctx, "tcp", o.Target, nil)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer closeAll(conn)
 	seen.Handshake = time.Since(began)
-	seen.Local = localOf(conn.LocalAddr())
-	defer interruptible(ctx, conn)()
+	seen.Local = AddrPortOf(conn.LocalAddr())
+	defer Interruptible(ctx, conn)()
 
 	sent := time.Now()
-	if _, err := io.WriteString(conn, "who am i\n"); err != nil {
+	request, err := o.line(seen.Local)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(request); err != nil {
 		return fmt.Errorf("send line: %w", err)
 	}
-	line, err := bufio.NewReader(io.LimitReader(conn, maxFirstLine)).ReadString('\n')
+	reader := bufio.NewReader(io.LimitReader(conn, maxFirstLine))
+	line, err := reader.ReadString('\n')
 	seen.RTT = time.Since(sent)
 	if errors.Is(err, io.EOF) {
-		err = errEnded
+		err = ErrEnded
 	}
 	if err != nil {
 		seen.RTT = 0
 		return fmt.Errorf("read answer: %w", err)
 	}
+	if o.Detail {
+		return seen.parseDetail(line)
+	}
 	seen.Seen, err = parseSeen(line)
 	return err
+}
+
+// line is what a TCP client sends: the PROXY header, if there is to be one, and the question, in one piece.
+func (o *ConnectOptions) line(local netip.AddrPort) ([]byte, error) {
+	question := "who am i\n"
+	if o.Detail {
+		question = detailLine
+	}
+	if o.ProxyHeader == nil {
+		return []byte(question), nil
+	}
+	header := *o.ProxyHeader
+	if header.Command == proxyproto.Proxy && !header.Source.IsValid() {
+		header.Source = local
+	}
+	if header.Command == proxyproto.Proxy && !header.Destination.IsValid() {
+		header.Destination = o.Target
+	}
+	b, err := header.Append(nil)
+	return append(b, question...), err
+}
+
+// parseDetail reads the answer to detailLine. An address in its place is the answer to another first line: one that
+// somebody between client and server has put before the client's.
+func (s *Seen) parseDetail(line string) error {
+	answer := EchoSeen{}
+	if err := json.Unmarshal([]byte(line), &answer); err == nil {
+		s.Seen, s.Socket, s.ProxyHeader = answer.Seen, answer.Socket, answer.ProxyHeader
+		return nil
+	}
+	seen, err := parseSeen(line)
+	if err != nil {
+		return err
+	}
+	s.Seen, s.Socket = seen, seen
+	return fmt.Errorf("read answer: %w", ErrGarbled)
 }
 
 // callUDP sends a datagram, again when no answer comes, and takes the answer. Each sending has bytes of its own, so that
 // the answer tells which one it belongs to (as RFC 6298 section 3 requires for a round trip's time).
 func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
-	conn, err := o.dial(ctx, "udp", o.Target, nil)
+	conn, err := o.Dial(ctx, "udp", o.Target, nil)
 	if err != nil {
 		return fmt.Errorf("open socket: %w", err)
 	}
 	defer closeAll(conn)
-	seen.Local = localOf(conn.LocalAddr())
+	seen.Local = AddrPortOf(conn.LocalAddr())
 	nonce := rand.Text()
 	sent := make([]time.Time, 0, o.Retries+1)
 	for {
@@ -78,7 +125,7 @@ func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
 func (o *ConnectOptions) awaitAnswer(ctx context.Context, conn net.Conn, nonce string, sendings int, seen *Seen) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	defer interruptible(ctx, conn)()
+	defer Interruptible(ctx, conn)()
 	buffer := make([]byte, 2048)
 	n, err := conn.Read(buffer)
 	if err != nil {
@@ -106,9 +153,9 @@ func parseSeen(line string) (netip.AddrPort, error) {
 	return seen, nil
 }
 
-// interruptible makes conn's reads and writes fail with os.ErrDeadlineExceeded once ctx is done, until the returned
+// Interruptible makes conn's reads and writes fail with os.ErrDeadlineExceeded once ctx is done, until the returned
 // function is called.
-func interruptible(ctx context.Context, conn net.Conn) func() {
+func Interruptible(ctx context.Context, conn net.Conn) func() {
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline) // none is the zero time; on a closed connection the next read says so
 	interrupted := make(chan struct{})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
 // Protocol is a transport protocol.
@@ -39,6 +41,12 @@ type ConnectOptions struct {
 	Timeout time.Duration
 	// Retries is how many times more a datagram is sent when no answer came. TCP has its own retransmission.
 	Retries int
+	// Detail asks for all that the server knows of its peer, and finds out whether the server read something else before
+	// the client's line; TCP only.
+	Detail bool
+	// ProxyHeader is sent ahead of the client's line, as a proxy would, or somebody who wants to be taken for somebody
+	// else; TCP only. Addresses that are left out are the connection's own.
+	ProxyHeader *proxyproto.Header
 }
 
 // Seen is one connection or datagram and whom the server saw.
@@ -47,6 +55,9 @@ type Seen struct {
 	// Local is the client's own address and port; Seen is what the server saw in their place.
 	Local netip.AddrPort `json:"local,omitzero"`
 	Seen  netip.AddrPort `json:"seen,omitzero"`
+	// Socket is the other end of the TCP connection that the server had, and ProxyHeader what it parsed; with Detail only.
+	Socket      netip.AddrPort     `json:"socket,omitzero"`
+	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
 	// Preserved: the server saw the client's own address. The port may have been translated: compare Local and Seen.
 	Preserved bool    `json:"preserved"`
 	Outcome   Outcome `json:"outcome"`
@@ -103,13 +114,16 @@ func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
 
 // Validate says all that is wrong with the options; Connect checks them too.
 func (o *ConnectOptions) Validate() error {
-	errs := []error{validateTarget(o.Target), o.validateSource(o.Target)}
+	errs := []error{ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	if o.Protocol != TCP && o.Protocol != UDP {
 		errs = append(errs, fmt.Errorf("protocol %q: want %s or %s", o.Protocol, TCP, UDP))
 	}
 	errs = append(errs, validateLoad(o.Count, o.Concurrency, o.Timeout))
 	if o.Retries < 0 {
 		errs = append(errs, fmt.Errorf("retries %d: must not be negative", o.Retries))
+	}
+	if o.Protocol == UDP && (o.Detail || o.ProxyHeader != nil) {
+		errs = append(errs, errors.New("detail and PROXY header are for tcp only"))
 	}
 	return errors.Join(errs...)
 }
@@ -156,7 +170,7 @@ func (o *ConnectOptions) call(ctx context.Context) Seen {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		err = ctx.Err() // not the target's doing
 	}
-	seen.Outcome = outcomeOf(err)
+	seen.Outcome = OutcomeOf(err)
 	seen.Preserved = err == nil && seen.Seen.Addr() == seen.Local.Addr()
 	if err != nil {
 		seen.Error = err.Error()

@@ -72,7 +72,7 @@ func TestConnectTranslated(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	report, err := Connect(t.Context(), ConnectOptions{Protocol: TCP, Target: localOf(listener.Addr())})
+	report, err := Connect(t.Context(), ConnectOptions{Protocol: TCP, Target: AddrPortOf(listener.Addr())})
 	require.NoError(t, err)
 	assert.Equal(t, map[Outcome]int{OutcomeOK: 1}, report.Outcomes)
 	assert.Equal(t, netip.MustParseAddrPort("192.168.1.11:40000"), report.Connections[0].Seen)
@@ -116,7 +116,7 @@ func TestConnectOutcomes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			behave <- test.behave
 			report, err := Connect(t.Context(), ConnectOptions{
-				Protocol: TCP, Target: localOf(listener.Addr()), Timeout: 200 * time.Millisecond,
+				Protocol: TCP, Target: AddrPortOf(listener.Addr()), Timeout: 200 * time.Millisecond,
 			})
 			require.NoError(t, err)
 			seen := report.Connections[0]
@@ -128,7 +128,7 @@ func TestConnectOutcomes(t *testing.T) {
 	}
 	listener.Close()
 	for _, protocol := range []Protocol{TCP, UDP} {
-		report, err := Connect(t.Context(), ConnectOptions{Protocol: protocol, Target: localOf(listener.Addr()), Retries: 2})
+		report, err := Connect(t.Context(), ConnectOptions{Protocol: protocol, Target: AddrPortOf(listener.Addr()), Retries: 2})
 		require.NoError(t, err)
 		assert.Equal(t, map[Outcome]int{OutcomeRefused: 1}, report.Outcomes, "%s", protocol)
 		assert.Zero(t, report.Retries, "a refusal is an answer")
@@ -168,7 +168,7 @@ func lossyUDP(t *testing.T, answerFrom int, answer func(seen string, datagrams [
 		conn.Close()
 		<-done
 	})
-	return localOf(conn.LocalAddr())
+	return AddrPortOf(conn.LocalAddr())
 }
 
 func TestConnectUDPRetries(t *testing.T) {
@@ -226,7 +226,7 @@ func TestConnectCancelled(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, cancel)
 	began := time.Now()
 	report, err := Connect(ctx, ConnectOptions{
-		Protocol: UDP, Target: localOf(conn.LocalAddr()), Count: 100, Concurrency: 2, Timeout: time.Minute,
+		Protocol: UDP, Target: AddrPortOf(conn.LocalAddr()), Count: 100, Concurrency: 2, Timeout: time.Minute,
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Less(t, time.Since(began), 5*time.Second)

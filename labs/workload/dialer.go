@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,8 +23,8 @@ type Dialer struct {
 	Source netip.AddrPort
 }
 
-// dial opens a TCP connection or a UDP socket to a target; control, when there is one, sees the socket first.
-func (d Dialer) dial(ctx context.Context, network string, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
+// Dial opens a TCP connection or a UDP socket to a target; control, when there is one, sees the socket first.
+func (d Dialer) Dial(ctx context.Context, network string, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
 	var dialer net.Dialer
 	if d.Source.IsValid() {
 		if network == "udp" {
@@ -38,15 +40,35 @@ func (d Dialer) dial(ctx context.Context, network string, to netip.AddrPort, con
 		}
 	}
 	var conn net.Conn
-	err := d.Enter.do(func() (err error) {
+	err := d.Enter.Do(func() (err error) {
 		conn, err = dialer.DialContext(ctx, network, to.String())
 		return err
 	})
 	return conn, err
 }
 
-// validateSource says whether the target can be called from the source.
-func (d Dialer) validateSource(target netip.AddrPort) error {
+// Transport is an HTTP client's way through the dialer to numeric addresses. Connections are kept for other requests only
+// if keep is not 0: up to that many. No connection's set-up outlives timeout, even if the request that wanted it is gone.
+func (d Dialer) Transport(keep int, timeout time.Duration) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives:   keep == 0,
+		DisableCompression:  true,
+		MaxIdleConns:        keep,
+		MaxIdleConnsPerHost: keep,
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			to, err := netip.ParseAddrPort(addr)
+			if err != nil {
+				return nil, fmt.Errorf("parse address %q: %w", addr, err)
+			}
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			return d.Dial(ctx, "tcp", to, nil)
+		},
+	}
+}
+
+// ValidateSource says whether the target can be called from the source.
+func (d Dialer) ValidateSource(target netip.AddrPort) error {
 	if d.Source.Addr().IsValid() && target.IsValid() && d.Source.Addr().Is4() != target.Addr().Is4() {
 		return fmt.Errorf("source %s and target %s are of different IP versions", d.Source.Addr(), target)
 	}
@@ -63,19 +85,22 @@ const (
 	OutcomeRefused Outcome = "refused" // nobody listens there: RST to the SYN, ICMP port unreachable to the datagram
 	OutcomeReset   Outcome = "reset"   // RST, or the end of the connection, instead of an answer
 	OutcomeTimeout Outcome = "timeout" // no answer in time
+	OutcomeGarbled Outcome = "garbled" // answered, but the server had read something else before the client's line
 	OutcomeError   Outcome = "error"   // anything else: no route, an ICMP error, an answer that is none
 )
 
-// outcomeOf sorts an error of a socket.
-func outcomeOf(err error) Outcome {
+// OutcomeOf sorts an error of a socket.
+func OutcomeOf(err error) Outcome {
 	var network net.Error
 	switch {
 	case err == nil:
 		return OutcomeOK
 	case errors.Is(err, unix.ECONNREFUSED):
 		return OutcomeRefused
-	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, errEnded):
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, ErrEnded):
 		return OutcomeReset
+	case errors.Is(err, ErrGarbled):
+		return OutcomeGarbled
 	case errors.Is(err, context.Canceled):
 		return OutcomeError
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
@@ -84,5 +109,8 @@ func outcomeOf(err error) Outcome {
 	return OutcomeError
 }
 
-// errEnded says that the server closed the connection where an answer was due.
-var errEnded = errors.New("connection ended before the answer")
+// ErrGarbled says that the server answered something else than what the client had sent.
+var ErrGarbled = errors.New("server had read something else before the client's line")
+
+// ErrEnded says that the server closed the connection where an answer was due.
+var ErrEnded = errors.New("connection ended before the answer")

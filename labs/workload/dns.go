@@ -34,24 +34,24 @@ func openDNS(ctx context.Context, enter Enter, log *slog.Logger, listen netip.Ad
 	return s, nil
 }
 
-func (s *dnsServer) listening() Listening {
-	return Listening{Kind: KindDNS, Address: localOf(s.tcp.Addr())}
+func (s *dnsServer) Listening() Listening {
+	return Listening{Kind: KindDNS, Address: AddrPortOf(s.tcp.Addr())}
 }
 
-func (s *dnsServer) close() {
+func (s *dnsServer) Close() {
 	for _, one := range s.servers {
 		_ = one.Shutdown() // ends connections too; fails when it has not begun or has ended, and the sockets do the rest
 	}
 	closeAll(s.tcp, s.udp)
 }
 
-func (s *dnsServer) serve(ctx context.Context) error {
+func (s *dnsServer) Serve(ctx context.Context) error {
 	errs := make([]error, len(s.servers))
 	var parts sync.WaitGroup
 	for i, one := range s.servers {
 		parts.Go(func() {
 			errs[i] = one.ActivateAndServe()
-			s.close() // one without the other is not served
+			s.Close() // one without the other is not served
 		})
 	}
 	parts.Wait()
@@ -63,7 +63,7 @@ func (s *dnsServer) serve(ctx context.Context) error {
 
 // ServeDNS implements dns.Handler.
 func (s *dnsServer) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
-	seen := localOf(w.RemoteAddr())
+	seen := AddrPortOf(w.RemoteAddr())
 	answer := new(dns.Msg).SetReply(query)
 	answer.Authoritative = true
 	if len(query.Question) == 1 {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -79,14 +78,14 @@ func TestEchoFirstBytes(t *testing.T) {
 }
 
 func TestEchoSilence(t *testing.T) {
-	s, err := openEcho(t.Context(), nil, slog.New(slog.DiscardHandler), netip.AddrPort{})
+	s, err := OpenEcho(t.Context(), nil, nil, EchoOptions{})
 	require.NoError(t, err)
 	s.silence = 20 * time.Millisecond
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { ended <- s.serve(ctx) }()
+	go func() { ended <- s.Serve(ctx) }()
 
-	conn, err := net.Dial("tcp", loopbacks(s.listening().Address.Port())["IPv4"].String())
+	conn, err := net.Dial("tcp", loopbacks(s.Listening().Address.Port())["IPv4"].String())
 	require.NoError(t, err)
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
@@ -100,7 +99,7 @@ func TestEchoSilence(t *testing.T) {
 	assert.Equal(t, "late\n", line)
 
 	cancel() // ends the open connection too
-	s.close()
+	s.Close()
 	require.NoError(t, <-ended)
 	_, err = reader.ReadByte()
 	assert.Error(t, err)
@@ -144,8 +143,13 @@ func TestEchoHTTP(t *testing.T) {
 			var seen HTTPSeen
 			require.NoError(t, json.Unmarshal([]byte(body), &seen))
 			assert.Equal(t, HTTPSeen{
-				Seen: netip.MustParseAddrPort(local), Method: "GET", Path: "/path?q=1", Host: target.String(),
+				Peer:   Peer{Seen: netip.MustParseAddrPort(local), Socket: netip.MustParseAddrPort(local)},
+				Method: "GET", Path: "/path?q=1", Host: target.String(),
 				XForwardedFor: []string{"1.2.3.4, 5.6.7.8", "9.9.9.9"}, Forwarded: []string{"for=1.2.3.4"},
+				Header: http.Header{
+					"Accept": {"text/html, application/json;q=0.9"}, "Accept-Encoding": {"gzip"}, "User-Agent": {"Go-http-client/1.1"},
+					"X-Forwarded-For": {"1.2.3.4, 5.6.7.8", "9.9.9.9"}, "Forwarded": {"for=1.2.3.4"},
+				},
 			}, seen)
 			entries := log.entries(t, "seen")
 			assert.Equal(t, local, entries[len(entries)-1]["seen"])
@@ -193,7 +197,7 @@ func TestEchoUDP(t *testing.T) {
 
 // On a socket for IPv4 alone the kernel speaks of addresses in other words.
 func TestEchoUDPWithoutIPv6(t *testing.T) {
-	servers, err := Start(context.Background(), nil, nil, ServerSpec{KindEcho, netip.MustParseAddrPort("0.0.0.0:0")})
+	servers, err := Start(context.Background(), nil, nil, ServerSpec{Kind: KindEcho, Listen: netip.MustParseAddrPort("0.0.0.0:0")})
 	require.NoError(t, err)
 	defer servers.Close()
 	target := netip.AddrPortFrom(netip.MustParseAddr("127.3.2.1"), servers.Listening()[0].Address.Port())

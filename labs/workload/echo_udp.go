@@ -16,7 +16,7 @@ const (
 
 // serveUDP answers datagrams until the socket is closed. An answer that would not fit a datagram, because of the line
 // that it has more than the request, loses its end.
-func (s *echoServer) serveUDP() error {
+func (s *Echo) serveUDP() error {
 	request, answer, oob := make([]byte, maxDatagram), make([]byte, 0, maxDatagram+64), make([]byte, ancillarySpace)
 	for {
 		n, noob, _, from, err := s.udp.ReadMsgUDPAddrPort(request, oob)
@@ -27,6 +27,7 @@ func (s *echoServer) serveUDP() error {
 			return fmt.Errorf("read datagram: %w", err)
 		}
 		seen := unmap(from)
+		s.record.datagram()
 		answer = seen.AppendTo(answer[:0])
 		answer = append(answer, '\n')
 		answer = append(answer, request[:n]...)
@@ -37,7 +38,7 @@ func (s *echoServer) serveUDP() error {
 }
 
 // answerUDP sends an answer from the address that the request, whose ancillary data is oob, was sent to.
-func (s *echoServer) answerUDP(answer, oob []byte, to netip.AddrPort) error {
+func (s *Echo) answerUDP(answer, oob []byte, to netip.AddrPort) error {
 	local, ifindex, err := s.info.destination(oob)
 	if err != nil {
 		return err

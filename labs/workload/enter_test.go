@@ -57,7 +57,7 @@ func TestEnterNamespace(t *testing.T) {
 	}
 	enter := newNamespace(t)
 	servers, err := Start(context.Background(), enter, nil,
-		ServerSpec{KindEcho, netip.MustParseAddrPort("[::]:8080")}, ServerSpec{Kind: KindBulk}, ServerSpec{Kind: KindDNS})
+		ServerSpec{Kind: KindEcho, Listen: netip.MustParseAddrPort("[::]:8080")}, ServerSpec{Kind: KindBulk}, ServerSpec{Kind: KindDNS})
 	require.NoError(t, err)
 	defer servers.Close()
 	require.NoError(t, enter(func() error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -86,7 +85,7 @@ func Get(ctx context.Context, o GetOptions) (*GetReport, error) {
 		one := &all[begun]
 		group.Go(func() error {
 			err := o.request(ctx, client, one)
-			one.Outcome = outcomeOf(err)
+			one.Outcome = OutcomeOf(err)
 			one.Preserved = err == nil && one.Seen.IsValid() && one.Seen.Addr() == one.Local.Addr()
 			if err != nil {
 				one.Error = err.Error()
@@ -116,24 +115,16 @@ func (o *GetOptions) Validate() error {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("URL %q: host %q must be a numeric address", o.URL, target.Hostname()))
 	default:
-		errs = append(errs, o.validateSource(netip.AddrPortFrom(addr.Unmap(), 80)))
+		errs = append(errs, o.ValidateSource(netip.AddrPortFrom(addr.Unmap(), 80)))
 	}
 	return errors.Join(errs...)
 }
 
 func (o *GetOptions) transport() *http.Transport {
-	return &http.Transport{
-		DisableKeepAlives:   !o.KeepAlive,
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: o.Concurrency,
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			to, err := netip.ParseAddrPort(addr)
-			if err != nil {
-				return nil, fmt.Errorf("parse address %q: %w", addr, err)
-			}
-			return o.dial(ctx, "tcp", to, nil)
-		},
+	if o.KeepAlive {
+		return o.Transport(o.Concurrency, o.Timeout)
 	}
+	return o.Transport(0, o.Timeout)
 }
 
 // request makes one request and fills in what came of it.
@@ -141,7 +132,7 @@ func (o *GetOptions) request(ctx context.Context, client *http.Client, response 
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { response.Local = localOf(info.Conn.LocalAddr()) },
+		GotConn: func(info httptrace.GotConnInfo) { response.Local = AddrPortOf(info.Conn.LocalAddr()) },
 	})
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.URL, nil)
 	if err != nil {
@@ -154,7 +145,7 @@ func (o *GetOptions) request(ctx context.Context, client *http.Client, response 
 	began := time.Now()
 	answer, err := client.Do(request)
 	if errors.Is(err, io.EOF) {
-		err = errEnded
+		err = ErrEnded
 	}
 	if err != nil {
 		return err

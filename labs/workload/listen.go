@@ -16,11 +16,11 @@ import (
 // portAttempts bounds the search for a port that is free for TCP and UDP at once.
 const portAttempts = 16
 
-// listenTCP listens on addr; without an address on [::], IPv4 included.
-func listenTCP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCPListener, error) {
+// ListenTCP listens on addr; without an address on [::], IPv4 included.
+func ListenTCP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCPListener, error) {
 	var listener net.Listener
 	err := onWildcard(addr, func(addr netip.AddrPort) error {
-		return enter.do(func() (err error) {
+		return enter.Do(func() (err error) {
 			var config net.ListenConfig
 			// A lab shows plain TCP: no option of another protocol on its SYN-ACKs.
 			config.SetMultipathTCP(false)
@@ -38,7 +38,7 @@ func listenTCP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCPL
 func listenUDP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.UDPConn, error) {
 	var conn net.PacketConn
 	err := onWildcard(addr, func(addr netip.AddrPort) error {
-		return enter.do(func() (err error) {
+		return enter.Do(func() (err error) {
 			var config net.ListenConfig
 			conn, err = config.ListenPacket(ctx, "udp", addr.String())
 			return err
@@ -53,11 +53,11 @@ func listenUDP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.UDPC
 // listenBoth listens for TCP and UDP on the same port.
 func listenBoth(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
 	for attempt := 1; ; attempt++ {
-		tcp, err := listenTCP(ctx, enter, addr)
+		tcp, err := ListenTCP(ctx, enter, addr)
 		if err != nil {
 			return nil, nil, err
 		}
-		udp, err := listenUDP(ctx, enter, netip.AddrPortFrom(addr.Addr(), localOf(tcp.Addr()).Port()))
+		udp, err := listenUDP(ctx, enter, netip.AddrPortFrom(addr.Addr(), AddrPortOf(tcp.Addr()).Port()))
 		if err == nil {
 			return tcp, udp, nil
 		}
@@ -81,9 +81,9 @@ func onWildcard(addr netip.AddrPort, listen func(netip.AddrPort) error) error {
 	return err
 }
 
-// acceptLoop hands each connection to handle, which owns it, in a goroutine of its own. It returns when the listener is
+// AcceptLoop hands each connection to handle, which owns it, in a goroutine of its own. It returns when the listener is
 // closed or the context done, after all handlers have returned; a handler's connection is closed when ctx is done.
-func acceptLoop(ctx context.Context, listener *net.TCPListener, handle func(context.Context, *net.TCPConn)) error {
+func AcceptLoop(ctx context.Context, listener *net.TCPListener, handle func(context.Context, *net.TCPConn)) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	for {
@@ -110,8 +110,8 @@ func acceptLoop(ctx context.Context, listener *net.TCPListener, handle func(cont
 	}
 }
 
-// localOf returns the address and port of a TCP or UDP socket, never IPv4-mapped and without a zone.
-func localOf(addr net.Addr) netip.AddrPort {
+// AddrPortOf returns the address and port of a TCP or UDP socket, never IPv4-mapped and without a zone.
+func AddrPortOf(addr net.Addr) netip.AddrPort {
 	var at netip.AddrPort
 	switch addr := addr.(type) {
 	case *net.TCPAddr:

@@ -12,7 +12,7 @@ import (
 // Listening is one server that takes connections.
 type Listening struct {
 	Kind Kind `json:"kind"`
-	// Address is where it listens; [::] includes IPv4. The same port serves TCP and, but for bulk, UDP.
+	// Address is where it listens; [::] includes IPv4. The same port serves UDP too if the kind is echo or dns.
 	Address netip.AddrPort `json:"address"`
 }
 
@@ -26,21 +26,21 @@ type Servers struct {
 	err error
 }
 
-// server is one server whose sockets are open. serve returns after close, and when its context is done.
-type server interface {
-	serve(ctx context.Context) error
-	listening() Listening
-	close()
+// Server is one server whose sockets are open.
+type Server interface {
+	// Serve takes connections until Close is called or ctx is done. It must be called at most once.
+	Serve(ctx context.Context) error
+	// Listening says what it is and where it listens.
+	Listening() Listening
+	// Close closes the sockets; it may be called at any time, and more than once.
+	Close()
 }
 
 // Start opens the sockets of all specs, inside enter, and serves until ctx is done or Close is called. When it returns
 // without an error, all servers listen; when one of them can't, none does. Each connection, datagram and request is
 // logged to log with the message "seen" and the client's address as attribute seen; a nil log discards.
 func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSpec) (*Servers, error) {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	var opened []server
+	var opened []Server
 	var errs []error
 	for _, spec := range specs {
 		s, err := open(ctx, enter, log, spec)
@@ -52,29 +52,35 @@ func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSp
 	}
 	if len(errs) > 0 {
 		for _, s := range opened {
-			s.close()
+			s.Close()
 		}
 		return nil, errors.Join(errs...)
 	}
+	return Run(ctx, opened...), nil
+}
+
+// Run serves until ctx is done or Close is called; one server's failure ends the others. It is for servers that are open
+// already, those of the packages below this one among them: Start is Run for this package's kinds.
+func Run(ctx context.Context, opened ...Server) *Servers {
 	ctx, stop := context.WithCancel(ctx)
 	servers := &Servers{stop: stop}
 	for _, s := range opened {
-		servers.listening = append(servers.listening, s.listening())
+		servers.listening = append(servers.listening, s.Listening())
 		servers.done.Go(func() { servers.run(ctx, s) })
 	}
-	return servers, nil
+	return servers
 }
 
-func open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (server, error) {
+func open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (Server, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}
-	log = log.With("server", string(spec.Kind))
-	var s server
+	log = LogOf(log, spec.Kind)
+	var s Server
 	var err error
 	switch spec.Kind {
 	case KindEcho:
-		s, err = openEcho(ctx, enter, log, spec.Listen)
+		return OpenEcho(ctx, enter, log, EchoOptions{Listen: spec.Listen, ProxyProtocol: spec.ProxyProtocol})
 	case KindBulk:
 		s, err = openBulk(ctx, enter, log, spec.Listen)
 	case KindDNS:
@@ -86,10 +92,10 @@ func open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (
 	return s, nil
 }
 
-func (s *Servers) run(ctx context.Context, one server) {
-	stop := context.AfterFunc(ctx, one.close)
+func (s *Servers) run(ctx context.Context, one Server) {
+	stop := context.AfterFunc(ctx, one.Close)
 	defer stop()
-	err := one.serve(ctx)
+	err := one.Serve(ctx)
 	if err == nil || ctx.Err() != nil {
 		return
 	}

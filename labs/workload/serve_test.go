@@ -15,14 +15,14 @@ func TestStartAllOrNone(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	port := localOf(taken.Addr()).Port()
+	port := AddrPortOf(taken.Addr()).Port()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	freePort := localOf(free.Addr())
+	freePort := AddrPortOf(free.Addr())
 	free.Close()
 
 	_, err = Start(context.Background(), nil, nil,
-		ServerSpec{KindEcho, freePort}, ServerSpec{KindBulk, netip.AddrPortFrom(netip.Addr{}, port)}, ServerSpec{Kind: "quic"})
+		ServerSpec{Kind: KindEcho, Listen: freePort}, ServerSpec{Kind: KindBulk, Listen: netip.AddrPortFrom(netip.Addr{}, port)}, ServerSpec{Kind: "quic"})
 	require.ErrorContains(t, err, "start bulk server: listen tcp ")
 	require.ErrorContains(t, err, "address already in use")
 	require.ErrorContains(t, err, `start server: unknown kind "quic" (known: echo, bulk, dns)`)

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
 // Enter runs f where sockets are to be made, for example on a thread that is inside a network namespace. A socket
@@ -26,7 +28,8 @@ import (
 // means here.
 type Enter func(f func() error) error
 
-func (e Enter) do(f func() error) error {
+// Do runs f inside.
+func (e Enter) Do(f func() error) error {
 	if e == nil {
 		return f()
 	}
@@ -48,6 +51,8 @@ type ServerSpec struct {
 	Kind Kind
 	// Listen is where. Without an address it is [::], which serves IPv4 too; port 0 lets the kernel choose.
 	Listen netip.AddrPort
+	// ProxyProtocol is for echo alone: EchoOptions.
+	ProxyProtocol proxyproto.Policy
 }
 
 // ParseListen reads PORT, ADDR:PORT or [ADDR]:PORT.
@@ -66,6 +71,9 @@ func (s ServerSpec) validate() error {
 	if !slices.Contains([]Kind{KindEcho, KindBulk, KindDNS}, s.Kind) {
 		return fmt.Errorf("start server: unknown kind %q (known: %s, %s, %s)", s.Kind, KindEcho, KindBulk, KindDNS)
 	}
+	if s.Kind != KindEcho && s.ProxyProtocol.Require {
+		return fmt.Errorf("start %s server: does not speak the PROXY protocol", s.Kind)
+	}
 	return nil
 }
 
@@ -78,10 +86,11 @@ func ParseTarget(s string) (netip.AddrPort, error) {
 	case err != nil:
 		return netip.AddrPort{}, fmt.Errorf("parse target %q: want ADDR:PORT or [ADDR6]:PORT, numeric", s)
 	}
-	return unmap(target), validateTarget(target)
+	return unmap(target), ValidateTarget(target)
 }
 
-func validateTarget(target netip.AddrPort) error {
+// ValidateTarget says why a target can't be called.
+func ValidateTarget(target netip.AddrPort) error {
 	switch {
 	case !target.IsValid():
 		return errors.New("target missing: want ADDR:PORT or [ADDR6]:PORT")

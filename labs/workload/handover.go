@@ -1,0 +1,138 @@
+package workload
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+)
+
+// Peer is the other end of a connection, as a server sees it.
+type Peer struct {
+	// Seen is who the server takes for the client: the socket's other end, or the source of the PROXY header.
+	Seen netip.AddrPort `json:"seen"`
+	// Socket is the other end of the TCP connection; it is Seen where there is no PROXY header.
+	Socket netip.AddrPort `json:"socket"`
+	// ProxyHeader is the PROXY header that the server parsed; nil where it parses none.
+	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
+}
+
+// peerConn is a connection of which the server has read the first bytes, into reader, and knows the peer.
+type peerConn struct {
+	net.Conn // not the TCPConn itself: its WriteTo would pass the reader by
+	tcp      *net.TCPConn
+	reader   *bufio.Reader
+	peer     Peer
+}
+
+// Read reads what has been read ahead first.
+func (c *peerConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
+
+// RemoteAddr is the client as the server sees it.
+func (c *peerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer.Seen) }
+
+// CloseWrite ends the direction to the client.
+func (c *peerConn) CloseWrite() error { return c.tcp.CloseWrite() }
+
+// receive takes the PROXY header from a new connection, if the policy wants one.
+func receive(conn *net.TCPConn, policy proxyproto.Policy) (*peerConn, error) {
+	socket := AddrPortOf(conn.RemoteAddr())
+	c := &peerConn{Conn: conn, tcp: conn, reader: bufio.NewReaderSize(conn, maxFirstLine), peer: Peer{Seen: socket, Socket: socket}}
+	if !policy.Require {
+		return c, nil
+	}
+	header, err := policy.Receive(conn, c.reader, socket.Addr())
+	if err != nil {
+		return nil, err
+	}
+	c.peer.ProxyHeader = &header
+	if header.Command == proxyproto.Proxy {
+		c.peer.Seen = header.Source
+	}
+	return c, nil
+}
+
+// peerKey is the key of a request's Peer in its context.
+type peerKey struct{}
+
+// PeerOf says who made a request that a server of this package serves.
+func PeerOf(r *http.Request) Peer {
+	peer, _ := r.Context().Value(peerKey{}).(Peer)
+	return peer
+}
+
+// handover is an HTTP server for connections that somebody else accepts. It is its own net.Listener.
+type handover struct {
+	web    *http.Server
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHandover(addr net.Addr, handler http.Handler, log *slog.Logger) *handover {
+	h := &handover{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+	h.web = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       10 * time.Minute,
+		// What http.Server says about a client's broken request belongs to the log of connections.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if c, ok := conn.(*peerConn); ok {
+				return context.WithValue(ctx, peerKey{}, c.peer)
+			}
+			return ctx
+		},
+	}
+	return h
+}
+
+func (h *handover) serve() error {
+	if err := h.web.Serve(h); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// close ends the server and its connections.
+func (h *handover) close() {
+	h.once.Do(func() { close(h.closed) })
+	h.web.Close() // its error is that of sockets that are closed anyway
+}
+
+// hand gives conn to the server, which owns it from then on.
+func (h *handover) hand(conn net.Conn) {
+	select {
+	case h.conns <- conn:
+	case <-h.closed:
+		closeAll(conn)
+	}
+}
+
+// Accept implements net.Listener.
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.conns:
+		return conn, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *handover) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *handover) Addr() net.Addr { return h.addr }

@@ -1,0 +1,116 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+)
+
+// WebOptions say what a Web serves, and where.
+type WebOptions struct {
+	// Kind is the name under which it is logged and listed.
+	Kind Kind
+	// Listen is as in ServerSpec.
+	Listen netip.AddrPort
+	// Enter is where the socket is made; nil means here.
+	Enter Enter
+	// Log gets "refused" for each connection whose PROXY header is not as it must be; nil discards.
+	Log *slog.Logger
+	// Handler answers the requests; PeerOf tells it who made one.
+	Handler http.Handler
+	// ProxyProtocol says whether connections begin with a PROXY header.
+	ProxyProtocol proxyproto.Policy
+}
+
+// Web is a Server for HTTP/1.1, upon which the proxies and applications of the packages below this one are built.
+type Web struct {
+	tcp     *net.TCPListener
+	options WebOptions
+
+	mu   sync.Mutex
+	seen WebCounts
+}
+
+// WebCounts are what a Web counts below HTTP.
+type WebCounts struct {
+	// Connections are all that were accepted; Refused those of them without a proper PROXY header, by reason.
+	Connections int                       `json:"connections"`
+	Refused     map[proxyproto.Reason]int `json:"refused,omitempty"`
+}
+
+// OpenWeb opens the socket. The Web must be served, by Run, or closed.
+func OpenWeb(ctx context.Context, o WebOptions) (*Web, error) {
+	if err := o.ProxyProtocol.Validate(); err != nil {
+		return nil, fmt.Errorf("start %s server: %w", o.Kind, err)
+	}
+	o.Log = LogOf(o.Log, o.Kind)
+	tcp, err := ListenTCP(ctx, o.Enter, o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("start %s server: %w", o.Kind, err)
+	}
+	return &Web{tcp: tcp, options: o, seen: WebCounts{Refused: map[proxyproto.Reason]int{}}}, nil
+}
+
+// LogOf is log with the server's kind, and discards when log is nil.
+func LogOf(log *slog.Logger, kind Kind) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log.With("server", string(kind))
+}
+
+// Listening implements Server.
+func (w *Web) Listening() Listening {
+	return Listening{Kind: w.options.Kind, Address: AddrPortOf(w.tcp.Addr())}
+}
+
+// Close implements Server.
+func (w *Web) Close() { closeAll(w.tcp) }
+
+// Serve implements Server.
+func (w *Web) Serve(ctx context.Context) error {
+	web := newHandover(w.tcp.Addr(), w.options.Handler, w.options.Log)
+	var served error
+	var parts sync.WaitGroup
+	parts.Go(func() { served = web.serve() })
+	err := AcceptLoop(ctx, w.tcp, func(_ context.Context, conn *net.TCPConn) {
+		known, err := receive(conn, w.options.ProxyProtocol)
+		w.count(err)
+		if err != nil {
+			w.options.Log.Info("refused", "socket", AddrPortOf(conn.RemoteAddr()), "error", err.Error())
+			closeAll(conn)
+			return
+		}
+		web.hand(known)
+	})
+	web.close()
+	parts.Wait()
+	return errors.Join(err, served)
+}
+
+func (w *Web) count(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen.Connections++
+	if refusal := (*proxyproto.Refusal)(nil); errors.As(err, &refusal) {
+		w.seen.Refused[refusal.Reason]++
+	}
+}
+
+// Counts returns what was counted so far.
+func (w *Web) Counts() WebCounts {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	counts := WebCounts{Connections: w.seen.Connections, Refused: map[proxyproto.Reason]int{}}
+	for reason, n := range w.seen.Refused {
+		counts.Refused[reason] = n
+	}
+	return counts
+}
