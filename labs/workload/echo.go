@@ -104,7 +104,7 @@ func (s *Echo) Serve(ctx context.Context) error {
 	parts.Go(func() { errs[0] = web.serve() })
 	parts.Go(func() { errs[1] = s.serveUDP() })
 	errs[2] = AcceptLoop(ctx, s.tcp, func(_ context.Context, conn *net.TCPConn) {
-		known, err := receive(conn, s.proxy)
+		known, err := Receive(conn, s.proxy)
 		s.record.connection(err, known)
 		if err != nil {
 			s.log.Info("refused", "protocol", "tcp", "socket", AddrPortOf(conn.RemoteAddr()), "error", err.Error())
@@ -120,10 +120,10 @@ func (s *Echo) Serve(ctx context.Context) error {
 }
 
 // handle serves one TCP connection, or hands it to web.
-func (s *Echo) handle(conn *peerConn, web *handover) {
-	log := s.log.With("protocol", "tcp", "seen", conn.peer.Seen, "local", AddrPortOf(conn.LocalAddr()))
-	if conn.peer.ProxyHeader != nil {
-		log = log.With("socket", conn.peer.Socket)
+func (s *Echo) handle(conn *PeerConn, web *handover) {
+	log := s.log.With("protocol", "tcp", "seen", conn.Peer.Seen, "local", AddrPortOf(conn.LocalAddr()))
+	if conn.Peer.ProxyHeader != nil {
+		log = log.With("socket", conn.Peer.Socket)
 	}
 	// A deadline can't be refused by an open socket; on a closed one the read says so.
 	_ = conn.SetReadDeadline(time.Now().Add(s.silence))
@@ -138,12 +138,12 @@ func (s *Echo) handle(conn *peerConn, web *handover) {
 		s.record.garbage(garbage)
 		log.Warn("garbage", "version", int(garbage.Version), "input", garbage.Input)
 	}
-	answer := conn.peer.Seen.String() + "\n"
+	answer := conn.Peer.Seen.String() + "\n"
 	switch {
 	case err == nil:
 		log.Info("seen", "spoke", "line")
 		if string(line) == detailLine {
-			answer = detail(conn.peer)
+			answer = detail(conn.Peer)
 		}
 		_, _ = conn.reader.Discard(len(line)) // it is buffered
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -57,10 +57,10 @@ func detail(peer Peer) string {
 }
 
 // garbageOf tells whether what the connection begins with, as far as it is here, is a PROXY header that nobody parsed.
-func garbageOf(conn *peerConn) (Garbage, bool) {
+func garbageOf(conn *PeerConn) (Garbage, bool) {
 	begin, _ := conn.reader.Peek(min(conn.reader.Buffered(), maxGarbageInput))
 	version := proxyproto.Signature(begin)
-	return Garbage{Socket: conn.peer.Socket, Version: version, Input: fmt.Sprintf("%q", begin)}, version != proxyproto.None
+	return Garbage{Socket: conn.Peer.Socket, Version: version, Input: fmt.Sprintf("%q", begin)}, version != proxyproto.None
 }
 
 // echoRecord is the report in the making.
@@ -70,7 +70,7 @@ type echoRecord struct {
 }
 
 // connection counts a TCP connection, or its refusal.
-func (r *echoRecord) connection(err error, conn *peerConn) {
+func (r *echoRecord) connection(err error, conn *PeerConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.data.Connections++
@@ -80,7 +80,7 @@ func (r *echoRecord) connection(err error, conn *peerConn) {
 		}
 		r.data.Refused[refusal.Reason]++
 	}
-	if err == nil && conn.peer.ProxyHeader != nil {
+	if err == nil && conn.Peer.ProxyHeader != nil {
 		r.data.ProxyHeaders++
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,27 +26,32 @@ type Peer struct {
 	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
 }
 
-// peerConn is a connection of which the server has read the first bytes, into reader, and knows the peer.
-type peerConn struct {
+// PeerConn is a connection of which the server has read the first bytes and knows the peer.
+type PeerConn struct {
 	net.Conn // not the TCPConn itself: its WriteTo would pass the reader by
 	tcp      *net.TCPConn
 	reader   *bufio.Reader
-	peer     Peer
+	// Peer is the other end.
+	Peer Peer
 }
 
 // Read reads what has been read ahead first.
-func (c *peerConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
+func (c *PeerConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
 // RemoteAddr is the client as the server sees it.
-func (c *peerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer.Seen) }
+func (c *PeerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.Peer.Seen) }
+
+// WriteTo sends w all that comes.
+func (c *PeerConn) WriteTo(w io.Writer) (int64, error) { return c.reader.WriteTo(w) }
 
 // CloseWrite ends the direction to the client.
-func (c *peerConn) CloseWrite() error { return c.tcp.CloseWrite() }
+func (c *PeerConn) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// receive takes the PROXY header from a new connection, if the policy wants one.
-func receive(conn *net.TCPConn, policy proxyproto.Policy) (*peerConn, error) {
+// Receive takes the PROXY header from a new connection, if the policy wants one. An error is a *proxyproto.Refusal, and the
+// connection is still the caller's to close.
+func Receive(conn *net.TCPConn, policy proxyproto.Policy) (*PeerConn, error) {
 	socket := AddrPortOf(conn.RemoteAddr())
-	c := &peerConn{Conn: conn, tcp: conn, reader: bufio.NewReaderSize(conn, maxFirstLine), peer: Peer{Seen: socket, Socket: socket}}
+	c := &PeerConn{Conn: conn, tcp: conn, reader: bufio.NewReaderSize(conn, maxFirstLine), Peer: Peer{Seen: socket, Socket: socket}}
 	if !policy.Require {
 		return c, nil
 	}
@@ -53,9 +59,9 @@ func receive(conn *net.TCPConn, policy proxyproto.Policy) (*peerConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.peer.ProxyHeader = &header
+	c.Peer.ProxyHeader = &header
 	if header.Command == proxyproto.Proxy {
-		c.peer.Seen = header.Source
+		c.Peer.Seen = header.Source
 	}
 	return c, nil
 }
@@ -87,8 +93,8 @@ func newHandover(addr net.Addr, handler http.Handler, log *slog.Logger) *handove
 		// What http.Server says about a client's broken request belongs to the log of connections.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			if c, ok := conn.(*peerConn); ok {
-				return context.WithValue(ctx, peerKey{}, c.peer)
+			if c, ok := conn.(*PeerConn); ok {
+				return context.WithValue(ctx, peerKey{}, c.Peer)
 			}
 			return ctx
 		},

@@ -81,7 +81,7 @@ func (w *Web) Serve(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { served = web.serve() })
 	err := AcceptLoop(ctx, w.tcp, func(_ context.Context, conn *net.TCPConn) {
-		known, err := receive(conn, w.options.ProxyProtocol)
+		known, err := Receive(conn, w.options.ProxyProtocol)
 		w.count(err)
 		if err != nil {
 			w.options.Log.Info("refused", "socket", AddrPortOf(conn.RemoteAddr()), "error", err.Error())
