@@ -1,0 +1,70 @@
+package inference
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// timedBody takes a response's body, and the times of what comes.
+type timedBody struct {
+	body   io.Reader
+	due    time.Time
+	sample *Sample
+}
+
+// Read implements io.Reader.
+func (t *timedBody) Read(p []byte) (int, error) {
+	n, err := t.body.Read(p)
+	if n > 0 && t.sample.BytesIn == 0 {
+		t.sample.FirstByte = time.Since(t.due)
+	}
+	t.sample.BytesIn += int64(n)
+	return n, err
+}
+
+// readAll takes a response in one piece.
+func (t *timedBody) readAll() error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, t, make([]byte, 64<<10))
+	return err
+}
+
+// readTokens takes a stream of tokens, and the time between each two. Tokens that come in one piece have none between them:
+// that is what the client's user sees.
+func (t *timedBody) readTokens(o order) error {
+	want := o.stream.tokens(o.response)
+	reader := bufio.NewReaderSize(t, 2*MaxToken+MinToken) // the last event may be nearly as large as two
+	var last time.Time
+	id := ""
+	for {
+		line, err := reader.ReadSlice('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 && t.sample.Tokens == want {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("stream ends after token %d of %d: %w", t.sample.Tokens, want, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return err
+		}
+		line = line[:len(line)-1]
+		switch {
+		case bytes.HasPrefix(line, []byte("id: ")):
+			id = string(line[len("id: "):])
+		case len(line) == 0:
+			if id != strconv.FormatInt(t.sample.Tokens, 10) {
+				return fmt.Errorf("token %s where %d was due", id, t.sample.Tokens)
+			}
+			now := time.Now()
+			if t.sample.Tokens > 0 {
+				t.sample.gaps = append(t.sample.gaps, now.Sub(last).Seconds())
+			}
+			last = now
+			t.sample.Tokens++
+		}
+	}
+}
