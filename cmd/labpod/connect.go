@@ -4,20 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
 func newConnectCommand(s streams) *cobra.Command {
 	var o workload.ConnectOptions
 	var out output
 	c := &cobra.Command{
-		Use:     "connect ADDR:PORT",
-		Short:   "Call an echo server and say whom it saw",
-		Long:    "Call an echo server, many times if wanted, and say whom it saw. Exit code 1 if a call was not answered.",
+		Use:   "connect ADDR:PORT",
+		Short: "Call an echo server and say whom it saw",
+		Long: `Call an echo server, many times if wanted, and say whom it saw. Exit code 1 if a call was not answered.
+
+--proxy-header sends a PROXY protocol header first, as a proxy would: v1 or v2, with this client's own address, with the one
+given (v1=ADDR:PORT), or as the proxy's own connection (v2=local).`,
 		Example: "  labpod connect --protocol udp --count 100 185.150.8.128:8080 -o json",
 		Args:    oneArg("ADDR:PORT"),
 	}
@@ -26,13 +32,16 @@ func newConnectCommand(s streams) *cobra.Command {
 	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "connections under way at the same time")
 	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for one connection, or to wait for one datagram's answer")
 	c.Flags().IntVar(&o.Retries, "retries", 2, "how often a datagram without an answer is sent again")
+	c.Flags().BoolVar(&o.Detail, "detail", false, "ask for the socket's address and PROXY header too, and notice garbled input (tcp)")
+	header := c.Flags().String("proxy-header", "", "PROXY header to send first (tcp): v1, v2, VERSION=ADDR:PORT or VERSION=local")
 	dialer := registerSource(c)
 	out.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		var targetErr, sourceErr error
+		var targetErr, sourceErr, headerErr error
 		o.Target, targetErr = workload.ParseTarget(args[0])
 		o.Dialer, sourceErr = dialer()
-		err := errors.Join(targetErr, sourceErr, out.validate())
+		o.ProxyHeader, headerErr = parseProxyHeader(*header)
+		err := errors.Join(targetErr, sourceErr, headerErr, out.validate())
 		if err == nil {
 			err = o.Validate()
 		}
@@ -55,17 +64,43 @@ func printConnect(w io.Writer, report *workload.ConnectReport) {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(plainTable())
-	t.AppendHeader(table.Row{"Protocol", "Local", "Seen", "Preserved", "Outcome", "RTT", "Error"})
+	t.AppendHeader(table.Row{"Protocol", "Local", "Seen", "Socket", "Preserved", "Outcome", "RTT", "Error"})
 	for _, one := range report.Connections {
-		seen := ""
-		if one.Seen.IsValid() {
-			seen = one.Seen.String()
-		}
-		t.AppendRow(table.Row{one.Protocol, one.Local, seen, one.Preserved, one.Outcome, one.RTT, one.Error})
+		t.AppendRow(table.Row{one.Protocol, one.Local, orNothing(one.Seen), orNothing(one.Socket), one.Preserved, one.Outcome, one.RTT, one.Error})
 	}
 	t.Render()
 	fmt.Fprintf(w, "\n%d of %d answered, %d of them with the client's own address\n",
 		report.Outcomes[workload.OutcomeOK], report.Count, report.Preserved)
+}
+
+// orNothing is an address, or nothing.
+func orNothing(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// parseProxyHeader reads --proxy-header.
+func parseProxyHeader(s string) (*proxyproto.Header, error) {
+	if s == "" {
+		return nil, nil
+	}
+	text, source, found := strings.Cut(s, "=")
+	version, err := proxyproto.ParseVersion(text)
+	if err != nil || version == proxyproto.None {
+		return nil, fmt.Errorf("PROXY header %q: want v1, v2, VERSION=ADDR:PORT or VERSION=local", s)
+	}
+	header := &proxyproto.Header{Version: version, Command: proxyproto.Proxy}
+	switch {
+	case source == "local":
+		header.Command = proxyproto.Local
+	case found:
+		if header.Source, err = netip.ParseAddrPort(source); err != nil {
+			return nil, fmt.Errorf("PROXY header %q: want v1, v2, VERSION=ADDR:PORT or VERSION=local", s)
+		}
+	}
+	return header, nil
 }
 
 // plainTable is columns and spaces.

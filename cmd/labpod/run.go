@@ -66,7 +66,8 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	root.AddCommand(newServeCommand(s), newConnectCommand(s), newGetCommand(s), newBulkCommand(s))
+	root.AddCommand(newServeCommand(s), newConnectCommand(s), newGetCommand(s), newBulkCommand(s),
+		newL7ProxyCommand(s), newTCPProxyCommand(s), newAppCommand(s), newCallMeCommand(s), newLoadCommand(s), newDownloadCommand(s))
 	return root
 }
 

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/download"
+	"github.com/dsrlab/dsrlab/labs/workload/inference"
+	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
+	"github.com/dsrlab/dsrlab/labs/workload/tcpproxy"
 )
 
 // labpod runs a command line.
@@ -25,42 +31,51 @@ func labpod(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-// serveAll starts all servers and returns their addresses on IPv6 loopback.
-func serveAll(t *testing.T) map[workload.Kind]string {
+// background runs a command that serves, until the test ends or stop is called, and returns the addresses of its servers on
+// IPv6 loopback, by kind. stop returns what it wrote after it was ready.
+func background(t *testing.T, args ...string) (addresses map[workload.Kind]string, stop func() string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
 	var errs bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"serve", "--echo", "0", "--bulk", "[::1]:0", "--dns", "0"}, streams{out: writer, err: &errs})
+		ended <- run(ctx, args, streams{out: writer, err: &errs})
 		writer.Close()
 	}()
 	lines := bufio.NewReader(reader)
 	line, err := lines.ReadBytes('\n')
 	require.NoError(t, err)
-	drained := make(chan struct{})
+	rest := make(chan string, 1)
 	go func() {
-		defer close(drained)
-		_, _ = io.Copy(io.Discard, lines)
+		b, _ := io.ReadAll(lines)
+		rest <- string(b)
 	}()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceValue(func() string {
+		cancel()
 		assert.Equal(t, exitOK, <-ended)
 		assert.Empty(t, errs.String())
-		<-drained
+		return <-rest
 	})
+	t.Cleanup(func() { stop() })
 	var ready struct {
 		Msg     string
 		Servers []workload.Listening
 	}
 	require.NoError(t, json.Unmarshal(line, &ready))
 	require.Equal(t, "ready", ready.Msg)
-	addresses := map[workload.Kind]string{}
+	addresses = map[workload.Kind]string{}
 	for _, s := range ready.Servers {
 		addresses[s.Kind] = netip.AddrPortFrom(netip.IPv6Loopback(), s.Address.Port()).String()
 	}
-	require.Len(t, addresses, 3)
+	return addresses, stop
+}
+
+// serveAll starts all servers and returns their addresses on IPv6 loopback.
+func serveAll(t *testing.T) map[workload.Kind]string {
+	t.Helper()
+	addresses, _ := background(t, "serve", "--echo", "0", "--bulk", "[::1]:0", "--dns", "0", "--inference", "0", "--download", "0")
+	require.Len(t, addresses, 5)
 	return addresses
 }
 
@@ -100,6 +115,86 @@ func TestCommands(t *testing.T) {
 		assert.Equal(t, exitOK, code, errs)
 		assert.Contains(t, out, "download")
 	})
+	t.Run("load", func(t *testing.T) {
+		code, out, errs := labpod(t, "load", "--shape", "video", "--request", "10-20", "--workers", "2", "--count", "4", "-o", "json", at[inference.Kind])
+		assert.Equal(t, exitOK, code, errs)
+		var report inference.Report
+		require.NoError(t, json.Unmarshal([]byte(out), &report))
+		assert.EqualValues(t, 4*50_000, report.BytesIn)
+		assert.Equal(t, 4, report.Completion.Count)
+		code, out, errs = labpod(t, "load", "--response", "2000", "--token-rate", "1000", "--rate", "100", "--count", "3", at[inference.Kind])
+		assert.Equal(t, exitOK, code, errs)
+		assert.Regexp(t, `token gap +27 `, out)
+		assert.Contains(t, out, "Mbit/s in (6000 bytes)")
+	})
+	t.Run("download", func(t *testing.T) {
+		code, out, errs := labpod(t, "download", "--count", "3", "--rate", "1e6", "--length", "100ms", "-o", "json", at[download.Kind])
+		assert.Equal(t, exitOK, code, errs)
+		var report download.Report
+		require.NoError(t, json.Unmarshal([]byte(out), &report))
+		assert.Equal(t, map[download.End]int{download.Completed: 3}, report.Ends)
+		code, out, errs = labpod(t, "download", "--length", "1ms", at[download.Kind])
+		assert.Equal(t, exitOK, code, errs)
+		assert.Regexp(t, `completed +1 `, out)
+	})
+}
+
+func TestProxies(t *testing.T) {
+	plain, _ := background(t, "serve", "--echo", "0")
+	parsing, stopEcho := background(t, "serve", "--echo", "0", "--proxy-protocol", "--proxy-from", "::1/128")
+
+	l7, stop := background(t, "l7proxy", "--listen", "0", "--upstream", plain[workload.KindEcho], "--trusted-hops", "1")
+	code, out, errs := labpod(t, "get", "-H", "X-Forwarded-For: 6.6.6.6, 192.0.2.10", "-o", "json", "http://"+l7[l7proxy.Kind]+"/")
+	assert.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, `X-Forwarded-For: 192.0.2.10, ::1\n`)
+	assert.Contains(t, stop(), `"msg":"report","server":"l7proxy","report":{"connections":1,"requests":1,"failed":0,`)
+
+	pp, stop := background(t, "tcpproxy", "--listen", "0", "--upstream", parsing[workload.KindEcho], "--send", "v2")
+	code, out, errs = labpod(t, "connect", "--detail", "-o", "json", pp[tcpproxy.Kind])
+	assert.Equal(t, exitOK, code, errs)
+	var report workload.ConnectReport
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	assert.True(t, report.Connections[0].Preserved)
+	assert.NotEqual(t, report.Connections[0].Seen, report.Connections[0].Socket)
+	assert.Contains(t, stop(), `"msg":"report","server":"tcpproxy","report":{"connections":1,`)
+
+	code, out, _ = labpod(t, "connect", "--detail", "--proxy-header", "v1", plain[workload.KindEcho])
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, out, "garbled")
+	code, out, errs = labpod(t, "connect", "--proxy-header", "v2=[2001:db8::a]:5", parsing[workload.KindEcho])
+	assert.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "[2001:db8::a]:5")
+	code, _, errs = labpod(t, "connect", "--proxy-header", "v2=local", parsing[workload.KindEcho])
+	assert.Equal(t, exitOK, code, errs)
+	assert.Contains(t, stopEcho(), `"report":{"connections":3,"requests":0,"datagrams":0,"proxyHeaders":3,"garbled":0}`)
+}
+
+func TestApplications(t *testing.T) {
+	for _, test := range []struct {
+		args, path string
+		status     int
+		record     string
+	}{
+		{"ratelimit --rate 1 --block ::1/128", "/", 403, `"shutOut":1`},
+		{"audit", "/a", 200, `"path":"/a"`},
+		{"geo --region ::1/128=home", "/", 200, `"regions":{"home":1}`},
+		{"visitors", "/", 200, `"visitors":1`},
+		{"quota --tokens 5", "/?tokens=6", 429, `"refused":1`},
+		{"callback", "/?port=1", 200, `"outcomes":{"refused":1}`},
+	} {
+		args := strings.Fields(test.args)
+		at, stop := background(t, append([]string{"app", args[0], "--listen", "0"}, args[1:]...)...)
+		code, out, errs := labpod(t, "get", "-o", "json", "http://"+at[workload.Kind(args[0])]+test.path)
+		assert.Equal(t, exitOK, code, errs)
+		assert.Contains(t, out, fmt.Sprintf(`"status": %d`, test.status))
+		if args[0] == "callback" {
+			code, out, errs = labpod(t, "callme", at["callback"])
+			assert.Equal(t, exitOK, code, errs)
+			assert.Contains(t, out, "call came from [::1]:")
+			test.record = `"outcomes":{"ok":1,"refused":1}`
+		}
+		assert.Contains(t, stop(), test.record)
+	}
 }
 
 func TestExitCodes(t *testing.T) {
@@ -109,7 +204,7 @@ func TestExitCodes(t *testing.T) {
 		want string
 	}{
 		{"", exitUsage, "labpod: command missing: see labpod --help\n"},
-		{"serve", exitUsage, "labpod: serve what? give --echo, --bulk or --dns\n"},
+		{"serve", exitUsage, "labpod: serve what? give --echo, --bulk, --dns, --inference or --download\n"},
 		{"serve --echo x --bulk 1:2:3", exitUsage, `labpod: parse listening address "x": want PORT, ADDR:PORT or [ADDR6]:PORT` + "\n" +
 			`parse listening address "1:2:3": want PORT, ADDR:PORT or [ADDR6]:PORT` + "\n"},
 		{"serve --http 80", exitUsage, "labpod: unknown flag: --http\n"},
@@ -120,6 +215,27 @@ func TestExitCodes(t *testing.T) {
 		{"get ftp://1.2.3.4", exitUsage, `labpod: URL "ftp://1.2.3.4": want http://ADDR[:PORT]/…` + "\n"},
 		{"get -H x http://1.2.3.4", exitUsage, `labpod: header "x": want Name: value` + "\n"},
 		{"bulk 1.2.3.4:5 --direction up", exitUsage, `labpod: direction "up": want download, upload or both` + "\n"},
+		{"connect 1.2.3.4:5 --proxy-header v3", exitUsage, `labpod: PROXY header "v3": want v1, v2, VERSION=ADDR:PORT or VERSION=local` + "\n"},
+		{"connect 1.2.3.4:5 --protocol udp --detail", exitUsage, "labpod: detail and PROXY header are for tcp only\n"},
+		{"serve --bulk 0 --proxy-protocol", exitFailed, "labpod: start bulk server: does not speak the PROXY protocol\n"},
+		{"serve --download 0 --echo 0 --proxy-protocol", exitFailed, "labpod: start download server: does not speak the PROXY protocol\n"},
+		{"serve --echo 0 --proxy-from x", exitUsage, `labpod: proxy-from "x": want ADDR/BITS` + "\n"},
+		{"l7proxy --upstream 1.2.3.4", exitUsage, `labpod: parse listening address "": want PORT, ADDR:PORT or [ADDR6]:PORT` + "\n" +
+			`parse target "1.2.3.4": port missing, want ADDR:PORT or [ADDR6]:PORT` + "\n"},
+		{"l7proxy --listen 0 --trust-all --trusted-hops 2", exitUsage,
+			"labpod: trusted hops, trusted proxies and trust in all exclude each other\nupstream missing: want ADDR:PORT or [ADDR6]:PORT\n"},
+		{"tcpproxy --listen 0 --upstream 1.2.3.4:5 --send v3", exitUsage, `labpod: PROXY protocol version "v3": want none, v1 or v2` + "\n"},
+		{"app", exitUsage, "labpod: application missing: see labpod app --help\n"},
+		{"app chat", exitUsage, `labpod: unknown application "chat": see labpod app --help` + "\n"},
+		{"app geo --listen 0 --region x", exitUsage, `labpod: region "x": want PREFIX=NAME, as 192.0.2.0/24=eu` + "\n"},
+		{"app quota --listen 0 --tokens 0", exitUsage, "labpod: quota of 0 tokens: want 1 or more\n"},
+		{"callme 127.0.0.1:1", exitFailed, "labpod: call from 127.0.0.1:1 did not come\n"},
+		{"load 1.2.3.4:5 --shape x", exitUsage, `labpod: shape "x": want one of ["llm" "image" "embeddings" "video"]` + "\n"},
+		{"load 1.2.3.4:5 --request 1- --workers 1", exitUsage, `labpod: request "1-": want BYTES or MIN-MAX` + "\n"},
+		{"load 1.2.3.4:5", exitUsage, "labpod: rate 0: want more than 0 and at most 100000 calls per second\ncount or duration must be given\n"},
+		{"load 127.0.0.1:1 --workers 1 --count 2", exitFailed, "labpod: load 127.0.0.1:1: 2 of 2 requests failed\n"},
+		{"download 1.2.3.4:5 --rate 0", exitUsage, "labpod: bytes 0: want 1 to 1099511627776\nrate 0: want more than 0 and at most 1e+10 bit/s\n"},
+		{"download 127.0.0.1:1", exitFailed, "labpod: download from 127.0.0.1:1: 1 of 1 not completed\n"},
 		{"connect 127.0.0.1:1", exitFailed, "labpod: call 127.0.0.1:1: 1 of 1 not answered\n"},
 		{"get http://127.0.0.1:1/", exitFailed, "labpod: get http://127.0.0.1:1/: 1 of 1 without response\n"},
 		{"bulk 127.0.0.1:1 --seconds 1", exitFailed, "labpod: connect to 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\n"},

@@ -43,7 +43,7 @@ func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSp
 	var opened []Server
 	var errs []error
 	for _, spec := range specs {
-		s, err := open(ctx, enter, log, spec)
+		s, err := Open(ctx, enter, log, spec)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -71,7 +71,8 @@ func Run(ctx context.Context, opened ...Server) *Servers {
 	return servers
 }
 
-func open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (Server, error) {
+// Open opens the sockets of one server, which must be served, by Run, or closed.
+func Open(ctx context.Context, enter Enter, log *slog.Logger, spec ServerSpec) (Server, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,10 @@
 // reports the kernel's TCP_INFO of its end) and dns (answers whoami. with the client's address). Start runs any number of
 // them in one process.
 //
+// The packages below this one have more, each with its report: l7proxy and tcpproxy (proxies that hand the client's address
+// on in headers), application (six that need it), inference (the shapes of AI traffic; arrival says when requests come) and
+// download (many slow ones, for failover). Their servers are Servers too: Run serves all kinds alike.
+//
 // Clients: Connect (many connections or datagrams, and who the server saw), Get (HTTP) and Bulk (a timed transfer with
 // goodput and both ends' TCP_INFO). They are plain functions; command labpod wraps them for use in other processes.
 //
