@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,7 @@ func registerPolicy(c *cobra.Command) func() (proxyproto.Policy, error) {
 	var from []string
 	c.Flags().BoolVar(&policy.Require, "proxy-protocol", false, "connections must begin with a PROXY protocol header, v1 or v2")
 	c.Flags().StringArrayVar(&from, "proxy-from", nil, "prefix of proxies that are believed (default: all); can be given several times")
-	c.Flags().DurationVar(&policy.Timeout, "proxy-timeout", 0, fmt.Sprintf("time for the header (default %s)", time.Duration(proxyproto.DefaultTimeout)))
+	c.Flags().DurationVar(&policy.Timeout, "proxy-timeout", 0, fmt.Sprintf("time for the header (default %s)", proxyproto.DefaultTimeout))
 	return func() (proxyproto.Policy, error) {
 		var err error
 		if policy.From, err = parsePrefixes("proxy-from", from); err != nil {
