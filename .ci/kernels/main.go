@@ -56,6 +56,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return exitUsage
 	}
 	results, err := o.tryAll(ctx, progress)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		fmt.Fprintf(out, "NOT TESTED: %s\n", err)
 		return exitNotTested

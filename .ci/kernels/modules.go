@@ -14,14 +14,16 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// modules are those that the lab's code, its tests and its measurements need of a kernel, where they are not built in.
+// neededModules are those that the lab's code, its tests and its measurements need of a kernel, where they are not built in.
+// There is no modprobe in the machine that would load what else the kernel asks for.
 func neededModules() []string {
 	return []string{
-		"veth", "bridge", "dummy", "ifb", // links
+		"veth", "bridge", "dummy", "ifb", "geneve", // links
 		"sch_ingress", "cls_bpf", // programs, where there is no TCX
 		"sch_tbf", "sch_netem", "cls_u32", "act_mirred", // shaping
-		"nf_conntrack", "nft_numgen", "nft_nat", "nft_masq", "nft_ct", // what DSR is compared with
-		"tcp_bbr", "inet_diag", "tcp_diag",
+		// what DSR is compared with
+		"nf_conntrack_netlink", "nft_chain_nat", "nft_ct", "nft_fib_inet", "nft_masq", "nft_nat", "nft_numgen", "nft_reject_ipv4", "nft_reject_ipv6",
+		"inet_diag", "tcp_diag", "tcp_bbr", "xfrm_user", // sockets; netlink opens xfrm's, too
 	}
 }
 
