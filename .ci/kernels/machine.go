@@ -15,7 +15,7 @@ import (
 
 // machine is a virtual machine that runs once: QEMU, with no disk, no network and nothing of the host's but its serial ports.
 type machine struct {
-	accelerator string // kvm, tcg (software alone, about ten times slower), or auto: kvm where it works
+	accelerator string // kvm, tcg (software alone, several times slower), or auto: kvm where it works
 	image       string
 	initramfs   string
 	timeout     time.Duration
@@ -58,7 +58,7 @@ func (m machine) boot(ctx context.Context, folder, accelerator string, silence t
 	kernelLog := filepath.Join(folder, "kernel.log")
 	cmd := exec.CommandContext(limited, "qemu-system-x86_64",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "1G",
+		"-machine", "q35", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "2G",
 		"-kernel", m.image, "-initrd", m.initramfs, "-append", "console=ttyS0 oops=panic panic=-1",
 		"-serial", "file:"+kernelLog, "-serial", "stdio")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
