@@ -70,3 +70,13 @@ demo-dsr: build ## show what SNAT does to the client's address and to throughput
 .PHONY: clean
 clean: ## remove what the build made
 	rm -rf bin
+
+KERNELS         ?= bookworm,trixie,newest
+KERNEL_PACKAGES ?= ./dataplane
+KERNEL_FLAGS    ?=
+
+.PHONY: test-kernels
+test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newest, in QEMU (needs qemu-system-x86)
+	$(GO) vet ./.ci/kernels/...
+	$(GO) test ./.ci/kernels/...
+	$(GO) tool kernels --kernels $(KERNELS) $(KERNEL_FLAGS) $(KERNEL_PACKAGES)

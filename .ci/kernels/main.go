@@ -1,0 +1,186 @@
+// Command kernels runs the tests of packages on kernels of Debian's releases, each in a virtual machine of its own:
+//
+//	go tool kernels --kernels bookworm,trixie,newest ./dataplane
+//
+// It downloads the kernels' packages, packs their modules and the test binaries into an initramfs, boots that in QEMU and
+// reads from a serial port what the tests say. It needs no root. It exits with 0 if all tests passed on all kernels, with 1
+// if one did not, with 2 on bad usage, and with 3 if a kernel could not be tried.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	exitPassed = iota
+	exitFailed
+	exitUsage
+	exitNotTested
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// options are what the command line says.
+type options struct {
+	chosen   []choice
+	patterns []string
+	mirror   mirror
+	machine  machine
+	only     string
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) int {
+	o, err := parseOptions(args, progress)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitPassed
+	}
+	if err != nil {
+		fmt.Fprintln(progress, "kernels:", err)
+		return exitUsage
+	}
+	results, err := o.tryAll(ctx, progress)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
+		fmt.Fprintf(out, "NOT TESTED: %s\n", err)
+		return exitNotTested
+	}
+	return report(out, results)
+}
+
+func parseOptions(args []string, usage io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("kernels", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	names := flags.String("kernels", "bookworm,trixie,newest", "kernels to run on, separated by commas")
+	flags.StringVar(&o.only, "run", "", "run only the tests that match this pattern (as of go test)")
+	flags.StringVar(&o.mirror.url, "mirror", "https://deb.debian.org", "mirror of debian/ and debian-security/")
+	flags.StringVar(&o.mirror.folder, "cache", "", "where downloads are kept (default $XDG_CACHE_HOME/dsrlab/kernels)")
+	flags.StringVar(&o.machine.accelerator, "accel", "auto", "kvm, tcg, or auto: KVM where it works")
+	flags.DurationVar(&o.machine.timeout, "timeout", 10*time.Minute, "for each kernel, from boot to power-off")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.patterns = flags.Args()
+	var problems []error
+	if len(o.patterns) == 0 {
+		problems = append(problems, errors.New("no package given: want one or more, such as ./dataplane"))
+	}
+	if !slices.Contains([]string{"auto", "kvm", "tcg"}, o.machine.accelerator) {
+		problems = append(problems, fmt.Errorf("accel %q: want auto, kvm or tcg", o.machine.accelerator))
+	}
+	if o.machine.timeout <= 0 {
+		problems = append(problems, fmt.Errorf("timeout %s: must be more than 0", o.machine.timeout))
+	}
+	var known []string
+	for _, c := range choices() {
+		known = append(known, c.name)
+	}
+	for name := range strings.SplitSeq(*names, ",") {
+		if i := slices.Index(known, name); i >= 0 {
+			o.chosen = append(o.chosen, choices()[i])
+		} else {
+			problems = append(problems, fmt.Errorf("kernel %q: want one of %s", name, strings.Join(known, ", ")))
+		}
+	}
+	if o.mirror.folder == "" {
+		var err error
+		if o.mirror.folder, err = defaultFolder(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return o, errors.Join(problems...)
+}
+
+// missing names the programs that this machine lacks.
+func missing() error {
+	var problems []error
+	for _, need := range []struct{ program, debPackage string }{
+		{"qemu-system-x86_64", "qemu-system-x86"},
+		{"dpkg-deb", "dpkg"},
+		{"go", "golang"},
+	} {
+		if _, err := exec.LookPath(need.program); err != nil {
+			problems = append(problems, fmt.Errorf("%s is missing (in Debian: apt-get install %s)", need.program, need.debPackage))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// tryAll tries the kernels one after another. An error is about all of them.
+func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, error) {
+	if err := missing(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.mirror.folder, 0o755); err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "kernels-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	fmt.Fprintln(progress, "building tests:", strings.Join(o.patterns, " "))
+	b, err := build(ctx, folder, o.patterns)
+	if err != nil {
+		return nil, err
+	}
+	var results []result
+	for _, c := range o.chosen {
+		own := filepath.Join(folder, c.name)
+		r := result{kernel: c.name}
+		if r.err = os.Mkdir(own, 0o755); r.err == nil {
+			r.err = o.try(ctx, &r, c, b, own, progress)
+		}
+		results = append(results, r)
+		if err := errors.Join(ctx.Err(), os.RemoveAll(own)); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// try runs the tests on one kernel. An error means that it could not be tried.
+func (o *options) try(ctx context.Context, r *result, c choice, b binaries, folder string, progress io.Writer) error {
+	fmt.Fprintf(progress, "%s: fetching\n", c.name)
+	k, err := fetchKernel(ctx, o.mirror, c, filepath.Join(folder, "kernel"))
+	if err != nil {
+		return err
+	}
+	r.version, r.suite = k.version, k.suite
+	// A test that hangs is told so by its own binary, while there is time to say where.
+	arguments := []string{"-test.v=test2json", "-test.timeout=" + (o.machine.timeout * 9 / 10).String(), "-test.run=" + o.only}
+	m := o.machine
+	m.image, m.initramfs = k.image, filepath.Join(folder, "initramfs")
+	if err := writeInitramfs(m.initramfs, b, k.modules, arguments); err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "%s: testing on %s (%s), for %s at most\n", c.name, k.version, k.suite, m.timeout)
+	start := time.Now()
+	said, err := m.run(ctx, folder)
+	if err != nil {
+		return err
+	}
+	r.took, r.accelerator = time.Since(start), said.accelerator
+	o.machine.accelerator = said.accelerator // what works for one works for all, and so with what does not
+	r.verdict, err = judge(said, func(output []byte) ([]byte, error) { return testEvents(ctx, output) })
+	return err
+}
