@@ -50,10 +50,12 @@ func nodeFrom(t testing.TB, in *corev1.Node) Node {
 	t.Helper()
 	node := Node{Name: in.Name}
 	for _, address := range in.Status.Addresses {
-		node.Address = netip.MustParseAddr(address.Address)
+		node.Addresses = append(node.Addresses, netip.MustParseAddr(address.Address))
 	}
-	if in.Spec.PodCIDR != "" {
-		node.PodCIDR = netip.MustParsePrefix(in.Spec.PodCIDR)
+	for _, cidr := range append([]string{in.Spec.PodCIDR}, in.Spec.PodCIDRs...) {
+		if cidr != "" {
+			node.PodCIDRs = append(node.PodCIDRs, netip.MustParsePrefix(cidr))
+		}
 	}
 	return node
 }
