@@ -1,12 +1,8 @@
 package health
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"sync"
@@ -19,89 +15,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
-
-// loopback stands for a node's network: it listens on free ports of the loopback device in the place of those asked for.
-type loopback struct {
-	host string // default 127.0.0.1
-
-	mu    sync.Mutex
-	ports map[string]string // HOST:PORT asked for to HOST:PORT listened at
-	fails map[string]error
-	asked []string
-}
-
-func (l *loopback) listen(ctx context.Context, network, address string) (net.Listener, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.asked = append(l.asked, network+" "+address)
-	if err := l.fails[address]; err != nil {
-		return nil, err
-	}
-	host := l.host
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, network, net.JoinHostPort(host, "0"))
-	if err != nil {
-		return nil, err
-	}
-	if l.ports == nil {
-		l.ports = map[string]string{}
-	}
-	l.ports[address] = listener.Addr().String()
-	return listener, nil
-}
-
-// url is where a listener is that was asked to be at an address.
-func (l *loopback) url(address string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return "http://" + l.ports[address] + "/"
-}
-
-// on are backends on nodes; a service is one of the frontends in front of them.
-func on(nodes ...string) []services.Backend {
-	var all []services.Backend
-	for i, node := range nodes {
-		all = append(all, services.Backend{
-			Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), Port: 8000, Protocol: services.TCP, Node: node, Weight: 1})
-	}
-	return all
-}
-
-func frontend(service string, port uint16, backends ...int) services.Frontend {
-	return services.Frontend{
-		Address: netip.MustParseAddr("203.0.113.1"), Port: 80, Protocol: services.TCP, Kind: services.KindLoadBalancer,
-		Service: service, LocalOnly: true, HealthCheckNodePort: port, Backends: backends,
-	}
-}
-
-func newServer(t *testing.T, options Options) *Server {
-	t.Helper()
-	s := New(nil, options)
-	t.Cleanup(func() { assert.NoError(t, s.Close()) })
-	return s
-}
-
-// get returns the answer, and whether its connection had been used before.
-func get(t *testing.T, client *http.Client, url string) (response *http.Response, body string, reused bool) {
-	t.Helper()
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	require.NoError(t, err)
-	response, err = client.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	read, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response, string(read), reused
-}
-
-func newClient(t *testing.T) *http.Client {
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
-}
 
 func TestAnswers(t *testing.T) {
 	last := frontend("shop/last", 32003, 0, 1)
@@ -132,13 +45,13 @@ func TestAnswers(t *testing.T) {
 			require.NoError(t, s.Sync(tables, "n1"))
 			assert.Equal(t, []string{"tcp :32003", "tcp :32002", "tcp :32001"}, network.asked)
 			for _, path := range []string{"", "healthz", "any/path?at=all"} {
-				response, body, _ := get(t, newClient(t), network.url(fmt.Sprintf(":%d", c.port))+path)
-				assert.Equal(t, c.status, response.StatusCode)
-				assert.Equal(t, "application/json", response.Header.Get("Content-Type"))
-				assert.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
-				assert.Equal(t, c.weight, response.Header.Get("X-Load-Balancing-Endpoint-Weight"))
+				r := get(t, newClient(t), network.url(fmt.Sprintf(":%d", c.port))+path)
+				assert.Equal(t, c.status, r.status)
+				assert.Equal(t, "application/json", r.header.Get("Content-Type"))
+				assert.Equal(t, "nosniff", r.header.Get("X-Content-Type-Options"))
+				assert.Equal(t, c.weight, r.weight())
 				parts := strings.Split(c.body, "|")
-				assert.Equal(t, "{\n\t\"service\": {\n\t\t\"namespace\": \"shop\",\n\t\t"+parts[0]+"\n\t},\n\t"+parts[1]+",\n\t"+parts[2]+"\n}", body)
+				assert.Equal(t, "{\n\t\"service\": {\n\t\t\"namespace\": \"shop\",\n\t\t"+parts[0]+"\n\t},\n\t"+parts[1]+",\n\t"+parts[2]+"\n}", r.body)
 			}
 		})
 	}
@@ -173,9 +86,9 @@ func TestFamilies(t *testing.T) {
 			s := newServer(t, Options{Listen: network.listen})
 			require.NoError(t, s.Sync(tables, "n1"))
 			for address, want := range map[string]string{":32001": c.web, ":32002": c.six, ":32003": c.onFour} {
-				response, _, _ := get(t, newClient(t), network.url(address))
-				assert.Equal(t, want, response.Header.Get("X-Load-Balancing-Endpoint-Weight"), address)
-				assert.Equal(t, 200, response.StatusCode)
+				r := get(t, newClient(t), network.url(address))
+				assert.Equal(t, want, r.weight(), address)
+				assert.Equal(t, 200, r.status)
 			}
 		})
 	}
@@ -183,15 +96,16 @@ func TestFamilies(t *testing.T) {
 
 // Services come and go, and a connection to another one does not notice; pods come and go without a new listener.
 func TestSyncLeavesOthersAlone(t *testing.T) {
-	network, client := &loopback{}, newClient(t)
+	// The port that is closed is at an address of its own: the next listener could get the same port.
+	network, client := &loopback{hosts: map[string]string{":32002": "127.83.13.1"}}, newClient(t)
 	s := newServer(t, Options{Listen: network.listen})
 	sync := func(frontends ...services.Frontend) {
 		t.Helper()
 		require.NoError(t, s.Sync(&services.Tables{Backends: on("n1", "n1"), Frontends: frontends}, "n1"))
 	}
 	weight := func() (string, bool) {
-		response, _, reused := get(t, client, network.url(":32001"))
-		return response.Header.Get("X-Load-Balancing-Endpoint-Weight"), reused
+		r := get(t, client, network.url(":32001"))
+		return r.weight(), r.reused
 	}
 	stays := func(backends ...int) services.Frontend { return frontend("shop/stays", 32001, backends...) }
 
@@ -199,23 +113,22 @@ func TestSyncLeavesOthersAlone(t *testing.T) {
 	got, reused := weight()
 	assert.Equal(t, "1", got)
 	assert.False(t, reused)
-	_, _, _ = get(t, newClient(t), network.url(":32002"))
-	gone := network.url(":32002")
+	get(t, newClient(t), network.url(":32002"))
+	gone := network.at(":32002")
 
 	sync(stays(0, 1), frontend("shop/comes", 32003))
 	got, reused = weight()
 	assert.Equal(t, "2", got)
 	assert.True(t, reused, "the connection was closed")
-	_, err := client.Get(gone)
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-	response, _, _ := get(t, client, network.url(":32003"))
-	assert.Equal(t, 503, response.StatusCode)
+	assertRefused(t, gone)
+	r := get(t, client, network.url(":32003"))
+	assert.Equal(t, 503, r.status)
 	assert.Equal(t, []string{"tcp :32002", "tcp :32001", "tcp :32003"}, network.asked)
 
 	sync(frontend("shop/heir", 32001, 0))
-	response, body, _ := get(t, newClient(t), network.url(":32001"))
-	assert.Equal(t, 200, response.StatusCode)
-	assert.Contains(t, body, `"name": "heir"`)
+	r = get(t, newClient(t), network.url(":32001"))
+	assert.Equal(t, 200, r.status)
+	assert.Contains(t, r.body, `"name": "heir"`)
 }
 
 // A port that went from one service to another is free in time, on a real port.
@@ -228,8 +141,8 @@ func TestPortMoves(t *testing.T) {
 		service := fmt.Sprintf("shop/%c", 'a'+i%2)
 		require.NoError(t, s.Sync(&services.Tables{Backends: on("n1"), Frontends: []services.Frontend{frontend(service, port, 0)}}, "n1"))
 	}
-	_, body, _ := get(t, newClient(t), "http://"+netip.AddrPortFrom(at, port).String())
-	assert.Contains(t, body, `"name": "b"`)
+	r := get(t, newClient(t), "http://"+netip.AddrPortFrom(at, port).String())
+	assert.Contains(t, r.body, `"name": "b"`)
 }
 
 func freePort(t *testing.T, at netip.Addr) uint16 {
@@ -253,13 +166,13 @@ func TestPortTaken(t *testing.T) {
 	err = s.Sync(tables, "n1")
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	assert.EqualError(t, err, fmt.Sprintf("listen for health checks of service shop/web on port %d: listen tcp %s:%d: bind: address already in use", port, at, port))
-	response, _, _ := get(t, newClient(t), "http://"+netip.AddrPortFrom(other, port).String())
-	assert.Equal(t, 200, response.StatusCode, "the other address")
+	r := get(t, newClient(t), "http://"+netip.AddrPortFrom(other, port).String())
+	assert.Equal(t, 200, r.status, "the other address")
 
 	require.NoError(t, taken.Close())
 	require.NoError(t, s.Sync(tables, "n1"))
-	response, _, _ = get(t, newClient(t), "http://"+netip.AddrPortFrom(at, port).String())
-	assert.Equal(t, 200, response.StatusCode)
+	r = get(t, newClient(t), "http://"+netip.AddrPortFrom(at, port).String())
+	assert.Equal(t, 200, r.status)
 }
 
 func TestErrorsOfAllServices(t *testing.T) {
@@ -269,8 +182,8 @@ func TestErrorsOfAllServices(t *testing.T) {
 		frontend("shop/b", 32001), frontend("shop/a", 32002), frontend("shop/c", 32003)}}, "n1")
 	assert.EqualError(t, err, "listen for health checks of service shop/a on port 32002: permission denied\n"+
 		"listen for health checks of service shop/b on port 32001: address already in use")
-	response, _, _ := get(t, newClient(t), network.url(":32003"))
-	assert.Equal(t, 503, response.StatusCode)
+	r := get(t, newClient(t), network.url(":32003"))
+	assert.Equal(t, 503, r.status)
 }
 
 func TestClose(t *testing.T) {
@@ -281,8 +194,7 @@ func TestClose(t *testing.T) {
 	get(t, newClient(t), network.url(":32001"))
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
-	_, err := newClient(t).Get(network.url(":32001"))
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assertRefused(t, network.at(":32001"))
 	assert.ErrorIs(t, s.Sync(tables, "n1"), ErrClosed)
 }
 
