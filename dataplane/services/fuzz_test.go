@@ -222,7 +222,7 @@ func checkTables(t testing.TB, tables *Tables) {
 	}
 	if len(tables.Frontends) > 0 && tables.Frontends[0].TableSize <= 251 {
 		f := &tables.Frontends[0]
-		require.Equal(t, len(f.Backends) > 0, len(tables.slots(f.Backends, f.TableSize)) == int(f.TableSize))
+		require.Equal(t, len(f.Backends) > 0, len(tables.Slots(f.Backends, f.TableSize)) == int(f.TableSize))
 	}
 	for i, b := range tables.Backends {
 		require.Equal(t, !used[i], b.Draining, "backend %s", b.Name())

@@ -94,12 +94,9 @@ func TableSizeFor(backends int, largest uint32) uint32 {
 	return largest
 }
 
-// Slots is the Maglev table of some backends, given and returned as indices into t.Backends: TableSize slots, or none
-// where there is no backend.
-func (t *Tables) Slots(backends []int) []uint32 { return t.slots(backends, t.TableSize) }
-
-// slots returns nil for a size that Build does not give.
-func (t *Tables) slots(backends []int, size uint32) []uint32 {
+// Slots is the Maglev table of some backends, given and returned as indices into t.Backends: size slots (Frontend.TableSize),
+// or none where there is no backend or size is no prime that a table can have.
+func (t *Tables) Slots(backends []int, size uint32) []uint32 {
 	names := make([]WeightedName, len(backends))
 	for i, index := range backends {
 		b := &t.Backends[index]

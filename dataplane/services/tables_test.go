@@ -216,7 +216,7 @@ func TestTableSizeOfLocalFrontend(t *testing.T) {
 		if f.LocalOnly {
 			assert.Len(t, tables.Selectable(f, "n1"), 4)
 		}
-		assert.Len(t, tables.slots(tables.Selectable(f, "n1"), f.TableSize), 4093)
+		assert.Len(t, tables.Slots(tables.Selectable(f, "n1"), f.TableSize), 4093)
 	}
 	assert.Equal(t, uint32(DefaultTableSize), tables.TableSize)
 }
