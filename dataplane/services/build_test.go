@@ -50,10 +50,12 @@ func nodeFrom(t testing.TB, in *corev1.Node) Node {
 	t.Helper()
 	node := Node{Name: in.Name}
 	for _, address := range in.Status.Addresses {
-		node.Address = netip.MustParseAddr(address.Address)
+		node.Addresses = append(node.Addresses, netip.MustParseAddr(address.Address))
 	}
-	if in.Spec.PodCIDR != "" {
-		node.PodCIDR = netip.MustParsePrefix(in.Spec.PodCIDR)
+	for _, cidr := range append([]string{in.Spec.PodCIDR}, in.Spec.PodCIDRs...) {
+		if cidr != "" {
+			node.PodCIDRs = append(node.PodCIDRs, netip.MustParsePrefix(cidr))
+		}
 	}
 	return node
 }
@@ -167,9 +169,9 @@ func TestSelectableAndSlots(t *testing.T) {
 	assert.Equal(t, []string{"10.0.1.10:8000/TCP"}, onNode("a"), "a ready one is there")
 	assert.Equal(t, []string{"10.0.2.10:8000/TCP"}, onNode("b"), "the last resort")
 	assert.Empty(t, onNode("c"))
-	assert.Nil(t, tables.Slots(tables.Selectable(vip, "c")))
+	assert.Nil(t, tables.Slots(tables.Selectable(vip, "c"), 251))
 
-	slots := tables.Slots(vip.Backends)
+	slots := tables.Slots(vip.Backends, vip.TableSize)
 	require.Len(t, slots, 251)
 	count := map[uint32]int{}
 	for _, backend := range slots {

@@ -17,34 +17,6 @@ const WeightAnnotation = "dsrlab.dev/weight"
 // MaxWeight bounds how long a Maglev table takes to fill: rounds grow with the greatest weight.
 const MaxWeight = 100
 
-// endpoint is one address of a service's port.
-type endpoint struct {
-	key         backendKey
-	node        string
-	ready       bool
-	serving     bool
-	terminating bool
-}
-
-// groupSlices sorts the slices by the service that they are of.
-func (b *builder) groupSlices(all []discoveryv1.EndpointSlice) {
-	b.byService = map[objectKey][]*discoveryv1.EndpointSlice{}
-	for i := range all {
-		slice := &all[i]
-		name := slice.Labels[discoveryv1.LabelServiceName]
-		if name == "" {
-			b.problem(sliceObject(slice), "metadata.labels", "name its service in the label "+discoveryv1.LabelServiceName,
-				"the slice is of no service")
-			continue
-		}
-		key := objectKey{slice.Namespace, name}
-		b.byService[key] = append(b.byService[key], slice)
-	}
-	for _, group := range b.byService {
-		slices.SortStableFunc(group, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
-	}
-}
-
 // portKey is what a service's port and a slice's port have in common.
 type portKey struct {
 	name     string
@@ -52,173 +24,133 @@ type portKey struct {
 	is6      bool
 }
 
-// endpoints are those of a service by port, each address once and in the order of slices.
-func (b *builder) endpoints(service *corev1.Service) map[portKey][]endpoint {
-	found := map[portKey][]endpoint{}
-	for _, slice := range b.byService[objectKey{service.Namespace, service.Name}] {
+// mention is an endpoint as one slice has it at one port.
+type mention struct {
+	claim
+	port portKey
+	conditions
+}
+
+// conditions of an endpoint, as KEP-1669 defines them.
+type conditions struct{ ready, serving, terminating bool }
+
+// mentions are the endpoints of a service's ports, ordered by address and port and then by slice. The slices are ordered.
+func (c *compiler) mentions(service *corev1.Service, from []*discoveryv1.EndpointSlice) []mention {
+	var all []mention
+	for _, slice := range from {
 		is6 := slice.AddressType == discoveryv1.AddressTypeIPv6
 		if !is6 && slice.AddressType != discoveryv1.AddressTypeIPv4 {
-			b.problem(sliceObject(slice), "addressType", "use IPv4 or IPv6", "addresses of type %q are not balanced", slice.AddressType)
+			c.problem(sliceObject(slice), "addressType", "use IPv4 or IPv6", "addresses of type %q are not balanced", slice.AddressType)
 			continue
 		}
-		weight, ports := b.weight(slice), b.slicePorts(slice)
+		weight, ports := c.weight(slice), c.slicePorts(service, slice)
+		all = slices.Grow(all, len(slice.Endpoints)*len(ports))
 		for i := range slice.Endpoints {
-			in := &slice.Endpoints[i]
-			address, node, ok := b.place(slice, i)
+			address, node, ok := c.place(slice, i)
 			if !ok {
 				continue
 			}
-			ready, serving, terminating := conditions(in, service.Spec.PublishNotReadyAddresses)
+			conditions := conditionsOf(&slice.Endpoints[i], service.Spec.PublishNotReadyAddresses)
 			for _, port := range ports {
 				key := backendKey{netip.AddrPortFrom(address, port.number), port.protocol}
-				b.addBackend(slice, key, node, weight)
-				at := portKey{port.name, port.protocol, is6}
-				found[at] = addOnce(found[at], endpoint{key, node.Name, ready, serving, terminating})
+				all = append(all, mention{claim{key, node, weight, slice}, portKey{port.name, port.protocol, is6}, conditions})
 			}
 		}
 	}
-	return found
+	slices.SortStableFunc(all, func(a, b mention) int { return a.key.compare(b.key) })
+	return all
 }
 
-// slicePort is a port of a slice that can be balanced.
+// slicePort is a port of a slice that the service has.
 type slicePort struct {
 	name     string
 	number   uint16
 	protocol Protocol
 }
 
-func (b *builder) slicePorts(slice *discoveryv1.EndpointSlice) []slicePort {
+func (c *compiler) slicePorts(service *corev1.Service, slice *discoveryv1.EndpointSlice) []slicePort {
 	var ports []slicePort
 	for i := range slice.Ports {
 		in := &slice.Ports[i]
 		protocol, ok := protocolOf(in.Protocol)
 		if !ok || in.Port == nil || *in.Port < 1 || *in.Port > 65535 {
-			b.problem(sliceObject(slice), fmt.Sprintf("ports[%d]", i), "use TCP or UDP and a port from 1 to 65535",
+			c.problem(sliceObject(slice), fmt.Sprintf("ports[%d]", i), "use TCP or UDP and a port from 1 to 65535",
 				"%s is not balanced", describePort(in))
 			continue
 		}
-		ports = append(ports, slicePort{deref(in.Name, ""), uint16(*in.Port), protocol})
+		port := slicePort{deref(in.Name, ""), uint16(*in.Port), protocol}
+		if slices.ContainsFunc(service.Spec.Ports, port.isOf) {
+			ports = append(ports, port)
+		}
 	}
 	return ports
 }
 
+// isOf says whether a service's port leads to the slice's.
+func (p slicePort) isOf(in corev1.ServicePort) bool {
+	protocol, ok := protocolOf(&in.Protocol)
+	return ok && protocol == p.protocol && in.Name == p.name
+}
+
 // place finds the address and the node of one endpoint of a slice.
-func (b *builder) place(slice *discoveryv1.EndpointSlice, index int) (netip.Addr, Node, bool) {
-	object, field := sliceObject(slice), fmt.Sprintf("endpoints[%d]", index)
+func (c *compiler) place(slice *discoveryv1.EndpointSlice, index int) (netip.Addr, *place, bool) {
 	in := &slice.Endpoints[index]
+	problem := func(field, want, format string, args ...any) {
+		c.problem(sliceObject(slice), fmt.Sprintf("endpoints[%d]", index)+field, want, format, args...)
+	}
 	if len(in.Addresses) == 0 {
-		b.problem(object, field+".addresses", "give it one address", "the endpoint has none")
-		return netip.Addr{}, Node{}, false
+		problem(".addresses", "give it one address", "the endpoint has none")
+		return netip.Addr{}, nil, false
 	}
 	// Consumers use the first address only; the API leaves the meaning of others open.
 	address, err := netip.ParseAddr(in.Addresses[0])
 	is6 := slice.AddressType == discoveryv1.AddressTypeIPv6
 	if err != nil || !usable(address) || address.Is6() != is6 || address.Is4In6() {
-		b.problem(object, field+".addresses[0]", fmt.Sprintf("use a unicast address of type %s", slice.AddressType),
+		problem(".addresses[0]", fmt.Sprintf("use a unicast address of type %s", slice.AddressType),
 			"%q is not the address of a pod", in.Addresses[0])
-		return netip.Addr{}, Node{}, false
+		return netip.Addr{}, nil, false
 	}
-	node, ok := b.nodeOf(in, address)
-	if !ok {
+	node := c.nodeOf(in, address)
+	if node == nil {
 		what := "it names no node"
 		if in.NodeName != nil {
 			what = fmt.Sprintf("%q is no known node", *in.NodeName)
 		}
-		b.problem(object, field+".nodeName", "name the node of "+address.String(), "%s and no pod CIDR holds the address", what)
+		problem(".nodeName", "name the node of "+address.String(), "%s and no pod CIDR holds the address", what)
 	}
-	return address, node, ok
-}
-
-// addOnce merges an endpoint that is in two slices, as happens while a controller moves it: any that says "ready" holds.
-func addOnce(all []endpoint, e endpoint) []endpoint {
-	i := slices.IndexFunc(all, func(other endpoint) bool { return other.key == e.key })
-	if i < 0 {
-		return append(all, e)
-	}
-	all[i].ready = all[i].ready || e.ready
-	all[i].serving = all[i].serving || e.serving
-	all[i].terminating = all[i].terminating && e.terminating
-	return all
-}
-
-// addBackend notes a backend, or checks that it is as another service has it.
-func (b *builder) addBackend(slice *discoveryv1.EndpointSlice, key backendKey, node Node, weight uint32) {
-	known := b.backends[key]
-	if known == nil {
-		b.backends[key] = &backend{node: node, weight: weight, slice: sliceObject(slice)}
-		return
-	}
-	if known.node.Name != node.Name {
-		b.problem(sliceObject(slice), "endpoints", "name one node for one address",
-			"%s is on node %s here and on %s in %s", key.address, node.Name, known.node.Name, known.slice)
-	}
-	if known.weight != weight {
-		b.problem(sliceObject(slice), "metadata.annotations["+WeightAnnotation+"]", "give an address one weight",
-			"%s has weight %d here and %d in %s", key.address, weight, known.weight, known.slice)
-	}
+	return address, node, node != nil
 }
 
 // nodeOf finds the node of an endpoint: the one that it names, else the one whose pod CIDR has the address.
-func (b *builder) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) (Node, bool) {
+func (c *compiler) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) *place {
 	if in.NodeName != nil {
-		if node, ok := b.nodes[*in.NodeName]; ok {
-			return node, true
+		if node := c.places.byName[*in.NodeName]; node != nil {
+			return node
 		}
 	}
-	for _, node := range b.nodeOrder {
-		if node.PodCIDR.Contains(address) {
-			return node, true
-		}
-	}
-	return Node{}, false
+	return c.places.holding(address)
 }
 
-// conditions reads what KEP-1669 defines, with the defaults of the API: ready when unknown, serving as ready.
-func conditions(in *discoveryv1.Endpoint, publishNotReady bool) (ready, serving, terminating bool) {
-	ready = publishNotReady || deref(in.Conditions.Ready, true)
-	serving = publishNotReady || deref(in.Conditions.Serving, ready)
-	return ready, serving, deref(in.Conditions.Terminating, false)
-}
-
-// choose are the endpoints that may get new flows: the ready ones; where there is none, those that still serve while they
-// terminate (KEP-1669), which is better than to refuse.
-func choose(all []endpoint) []backendKey {
-	var ready, last []backendKey
-	for _, e := range all {
-		if e.ready {
-			ready = append(ready, e.key)
-		} else if e.serving && e.terminating {
-			last = append(last, e.key)
-		}
+// conditionsOf has the defaults of the API and of kube-proxy: unknown is ready, serving, and not terminating. The controller
+// that makes slices says ready for all endpoints of a service that publishes what is not ready; slices that people write may
+// not say so.
+func conditionsOf(in *discoveryv1.Endpoint, publishNotReady bool) conditions {
+	return conditions{
+		ready:       publishNotReady || deref(in.Conditions.Ready, true),
+		serving:     publishNotReady || deref(in.Conditions.Serving, true),
+		terminating: deref(in.Conditions.Terminating, false),
 	}
-	if len(ready) > 0 {
-		return ready
-	}
-	return last
-}
-
-// chooseLocal is what every node chooses among its own endpoints, all nodes together.
-func chooseLocal(all []endpoint) []backendKey {
-	byNode := map[string][]endpoint{}
-	for _, e := range all {
-		byNode[e.node] = append(byNode[e.node], e)
-	}
-	var chosen []backendKey
-	for _, local := range byNode { // in any order: Frontend.Backends is sorted
-		chosen = append(chosen, choose(local)...)
-	}
-	return chosen
 }
 
 // weight reads WeightAnnotation.
-func (b *builder) weight(slice *discoveryv1.EndpointSlice) uint32 {
+func (c *compiler) weight(slice *discoveryv1.EndpointSlice) uint32 {
 	text, ok := slice.Annotations[WeightAnnotation]
 	if !ok {
 		return 1
 	}
 	weight, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || weight < 1 || weight > MaxWeight {
-		b.problem(sliceObject(slice), "metadata.annotations["+WeightAnnotation+"]", fmt.Sprintf("use a number from 1 to %d", MaxWeight),
+		c.problem(sliceObject(slice), "metadata.annotations["+WeightAnnotation+"]", fmt.Sprintf("use a number from 1 to %d", MaxWeight),
 			"%q is no weight", text)
 		return 1
 	}
@@ -247,6 +179,9 @@ func describePort(port *discoveryv1.EndpointPort) string {
 func sliceObject(slice *discoveryv1.EndpointSlice) string {
 	return "endpointslice " + slice.Namespace + "/" + slice.Name
 }
+
+// byName orders the slices of one namespace.
+func byName(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) }
 
 // deref is *p, or a default where there is none.
 func deref[T any](p *T, otherwise T) T {

@@ -24,36 +24,28 @@ type addressOf struct {
 	node    string
 }
 
-// addService adds all frontends of a service.
-func (b *builder) addService(service *corev1.Service) {
-	object := serviceObject(service)
-	key := objectKey{service.Namespace, service.Name}
-	if b.services[key] {
-		b.problem(object, "metadata.name", "give each service a name of its own", "there are two services of this name")
-		return
-	}
-	b.services[key] = true
-	if !b.ours(service) {
-		return
-	}
-	endpoints := b.endpoints(service)
-	addresses := b.addresses(service)
+// addFrontends adds all frontends that the service asks for.
+func (c *compiler) addFrontends(d *demand) {
+	service, object := d.service, serviceObject(d.service)
+	addresses := c.addresses(service)
 	common := Frontend{
 		Service:      service.Namespace + "/" + service.Name,
-		Mode:         b.mode(service),
-		SourceRanges: b.sourceRanges(service),
-		Affinity:     b.affinity(service),
+		Mode:         c.mode(service),
+		Selection:    c.selection(service),
+		SourceRanges: c.sourceRanges(service),
+		Affinity:     c.affinity(service),
 	}
 	if service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
-		common.HealthCheckNodePort = b.port(object, "spec.healthCheckNodePort", service.Spec.HealthCheckNodePort, true)
+		common.HealthCheckNodePort = c.port(object, "spec.healthCheckNodePort", service.Spec.HealthCheckNodePort, true)
 	}
+	d.frontends = make([]wanted, 0, len(addresses)*len(service.Spec.Ports))
 	for i := range service.Spec.Ports {
-		b.addPort(service, i, common, addresses, endpoints)
+		c.addPort(d, i, common, addresses)
 	}
 }
 
 // ours says whether the service is balanced at all: headless and external names are not, by definition.
-func (b *builder) ours(service *corev1.Service) bool {
+func (c *compiler) ours(service *corev1.Service) bool {
 	if service.Labels[labelProxyName] != "" || service.Spec.ClusterIP == corev1.ClusterIPNone {
 		return false
 	}
@@ -63,76 +55,52 @@ func (b *builder) ours(service *corev1.Service) bool {
 	case corev1.ServiceTypeExternalName:
 		return false
 	}
-	b.problem(serviceObject(service), "spec.type", "use ClusterIP, NodePort or LoadBalancer", "%q is no type of service", service.Spec.Type)
+	c.problem(serviceObject(service), "spec.type", "use ClusterIP, NodePort or LoadBalancer", "%q is no type of service", service.Spec.Type)
 	return false
 }
 
 // addPort adds the frontends of one port at all addresses of the service.
-func (b *builder) addPort(service *corev1.Service, index int, common Frontend, addresses []addressOf, endpoints map[portKey][]endpoint) {
-	in := &service.Spec.Ports[index]
-	object, field := serviceObject(service), fmt.Sprintf("spec.ports[%d]", index)
+func (c *compiler) addPort(d *demand, index int, common Frontend, addresses []addressOf) {
+	in := &d.service.Spec.Ports[index]
+	object, field := serviceObject(d.service), fmt.Sprintf("spec.ports[%d]", index)
 	protocol, ok := protocolOf(&in.Protocol)
 	if !ok {
-		b.problem(object, field+".protocol", "use TCP or UDP", "%q is not balanced", in.Protocol)
+		c.problem(object, field+".protocol", "use TCP or UDP", "%q is not balanced", in.Protocol)
 		return
 	}
-	port := b.port(object, field+".port", in.Port, false)
-	nodePort := b.port(object, field+".nodePort", in.NodePort, true)
+	port := c.port(object, field+".port", in.Port, false)
+	nodePort := c.port(object, field+".nodePort", in.NodePort, true)
 	for _, at := range addresses {
 		f := common
 		f.Address, f.Kind, f.Node = at.address, at.kind, at.node
 		f.Port, f.Protocol, f.PortName = port, protocol, in.Name
 		f.Mode = common.Mode.For(protocol)
-		f.LocalOnly = service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+		f.LocalOnly = d.service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 		switch at.kind {
 		case KindNodePort:
 			f.Port = nodePort
 		case KindClusterIP:
 			f.Mode = ModeSNAT
-			f.LocalOnly = deref(service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+			f.LocalOnly = deref(d.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
 		}
 		if at.kind != KindLoadBalancer {
-			f.SourceRanges, f.HealthCheckNodePort = nil, 0
+			f.SourceRanges = nil
 		}
 		if f.Port != 0 {
-			b.addFrontend(object, field, f, endpoints[portKey{in.Name, protocol, at.address.Is6()}])
+			pool := d.poolOf(portKey{in.Name, protocol, at.address.Is6()})
+			d.frontends = append(d.frontends, wanted{f, field, pool})
 		}
 	}
-}
-
-// addFrontend adds a frontend unless another one has its address, port and protocol.
-func (b *builder) addFrontend(object, field string, f Frontend, endpoints []endpoint) {
-	key := frontendKey{f.AddrPort(), f.Protocol}
-	if other, taken := b.frontends[key]; taken {
-		what := fmt.Sprintf("service %s has %s", other, f.String())
-		if other == f.Service {
-			what = fmt.Sprintf("the service has %s twice", f.String())
-		}
-		b.problem(object, field, "use an address, port and protocol of its own", "%s", what)
-		return
-	}
-	b.frontends[key] = f.Service
-	chosen := choose(endpoints)
-	if f.LocalOnly {
-		chosen = chooseLocal(endpoints)
-	}
-	for _, e := range endpoints {
-		b.backends[e.key].known = true
-	}
-	for _, backend := range chosen {
-		b.backends[backend].selected = true
-	}
-	b.selections = append(b.selections, selection{f, chosen})
 }
 
 // addresses are all that the service is reached at, valid ones only.
-func (b *builder) addresses(service *corev1.Service) []addressOf {
+func (c *compiler) addresses(service *corev1.Service) []addressOf {
 	object := serviceObject(service)
 	var all []addressOf
 	add := func(field, text string, kind Kind) {
 		address, err := netip.ParseAddr(text)
 		if err != nil || !usable(address) {
-			b.problem(object, field, "use a unicast address", "%q is not the address of a service", text)
+			c.problem(object, field, "use a unicast address", "%q is not the address of a service", text)
 			return
 		}
 		all = append(all, addressOf{address: address.Unmap(), kind: kind})
@@ -161,9 +129,21 @@ func (b *builder) addresses(service *corev1.Service) []addressOf {
 		add(fmt.Sprintf("spec.externalIPs[%d]", i), text, KindExternalIP)
 	}
 	if service.Spec.Type == corev1.ServiceTypeLoadBalancer || service.Spec.Type == corev1.ServiceTypeNodePort {
-		for _, node := range b.nodeOrder {
-			if hasFamily(service, node.Address) {
-				all = append(all, addressOf{node.Address, KindNodePort, node.Name})
+		all = append(all, c.nodePortAddresses(service)...)
+	}
+	return all
+}
+
+// nodePortAddresses are all addresses of all nodes, of the service's families.
+func (c *compiler) nodePortAddresses(service *corev1.Service) []addressOf {
+	if !slices.ContainsFunc(service.Spec.Ports, func(port corev1.ServicePort) bool { return port.NodePort != 0 }) {
+		return nil
+	}
+	var all []addressOf
+	for _, node := range c.places.ordered {
+		for _, address := range node.addresses {
+			if hasFamily(service, address) {
+				all = append(all, addressOf{address, KindNodePort, node.name})
 			}
 		}
 	}
@@ -203,26 +183,40 @@ func hasFamily(service *corev1.Service, a netip.Addr) bool {
 }
 
 // mode is what the annotation says, or else the options.
-func (b *builder) mode(service *corev1.Service) Mode {
+func (c *compiler) mode(service *corev1.Service) Mode {
 	text, ok := service.Annotations[ModeAnnotation]
 	if !ok {
-		return b.options.Mode
+		return c.options.Mode
 	}
 	mode, err := ParseMode(text)
 	if err != nil {
-		b.problem(serviceObject(service), "metadata.annotations["+ModeAnnotation+"]", "use snat, dsr or hybrid", "%q is no forwarding mode", text)
-		return b.options.Mode
+		c.problem(serviceObject(service), "metadata.annotations["+ModeAnnotation+"]", "use snat, dsr or hybrid", "%q is no forwarding mode", text)
+		return c.options.Mode
 	}
 	return mode
 }
 
+// selection is what the annotation says, or else maglev.
+func (c *compiler) selection(service *corev1.Service) Selection {
+	text, ok := service.Annotations[SelectionAnnotation]
+	if !ok {
+		return SelectionMaglev
+	}
+	selection, err := ParseSelection(text)
+	if err != nil {
+		c.problem(serviceObject(service), "metadata.annotations["+SelectionAnnotation+"]", "use maglev or random", "%q is no selection", text)
+		return SelectionMaglev
+	}
+	return selection
+}
+
 // sourceRanges reads who may use the service. A range that can't be read allows nobody, but does not open the service.
-func (b *builder) sourceRanges(service *corev1.Service) []netip.Prefix {
+func (c *compiler) sourceRanges(service *corev1.Service) []netip.Prefix {
 	var ranges []netip.Prefix
 	for i, text := range service.Spec.LoadBalancerSourceRanges {
 		prefix, err := netip.ParsePrefix(strings.TrimSpace(text)) // the API server lets spaces pass
 		if err != nil {
-			b.problem(serviceObject(service), fmt.Sprintf("spec.loadBalancerSourceRanges[%d]", i), "use a prefix like 192.0.2.0/24",
+			c.problem(serviceObject(service), fmt.Sprintf("spec.loadBalancerSourceRanges[%d]", i), "use a prefix like 192.0.2.0/24",
 				"%q is no range of addresses", text)
 			continue
 		}
@@ -235,13 +229,13 @@ func (b *builder) sourceRanges(service *corev1.Service) []netip.Prefix {
 }
 
 // affinity reads for how long a client keeps its backend.
-func (b *builder) affinity(service *corev1.Service) time.Duration {
+func (c *compiler) affinity(service *corev1.Service) time.Duration {
 	switch service.Spec.SessionAffinity {
 	case "", corev1.ServiceAffinityNone:
 		return 0
 	case corev1.ServiceAffinityClientIP:
 	default:
-		b.problem(serviceObject(service), "spec.sessionAffinity", "use None or ClientIP", "%q is no session affinity", service.Spec.SessionAffinity)
+		c.problem(serviceObject(service), "spec.sessionAffinity", "use None or ClientIP", "%q is no session affinity", service.Spec.SessionAffinity)
 		return 0
 	}
 	config := service.Spec.SessionAffinityConfig
@@ -250,19 +244,19 @@ func (b *builder) affinity(service *corev1.Service) time.Duration {
 	}
 	seconds := *config.ClientIP.TimeoutSeconds
 	if seconds < 1 || seconds > 86400 {
-		b.problem(serviceObject(service), "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "use a number from 1 to 86400", "%d is out of range", seconds)
+		c.problem(serviceObject(service), "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "use a number from 1 to 86400", "%d is out of range", seconds)
 		return defaultAffinity
 	}
 	return time.Duration(seconds) * time.Second
 }
 
 // port reads a port number; 0 is one that is not given or not valid.
-func (b *builder) port(object, field string, number int32, optional bool) uint16 {
+func (c *compiler) port(object, field string, number int32, optional bool) uint16 {
 	if number >= 1 && number <= 65535 {
 		return uint16(number)
 	}
 	if number != 0 || !optional {
-		b.problem(object, field, "use a port from 1 to 65535", "%d is no port", number)
+		c.problem(object, field, "use a port from 1 to 65535", "%d is no port", number)
 	}
 	return 0
 }

@@ -40,7 +40,11 @@ func noise(random *rand.Rand, size int) []byte {
 
 func checkHostile(t *testing.T, data []byte) {
 	d := &dice{data}
-	state, options := d.state(), Options{Mode: Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1)}
+	state := d.state()
+	options := Options{
+		Mode: Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1),
+		TunnelFamily: pick(d, "", corev1.IPv4Protocol, corev1.IPv6Protocol, "x"),
+	}
 	tables, problems := Build(state, options)
 	again, _ := Build(state, options)
 	require.Equal(t, tables, again)
@@ -96,7 +100,13 @@ func (d *dice) state() State {
 	for range d.roll(4) {
 		address, _ := netip.ParseAddr(d.address())
 		prefix, _ := netip.ParsePrefix(pick(d, "10.0.1.0/24", "fd00::/64", "", "0.0.0.0/0"))
-		state.Nodes = append(state.Nodes, Node{Name: d.text(), Address: address, PodCIDR: prefix})
+		node := Node{Name: d.text(), Address: address, PodCIDR: prefix}
+		for range d.roll(3) {
+			other, _ := netip.ParseAddr(d.address())
+			otherPrefix, _ := netip.ParsePrefix(pick(d, "10.0.2.0/24", "fd00:1::/64", ""))
+			node.Addresses, node.PodCIDRs = append(node.Addresses, other), append(node.PodCIDRs, otherPrefix)
+		}
+		state.Nodes = append(state.Nodes, node)
 	}
 	for range d.roll(6) {
 		state.Services = append(state.Services, d.service())
@@ -114,7 +124,9 @@ func (d *dice) meta(labels ...string) metav1.ObjectMeta {
 			meta.Labels[label] = pick(d, "a", "b", "c", "")
 		}
 	}
-	meta.Annotations = pick(d, nil, map[string]string{ModeAnnotation: d.text(), WeightAnnotation: pick(d, "1", "3", "0", "-1", "1e9", "")})
+	meta.Annotations = pick(d, nil, map[string]string{
+		ModeAnnotation: d.text(), SelectionAnnotation: pick(d, "random", "maglev", "", "x"),
+		WeightAnnotation: pick(d, "1", "3", "0", "-1", "1e9", "")})
 	meta.CreationTimestamp = metav1.Time{Time: pick(d, time.Time{}, time.Unix(1, 0))}
 	return meta
 }
@@ -171,7 +183,7 @@ func (d *dice) slice() discoveryv1.EndpointSlice {
 }
 
 // checkTables checks what consumers of the tables rely on.
-func checkTables(t *testing.T, tables *Tables) {
+func checkTables(t testing.TB, tables *Tables) {
 	t.Helper()
 	require.NoError(t, checkTableSize(tables.TableSize))
 	used := map[int]bool{}
@@ -190,9 +202,16 @@ func checkTables(t *testing.T, tables *Tables) {
 		require.False(t, frontends[f.String()], "frontend %s twice", f)
 		frontends[f.String()] = true
 		require.Contains(t, []Mode{ModeSNAT, ModeDSR}, f.Mode)
+		require.Contains(t, []Selection{SelectionMaglev, SelectionRandom}, f.Selection)
+		require.NoError(t, checkTableSize(f.TableSize))
+		require.LessOrEqual(t, f.TableSize, tables.TableSize)
 		require.NotZero(t, f.Port)
 		require.True(t, usable(f.Address))
 		require.IsIncreasing(t, append([]int{-2, -1}, f.Backends...))
+		require.IsIncreasing(t, append([]int{-2, -1}, f.Inside...))
+		require.IsIncreasing(t, append([]int{-2, -1}, f.Terminating...))
+		require.Subset(t, f.Backends, f.Inside)
+		require.Subset(t, f.Backends, f.Terminating)
 		for _, index := range f.Backends {
 			b := tables.Backends[index]
 			used[index] = true
@@ -201,9 +220,9 @@ func checkTables(t *testing.T, tables *Tables) {
 			require.Contains(t, tables.Selectable(f, b.Node), index)
 		}
 	}
-	if len(tables.Frontends) > 0 && tables.TableSize <= 251 {
+	if len(tables.Frontends) > 0 && tables.Frontends[0].TableSize <= 251 {
 		f := &tables.Frontends[0]
-		require.Equal(t, len(f.Backends) > 0, len(tables.Slots(f.Backends)) == int(tables.TableSize))
+		require.Equal(t, len(f.Backends) > 0, len(tables.Slots(f.Backends, f.TableSize)) == int(f.TableSize))
 	}
 	for i, b := range tables.Backends {
 		require.Equal(t, !used[i], b.Draining, "backend %s", b.Name())

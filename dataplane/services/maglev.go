@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -46,18 +47,17 @@ func Maglev(backends []WeightedName, m uint32) ([]uint32, error) {
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(backends[a].Name, backends[b].Name), cmp.Compare(backends[a].Weight, backends[b].Weight))
+		if byName := strings.Compare(backends[a].Name, backends[b].Name); byName != 0 {
+			return byName
+		}
+		return cmp.Compare(backends[a].Weight, backends[b].Weight)
 	})
 	permutations := make([]Permutation, len(order))
 	var hash xxhash.Digest
 	for i, index := range order {
 		permutations[i] = permute(&hash, backends[index], m)
 	}
-	slots := populate(permutations, m)
-	for i, turn := range slots {
-		slots[i] = order[turn]
-	}
-	return slots, nil
+	return populate(permutations, order, m), nil
 }
 
 // permute gives a backend its order from two independent hashes of its name.
@@ -88,68 +88,90 @@ func Populate(permutations []Permutation, m uint32) ([]uint32, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return populate(permutations, m), nil
+	values := make([]uint32, len(permutations))
+	for i := range values {
+		values[i] = uint32(i)
+	}
+	return populate(permutations, values, m), nil
 }
 
-// populate is Populate without the checks. It ends because a prime m makes each permutation visit every slot.
-func populate(permutations []Permutation, m uint32) []uint32 {
-	var greatest uint32
-	for _, p := range permutations {
-		greatest = max(greatest, p.Weight)
-	}
+// populate is Populate without the checks; it puts values in the place of indices. It ends because a prime m makes each
+// permutation visit every slot.
+func populate(permutations []Permutation, values []uint32, m uint32) []uint32 {
+	turns, greatest := turnsOf(permutations)
 	if greatest == 0 {
 		return nil
 	}
-	type turn struct {
-		next, skip   uint32
-		rest, credit uint32 // rest: what the weight lacks to the greatest
+	slots := make([]uint32, m)
+	// Which slots are taken, apart from what is in them: 8 KiB stay in the fastest cache, four bytes a slot do not. A
+	// length that is a power of two makes the check of an index a mask.
+	var taken [2048]uint64
+	i := 0
+	for vacant := m; vacant > fewSlots; i++ {
+		if i == len(turns) {
+			i = 0
+		}
+		t := &turns[i]
+		if t.rest > 0 && t.misses(greatest) {
+			continue
+		}
+		slot, back := uint64(t.next), uint64(t.skip)-uint64(m)
+		for taken[slot/64%2048]>>(slot%64)&1 != 0 {
+			slot = step(slot, back, uint64(m))
+		}
+		taken[slot/64%2048] |= 1 << (slot % 64)
+		slots[slot] = values[i]
+		t.next = uint32(step(slot, back, uint64(m)))
+		vacant--
 	}
-	turns := make([]turn, len(permutations))
+	for last := newLastSlots(taken[:], m); len(last.vacant) > 0; i++ {
+		if i == len(turns) {
+			i = 0
+		}
+		t := &turns[i]
+		if t.rest > 0 && t.misses(greatest) {
+			continue
+		}
+		slot := last.take(t.next, t.skip)
+		slots[slot] = values[i]
+		t.next = uint32(step(uint64(slot), uint64(t.skip)-uint64(m), uint64(m)))
+	}
+	return slots
+}
+
+// turn is a permutation that has got somewhere.
+type turn struct {
+	next, skip   uint32
+	rest, credit uint32 // rest: what the weight lacks to the greatest
+}
+
+// turnsOf also finds the greatest weight.
+func turnsOf(permutations []Permutation) (turns []turn, greatest uint32) {
+	for _, p := range permutations {
+		greatest = max(greatest, p.Weight)
+	}
+	turns = make([]turn, len(permutations))
 	for i, p := range permutations {
 		turns[i] = turn{next: p.Offset, skip: p.Skip, rest: greatest - p.Weight}
 	}
-	slots := make([]uint32, m)
-	// Which slots are taken, apart from what is in them: 8 KiB stay in the fastest cache, four bytes a slot do not.
-	var taken [(MaxTableSize + 63) / 64]uint64
-	var last *lastSlots
-	for vacant := m; ; {
-		for i := range turns {
-			t := &turns[i]
-			if t.credit < t.rest {
-				t.credit += greatest - t.rest
-				continue
-			}
-			t.credit -= t.rest
-			slot, skip := t.next, t.skip
-			if vacant > fewSlots {
-				for taken[slot/64]>>(slot%64)&1 != 0 {
-					slot = step(slot, skip, m)
-				}
-				taken[slot/64] |= 1 << (slot % 64)
-			} else {
-				if last == nil {
-					last = newLastSlots(taken[:], m)
-				}
-				slot = last.take(slot, skip)
-			}
-			t.next = step(slot, skip, m)
-			slots[slot] = uint32(i)
-			if vacant--; vacant == 0 {
-				return slots
-			}
-		}
-	}
+	return turns, greatest
 }
 
-// step is (slot + skip) mod m for both below m. It compiles to a conditional move; whether a step wraps can't be
-// predicted.
-func step(slot, skip, m uint32) uint32 {
-	slot += skip
-	wrapped := slot - m
-	if slot >= m {
-		slot = wrapped
+// misses says whether the permutation is left out of this round, because its weight is below the greatest.
+func (t *turn) misses(greatest uint32) bool {
+	if t.credit < t.rest {
+		t.credit += greatest - t.rest
+		return true
 	}
-	return slot
+	t.credit -= t.rest
+	return false
+}
+
+// step is (slot + skip) mod m, where back is skip - m. It adds m to what is negative without a jump: whether a step wraps
+// can't be predicted.
+func step(slot, back, m uint64) uint64 {
+	slot += back
+	return slot + uint64(int64(slot)>>63)&m
 }
 
 // checkTableSize says whether m slots make a Maglev table.

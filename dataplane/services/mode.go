@@ -40,6 +40,28 @@ func (m Mode) For(protocol Protocol) Mode {
 	return ModeSNAT
 }
 
+// SelectionAnnotation on a Service sets how new flows find their backend: maglev (default) or random.
+const SelectionAnnotation = "dsrlab.dev/selection"
+
+// Selection is how a new flow finds its backend.
+type Selection string
+
+const (
+	// SelectionMaglev hashes the flow into a table that is the same on all nodes, so another LB node chooses the same backend.
+	SelectionMaglev Selection = "maglev"
+	// SelectionRandom draws one, by weight; nodes do not agree.
+	SelectionRandom Selection = "random"
+)
+
+// ParseSelection reads a selection as written in annotations. It does not fold case.
+func ParseSelection(text string) (Selection, error) {
+	switch selection := Selection(text); selection {
+	case SelectionMaglev, SelectionRandom:
+		return selection, nil
+	}
+	return "", fmt.Errorf("parse selection: %q is none, use maglev or random", text)
+}
+
 // Protocol is an IP protocol number (IANA "Protocol Numbers").
 type Protocol uint8
 

@@ -1,7 +1,9 @@
 package services
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -12,7 +14,7 @@ type Tables struct {
 	Frontends []Frontend `json:"frontends"`
 	// Backends are ordered by address, port and protocol, each once even when several services share them.
 	Backends []Backend `json:"backends"`
-	// TableSize is the number of slots of a Maglev table, a prime.
+	// TableSize is the most slots that a Maglev table has, a prime; Frontend.TableSize is how many each has.
 	TableSize uint32 `json:"tableSize"`
 }
 
@@ -28,6 +30,10 @@ type Frontend struct {
 	PortName string `json:"portName,omitempty"`
 	// Mode is snat or dsr, hybrid resolved. A ClusterIP, which only pods talk to, is always snat.
 	Mode Mode `json:"mode"`
+	// Selection is how new flows find their backend.
+	Selection Selection `json:"selection"`
+	// TableSize is the number of slots of the frontend's Maglev tables, a prime; see TableSizeFor.
+	TableSize uint32 `json:"tableSize"`
 	// LocalOnly: only backends on the node where a request enters (externalTrafficPolicy, for a ClusterIP
 	// internalTrafficPolicy, is Local).
 	LocalOnly bool `json:"localOnly,omitempty"`
@@ -38,11 +44,17 @@ type Frontend struct {
 	// Affinity is how long after its last connection a client keeps its backend (sessionAffinity: ClientIP); 0: no
 	// affinity.
 	Affinity time.Duration `json:"affinity,omitempty"`
-	// HealthCheckNodePort is where nodes tell whether they have local backends; 0: nowhere.
+	// HealthCheckNodePort is where nodes tell whether they have local backends, for all frontends of the service alike; 0:
+	// nowhere.
 	HealthCheckNodePort uint16 `json:"healthCheckNodePort,omitempty"`
-	// Backends are indices into Tables.Backends, ascending: those that may get new flows. With LocalOnly it is the
-	// union of what the nodes choose, each among its own; Tables.Selectable gives one node's part.
+	// Backends are indices into Tables.Backends, ascending: those that may get new flows from outside the cluster. With
+	// LocalOnly it is the union of what the nodes choose, each among its own; Tables.Selectable gives one node's part.
 	Backends []int `json:"backends"`
+	// Inside are those for clients inside the cluster, where they are others; nil: the same. Tables.SelectableInside tells.
+	Inside []int `json:"inside,omitempty"`
+	// Terminating are those of Backends that are not ready but still serve. They are the last resort (KEP-1669) and do not
+	// count as healthy.
+	Terminating []int `json:"terminating,omitempty"`
 }
 
 // AddrPort is where the frontend listens.
@@ -71,35 +83,23 @@ func (b *Backend) AddrPort() netip.AddrPort { return netip.AddrPortFrom(b.Addres
 // Name is ADDRESS:PORT/PROTOCOL. Maglev hashes it, so it must be the same on every node.
 func (b *Backend) Name() string { return b.AddrPort().String() + "/" + b.Protocol.String() }
 
-// Selectable are the backends of f that a request entering at the named node can go to: all of them, or with LocalOnly
-// those on that node. The result is ascending and must not be changed.
-func (t *Tables) Selectable(f *Frontend, node string) []int {
-	if !f.LocalOnly {
-		return f.Backends
-	}
-	var local []int
-	for _, i := range f.Backends {
-		if t.Backends[i].Node == node {
-			local = append(local, i)
-		}
-	}
-	return local
+func (f *Frontend) key() frontendKey { return frontendKey{f.AddrPort(), f.Protocol} }
+
+// compare orders by address, port and protocol.
+func (f *Frontend) compare(other *Frontend) int {
+	return cmp.Or(f.AddrPort().Compare(other.AddrPort()), cmp.Compare(f.Protocol, other.Protocol))
 }
 
-// Slots is the Maglev table of some backends, given and returned as indices into t.Backends: TableSize slots, or none
-// where there is no backend.
-func (t *Tables) Slots(backends []int) []uint32 {
-	names := make([]WeightedName, len(backends))
-	for i, index := range backends {
-		b := &t.Backends[index]
-		names[i] = WeightedName{Name: b.Name(), Weight: b.Weight}
-	}
-	slots, err := Maglev(names, t.TableSize)
-	if err != nil { // only for a TableSize that Build does not give
-		return nil
-	}
-	for i, slot := range slots {
-		slots[i] = uint32(backends[slot])
-	}
-	return slots
+func (f *Frontend) equal(other *Frontend) bool {
+	return f.Address == other.Address && f.Port == other.Port && f.Protocol == other.Protocol && f.Kind == other.Kind &&
+		f.Service == other.Service && f.PortName == other.PortName && f.Node == other.Node &&
+		f.Mode == other.Mode && f.Selection == other.Selection && f.TableSize == other.TableSize &&
+		f.LocalOnly == other.LocalOnly && f.Affinity == other.Affinity && f.HealthCheckNodePort == other.HealthCheckNodePort &&
+		slices.Equal(f.SourceRanges, other.SourceRanges) && slices.Equal(f.Backends, other.Backends) &&
+		slices.Equal(f.Inside, other.Inside) && slices.Equal(f.Terminating, other.Terminating)
+}
+
+func (t *Tables) equal(other *Tables) bool {
+	return t.TableSize == other.TableSize && slices.Equal(t.Backends, other.Backends) &&
+		slices.EqualFunc(t.Frontends, other.Frontends, func(f, g Frontend) bool { return f.equal(&g) })
 }

@@ -1,0 +1,125 @@
+package services
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Node is an LB node or a pod node; clients are none.
+type Node struct {
+	Name string
+	// Address is the node's first address; it may be zero when Addresses has one.
+	Address netip.Addr
+	// Addresses are all others, of both families. The node's NodePorts are at every address. Tunnels to it end at the first
+	// one of Options.TunnelFamily.
+	Addresses []netip.Addr
+	// PodCIDR tells the node of an endpoint whose slice does not name it; may be zero.
+	PodCIDR netip.Prefix
+	// PodCIDRs are others, such as that of the other family.
+	PodCIDRs []netip.Prefix
+}
+
+// place is a node whose addresses have been checked.
+type place struct {
+	name      string
+	addresses []netip.Addr
+	tunnelEnd netip.Addr
+	podCIDRs  []netip.Prefix
+}
+
+func (p *place) equal(other *place) bool {
+	return p.name == other.name && p.tunnelEnd == other.tunnelEnd &&
+		slices.Equal(p.addresses, other.addresses) && slices.Equal(p.podCIDRs, other.podCIDRs)
+}
+
+// places are all nodes.
+type places struct {
+	ordered  []*place // by name
+	byName   map[string]*place
+	problems []Problem
+}
+
+func placesOf(nodes []Node, tunnels corev1.IPFamily) *places {
+	p := &places{byName: make(map[string]*place, len(nodes))}
+	for i := range nodes {
+		p.add(&nodes[i], tunnels)
+	}
+	slices.SortFunc(p.ordered, func(a, b *place) int { return cmp.Compare(a.name, b.name) })
+	return p
+}
+
+func (p *places) equal(other *places) bool {
+	return slices.EqualFunc(p.ordered, other.ordered, (*place).equal)
+}
+
+func (p *places) problem(node *Node, field, want, format string, args ...any) {
+	p.problems = append(p.problems, Problem{Object: "node " + node.Name, Field: field, What: fmt.Sprintf(format, args...), Want: want})
+}
+
+func (p *places) add(node *Node, tunnels corev1.IPFamily) {
+	addresses := p.addressesOf(node)
+	if len(addresses) == 0 {
+		return
+	}
+	if p.byName[node.Name] != nil {
+		p.problem(node, "name", "give each node a name of its own", "there are two nodes of this name")
+		return
+	}
+	added := &place{name: node.Name, addresses: addresses, tunnelEnd: addresses[0]}
+	if tunnels != "" {
+		i := slices.IndexFunc(addresses, func(a netip.Addr) bool { return a.Is6() == (tunnels == corev1.IPv6Protocol) })
+		if i < 0 {
+			p.problem(node, "addresses", fmt.Sprintf("give it an address of family %s", tunnels),
+				"tunnels to it end at %s, there is none of family %s", addresses[0], tunnels)
+		} else {
+			added.tunnelEnd = addresses[i]
+		}
+	}
+	for _, cidr := range append([]netip.Prefix{node.PodCIDR}, node.PodCIDRs...) {
+		if cidr.IsValid() {
+			added.podCIDRs = append(added.podCIDRs, cidr)
+		}
+	}
+	p.byName[node.Name] = added
+	p.ordered = append(p.ordered, added)
+}
+
+// addressesOf are the node's usable addresses, each once.
+func (p *places) addressesOf(node *Node) []netip.Addr {
+	var all []netip.Addr
+	add := func(field string, address netip.Addr) {
+		if !usable(address) {
+			p.problem(node, field, "use a unicast address", "%s is not the address of a node", address)
+		} else if address = address.Unmap(); !slices.Contains(all, address) {
+			all = append(all, address)
+		}
+	}
+	if node.Address.IsValid() || len(node.Addresses) == 0 {
+		add("address", node.Address)
+	}
+	for i, address := range node.Addresses {
+		add(fmt.Sprintf("addresses[%d]", i), address)
+	}
+	return all
+}
+
+// holding is the node whose pod CIDR has the address, nil when none has.
+func (p *places) holding(address netip.Addr) *place {
+	for _, node := range p.ordered {
+		for _, cidr := range node.podCIDRs {
+			if cidr.Contains(address) {
+				return node
+			}
+		}
+	}
+	return nil
+}
+
+// usable says whether packets can be sent to a over a network.
+func usable(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}

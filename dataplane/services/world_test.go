@@ -1,0 +1,250 @@
+package services
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// world is a book, the objects that it should hold, and what its changes have said.
+type world struct {
+	t        testing.TB
+	book     *Book
+	options  Options
+	services map[objectKey]*corev1.Service
+	slices   map[objectKey]*discoveryv1.EndpointSlice
+	nodes    []Node
+	told     map[string]*Tables
+}
+
+func newWorld(t testing.TB, options Options) *world {
+	return &world{
+		t: t, book: NewBook(options), options: options,
+		services: map[objectKey]*corev1.Service{}, slices: map[objectKey]*discoveryv1.EndpointSlice{}, told: map[string]*Tables{},
+	}
+}
+
+func (w *world) apply(service *corev1.Service) []Change {
+	w.services[objectKey{service.Namespace, service.Name}] = service
+	return w.hear(w.book.Apply(service))
+}
+
+func (w *world) applySlice(slice *discoveryv1.EndpointSlice) []Change {
+	w.slices[objectKey{slice.Namespace, slice.Name}] = slice
+	return w.hear(w.book.ApplySlice(slice))
+}
+
+func (w *world) remove(namespace, name string) []Change {
+	delete(w.services, objectKey{namespace, name})
+	return w.hear(w.book.Delete(namespace, name))
+}
+
+func (w *world) removeSlice(namespace, name string) []Change {
+	delete(w.slices, objectKey{namespace, name})
+	return w.hear(w.book.DeleteSlice(namespace, name))
+}
+
+func (w *world) setNodes(nodes []Node) []Change {
+	w.nodes = nodes
+	return w.hear(w.book.SetNodes(nodes))
+}
+
+// state is what Build would be given.
+func (w *world) state() State {
+	state := State{Nodes: w.nodes}
+	for _, key := range slices.SortedFunc(maps.Keys(w.services), objectKey.compare) {
+		state.Services = append(state.Services, *w.services[key])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(w.slices), objectKey.compare) {
+		state.EndpointSlices = append(state.EndpointSlices, *w.slices[key])
+	}
+	return state
+}
+
+// hear carries changes out as a data path would.
+func (w *world) hear(changes []Change) []Change {
+	w.t.Helper()
+	for _, c := range changes {
+		before := w.told[c.Service]
+		if before == nil {
+			before = w.book.nothing()
+		}
+		require.NotEqual(w.t, before, c.Tables, "service %s: a change that changes nothing", c.Service)
+		w.told[c.Service] = c.Tables
+		owners := map[string]string{}
+		for _, service := range slices.Sorted(maps.Keys(w.told)) {
+			for i := range w.told[service].Frontends {
+				f := &w.told[service].Frontends[i]
+				require.Equal(w.t, service, f.Service)
+				require.NotContains(w.t, owners, f.String(), "frontend of %s and %s", service, owners[f.String()])
+				owners[f.String()] = service
+			}
+		}
+	}
+	return changes
+}
+
+// check holds the book, and all that its changes have said, against what Build makes of the same objects.
+func (w *world) check() {
+	w.t.Helper()
+	want, problems := Build(w.state(), w.options)
+	require.Equal(w.t, want, w.book.Tables())
+	require.Equal(w.t, problems, w.book.Problems())
+	checkTables(w.t, want)
+	require.Equal(w.t, want, w.merged())
+	for key, service := range w.services {
+		object := serviceObject(service)
+		for _, p := range w.book.ProblemsOf(key.namespace, key.name) {
+			require.Contains(w.t, problems, p, object)
+		}
+	}
+}
+
+// merged are the tables of all services that changes have told of.
+func (w *world) merged() *Tables {
+	backends := map[string]Backend{}
+	for name, tables := range w.told {
+		require.Equal(w.t, w.book.options.TableSize, tables.TableSize)
+		for _, b := range tables.Backends {
+			if other, twice := backends[b.Name()]; twice {
+				require.Equal(w.t, other, b, "service %s has another idea of a backend", name)
+			}
+			backends[b.Name()] = b
+		}
+	}
+	merged := w.book.nothing()
+	merged.Backends = append(merged.Backends, slices.Collect(maps.Values(backends))...)
+	slices.SortFunc(merged.Backends, func(x, y Backend) int {
+		return backendKey{x.AddrPort(), x.Protocol}.compare(backendKey{y.AddrPort(), y.Protocol})
+	})
+	numbers := map[string]int{}
+	for i := range merged.Backends {
+		numbers[merged.Backends[i].Name()] = i
+	}
+	for _, tables := range w.told {
+		number := func(in []int) (out []int) {
+			for _, i := range in {
+				out = append(out, numbers[tables.Backends[i].Name()])
+			}
+			return out
+		}
+		for _, f := range tables.Frontends {
+			f.Backends = append([]int{}, number(f.Backends)...)
+			f.Inside, f.Terminating = number(f.Inside), number(f.Terminating)
+			merged.Frontends = append(merged.Frontends, f)
+		}
+	}
+	slices.SortFunc(merged.Frontends, func(x, y Frontend) int { return x.compare(&y) })
+	return merged
+}
+
+// change does something to the world, drawn from few names and addresses, so that services quarrel.
+func (d *dice) change(w *world) {
+	switch d.roll(9) {
+	case 0, 1, 2:
+		w.apply(d.neighbour())
+	case 3, 4, 5:
+		w.applySlice(d.neighbourSlice())
+	case 6:
+		if d.roll(3) > 0 {
+			w.remove("a", d.neighbourName())
+		} else {
+			w.removeSlice("a", d.neighbourName())
+		}
+	case 7:
+		w.setNodes(d.neighbourhood())
+	case 8: // from outside of any API server
+		service, slice := d.service(), d.slice()
+		w.apply(&service)
+		w.applySlice(&slice)
+	}
+}
+
+func (d *dice) neighbourName() string { return pick(d, "a", "b", "c", "d", "e") }
+
+func (d *dice) neighbour() *corev1.Service {
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: d.neighbourName(),
+			CreationTimestamp: metav1.Time{Time: time.Unix(int64(d.roll(3)), 0)}},
+		Spec: corev1.ServiceSpec{
+			Type:                  pick(d, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort, corev1.ServiceTypeClusterIP),
+			ClusterIP:             pick(d, "10.96.0.1", "10.96.0.2", "fd00:96::1", ""),
+			LoadBalancerIP:        pick(d, "203.0.113.1", "203.0.113.2", "2001:db8:1::1"),
+			ExternalTrafficPolicy: pick(d, corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal),
+			InternalTrafficPolicy: maybe(d, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal),
+		},
+	}
+	if d.roll(3) == 0 {
+		service.Spec.ExternalIPs = []string{pick(d, "203.0.113.1", "203.0.113.3")}
+	}
+	for i := range 1 + d.roll(2) {
+		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
+			Name: fmt.Sprint(i), Port: pick(d, int32(80), 443), NodePort: pick(d, int32(30001), 30002, 0)})
+	}
+	return service
+}
+
+func (d *dice) neighbourSlice() *discoveryv1.EndpointSlice {
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: d.neighbourName(),
+			Labels: map[string]string{discoveryv1.LabelServiceName: d.neighbourName()}},
+		AddressType: pick(d, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6),
+	}
+	if d.roll(4) == 0 {
+		slice.Annotations = map[string]string{WeightAnnotation: "2"}
+	}
+	for i := range 1 + d.roll(2) {
+		name, port := fmt.Sprint(i), pick(d, int32(8000), 8001)
+		slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: &name, Port: &port})
+	}
+	for range d.roll(5) {
+		address := pick(d, "10.0.1.1", "10.0.1.2", "10.0.2.1", "10.0.2.2")
+		if slice.AddressType == discoveryv1.AddressTypeIPv6 {
+			address = pick(d, "fd00:1::1", "fd00:2::1")
+		}
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{address}, NodeName: maybe(d, "n1", "n2", "n3"),
+			Conditions: discoveryv1.EndpointConditions{
+				Ready: maybe(d, true, true, false), Serving: maybe(d, true, false), Terminating: maybe(d, true, false)},
+		})
+	}
+	return slice
+}
+
+func (d *dice) neighbourhood() []Node {
+	all := []Node{
+		{Name: "n1", Address: netip.MustParseAddr("192.0.2.1"), PodCIDR: netip.MustParsePrefix("10.0.1.0/24")},
+		{Name: "n2", Address: netip.MustParseAddr("2001:db8::2"), Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")},
+			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.2.0/24"), netip.MustParsePrefix("fd00:2::/64")}},
+		{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}},
+	}
+	return slices.DeleteFunc(all, func(Node) bool { return d.roll(4) == 0 })
+}
+
+// live lets a world change until the dice have nothing left, and checks it every so often.
+func live(t testing.TB, data []byte) {
+	d := &dice{data}
+	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021, TunnelFamily: pick(d, "", corev1.IPv4Protocol, corev1.IPv6Protocol)})
+	w.setNodes(d.neighbourhood())
+	for len(d.data) > 0 {
+		d.change(w)
+		if d.roll(4) == 0 {
+			w.check()
+		}
+	}
+	w.check()
+	require.Equal(t, len(w.book.Tables().Frontends), len(w.book.owners), "frontends that nobody has are remembered")
+	w.hear(w.book.Load(State{}))
+	assert.Empty(t, w.book.sites)
+	assert.Empty(t, w.book.backends)
+	assert.Empty(t, w.book.owners)
+}
