@@ -57,6 +57,7 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 		{"fabric", b.configureFabric},
 		{"shaping", b.shapeWires},
 		{"bridges", b.raiseBridges},
+		{"settling", func() error { return b.settle(ctx) }},
 		{"complete", b.complete},
 	} {
 		if err := ctx.Err(); err != nil {

@@ -1,0 +1,139 @@
+package netns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
+)
+
+const (
+	// settleLimit is far more than a busy machine takes; what has not settled by then never will.
+	settleLimit = 10 * time.Second
+	// firstPause and longestPause are between two looks, doubled from the one to the other: the kernel needs about a
+	// millisecond.
+	firstPause, longestPause = 50 * time.Microsecond, 5 * time.Millisecond
+)
+
+// unsettled is what a lab still waits for. The kernel does it later, on its own, in work queues: it notices carriers
+// (net/core/link_watch.c), lets bridge ports forward, and routes packets to IPv6 addresses (net/ipv6/addrconf.c).
+type unsettled struct {
+	fabric  *rtnl.Conn
+	bridges []string // not up
+	ports   []string // not forwarding
+	local   []local  // not taken as their place's own
+}
+
+// local is an IPv6 address of a place.
+type local struct {
+	place   string
+	conn    *rtnl.Conn
+	address netip.Addr
+}
+
+// settle waits until the first packet finds its way, whoever sends it.
+func (b *builder) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleLimit, fmt.Errorf("waited for %s", settleLimit))
+	defer cancel()
+	return b.unsettled().wait(ctx)
+}
+
+// unsettled is all that a new lab waits for. IPv4 addresses are at once what they are, so without IPv6 no place is asked.
+func (b *builder) unsettled() *unsettled {
+	u := &unsettled{fabric: b.at(Fabric).conn}
+	add := func(place string, a netip.Addr) {
+		if a.Is6() {
+			u.local = append(u.local, local{place, b.at(place).conn, a})
+		}
+	}
+	used := map[string]bool{}
+	for _, n := range b.plan.Nodes {
+		used[n.Network] = true
+		u.ports = append(u.ports, n.Port)
+		add(n.Name, n.Address.Addr())
+	}
+	for _, n := range b.plan.Networks {
+		if used[n.Name] { // a bridge without ports has no carrier
+			u.bridges = append(u.bridges, b.bridge(n.Name))
+			add(Fabric, n.Gateway)
+		}
+	}
+	for _, p := range b.plan.Pods {
+		add(p.Name, p.Address)
+	}
+	return u
+}
+
+// wait returns when nothing is left to wait for.
+func (u *unsettled) wait(ctx context.Context) error {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		if err := u.look(); err != nil {
+			return err
+		}
+		if u.done() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%v: %w", u, context.Cause(ctx))
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (u *unsettled) done() bool { return len(u.bridges)+len(u.ports)+len(u.local) == 0 }
+
+// look takes out what has settled. It asks only about what hasn't.
+func (u *unsettled) look() (err error) {
+	if len(u.ports) > 0 {
+		ready, err := u.fabric.ReadyPorts()
+		if err != nil {
+			return err
+		}
+		u.ports = slices.DeleteFunc(u.ports, func(port string) bool { return ready[port] })
+	}
+	u.bridges = slices.DeleteFunc(u.bridges, func(name string) bool {
+		bridge, linkErr := u.fabric.LinkByName(name)
+		if linkErr != nil {
+			err = fmt.Errorf("device %s: %w", name, linkErr)
+			return false
+		}
+		return bridge.Attrs().OperState == netlink.OperUp
+	})
+	u.local = slices.DeleteFunc(u.local, func(l local) bool {
+		is, localErr := l.conn.HasLocal(l.address)
+		if localErr != nil {
+			err = fmt.Errorf("%s: %w", l.place, localErr)
+		}
+		return is
+	})
+	return err
+}
+
+// String says what is missing, at most a few of each kind.
+func (u *unsettled) String() string {
+	var parts []string
+	tell := func(what string, names []string) {
+		const shown = 3
+		if len(names) > shown {
+			names = append(slices.Clone(names[:shown]), fmt.Sprintf("%d more", len(names)-shown))
+		}
+		if len(names) > 0 {
+			parts = append(parts, what+" "+strings.Join(names, ", "))
+		}
+	}
+	var addresses []string
+	for _, l := range u.local {
+		addresses = append(addresses, fmt.Sprintf("%v of %s", l.address, l.place))
+	}
+	tell("no carrier on", u.bridges)
+	tell("no packets through", u.ports)
+	tell("no local route to", addresses)
+	return strings.Join(parts, "; ")
+}
