@@ -24,10 +24,17 @@ const (
 // unsettled is what a lab still waits for. The kernel does it later, on its own, in work queues: it notices carriers
 // (net/core/link_watch.c), lets bridge ports forward, and routes packets to IPv6 addresses (net/ipv6/addrconf.c).
 type unsettled struct {
-	fabric  *rtnl.Conn
-	bridges []string // not up
-	ports   []string // not forwarding
-	local   []local  // not taken as their place's own
+	fabric *rtnl.Conn
+	ports  []string  // bridge ports that don't carry packets
+	links  []carrier // other links without a carrier that the kernel has noticed: they drop all that is to be sent
+	local  []local   // addresses that their place doesn't take as its own
+}
+
+// carrier is a link of a place.
+type carrier struct {
+	place string
+	conn  *rtnl.Conn
+	name  string
 }
 
 // local is an IPv6 address of a place.
@@ -44,7 +51,8 @@ func (b *builder) settle(ctx context.Context) error {
 	return b.unsettled().wait(ctx)
 }
 
-// unsettled is all that a new lab waits for. IPv4 addresses are at once what they are, so without IPv6 no place is asked.
+// unsettled is all that a new lab waits for. Of a wire it is the end that was raised first: the other one found the carrier
+// there. IPv4 addresses are at once what they are, so without IPv6 no place is asked but those between others.
 func (b *builder) unsettled() *unsettled {
 	u := &unsettled{fabric: b.at(Fabric).conn}
 	add := func(place string, a netip.Addr) {
@@ -60,11 +68,12 @@ func (b *builder) unsettled() *unsettled {
 	}
 	for _, n := range b.plan.Networks {
 		if used[n.Name] { // a bridge without ports has no carrier
-			u.bridges = append(u.bridges, b.bridge(n.Name))
+			u.links = append(u.links, carrier{Fabric, u.fabric, b.bridge(n.Name)})
 			add(Fabric, n.Gateway)
 		}
 	}
 	for _, p := range b.plan.Pods {
+		u.links = append(u.links, carrier{p.Node, b.at(p.Node).conn, p.HostDevice})
 		add(p.Name, p.Address)
 	}
 	return u
@@ -87,7 +96,7 @@ func (u *unsettled) wait(ctx context.Context) error {
 	}
 }
 
-func (u *unsettled) done() bool { return len(u.bridges)+len(u.ports)+len(u.local) == 0 }
+func (u *unsettled) done() bool { return len(u.ports)+len(u.links)+len(u.local) == 0 }
 
 // look takes out what has settled. It asks only about what hasn't.
 func (u *unsettled) look() (err error) {
@@ -98,13 +107,13 @@ func (u *unsettled) look() (err error) {
 		}
 		u.ports = slices.DeleteFunc(u.ports, func(port string) bool { return ready[port] })
 	}
-	u.bridges = slices.DeleteFunc(u.bridges, func(name string) bool {
-		bridge, linkErr := u.fabric.LinkByName(name)
+	u.links = slices.DeleteFunc(u.links, func(l carrier) bool {
+		device, linkErr := l.conn.LinkByName(l.name)
 		if linkErr != nil {
-			err = fmt.Errorf("device %s: %w", name, linkErr)
+			err = fmt.Errorf("device %s of %s: %w", l.name, l.place, linkErr)
 			return false
 		}
-		return bridge.Attrs().OperState == netlink.OperUp
+		return device.Attrs().OperState == netlink.OperUp
 	})
 	u.local = slices.DeleteFunc(u.local, func(l local) bool {
 		is, localErr := l.conn.HasLocal(l.address)
@@ -128,11 +137,14 @@ func (u *unsettled) String() string {
 			parts = append(parts, what+" "+strings.Join(names, ", "))
 		}
 	}
-	var addresses []string
+	var links, addresses []string
+	for _, l := range u.links {
+		links = append(links, fmt.Sprintf("%s of %s", l.name, l.place))
+	}
 	for _, l := range u.local {
 		addresses = append(addresses, fmt.Sprintf("%v of %s", l.address, l.place))
 	}
-	tell("no carrier on", u.bridges)
+	tell("no carrier on", links)
 	tell("no packets through", u.ports)
 	tell("no local route to", addresses)
 	return strings.Join(parts, "; ")

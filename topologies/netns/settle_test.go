@@ -25,11 +25,18 @@ func asBuilder(t *testing.T, lab *Lab) *builder {
 	return b
 }
 
+func names(links []carrier) (all []string) {
+	for _, l := range links {
+		all = append(all, l.name+" of "+l.place)
+	}
+	return all
+}
+
 func TestSettle(t *testing.T) {
 	lab := up(t, sixPlan(), "test-settle", t.TempDir())
 	b := asBuilder(t, lab)
 	all := b.unsettled()
-	assert.Equal(t, []string{"br0", "br1"}, all.bridges)
+	assert.Equal(t, []string{"br0 of fabric", "br1 of fabric", "pod-pod of worker"}, names(all.links))
 	assert.Equal(t, []string{"p-client", "p-worker"}, all.ports)
 	assert.Len(t, all.local, 5, "two nodes, two gateways, a pod")
 	require.NoError(t, all.look())
@@ -41,12 +48,12 @@ func TestSettle(t *testing.T) {
 	require.NoError(t, worker.conn.LinkSetDown(device))
 	require.Eventually(t, func() bool { // the kernel takes its time here too
 		u := b.unsettled()
-		return u.look() == nil && len(u.bridges) == 1
+		return u.look() == nil && len(u.links) == 1
 	}, settleLimit, time.Millisecond)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, context.DeadlineExceeded)
 	defer cancel()
 	assert.EqualError(t, b.unsettled().wait(ctx),
-		"no carrier on br1; no packets through p-worker; no local route to fd00:2::1 of worker: context deadline exceeded")
+		"no carrier on br1 of fabric; no packets through p-worker; no local route to fd00:2::1 of worker: context deadline exceeded")
 
 	waited := make(chan error, 1)
 	go func() { waited <- b.settle(t.Context()) }()
@@ -72,7 +79,7 @@ func TestSettleLittle(t *testing.T) {
 	lab := up(t, plan, "test-little", t.TempDir())
 	b := asBuilder(t, lab)
 	assert.Empty(t, b.unsettled().local)
-	assert.Equal(t, []string{"br0"}, b.unsettled().bridges)
+	assert.Equal(t, []string{"br0 of fabric", "v-tcp-echo of worker"}, names(b.unsettled().links))
 	require.NoError(t, lab.Do(Fabric, func() error {
 		bridge, err := netlink.LinkByName("br1")
 		if err == nil {
