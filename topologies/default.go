@@ -35,8 +35,12 @@ func Default(t *Topology) {
 		s.MTU = DefaultMTU
 	}
 	for i := range s.Networks {
-		if n := &s.Networks[i]; !n.Gateway.IsValid() && n.Subnet.IsValid() {
+		n := &s.Networks[i]
+		if !n.Gateway.IsValid() && n.Subnet.IsValid() {
 			n.Gateway = defaultGateway(n.Subnet)
+		}
+		if n.MTU == 0 {
+			n.MTU = s.MTU
 		}
 	}
 	for i := range s.Nodes {
@@ -44,7 +48,7 @@ func Default(t *Topology) {
 		if n.Replicas == 0 {
 			n.Replicas = 1
 		}
-		defaultLink(&n.Link, s.MTU)
+		defaultLink(&n.Link, linkMTU(s, n))
 	}
 	defaultPodCIDRs(s)
 	for i := range s.Pods {
@@ -53,6 +57,23 @@ func Default(t *Topology) {
 		}
 	}
 	defaultServices(s)
+}
+
+// linkMTU is the MTU of a node's wire, as its network has it; the largest if replicas are in several.
+func linkMTU(s *Spec, n *NodeSpec) int {
+	mtu, first := 0, n.Address
+	last := addAddr(first, uint64(min(max(n.Replicas, 1), MaxNodes)-1))
+	for i := range s.Networks {
+		p := s.Networks[i].Subnet
+		between := last.IsValid() && first.Less(p.Addr()) && p.Addr().Less(last)
+		if first.IsValid() && p.IsValid() && (p.Contains(first) || p.Contains(last) || between) {
+			mtu = max(mtu, s.Networks[i].MTU)
+		}
+	}
+	if mtu == 0 {
+		return s.MTU
+	}
+	return mtu
 }
 
 // defaultLink completes a link: the directions that override something take the rest from the link as a whole.

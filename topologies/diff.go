@@ -19,7 +19,12 @@ func (p *Plan) Diff(other *Plan) []string {
 	d.value("", "the substrate", p.Substrate, other.Substrate)
 	d.value("", "the congestion control", p.CongestionControl, other.CongestionControl)
 	d.value("", "the MTU", p.MTU, other.MTU)
-	compare(d, "network", p.Networks, other.Networks, func(n *Network) string { return n.Name }, d.network)
+	compare(d, "network", p.Networks, other.Networks, func(n *Network) string { return n.Name }, func(what string, a, b *Network) {
+		d.network(what, a, b)
+		if before, after := p.mtuOf(a), other.mtuOf(b); before != p.MTU || after != other.MTU { // else it is the plan's
+			d.value(what, "MTU", before, after)
+		}
+	})
 	compare(d, "node", p.Nodes, other.Nodes, func(n *Node) string { return n.Name }, d.node)
 	compare(d, "pod", p.Pods, other.Pods, func(pod *Pod) string { return pod.Name }, d.pod)
 	compare(d, "service", p.Services, other.Services, func(s *corev1.Service) string { return s.Namespace + "/" + s.Name }, d.service)

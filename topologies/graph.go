@@ -22,7 +22,8 @@ type drawing struct {
 	cluster []box // LB nodes first
 }
 
-type network struct{ name, subnet, gateway string }
+// network is a subnet of the fabric; mtu is empty where it is the topology's.
+type network struct{ name, subnet, gateway, mtu string }
 
 // vip is an address of services, and where the fabric leads it to.
 type vip struct {
@@ -55,7 +56,11 @@ type podBox struct {
 func draw(p *Plan) *drawing {
 	d := &drawing{title: p.Name}
 	for _, n := range p.Networks {
-		d.fabric = append(d.fabric, network{n.Name, n.Subnet.String(), n.Gateway.String()})
+		drawn := network{name: n.Name, subnet: n.Subnet.String(), gateway: n.Gateway.String()}
+		if n.MTU != p.MTU {
+			drawn.mtu = fmt.Sprintf("MTU %d", n.MTU)
+		}
+		d.fabric = append(d.fabric, drawn)
 	}
 	vias := d.drawVIPs(p)
 	pods := map[string][]*Pod{}

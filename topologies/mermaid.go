@@ -17,7 +17,11 @@ func Mermaid(p *Plan) string {
 	}
 	line("  subgraph fabric")
 	for i, n := range d.fabric {
-		line("    w%d[%s]", i, quoteMermaid(n.name, n.subnet, "gateway "+n.gateway))
+		label := []string{n.name, n.subnet, "gateway " + n.gateway}
+		if n.mtu != "" {
+			label = append(label, n.mtu)
+		}
+		line("    w%d[%s]", i, quoteMermaid(label...))
 	}
 	for i, v := range d.vips {
 		line("    v%d{{%s}}", i, quoteMermaid(append([]string{"VIP " + v.address}, v.ports...)...))

@@ -30,7 +30,7 @@ type Plan struct {
 	Hash              string                      `json:"hash"`
 	Substrate         SubstrateKind               `json:"substrate"`
 	CongestionControl string                      `json:"congestionControl"`
-	MTU               int                         `json:"mtu"`
+	MTU               int                         `json:"mtu"` // of networks that name no other; see MTUOf
 	Networks          []Network                   `json:"networks"`
 	Nodes             []Node                      `json:"nodes"`
 	Pods              []Pod                       `json:"pods"`
@@ -45,6 +45,7 @@ type Network struct {
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway"` // the fabric's own address
 	MAC     HardwareAddr `json:"mac"`     // the fabric's, where the gateway answers
+	MTU     int          `json:"mtu"`     // of its wires and of the pods on its nodes, in bytes
 }
 
 // Node is one namespace (or kind container) on the fabric.
@@ -91,4 +92,30 @@ type Route struct {
 type Neighbour struct {
 	Address netip.Addr   `json:"address"`
 	MAC     HardwareAddr `json:"mac"`
+}
+
+// NetworkOf is the network that a node is in; nil if the plan has none of that name.
+func (p *Plan) NetworkOf(n *Node) *Network {
+	for i := range p.Networks {
+		if p.Networks[i].Name == n.Network {
+			return &p.Networks[i]
+		}
+	}
+	return nil
+}
+
+// MTUOf is the MTU of a node's wire and of its pods' wires, in bytes.
+func (p *Plan) MTUOf(n *Node) int {
+	if network := p.NetworkOf(n); network != nil {
+		return p.mtuOf(network)
+	}
+	return p.MTU
+}
+
+// mtuOf is the MTU of a network, which a plan may leave open that was stored before networks had one.
+func (p *Plan) mtuOf(n *Network) int {
+	if n.MTU != 0 {
+		return n.MTU
+	}
+	return p.MTU
 }

@@ -82,10 +82,17 @@ func (s *Shape) clone() Shape {
 }
 
 // hashOf identifies what a topology builds: all of it, defaults included, but its description. Field order and map order
-// in JSON are fixed.
+// in JSON are fixed. An MTU that a network has from its topology is left out, so that topologies from before networks had
+// one keep their hash.
 func hashOf(t *Topology) (string, error) {
 	content := *t
 	content.Metadata.Description = ""
+	content.Spec.Networks = slices.Clone(t.Spec.Networks)
+	for i := range content.Spec.Networks {
+		if n := &content.Spec.Networks[i]; n.MTU == t.Spec.MTU {
+			n.MTU = 0
+		}
+	}
 	data, err := json.Marshal(content)
 	if err != nil {
 		return "", fmt.Errorf("hash topology %s: %w", t.Metadata.Name, err)
@@ -103,7 +110,7 @@ type planner struct {
 
 func (p *planner) networks() {
 	for _, n := range p.t.Spec.Networks {
-		p.Networks = append(p.Networks, Network{Name: n.Name, Subnet: n.Subnet, Gateway: n.Gateway, MAC: macOf(macOwn, n.Gateway)})
+		p.Networks = append(p.Networks, Network{Name: n.Name, Subnet: n.Subnet, Gateway: n.Gateway, MAC: macOf(macOwn, n.Gateway), MTU: n.MTU})
 	}
 }
 

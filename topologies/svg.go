@@ -159,6 +159,9 @@ func (s *svg) describeFabric() []svgText {
 	lines := []svgText{{"name", "fabric"}}
 	for _, n := range s.drawing.fabric {
 		lines = append(lines, svgText{}, svgText{"text", n.name}, svgText{"addr", n.subnet}, svgText{"addr muted", "gateway " + n.gateway})
+		if n.mtu != "" {
+			lines = append(lines, svgText{"addr muted", n.mtu})
+		}
 	}
 	for _, v := range s.vips {
 		lines = append(lines, svgText{}, svgText{"name vip", "VIP " + v.address})

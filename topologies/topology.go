@@ -56,7 +56,7 @@ type Spec struct {
 	Substrate SubstrateKind `json:"substrate,omitempty"`
 	// CongestionControl is set on the routes of all clients and pods, never by a sysctl of the host (default cubic).
 	CongestionControl string `json:"congestionControl,omitempty"`
-	// MTU of every link, in bytes (default 1500).
+	// MTU of every link whose network names no other, in bytes (default 1500).
 	MTU int `json:"mtu,omitempty"`
 	// Networks are the IP subnets of the fabric, the switch and router between all nodes.
 	Networks []NetworkSpec `json:"networks"`
@@ -73,6 +73,9 @@ type NetworkSpec struct {
 	Name    string       `json:"name"`
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway,omitzero"` // default: the last usable address of the subnet
+	// MTU of the network's links and of the pods on its nodes, in bytes (default: the topology's). Of a packet that is too
+	// large for the network that it is on its way to, the fabric tells the sender, as any router does.
+	MTU int `json:"mtu,omitempty"`
 }
 
 // NodeSpec is a node, or several alike.

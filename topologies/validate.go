@@ -161,6 +161,10 @@ func (c *checker) networks() {
 				names[n.Name] = i
 			}
 		}
+		// What it has from the topology is checked there.
+		if n.MTU != c.t.Spec.MTU && (n.MTU < minMTU6 || n.MTU > maxMTU) {
+			c.errorf(field+".mtu", "is %d, want %d to %d", n.MTU, minMTU6, maxMTU)
+		}
 		if !c.subnet(field+".subnet", n.Subnet) {
 			c.unsure = true
 			continue

@@ -36,7 +36,7 @@ func (c *checker) nodes() {
 		if !n.Address.IsValid() {
 			c.errorf(field+".address", "is missing, want an IP address in one of the networks")
 		}
-		c.link(field+".link", &n.Link)
+		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))
 	}
 	broken := map[string]bool{} // one error of a kind for each NodeSpec is enough
 	for i := range c.x.nodes {
@@ -126,25 +126,25 @@ func (c *checker) networkOf(a netip.Addr) (NetworkSpec, bool) {
 }
 
 // link checks a link whose defaults are filled in.
-func (c *checker) link(field string, l *LinkSpec) {
+func (c *checker) link(field string, l *LinkSpec, mtu int) {
 	used := l.Rate != 0
 	for _, way := range []struct {
 		name  string
 		shape *Shape
 	}{{"toNode", l.ToNode}, {"fromNode", l.FromNode}} {
 		if way.shape != nil {
-			c.shape(field, way.name+".", way.shape, &l.Shape)
+			c.shape(field, way.name+".", way.shape, &l.Shape, mtu)
 			used = used || way.shape.Rate != 0
 		}
 	}
 	if used && l.Rate == 0 { // then it is what the directions take their own from
 		return
 	}
-	c.shape(field, "", &l.Shape, nil)
+	c.shape(field, "", &l.Shape, nil, mtu)
 }
 
 // shape checks one direction of a link, or all of it. What a direction took over from the link is reported there.
-func (c *checker) shape(field, way string, s, link *Shape) {
+func (c *checker) shape(field, way string, s, link *Shape, mtu int) {
 	at := func(name string, own bool) string {
 		if own {
 			return field + "." + way + name
@@ -175,7 +175,7 @@ func (c *checker) shape(field, way string, s, link *Shape) {
 			"is %d, want 0 to %d bytes a frame", *s.Overhead, maxOverhead)
 		return
 	}
-	frame := s.frame(c.t.Spec.MTU)
+	frame := s.frame(mtu)
 	c.size(queue, s.Queue, frame)
 	if c.size(burst, s.Burst, frame) && s.Burst > s.Rate.in(maxBurst) {
 		c.errorf(burst, "is %s, which takes more than %s at %s", s.Burst, maxBurst, s.Rate)

@@ -22,9 +22,14 @@ func podGateway(pod netip.Addr) netip.Addr {
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func (b *builder) makePods() error {
+	mtus := make(map[string]int)
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		mtus[n.Name] = b.plan.MTUOf(n)
+	}
 	for i := range b.plan.Pods {
 		p := &b.plan.Pods[i]
-		if err := b.makePod(p); err != nil {
+		if err := b.makePod(p, mtus[p.Node]); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
@@ -32,9 +37,9 @@ func (b *builder) makePods() error {
 }
 
 // makePod joins a pod to its node: a wire, a route each way, and neighbours, so that nobody has to ask.
-func (b *builder) makePod(p *topologies.Pod) error {
+func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 	node, pod, alias := b.at(p.Node), b.at(p.Name), b.alias("pod "+p.Name)
-	end, err := b.makeVeth(node, b.attrs(p.HostDevice, p.HostMAC), alias, pod, p.MAC)
+	end, err := b.makeVeth(node, attrs(p.HostDevice, p.HostMAC, mtu), alias, pod, p.MAC)
 	if err != nil {
 		return err
 	}

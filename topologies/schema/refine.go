@@ -24,6 +24,7 @@ func refine(s *jsonschema.Schema) {
 	topology("apiVersion").Const = topologies.APIVersion
 	topology("kind").Const = topologies.Kind
 	between(spec("mtu"), 576, 9000)
+	between(properties("NetworkSpec")("mtu"), 1280, 9000)
 	spec("congestionControl").Pattern = "^[a-z0-9_]{1,15}$"
 	one := uint64(1)
 	spec("networks").MinItems, spec("nodes").MinItems = &one, &one
