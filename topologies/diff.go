@@ -61,6 +61,11 @@ func show(value any) string {
 			return "none"
 		}
 		return v.String()
+	case netip.Addr:
+		if !v.IsValid() {
+			return "none"
+		}
+		return v.String()
 	case Shape:
 		if v.Rate == 0 {
 			return "not shaped"
@@ -125,6 +130,8 @@ func compare[T any](d *differences, kind string, before, after []T, name func(*T
 func (d *differences) network(what string, a, b *Network) {
 	d.value(what, "subnet", a.Subnet, b.Subnet)
 	d.value(what, "gateway", a.Gateway, b.Gateway)
+	d.value(what, "secondary subnet", a.SecondarySubnet, b.SecondarySubnet)
+	d.value(what, "secondary gateway", a.SecondaryGateway, b.SecondaryGateway)
 }
 
 func (d *differences) node(what string, a, b *Node) {
@@ -132,6 +139,8 @@ func (d *differences) node(what string, a, b *Node) {
 	d.value(what, "network", a.Network, b.Network)
 	d.value(what, "address", a.Address, b.Address)
 	d.value(what, "pod CIDR", a.PodCIDR, b.PodCIDR)
+	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
+	d.value(what, "secondary pod CIDR", a.SecondaryPodCIDR, b.SecondaryPodCIDR)
 	if reflect.DeepEqual(a.ToNode, a.FromNode) && reflect.DeepEqual(b.ToNode, b.FromNode) {
 		d.value(what, "link", a.ToNode, b.ToNode)
 		return
@@ -143,6 +152,7 @@ func (d *differences) node(what string, a, b *Node) {
 func (d *differences) pod(what string, a, b *Pod) {
 	d.value(what, "node", a.Node, b.Node)
 	d.value(what, "address", a.Address, b.Address)
+	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
 	d.value(what, "labels", a.Labels, b.Labels)
 	d.value(what, "workload", a.Workload, b.Workload)
 }

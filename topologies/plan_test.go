@@ -58,17 +58,20 @@ func TestPlanHolds(t *testing.T) {
 	for name, plan := range all {
 		t.Run(name, func(t *testing.T) {
 			macs, addresses, ports := map[string]bool{}, map[netip.Addr]bool{}, map[string]bool{}
-			once := func(mac HardwareAddr, a netip.Addr) {
+			once := func(mac HardwareAddr, all ...netip.Addr) {
 				assert.False(t, macs[mac.String()], "MAC %s is there twice", mac)
-				assert.False(t, addresses[a], "address %s is there twice", a)
-				macs[mac.String()], addresses[a] = true, true
+				macs[mac.String()] = true
+				for _, a := range all {
+					assert.False(t, addresses[a], "address %s is there twice", a)
+					addresses[a] = true
+				}
 				assert.Equal(t, byte(2), mac[0]&3, "%s is unicast and locally administered", mac)
 			}
 			for _, n := range plan.Networks {
-				once(n.MAC, n.Gateway)
+				once(n.MAC, n.Gateways()...)
 			}
 			for _, n := range plan.Nodes {
-				once(n.MAC, n.Address.Addr())
+				once(n.MAC, addrsOf(n.Addresses())...)
 				assert.False(t, ports[n.Port])
 				ports[n.Port] = true
 				assert.LessOrEqual(t, len(n.Port), 13)
@@ -76,7 +79,7 @@ func TestPlanHolds(t *testing.T) {
 			}
 			devices := map[string]bool{}
 			for _, p := range plan.Pods {
-				once(p.MAC, p.Address)
+				once(p.MAC, p.Addresses()...)
 				assert.NotEqual(t, p.MAC, p.HostMAC)
 				assert.False(t, devices[p.HostDevice])
 				devices[p.HostDevice] = true

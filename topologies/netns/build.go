@@ -119,17 +119,20 @@ func (b *builder) configureNode(at *place, n *topologies.Node) error {
 	if err != nil {
 		return err
 	}
-	if err := at.addAddress(device, n.Address, unix.IFA_F_NOPREFIXROUTE); err != nil {
-		return err
+	var routes []topologies.Route
+	for _, address := range n.Addresses() {
+		if err := at.addAddress(device, address, unix.IFA_F_NOPREFIXROUTE); err != nil {
+			return err
+		}
+		// The kernel's own route to the network would lack the congestion control.
+		routes = append(routes, topologies.Route{Destination: address.Masked()})
 	}
 	for _, neighbour := range n.Neighbours {
 		if err := at.addNeighbour(device, neighbour); err != nil {
 			return err
 		}
 	}
-	// The kernel's own route to the network would lack the congestion control.
-	routes := append([]topologies.Route{{Destination: n.Address.Masked()}}, n.Routes...)
-	for _, route := range routes {
+	for _, route := range append(routes, n.Routes...) {
 		if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -47,20 +48,26 @@ func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 	if err != nil {
 		return err
 	}
-	gateway := podGateway(p.Address)
-	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	if p.Address.Is6() {
-		everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
 	cc := b.plan.CongestionControl
-	return errors.Join(
-		node.addRoute(end, topologies.Route{Destination: single(p.Address)}, cc),
-		node.addNeighbour(end, topologies.Neighbour{Address: p.Address, MAC: p.MAC}),
-		pod.addAddress(device, single(p.Address), unix.IFA_F_NOPREFIXROUTE),
-		pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
-		pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
-		pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
-	)
+	for _, address := range p.Addresses() {
+		gateway := podGateway(address)
+		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if address.Is6() {
+			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		err := errors.Join(
+			node.addRoute(end, topologies.Route{Destination: single(address)}, cc),
+			node.addNeighbour(end, topologies.Neighbour{Address: address, MAC: p.MAC}),
+			pod.addAddress(device, single(address), unix.IFA_F_NOPREFIXROUTE),
+			pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
+			pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
+			pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // configureFabric gives the fabric its gateway addresses and its neighbours.
@@ -76,14 +83,27 @@ func (b *builder) configureFabric() error {
 				return err
 			}
 		}
-		if err := fabric.addAddress(bridge, netip.PrefixFrom(n.Gateway, n.Subnet.Bits()), 0); err != nil {
+		for k, gateway := range n.Gateways() {
+			if err := fabric.addAddress(bridge, netip.PrefixFrom(gateway, n.Subnets()[k].Bits()), 0); err != nil {
+				return err
+			}
+		}
+		if err := b.introduce(bridge, n.Name); err != nil {
 			return err
 		}
-		for _, node := range b.plan.Nodes {
-			if node.Network != n.Name {
-				continue
-			}
-			if err := fabric.addNeighbour(bridge, topologies.Neighbour{Address: node.Address.Addr(), MAC: node.MAC}); err != nil {
+	}
+	return nil
+}
+
+// introduce lets the fabric know the nodes of a network.
+func (b *builder) introduce(bridge netlink.Link, network string) error {
+	for i := range b.plan.Nodes {
+		node := &b.plan.Nodes[i]
+		if node.Network != network {
+			continue
+		}
+		for _, address := range node.Addresses() {
+			if err := b.at(Fabric).addNeighbour(bridge, topologies.Neighbour{Address: address.Addr(), MAC: node.MAC}); err != nil {
 				return err
 			}
 		}

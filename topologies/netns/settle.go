@@ -55,26 +55,30 @@ func (b *builder) settle(ctx context.Context) error {
 // there. IPv4 addresses are at once what they are, so without IPv6 no place is asked but those between others.
 func (b *builder) unsettled() *unsettled {
 	u := &unsettled{fabric: b.at(Fabric).conn}
-	add := func(place string, a netip.Addr) {
-		if a.Is6() {
-			u.local = append(u.local, local{place, b.at(place).conn, a})
+	add := func(place string, addresses []netip.Addr) {
+		for _, a := range addresses {
+			if a.Is6() {
+				u.local = append(u.local, local{place, b.at(place).conn, a})
+			}
 		}
 	}
 	used := map[string]bool{}
 	for _, n := range b.plan.Nodes {
 		used[n.Network] = true
 		u.ports = append(u.ports, n.Port)
-		add(n.Name, n.Address.Addr())
+		for _, address := range n.Addresses() {
+			add(n.Name, []netip.Addr{address.Addr()})
+		}
 	}
 	for _, n := range b.plan.Networks {
 		if used[n.Name] { // a bridge without ports has no carrier
 			u.links = append(u.links, carrier{Fabric, u.fabric, b.bridge(n.Name)})
-			add(Fabric, n.Gateway)
+			add(Fabric, n.Gateways())
 		}
 	}
 	for _, p := range b.plan.Pods {
 		u.links = append(u.links, carrier{p.Node, b.at(p.Node).conn, p.HostDevice})
-		add(p.Name, p.Address)
+		add(p.Name, p.Addresses())
 	}
 	return u
 }
