@@ -1,7 +1,7 @@
 package topologies
 
 import (
-	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -35,8 +35,10 @@ func Default(t *Topology) {
 		s.MTU = DefaultMTU
 	}
 	for i := range s.Networks {
-		if n := &s.Networks[i]; !n.Gateway.IsValid() && n.Subnet.IsValid() {
-			n.Gateway = defaultGateway(n.Subnet)
+		n := &s.Networks[i]
+		defaultGateways(n)
+		if n.MTU == 0 {
+			n.MTU = s.MTU
 		}
 	}
 	for i := range s.Nodes {
@@ -44,7 +46,7 @@ func Default(t *Topology) {
 		if n.Replicas == 0 {
 			n.Replicas = 1
 		}
-		defaultLink(&n.Link, s.MTU)
+		defaultLink(&n.Link, linkMTU(s, n))
 	}
 	defaultPodCIDRs(s)
 	for i := range s.Pods {
@@ -53,6 +55,41 @@ func Default(t *Topology) {
 		}
 	}
 	defaultServices(s)
+}
+
+// defaultGateways gives every subnet of a network a gateway.
+func defaultGateways(n *NetworkSpec) {
+	all := slices.Clone(n.gateways())
+	for _, subnet := range n.subnets() {
+		if subnet.IsValid() && !like(all, subnet.Addr()).IsValid() {
+			all = append(all, defaultGateway(subnet))
+		}
+	}
+	if len(all) == 1 && len(n.Gateways) == 0 {
+		n.Gateway = all[0]
+	} else if len(all) > 0 {
+		n.Gateways = all
+	}
+}
+
+// linkMTU is the MTU of a node's wire, as its network has it; the largest if replicas are in several.
+func linkMTU(s *Spec, n *NodeSpec) int {
+	mtu := 0
+	for _, first := range n.addresses() {
+		last := addAddr(first, uint64(min(max(n.Replicas, 1), MaxNodes)-1))
+		for i := range s.Networks {
+			for _, p := range s.Networks[i].subnets() {
+				between := last.IsValid() && first.Less(p.Addr()) && p.Addr().Less(last)
+				if first.IsValid() && p.IsValid() && (p.Contains(first) || p.Contains(last) || between) {
+					mtu = max(mtu, s.Networks[i].MTU)
+				}
+			}
+		}
+	}
+	if mtu == 0 {
+		return s.MTU
+	}
+	return mtu
 }
 
 // defaultLink completes a link: the directions that override something take the rest from the link as a whole.
@@ -106,106 +143,4 @@ func (s *Shape) frame(mtu int) Size {
 		size += *s.Overhead
 	}
 	return Size(size)
-}
-
-// podBlocks are the pod CIDRs that nodes get by default: 65536 blocks of one size, less what is in use.
-type podBlocks struct {
-	pool netip.Prefix
-	bits int
-	used []bool
-}
-
-const podBlockBits = 16 // of the pool's size in blocks, as a power of two
-
-func newPodBlocks(pool string) *podBlocks {
-	prefix := netip.MustParsePrefix(pool)
-	return &podBlocks{pool: prefix, bits: prefix.Bits() + podBlockBits, used: make([]bool, 1<<podBlockBits)}
-}
-
-// index is the block of an address in the pool.
-func (b *podBlocks) index(a netip.Addr) int {
-	bytes := a.AsSlice()
-	at := b.pool.Bits() / 8
-	return int(bytes[at])<<8 | int(bytes[at+1])
-}
-
-// use takes all blocks that a prefix touches.
-func (b *podBlocks) use(p netip.Prefix) {
-	if !p.IsValid() || !p.Overlaps(b.pool) {
-		return
-	}
-	first, last := p.Masked().Addr(), lastAddr(p)
-	if !b.pool.Contains(first) {
-		first = b.pool.Addr()
-	}
-	if !b.pool.Contains(last) {
-		last = lastAddr(b.pool)
-	}
-	for i := b.index(first); i <= b.index(last); i++ {
-		b.used[i] = true
-	}
-}
-
-// take gives the first of n free blocks in a row; it is not valid if there are none.
-func (b *podBlocks) take(n int) netip.Prefix {
-	for i, run := 0, 0; i < len(b.used); i++ {
-		if b.used[i] {
-			run = 0
-			continue
-		}
-		if run++; run == n {
-			for j := i - n + 1; j <= i; j++ {
-				b.used[j] = true
-			}
-			return addPrefix(netip.PrefixFrom(b.pool.Addr(), b.bits), uint64(i-n+1))
-		}
-	}
-	return netip.Prefix{}
-}
-
-// Pools of addresses that topologies don't name.
-const (
-	podPool4     = "10.0.0.0/8"
-	podPool6     = "fd00:10::/48"
-	clusterPool4 = "10.96.0.0/16" // as kubeadm has it
-	clusterPool6 = "fd00:10:0:ffff::/112"
-)
-
-// defaultPodCIDRs gives every node that may have pods its pod CIDR: the next free /24 of 10.0.0.0/8, or /64 of
-// fd00:10::/48 if the node's address is of IPv6. Free is what no network, VIP, cluster IP or other pod CIDR is in.
-func defaultPodCIDRs(s *Spec) {
-	four, six := newPodBlocks(podPool4), newPodBlocks(podPool6)
-	use := func(p netip.Prefix) { four.use(p); six.use(p) }
-	use(netip.MustParsePrefix(clusterPool4))
-	use(netip.MustParsePrefix(clusterPool6))
-	for i := range s.Networks {
-		use(s.Networks[i].Subnet)
-	}
-	for i := range s.Services {
-		for _, f := range frontendAddresses(&s.Services[i]) {
-			if f.address.IsValid() {
-				use(hostPrefix(f.address))
-			}
-		}
-	}
-	for i := range s.Nodes {
-		n := &s.Nodes[i]
-		for r := range min(max(n.Replicas, 1), MaxNodes) {
-			if !n.PodCIDR.IsValid() {
-				break
-			}
-			use(addPrefix(n.PodCIDR, uint64(r)))
-		}
-	}
-	for i := range s.Nodes {
-		n := &s.Nodes[i]
-		if n.PodCIDR.IsValid() || n.Role == RoleClient || !n.Address.IsValid() {
-			continue
-		}
-		blocks := four
-		if n.Address.Is6() {
-			blocks = six
-		}
-		n.PodCIDR = blocks.take(min(max(n.Replicas, 1), MaxNodes))
-	}
 }

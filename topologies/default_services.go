@@ -3,6 +3,7 @@ package topologies
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,24 +37,37 @@ func frontendAddresses(s *corev1.Service) []frontendAddress {
 	return all
 }
 
-// vips are the addresses of a service of type LoadBalancer: those in its status, else the one that its spec asks for.
+// vips are the addresses of a service of type LoadBalancer: first the one that its spec asks for, unless its status has
+// another of that IP version, then those in its status.
 func vips(s *corev1.Service) []frontendAddress {
 	if s.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
 	var all []frontendAddress
 	asked := s.Spec.LoadBalancerIP
+	if lacksAsked(s) {
+		all = append(all, frontendAt("spec.loadBalancerIP", asked))
+	}
 	for i, ingress := range s.Status.LoadBalancer.Ingress {
 		if ingress.IP == asked && asked != "" { // errors are better told where the user wrote it
-			all = append(all, frontendAt("spec.loadBalancerIP", asked))
+			all = slices.Insert(all, 0, frontendAt("spec.loadBalancerIP", asked))
 		} else {
 			all = append(all, frontendAt(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), ingress.IP))
 		}
 	}
-	if len(all) == 0 && asked != "" {
-		all = append(all, frontendAt("spec.loadBalancerIP", asked))
-	}
 	return all
+}
+
+// lacksAsked says that the status of a service has no VIP of the IP version that its spec asks for.
+func lacksAsked(s *corev1.Service) bool {
+	asked, err := netip.ParseAddr(s.Spec.LoadBalancerIP)
+	if err != nil {
+		return s.Spec.LoadBalancerIP != "" && len(s.Status.LoadBalancer.Ingress) == 0
+	}
+	return !slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(i corev1.LoadBalancerIngress) bool {
+		a, err := netip.ParseAddr(i.IP)
+		return err != nil || alikeFamily(a, asked)
+	})
 }
 
 // defaultServices fills in what the API server and its controllers would.
@@ -62,13 +76,14 @@ func defaultServices(s *Spec) {
 	for i := range s.Services {
 		a.reserve(&s.Services[i].Spec)
 	}
-	six := len(s.Networks) > 0 && s.Networks[0].Subnet.Addr().Is6()
 	for i := range s.Services {
-		defaultService(&s.Services[i], six, a)
+		defaultService(&s.Services[i], a)
+		defaultFamilies(&s.Services[i], podFamilies(s, &s.Services[i]))
+		defaultClusterIPs(&s.Services[i].Spec, a)
 	}
 }
 
-func defaultService(s *corev1.Service, six bool, a *allocator) {
+func defaultService(s *corev1.Service, a *allocator) {
 	setDefault(&s.APIVersion, "v1")
 	setDefault(&s.Kind, "Service")
 	setDefault(&s.Namespace, metav1.NamespaceDefault)
@@ -91,8 +106,9 @@ func defaultService(s *corev1.Service, six bool, a *allocator) {
 	}
 	if spec.Type == corev1.ServiceTypeLoadBalancer {
 		setDefaultPointer(&spec.AllocateLoadBalancerNodePorts, true)
-		if spec.LoadBalancerIP != "" && len(s.Status.LoadBalancer.Ingress) == 0 {
-			s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: spec.LoadBalancerIP}}
+		if lacksAsked(s) {
+			status := &s.Status.LoadBalancer // the end of it: what the user wrote keeps its place
+			status.Ingress = append(status.Ingress, corev1.LoadBalancerIngress{IP: spec.LoadBalancerIP})
 		}
 		for i := range s.Status.LoadBalancer.Ingress {
 			setDefaultPointer(&s.Status.LoadBalancer.Ingress[i].IPMode, corev1.LoadBalancerIPModeVIP)
@@ -104,36 +120,6 @@ func defaultService(s *corev1.Service, six bool, a *allocator) {
 	if external && (spec.AllocateLoadBalancerNodePorts == nil || *spec.AllocateLoadBalancerNodePorts) {
 		a.fillNodePorts(spec.Ports)
 	}
-	if all := frontendAddresses(s); len(all) > 0 && all[0].address.IsValid() {
-		six = all[0].address.Is6()
-	}
-	defaultClusterIP(spec, six, a)
-}
-
-// defaultClusterIP gives the service an address of the cluster's own, and says of which family it is.
-func defaultClusterIP(spec *corev1.ServiceSpec, six bool, a *allocator) {
-	if spec.ClusterIP == "" && len(spec.ClusterIPs) > 0 {
-		spec.ClusterIP = spec.ClusterIPs[0]
-	}
-	if len(spec.IPFamilies) > 0 {
-		six = spec.IPFamilies[0] == corev1.IPv6Protocol
-	}
-	if spec.ClusterIP == "" {
-		spec.ClusterIP = a.clusterIP(six)
-	}
-	if len(spec.ClusterIPs) == 0 {
-		spec.ClusterIPs = []string{spec.ClusterIP}
-	}
-	if len(spec.IPFamilies) == 0 {
-		if address, err := netip.ParseAddr(spec.ClusterIP); err == nil {
-			six = address.Is6()
-		}
-		spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-		if six {
-			spec.IPFamilies[0] = corev1.IPv6Protocol
-		}
-	}
-	setDefaultPointer(&spec.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
 }
 
 // allocator gives out NodePorts and cluster IPs, each the lowest that nobody has.

@@ -19,7 +19,12 @@ func (p *Plan) Diff(other *Plan) []string {
 	d.value("", "the substrate", p.Substrate, other.Substrate)
 	d.value("", "the congestion control", p.CongestionControl, other.CongestionControl)
 	d.value("", "the MTU", p.MTU, other.MTU)
-	compare(d, "network", p.Networks, other.Networks, func(n *Network) string { return n.Name }, d.network)
+	compare(d, "network", p.Networks, other.Networks, func(n *Network) string { return n.Name }, func(what string, a, b *Network) {
+		d.network(what, a, b)
+		if before, after := p.mtuOf(a), other.mtuOf(b); before != p.MTU || after != other.MTU { // else it is the plan's
+			d.value(what, "MTU", before, after)
+		}
+	})
 	compare(d, "node", p.Nodes, other.Nodes, func(n *Node) string { return n.Name }, d.node)
 	compare(d, "pod", p.Pods, other.Pods, func(pod *Pod) string { return pod.Name }, d.pod)
 	compare(d, "service", p.Services, other.Services, func(s *corev1.Service) string { return s.Namespace + "/" + s.Name }, d.service)
@@ -52,6 +57,11 @@ func (d *differences) value(of, name string, before, after any) {
 func show(value any) string {
 	switch v := value.(type) {
 	case netip.Prefix:
+		if !v.IsValid() {
+			return "none"
+		}
+		return v.String()
+	case netip.Addr:
 		if !v.IsValid() {
 			return "none"
 		}
@@ -120,6 +130,8 @@ func compare[T any](d *differences, kind string, before, after []T, name func(*T
 func (d *differences) network(what string, a, b *Network) {
 	d.value(what, "subnet", a.Subnet, b.Subnet)
 	d.value(what, "gateway", a.Gateway, b.Gateway)
+	d.value(what, "secondary subnet", a.SecondarySubnet, b.SecondarySubnet)
+	d.value(what, "secondary gateway", a.SecondaryGateway, b.SecondaryGateway)
 }
 
 func (d *differences) node(what string, a, b *Node) {
@@ -127,6 +139,8 @@ func (d *differences) node(what string, a, b *Node) {
 	d.value(what, "network", a.Network, b.Network)
 	d.value(what, "address", a.Address, b.Address)
 	d.value(what, "pod CIDR", a.PodCIDR, b.PodCIDR)
+	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
+	d.value(what, "secondary pod CIDR", a.SecondaryPodCIDR, b.SecondaryPodCIDR)
 	if reflect.DeepEqual(a.ToNode, a.FromNode) && reflect.DeepEqual(b.ToNode, b.FromNode) {
 		d.value(what, "link", a.ToNode, b.ToNode)
 		return
@@ -138,6 +152,7 @@ func (d *differences) node(what string, a, b *Node) {
 func (d *differences) pod(what string, a, b *Pod) {
 	d.value(what, "node", a.Node, b.Node)
 	d.value(what, "address", a.Address, b.Address)
+	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
 	d.value(what, "labels", a.Labels, b.Labels)
 	d.value(what, "workload", a.Workload, b.Workload)
 }

@@ -3,6 +3,7 @@ package topologies
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,37 +28,36 @@ func (p *planner) endpointSlices() []discoveryv1.EndpointSlice {
 	return all
 }
 
-// slicesOf gathers the pods that a service selects. Pods go into one slice as long as their IP version and the numbers of
-// their ports are the same (a port's name may lead to another number in another pod).
+// slicesOf gathers the pods that a service selects, for each of the service's IP versions those that have an address of it.
 func (p *planner) slicesOf(s *corev1.Service) []discoveryv1.EndpointSlice {
 	var all []discoveryv1.EndpointSlice
-	open := map[string]int{} // to the slice that takes the next pod of a kind
-	perFamily := map[discoveryv1.AddressType]int{}
-	for i := range p.Pods {
-		pod := &p.Pods[i]
-		if !selects(s, pod.Labels) {
-			continue
-		}
-		family := addressType(pod.Address)
-		ports, key := endpointPorts(s, pod)
-		key = string(family) + key
-		at, ok := open[key]
-		if !ok || len(all[at].Endpoints) == maxEndpoints {
-			perFamily[family]++
-			at = len(all)
-			open[key] = at
-			all = append(all, newSlice(s, family, perFamily[family], ports))
-		}
-		all[at].Endpoints = append(all[at].Endpoints, endpoint(s, pod))
+	for _, family := range s.Spec.IPFamilies {
+		all = append(all, p.slicesOfFamily(s, family)...)
 	}
 	return all
 }
 
-func addressType(a netip.Addr) discoveryv1.AddressType {
-	if a.Is4() {
-		return discoveryv1.AddressTypeIPv4
+// slicesOfFamily puts pods into one slice as long as the numbers of their ports are the same (a port's name may lead to
+// another number in another pod).
+func (p *planner) slicesOfFamily(s *corev1.Service, family corev1.IPFamily) []discoveryv1.EndpointSlice {
+	var all []discoveryv1.EndpointSlice
+	open := map[string]int{} // to the slice that takes the next pod of a kind
+	for i := range p.Pods {
+		pod := &p.Pods[i]
+		at := slices.IndexFunc(pod.Addresses(), func(a netip.Addr) bool { return familyOf(a) == family })
+		if at < 0 || !selects(s, pod.Labels) {
+			continue
+		}
+		ports, key := endpointPorts(s, pod)
+		last, ok := open[key]
+		if !ok || len(all[last].Endpoints) == maxEndpoints {
+			last = len(all)
+			open[key] = last
+			all = append(all, newSlice(s, discoveryv1.AddressType(family), len(all)+1, ports))
+		}
+		all[last].Endpoints = append(all[last].Endpoints, endpoint(s, pod, pod.Addresses()[at]))
 	}
-	return discoveryv1.AddressTypeIPv6
+	return all
 }
 
 // newSlice is a slice without endpoints; number counts those of the service and family.
@@ -91,11 +91,11 @@ func endpointPorts(s *corev1.Service, pod *Pod) (ports []discoveryv1.EndpointPor
 	return ports, key
 }
 
-func endpoint(s *corev1.Service, pod *Pod) discoveryv1.Endpoint {
+func endpoint(s *corev1.Service, pod *Pod, address netip.Addr) discoveryv1.Endpoint {
 	node := pod.Node
 	yes, no := true, false
 	return discoveryv1.Endpoint{
-		Addresses:  []string{pod.Address.String()},
+		Addresses:  []string{address.String()},
 		NodeName:   &node,
 		Conditions: discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes, Terminating: &no},
 		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: s.Namespace, Name: pod.Name},

@@ -14,18 +14,20 @@ const (
 
 // expandedNode is one node of a NodeSpec, all of it that the spec leaves open filled in.
 type expandedNode struct {
-	spec    int // index
-	name    string
-	address netip.Addr   // not valid if the addresses end
-	podCIDR netip.Prefix // not valid for clients
+	spec      int // index
+	name      string
+	addresses []netip.Addr   // as the spec has them; not valid if the addresses end
+	podCIDRs  []netip.Prefix // as the spec has them, none for clients; not valid if the addresses end
 }
 
 // expandedPod is one pod of a PodSpec.
 type expandedPod struct {
 	spec    int // index
 	name    string
-	node    int        // index of its expandedNode
-	address netip.Addr // not valid if the node's pod CIDR is full
+	node    int // index of its expandedNode
+	replica int // on that node
+	// addresses are one for each of the node's pod CIDRs; not valid if that is full.
+	addresses []netip.Addr
 }
 
 // expansion is a topology with its replicas written out.
@@ -58,11 +60,15 @@ func (x *expansion) addNodes(spec int, n *NodeSpec) {
 			return
 		}
 		index := len(x.nodes)
-		node := expandedNode{
-			spec: spec, name: replicaName(n.Name, i, n.Replicas), address: addAddr(n.Address, uint64(i)),
+		node := expandedNode{spec: spec, name: replicaName(n.Name, i, n.Replicas)}
+		for _, a := range n.addresses() {
+			node.addresses = append(node.addresses, addAddr(a, uint64(i)))
 		}
-		if n.PodCIDR.IsValid() {
-			node.podCIDR = addPrefix(n.PodCIDR, uint64(i))
+		for _, p := range n.podCIDRs() {
+			if p.IsValid() {
+				p = addPrefix(p, uint64(i))
+			}
+			node.podCIDRs = append(node.podCIDRs, p)
 		}
 		x.nodes = append(x.nodes, node)
 		x.byName[node.name] = append(x.byName[node.name], index)
@@ -82,40 +88,46 @@ func (x *expansion) addPods(spec int, p *PodSpec) {
 				x.tooManyPods = true
 				return
 			}
-			pod := expandedPod{spec: spec, node: node}
-			pod.name = replicaName(p.Name, len(x.pods)-first, total)
-			if p.Address.IsValid() {
-				pod.address = addAddr(p.Address, uint64(i))
+			pod := expandedPod{spec: spec, node: node, replica: i, name: replicaName(p.Name, len(x.pods)-first, total)}
+			for _, cidr := range x.nodes[node].podCIDRs {
+				pod.addresses = append(pod.addresses, addAddr(like(p.addresses(), cidr.Addr()), uint64(i)))
 			}
 			x.pods = append(x.pods, pod)
 		}
 	}
 }
 
-// addressPods gives every pod without an address the next free one of its node.
+// addressPods gives every pod that lacks addresses the next free ones of its node.
 func (x *expansion) addressPods(t *Topology) {
 	taken := map[netip.Addr]bool{}
 	for _, p := range x.pods {
-		taken[p.address] = true
+		for _, a := range p.addresses {
+			taken[a] = true
+		}
 	}
-	next := make([]netip.Addr, len(x.nodes))
+	next := make([][]netip.Addr, len(x.nodes))
 	for i, n := range x.nodes {
-		if n.podCIDR.IsValid() {
-			next[i] = firstHost(n.podCIDR)
+		for _, cidr := range n.podCIDRs {
+			last := netip.Addr{}
+			if cidr.IsValid() {
+				last = firstHost(cidr)
+			}
+			next[i] = append(next[i], last)
 		}
 	}
 	for i := range x.pods {
 		p := &x.pods[i]
-		cidr := x.nodes[p.node].podCIDR
-		if t.Spec.Pods[p.spec].Address.IsValid() || !cidr.IsValid() {
-			continue
-		}
-		a := next[p.node].Next()
-		for taken[a] {
-			a = a.Next()
-		}
-		if isHost(cidr, a) {
-			next[p.node], p.address = a, a
+		for k, cidr := range x.nodes[p.node].podCIDRs {
+			if like(t.Spec.Pods[p.spec].addresses(), cidr.Addr()).IsValid() || !cidr.IsValid() {
+				continue
+			}
+			a := next[p.node][k].Next()
+			for taken[a] {
+				a = a.Next()
+			}
+			if isHost(cidr, a) {
+				next[p.node][k], p.addresses[k] = a, a
+			}
 		}
 	}
 }

@@ -22,7 +22,14 @@ type drawing struct {
 	cluster []box // LB nodes first
 }
 
-type network struct{ name, subnet, gateway string }
+// network is a network of the fabric; mtu is empty where it is the topology's.
+type network struct {
+	name    string
+	subnets []subnet
+	mtu     string
+}
+
+type subnet struct{ prefix, gateway string }
 
 // vip is an address of services, and where the fabric leads it to.
 type vip struct {
@@ -33,16 +40,15 @@ type vip struct {
 
 // box is a node, or several alike.
 type box struct {
-	role   Role
-	name   string
-	lines  []string
-	wire   []string // labels of the wire to the fabric
-	rate   Rate     // of the wire's slower direction; 0: not shaped
-	pods   []podBox
-	more   int    // pods that are not drawn
-	lbNode bool   // VIPs lead here
-	last   string // name of the last node if there are several
-	count  int
+	role  Role
+	name  string
+	lines []string
+	wire  []string // labels of the wire to the fabric
+	rate  Rate     // of the wire's slower direction; 0: not shaped
+	pods  []podBox
+	more  int    // pods that are not drawn
+	last  string // name of the last node if there are several
+	count int
 }
 
 // podBox is a pod in its node.
@@ -55,9 +61,16 @@ type podBox struct {
 func draw(p *Plan) *drawing {
 	d := &drawing{title: p.Name}
 	for _, n := range p.Networks {
-		d.fabric = append(d.fabric, network{n.Name, n.Subnet.String(), n.Gateway.String()})
+		drawn := network{name: n.Name}
+		for i, p := range n.Subnets() {
+			drawn.subnets = append(drawn.subnets, subnet{p.String(), n.Gateways()[i].String()})
+		}
+		if n.MTU != p.MTU {
+			drawn.mtu = fmt.Sprintf("MTU %d", n.MTU)
+		}
+		d.fabric = append(d.fabric, drawn)
 	}
-	vias := d.drawVIPs(p)
+	d.drawVIPs(p)
 	pods := map[string][]*Pod{}
 	for i := range p.Pods {
 		pods[p.Pods[i].Node] = append(pods[p.Pods[i].Node], &p.Pods[i])
@@ -69,14 +82,16 @@ func draw(p *Plan) *drawing {
 		if len(p.Nodes) > maxDrawn && before != nil && alike(before, n) && len(pods[before.Name]) == len(pods[n.Name]) {
 			last.count++
 			last.last = n.Name
-			last.lines[0] = fmt.Sprintf("%s … %s", strings.Split(last.lines[0], " … ")[0], n.Address.Addr())
+			for j, a := range n.Addresses() {
+				last.lines[j] = fmt.Sprintf("%s … %s", strings.Split(last.lines[j], " … ")[0], a.Addr())
+			}
 			continue
 		}
 		column := &d.clients
 		if n.Role != RoleClient {
 			column = &d.cluster
 		}
-		*column = append(*column, boxOf(n, pods[n.Name], vias[n.Address.Addr().String()]))
+		*column = append(*column, boxOf(n, pods[n.Name]))
 		before, last = n, &(*column)[len(*column)-1]
 	}
 	var lbs, rest []box
@@ -91,9 +106,8 @@ func draw(p *Plan) *drawing {
 	return d
 }
 
-// drawVIPs returns the addresses of the nodes that VIPs lead to.
-func (d *drawing) drawVIPs(p *Plan) map[string]bool {
-	vias := map[string]bool{}
+// drawVIPs draws the addresses of services, and the names of the nodes that they lead to.
+func (d *drawing) drawVIPs(p *Plan) {
 	at := map[string]int{}
 	for i := range p.Services {
 		s := &p.Services[i]
@@ -111,7 +125,9 @@ func (d *drawing) drawVIPs(p *Plan) map[string]bool {
 	}
 	names := map[string]string{}
 	for i := range p.Nodes {
-		names[p.Nodes[i].Address.Addr().String()] = p.Nodes[i].Name
+		for _, a := range p.Nodes[i].Addresses() {
+			names[a.Addr().String()] = p.Nodes[i].Name
+		}
 	}
 	for _, r := range p.FabricRoutes {
 		i, ok := at[r.Destination.Addr().String()]
@@ -120,25 +136,26 @@ func (d *drawing) drawVIPs(p *Plan) map[string]bool {
 		}
 		for _, via := range r.Via {
 			d.vips[i].via = append(d.vips[i].via, names[via.String()])
-			vias[via.String()] = true
 		}
 	}
-	return vias
 }
 
 // alike says whether two nodes differ by no more than number and addresses.
 func alike(a, b *Node) bool {
-	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) &&
+	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) && len(a.Addresses()) == len(b.Addresses()) &&
 		reflect.DeepEqual(a.ToNode, b.ToNode) && reflect.DeepEqual(a.FromNode, b.FromNode)
 }
 
 // stem is a name without its number.
 func stem(name string) string { return strings.TrimRight(name, "0123456789") }
 
-func boxOf(n *Node, pods []*Pod, lbNode bool) box {
-	b := box{role: n.Role, name: n.Name, lines: []string{n.Address.Addr().String()}, lbNode: lbNode, count: 1}
-	if n.PodCIDR.IsValid() {
-		b.lines = append(b.lines, "pods "+n.PodCIDR.String())
+func boxOf(n *Node, pods []*Pod) box {
+	b := box{role: n.Role, name: n.Name, count: 1}
+	for _, a := range n.Addresses() {
+		b.lines = append(b.lines, a.Addr().String())
+	}
+	for _, cidr := range n.PodCIDRs() {
+		b.lines = append(b.lines, "pods "+cidr.String())
 	}
 	to, from := n.ToNode.Rate, n.FromNode.Rate
 	switch {
@@ -157,6 +174,9 @@ func boxOf(n *Node, pods []*Pod, lbNode bool) box {
 			break
 		}
 		drawn := podBox{name: pod.Name, address: pod.Address.String()}
+		if pod.SecondaryAddress.IsValid() {
+			drawn.address += ", " + pod.SecondaryAddress.String()
+		}
 		for _, w := range pod.Workload {
 			drawn.workload += fmt.Sprintf(", %s :%d", w.Kind, w.Port)
 		}

@@ -11,7 +11,7 @@ import (
 func TestGraphs(t *testing.T) {
 	all := plans(t)
 	all["many"] = planOf(t, "many", manyNodes(1000))
-	for _, name := range []string{"talk", "source-ip", "five-nodes", "valid-links", "valid-minimal", "valid-named-ports", "many"} {
+	for _, name := range []string{"talk", "source-ip", "five-nodes", "dual-stack", "valid-links", "valid-minimal", "valid-named-ports", "many"} {
 		t.Run(name, func(t *testing.T) {
 			picture, err := SVG(all[name])
 			require.NoError(t, err)
@@ -29,14 +29,18 @@ func TestGraphShows(t *testing.T) {
 		for _, text := range []string{string(picture), Mermaid(plan)} {
 			for _, n := range plan.Nodes {
 				assert.Contains(t, text, n.Name, name)
-				assert.Contains(t, text, n.Address.Addr().String(), name)
+				for _, a := range n.Addresses() {
+					assert.Contains(t, text, a.Addr().String(), name)
+				}
 				if n.ToNode.Rate != 0 {
 					assert.Contains(t, text, n.ToNode.Rate.String(), name)
 				}
 			}
 			for _, p := range plan.Pods {
 				assert.Contains(t, text, p.Name, name)
-				assert.Contains(t, text, p.Address.String(), name)
+				for _, a := range p.Addresses() {
+					assert.Contains(t, text, a.String(), name)
+				}
 			}
 			for i := range plan.Services {
 				for _, f := range frontendAddresses(&plan.Services[i]) {

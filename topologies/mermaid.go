@@ -2,6 +2,7 @@ package topologies
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,14 @@ func Mermaid(p *Plan) string {
 	}
 	line("  subgraph fabric")
 	for i, n := range d.fabric {
-		line("    w%d[%s]", i, quoteMermaid(n.name, n.subnet, "gateway "+n.gateway))
+		label := []string{n.name}
+		for _, s := range n.subnets {
+			label = append(label, s.prefix, "gateway "+s.gateway)
+		}
+		if n.mtu != "" {
+			label = append(label, n.mtu)
+		}
+		line("    w%d[%s]", i, quoteMermaid(label...))
 	}
 	for i, v := range d.vips {
 		line("    v%d{{%s}}", i, quoteMermaid(append([]string{"VIP " + v.address}, v.ports...)...))
@@ -34,9 +42,9 @@ func Mermaid(p *Plan) string {
 	for i, n := range d.cluster {
 		line("  %s %s %s", networkOf[n.name], mermaidWire(n.wire), nodes[i])
 	}
-	for i := range d.vips {
+	for i, v := range d.vips {
 		for j, n := range d.cluster {
-			if n.lbNode {
+			if slices.Contains(v.via, n.name) {
 				line("  v%d -.-> %s", i, nodes[j])
 			}
 		}

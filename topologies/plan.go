@@ -30,7 +30,7 @@ type Plan struct {
 	Hash              string                      `json:"hash"`
 	Substrate         SubstrateKind               `json:"substrate"`
 	CongestionControl string                      `json:"congestionControl"`
-	MTU               int                         `json:"mtu"`
+	MTU               int                         `json:"mtu"` // of networks that name no other; see MTUOf
 	Networks          []Network                   `json:"networks"`
 	Nodes             []Node                      `json:"nodes"`
 	Pods              []Pod                       `json:"pods"`
@@ -39,12 +39,16 @@ type Plan struct {
 	EndpointSlices    []discoveryv1.EndpointSlice `json:"endpointSlices"` // by selector from the pods
 }
 
-// Network is a subnet of the fabric.
+// Network is a network of the fabric: a subnet, or one of each IP version.
 type Network struct {
 	Name    string       `json:"name"`
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway"` // the fabric's own address
 	MAC     HardwareAddr `json:"mac"`     // the fabric's, where the gateway answers
+	MTU     int          `json:"mtu"`     // of its wires and of the pods on its nodes, in bytes
+	// SecondarySubnet and SecondaryGateway are of the other IP version; not valid where the network has one.
+	SecondarySubnet  netip.Prefix `json:"secondarySubnet,omitzero"`
+	SecondaryGateway netip.Addr   `json:"secondaryGateway,omitzero"`
 }
 
 // Node is one namespace (or kind container) on the fabric.
@@ -56,6 +60,10 @@ type Node struct {
 	Gateway netip.Addr   `json:"gateway"`
 	MAC     HardwareAddr `json:"mac"`
 	PodCIDR netip.Prefix `json:"podCIDR,omitzero"` // not for clients
+	// The secondary ones are of the other IP version; not valid where the node has one. The pod CIDRs have an order of their own.
+	SecondaryAddress netip.Prefix `json:"secondaryAddress,omitzero"`
+	SecondaryGateway netip.Addr   `json:"secondaryGateway,omitzero"`
+	SecondaryPodCIDR netip.Prefix `json:"secondaryPodCIDR,omitzero"`
 	// Port is the name of the wire's end in the fabric, at most 13 characters; the node's end is always eth0.
 	Port     string `json:"port"`
 	ToNode   Shape  `json:"toNode"`   // fabric to node, all defaults filled in
@@ -75,6 +83,8 @@ type Pod struct {
 	Address netip.Addr   `json:"address"`
 	MAC     HardwareAddr `json:"mac"`     // of the pod's eth0
 	HostMAC HardwareAddr `json:"hostMAC"` // of the node's end
+	// SecondaryAddress is of the other IP version; not valid where the node has one.
+	SecondaryAddress netip.Addr `json:"secondaryAddress,omitzero"`
 	// HostDevice is the name of the node's end of the pod's veth, at most 15 characters.
 	HostDevice string            `json:"hostDevice"`
 	Labels     map[string]string `json:"labels,omitempty"`

@@ -58,17 +58,20 @@ func TestPlanHolds(t *testing.T) {
 	for name, plan := range all {
 		t.Run(name, func(t *testing.T) {
 			macs, addresses, ports := map[string]bool{}, map[netip.Addr]bool{}, map[string]bool{}
-			once := func(mac HardwareAddr, a netip.Addr) {
+			once := func(mac HardwareAddr, all ...netip.Addr) {
 				assert.False(t, macs[mac.String()], "MAC %s is there twice", mac)
-				assert.False(t, addresses[a], "address %s is there twice", a)
-				macs[mac.String()], addresses[a] = true, true
+				macs[mac.String()] = true
+				for _, a := range all {
+					assert.False(t, addresses[a], "address %s is there twice", a)
+					addresses[a] = true
+				}
 				assert.Equal(t, byte(2), mac[0]&3, "%s is unicast and locally administered", mac)
 			}
 			for _, n := range plan.Networks {
-				once(n.MAC, n.Gateway)
+				once(n.MAC, n.Gateways()...)
 			}
 			for _, n := range plan.Nodes {
-				once(n.MAC, n.Address.Addr())
+				once(n.MAC, addrsOf(n.Addresses())...)
 				assert.False(t, ports[n.Port])
 				ports[n.Port] = true
 				assert.LessOrEqual(t, len(n.Port), 13)
@@ -76,7 +79,7 @@ func TestPlanHolds(t *testing.T) {
 			}
 			devices := map[string]bool{}
 			for _, p := range plan.Pods {
-				once(p.MAC, p.Address)
+				once(p.MAC, p.Addresses()...)
 				assert.NotEqual(t, p.MAC, p.HostMAC)
 				assert.False(t, devices[p.HostDevice])
 				devices[p.HostDevice] = true
@@ -138,9 +141,41 @@ func TestHash(t *testing.T) {
 	assert.Equal(t, hash, change("Slides 23 and 24:", "Two slides:"), "the description builds nothing")
 	assert.Equal(t, hash, change("kind: Topology", "kind: 'Topology'"), "quotes don't matter")
 	assert.Equal(t, hash, change("link: {rate: 100mbit}", "link: {rate: 100000kbit, overhead: 24}"), "what is the default anyway doesn't matter")
+	assert.Equal(t, hash, change("subnet: 192.168.1.0/24", "subnet: 192.168.1.0/24\n    mtu: 1500"), "nor does that")
+	assert.NotEqual(t, hash, change("subnet: 192.168.1.0/24", "subnet: 192.168.1.0/24\n    mtu: 1400"))
 	assert.NotEqual(t, hash, change("rate: 100mbit", "rate: 101mbit"))
 	assert.NotEqual(t, hash, change("nodePort: 31001", "nodePort: 31002"))
 	assert.NotEqual(t, hash, change("podCIDR: 10.0.0.0/24", "podCIDR: 10.9.0.0/24"))
+}
+
+// What a link holds of a full frame follows from the MTU of its network.
+func TestNetworkMTU(t *testing.T) {
+	plan := planOf(t, "mtu", testdata(t, "valid-mtu.yaml")["valid-mtu"])
+	client, worker := &plan.Nodes[0], &plan.Nodes[1]
+	assert.Equal(t, 1280, plan.MTUOf(client))
+	assert.Equal(t, 9000, plan.MTUOf(worker))
+	assert.Equal(t, Size(2*(1280+14+24)), client.ToNode.Burst)
+	assert.Equal(t, Size(2*(9000+14+24)), worker.ToNode.Burst)
+	assert.Equal(t, "wan", plan.NetworkOf(client).Name)
+
+	other := *plan
+	other.Networks = append([]Network{}, plan.Networks...)
+	other.Networks[0].MTU = 1400
+	assert.Equal(t, []string{"network wan: MTU was 1280, is 1400"}, plan.Diff(&other))
+	assert.Nil(t, plan.NetworkOf(&Node{Network: "none"}))
+	assert.Equal(t, 9000, plan.MTUOf(&Node{Network: "none"}), "that of the plan")
+
+	// Replicas in several networks have room for the frames of all.
+	spec := &Spec{MTU: 1500, Networks: []NetworkSpec{
+		{Subnet: netip.MustParsePrefix("192.0.2.0/24"), MTU: 1280}, {Subnet: netip.MustParsePrefix("192.0.3.0/24"), MTU: 2000},
+		{Subnet: netip.MustParsePrefix("192.0.4.0/24"), MTU: 1400}, {Subnet: netip.MustParsePrefix("192.0.9.0/24"), MTU: 9000},
+	}}
+	node := &NodeSpec{Address: netip.MustParseAddr("192.0.2.9"), Replicas: 600}
+	assert.Equal(t, 2000, linkMTU(spec, node))
+	node.Replicas = 1
+	assert.Equal(t, 1280, linkMTU(spec, node))
+	node.Address = netip.MustParseAddr("192.0.8.1")
+	assert.Equal(t, 1500, linkMTU(spec, node))
 }
 
 func TestDefaultTwice(t *testing.T) {

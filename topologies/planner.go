@@ -82,10 +82,17 @@ func (s *Shape) clone() Shape {
 }
 
 // hashOf identifies what a topology builds: all of it, defaults included, but its description. Field order and map order
-// in JSON are fixed.
+// in JSON are fixed. An MTU that a network has from its topology is left out, so that topologies from before networks had
+// one keep their hash.
 func hashOf(t *Topology) (string, error) {
 	content := *t
 	content.Metadata.Description = ""
+	content.Spec.Networks = slices.Clone(t.Spec.Networks)
+	for i := range content.Spec.Networks {
+		if n := &content.Spec.Networks[i]; n.MTU == t.Spec.MTU {
+			n.MTU = 0
+		}
+	}
 	data, err := json.Marshal(content)
 	if err != nil {
 		return "", fmt.Errorf("hash topology %s: %w", t.Metadata.Name, err)
@@ -102,23 +109,52 @@ type planner struct {
 }
 
 func (p *planner) networks() {
-	for _, n := range p.t.Spec.Networks {
-		p.Networks = append(p.Networks, Network{Name: n.Name, Subnet: n.Subnet, Gateway: n.Gateway, MAC: macOf(macOwn, n.Gateway)})
+	for i := range p.t.Spec.Networks {
+		n := &p.t.Spec.Networks[i]
+		subnet, second := firstTwo(n.subnets())
+		gateway := n.gateway(subnet)
+		p.Networks = append(p.Networks, Network{
+			Name: n.Name, Subnet: subnet, Gateway: gateway, MAC: macOf(macOwn, gateway), MTU: n.MTU,
+			SecondarySubnet: second, SecondaryGateway: n.gateway(second),
+		})
 	}
 }
 
 func (p *planner) nodes() {
 	for i, n := range p.x.nodes {
 		spec := &p.t.Spec.Nodes[n.spec]
-		at := slices.IndexFunc(p.Networks, func(n2 Network) bool { return n2.Subnet.Contains(n.address) })
-		network := &p.Networks[at]
-		p.Nodes = append(p.Nodes, Node{
-			Name: n.name, Role: spec.Role, Network: network.Name,
-			Address: netip.PrefixFrom(n.address, network.Subnet.Bits()), Gateway: network.Gateway, MAC: macOf(macOwn, n.address),
-			PodCIDR: n.podCIDR, Port: deviceName("p-", n.name, i, 13),
+		address, second := firstTwo(n.addresses)
+		at := slices.IndexFunc(p.t.Spec.Networks, func(n2 NetworkSpec) bool { _, in := n2.contains(address); return in })
+		network := &p.t.Spec.Networks[at]
+		node := Node{
+			Name: n.name, Role: spec.Role, Network: network.Name, MAC: macOf(macOwn, address), Port: deviceName("p-", n.name, i, 13),
 			ToNode: spec.Link.direction(spec.Link.ToNode), FromNode: spec.Link.direction(spec.Link.FromNode),
-		})
+		}
+		node.Address, node.Gateway = placeIn(network, address)
+		node.SecondaryAddress, node.SecondaryGateway = placeIn(network, second)
+		node.PodCIDR, node.SecondaryPodCIDR = firstTwo(n.podCIDRs)
+		p.Nodes = append(p.Nodes, node)
 	}
+}
+
+// placeIn gives an address the length of its subnet in a network, and its gateway.
+func placeIn(network *NetworkSpec, a netip.Addr) (netip.Prefix, netip.Addr) {
+	subnet, in := network.contains(a)
+	if !in {
+		return netip.Prefix{}, netip.Addr{}
+	}
+	return netip.PrefixFrom(a, subnet.Bits()), network.gateway(subnet)
+}
+
+// firstTwo are the first values of a list of at most two; what isn't there is zero.
+func firstTwo[T any](all []T) (first, second T) {
+	if len(all) > 0 {
+		first = all[0]
+	}
+	if len(all) > 1 {
+		second = all[1]
+	}
+	return first, second
 }
 
 // direction is the shape of one direction of a link whose defaults are filled in.
@@ -143,20 +179,35 @@ func (p *planner) nodeRoutes() {
 	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
-		n.Routes = []Route{{Destination: defaultRoute(n.Gateway), Via: []netip.Addr{n.Gateway}}}
-		n.Neighbours = []Neighbour{{Address: n.Gateway, MAC: macOf(macOwn, n.Gateway)}}
+		fabric := p.NetworkOf(n).MAC
+		for _, gateway := range n.Gateways() {
+			n.Routes = append(n.Routes, Route{Destination: defaultRoute(gateway), Via: []netip.Addr{gateway}})
+			n.Neighbours = append(n.Neighbours, Neighbour{Address: gateway, MAC: fabric})
+		}
 		for _, j := range byNetwork[n.Network] {
-			other := &p.Nodes[j]
-			if i == j {
-				continue
-			}
-			n.Neighbours = append(n.Neighbours, Neighbour{Address: other.Address.Addr(), MAC: other.MAC})
-			if len(p.Nodes) <= MaxFullMesh && n.Role != RoleClient && other.PodCIDR.IsValid() {
-				n.Routes = append(n.Routes, Route{Destination: other.PodCIDR, Via: []netip.Addr{other.Address.Addr()}})
+			if i != j {
+				p.acquaint(n, &p.Nodes[j])
 			}
 		}
 		sortRoutes(n.Routes)
 		slices.SortFunc(n.Neighbours, func(a, b Neighbour) int { return a.Address.Compare(b.Address) })
+	}
+}
+
+// acquaint lets a node know another of its network, by all IP versions that both have.
+func (p *planner) acquaint(n, other *Node) {
+	for _, address := range other.Addresses() {
+		if n.AddressFor(address.Addr()).IsValid() {
+			n.Neighbours = append(n.Neighbours, Neighbour{Address: address.Addr(), MAC: other.MAC})
+		}
+	}
+	if len(p.Nodes) > MaxFullMesh || n.Role == RoleClient {
+		return
+	}
+	for _, cidr := range other.PodCIDRs() {
+		if n.AddressFor(cidr.Addr()).IsValid() {
+			n.Routes = append(n.Routes, Route{Destination: cidr, Via: []netip.Addr{other.AddressFor(cidr.Addr())}})
+		}
 	}
 }
 
@@ -181,28 +232,29 @@ func sortRoutes(routes []Route) {
 func (p *planner) pods() {
 	for i, pod := range p.x.pods {
 		spec := &p.t.Spec.Pods[pod.spec]
+		address, second := firstTwo(pod.addresses)
 		p.Pods = append(p.Pods, Pod{
-			Name: pod.name, Node: p.Nodes[pod.node].Name, Address: pod.address,
-			MAC: macOf(macOwn, pod.address), HostMAC: macOf(macHost, pod.address), HostDevice: deviceName("v-", pod.name, i, 15),
+			Name: pod.name, Node: p.Nodes[pod.node].Name, Address: address, SecondaryAddress: second,
+			MAC: macOf(macOwn, address), HostMAC: macOf(macHost, address), HostDevice: deviceName("v-", pod.name, i, 15),
 			Labels: maps.Clone(spec.Labels), Workload: slices.Clone(spec.Workload),
 		})
 	}
 }
 
-// fabricRoutes lead pod CIDRs to their nodes, and the addresses of services to all LB nodes, or if there is none to all
-// workers.
+// fabricRoutes lead pod CIDRs to their nodes, and the addresses of services to all LB nodes that have an address of the same
+// IP version; if there is no LB node, to workers.
 func (p *planner) fabricRoutes() {
 	var lbs, workers []netip.Addr
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
-		if n.PodCIDR.IsValid() {
-			p.FabricRoutes = append(p.FabricRoutes, Route{Destination: n.PodCIDR, Via: []netip.Addr{n.Address.Addr()}})
+		for _, cidr := range n.PodCIDRs() {
+			p.FabricRoutes = append(p.FabricRoutes, Route{Destination: cidr, Via: []netip.Addr{n.AddressFor(cidr.Addr())}})
 		}
 		switch n.Role {
 		case RoleLB:
-			lbs = append(lbs, n.Address.Addr())
+			lbs = append(lbs, addrsOf(n.Addresses())...)
 		case RoleWorker:
-			workers = append(workers, n.Address.Addr())
+			workers = append(workers, addrsOf(n.Addresses())...)
 		}
 	}
 	if len(lbs) == 0 {
@@ -211,7 +263,7 @@ func (p *planner) fabricRoutes() {
 	seen := map[netip.Addr]bool{}
 	for i := range p.Services {
 		for _, f := range frontendAddresses(&p.Services[i]) {
-			via := slices.DeleteFunc(slices.Clone(lbs), func(a netip.Addr) bool { return a.Is4() != f.address.Is4() })
+			via := slices.DeleteFunc(slices.Clone(lbs), func(a netip.Addr) bool { return !alikeFamily(a, f.address) })
 			if seen[f.address] || len(via) == 0 {
 				continue
 			}

@@ -158,7 +158,13 @@ func (p *podBox) height() float64 {
 func (s *svg) describeFabric() []svgText {
 	lines := []svgText{{"name", "fabric"}}
 	for _, n := range s.drawing.fabric {
-		lines = append(lines, svgText{}, svgText{"text", n.name}, svgText{"addr", n.subnet}, svgText{"addr muted", "gateway " + n.gateway})
+		lines = append(lines, svgText{}, svgText{"text", n.name})
+		for _, s := range n.subnets {
+			lines = append(lines, svgText{"addr", s.prefix}, svgText{"addr muted", "gateway " + s.gateway})
+		}
+		if n.mtu != "" {
+			lines = append(lines, svgText{"addr muted", n.mtu})
+		}
 	}
 	for _, v := range s.vips {
 		lines = append(lines, svgText{}, svgText{"name vip", "VIP " + v.address})

@@ -56,7 +56,7 @@ type Spec struct {
 	Substrate SubstrateKind `json:"substrate,omitempty"`
 	// CongestionControl is set on the routes of all clients and pods, never by a sysctl of the host (default cubic).
 	CongestionControl string `json:"congestionControl,omitempty"`
-	// MTU of every link, in bytes (default 1500).
+	// MTU of every link whose network names no other, in bytes (default 1500).
 	MTU int `json:"mtu,omitempty"`
 	// Networks are the IP subnets of the fabric, the switch and router between all nodes.
 	Networks []NetworkSpec `json:"networks"`
@@ -68,11 +68,19 @@ type Spec struct {
 	Services []corev1.Service `json:"services,omitempty"`
 }
 
-// NetworkSpec is one subnet of the fabric. The fabric answers on Gateway and routes between its networks.
+// NetworkSpec is one network of the fabric: a subnet, or one of each IP version. The fabric answers on Gateway and routes
+// between its networks.
 type NetworkSpec struct {
-	Name    string       `json:"name"`
-	Subnet  netip.Prefix `json:"subnet"`
-	Gateway netip.Addr   `json:"gateway,omitzero"` // default: the last usable address of the subnet
+	Name   string       `json:"name"`
+	Subnet netip.Prefix `json:"subnet,omitzero"`
+	// Subnets are one of IPv4 and one of IPv6, the primary one first; instead of Subnet.
+	Subnets []netip.Prefix `json:"subnets,omitempty"`
+	Gateway netip.Addr     `json:"gateway,omitzero"` // default: the last usable address of the subnet, of IPv6 the first
+	// Gateways are one for each subnet, in any order; instead of Gateway.
+	Gateways []netip.Addr `json:"gateways,omitempty"`
+	// MTU of the network's links and of the pods on its nodes, in bytes (default: the topology's). Of a packet that is too
+	// large for the network that it is on its way to, the fabric tells the sender, as any router does.
+	MTU int `json:"mtu,omitempty"`
 }
 
 // NodeSpec is a node, or several alike.
@@ -82,9 +90,15 @@ type NodeSpec struct {
 	// Replicas > 1 makes nodes NAME-1 … NAME-n; their addresses and pod CIDRs count up from the given ones.
 	Replicas int `json:"replicas,omitempty"`
 	// Address lies in one of the fabric's networks.
-	Address netip.Addr `json:"address"`
-	// PodCIDR holds the node's pods; not for clients (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24).
+	Address netip.Addr `json:"address,omitzero"`
+	// Addresses are one of IPv4 and one of IPv6 in the same network, the primary one first; instead of Address.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// PodCIDR holds the node's pods; not for clients (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6
+	// the next free /64 of fd00:10::/48).
 	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
+	// PodCIDRs are one for each IP version of the node's addresses, the primary one first; instead of PodCIDR. What is
+	// missing gets its default.
+	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
 	// Link is the wire between the node and the fabric; without a rate it is not shaped.
 	Link LinkSpec `json:"link,omitzero"`
 }
@@ -105,6 +119,8 @@ type PodSpec struct {
 	Replicas int `json:"replicas,omitempty"`
 	// Address is of the node's pod CIDR (default: the next free one, from .2).
 	Address netip.Addr `json:"address,omitzero"`
+	// Addresses are one of each pod CIDR of the node; instead of Address. What is missing gets its default.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Labels are what services select by.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Workload is what runs in the pod.

@@ -1,9 +1,7 @@
 package topologies
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -71,9 +69,11 @@ func (c *checker) head() {
 			t.Spec.CongestionControl)
 	}
 	lowest, why := minMTU4, ""
-	for _, n := range t.Spec.Networks {
-		if n.Subnet.IsValid() && n.Subnet.Addr().Is6() {
-			lowest, why = minMTU6, " with IPv6"
+	for i := range t.Spec.Networks {
+		for _, p := range t.Spec.Networks[i].subnets() {
+			if p.IsValid() && p.Addr().Is6() {
+				lowest, why = minMTU6, " with IPv6"
+			}
 		}
 	}
 	if t.Spec.MTU < lowest || t.Spec.MTU > maxMTU {
@@ -143,53 +143,4 @@ func (c *checker) address(field string, a netip.Addr, owner string) bool {
 	}
 	c.taken[a] = owner
 	return true
-}
-
-func (c *checker) networks() {
-	networks := c.t.Spec.Networks
-	if len(networks) == 0 {
-		c.unsure = true
-		c.errorf("spec.networks", "is missing, want at least one network")
-	}
-	names := map[string]int{}
-	for i := range networks {
-		n, field := &networks[i], fmt.Sprintf("spec.networks[%d]", i)
-		if c.name(field+".name", n.Name, 0) {
-			if first, twice := names[n.Name]; twice {
-				c.errorf(field+".name", "the name %s is already that of spec.networks[%d]", n.Name, first)
-			} else {
-				names[n.Name] = i
-			}
-		}
-		if !c.subnet(field+".subnet", n.Subnet) {
-			c.unsure = true
-			continue
-		}
-		if slices.ContainsFunc(networks[:i], func(other NetworkSpec) bool { return other.Subnet.Overlaps(n.Subnet) }) {
-			continue // which overlaps tells
-		}
-		if !isHost(n.Subnet, n.Gateway) || !isUnicast(n.Gateway) {
-			c.errorf(field+".gateway", "%s is no address that a host of %s can have", n.Gateway, n.Subnet)
-		} else {
-			c.address(field+".gateway", n.Gateway, "the gateway of network "+n.Name)
-		}
-	}
-}
-
-// subnet checks a network's subnet or a pod CIDR.
-func (c *checker) subnet(field string, p netip.Prefix) bool {
-	const margin = 2 // a subnet needs a gateway, a host, and what is no host's
-	switch {
-	case !p.IsValid():
-		c.errorf(field, "is missing, want a subnet, as in 192.168.1.0/24")
-	case !isUnicast(p.Masked().Addr()) || !isUnicast(lastAddr(p)) || p.Bits() == 0:
-		c.errorf(field, "%s is no subnet of unicast addresses", p)
-	case p != p.Masked():
-		c.errorf(field, "%s has bits behind the prefix, want %s", p, p.Masked())
-	case p.Bits() > p.Addr().BitLen()-margin:
-		c.errorf(field, "%s has no room for hosts, want /%d or larger", p, p.Addr().BitLen()-margin)
-	default:
-		return true
-	}
-	return false
 }

@@ -47,20 +47,23 @@ func (c *checker) allBlocks() []block {
 		}
 	}
 	for i, n := range c.t.Spec.Networks {
-		add(n.Subnet, fmt.Sprintf("spec.networks[%d].subnet", i), "network "+n.Name)
+		for _, g := range givens(fmt.Sprintf("spec.networks[%d]", i), "subnet", "subnets", n.Subnet, n.Subnets) {
+			add(g.value, g.field, "network "+n.Name)
+		}
 	}
-	short := map[int]bool{}
+	short := map[string]bool{}
 	for _, n := range c.x.nodes {
 		spec := &c.t.Spec.Nodes[n.spec]
-		if spec.Role == RoleClient || !spec.PodCIDR.IsValid() {
+		if spec.Role == RoleClient {
 			continue
 		}
-		field := fmt.Sprintf("spec.nodes[%d].podCIDR", n.spec)
-		if !n.podCIDR.IsValid() && !short[n.spec] {
-			short[n.spec] = true
-			c.errorf(field, "%s leaves no pod CIDR for replica %s: too many replicas", spec.PodCIDR, n.name)
+		for k, g := range givens(fmt.Sprintf("spec.nodes[%d]", n.spec), "podCIDR", "podCIDRs", spec.PodCIDR, spec.PodCIDRs) {
+			if g.value.IsValid() && !n.podCIDRs[k].IsValid() && !short[g.field] {
+				short[g.field] = true
+				c.errorf(g.field, "%s leaves no pod CIDR for replica %s: too many replicas", g.value, n.name)
+			}
+			add(n.podCIDRs[k], g.field, "the pod CIDR of node "+n.name)
 		}
-		add(n.podCIDR, field, "the pod CIDR of node "+n.name)
 	}
 	return all
 }

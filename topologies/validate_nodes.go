@@ -3,19 +3,8 @@ package topologies
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"time"
 
 	"github.com/dsrlab/dsrlab/topologies/manifest"
-)
-
-const (
-	minRate Rate = 1_000           // below it a frame takes seconds
-	maxRate Rate = 400_000_000_000 // far above what a veth carries
-	maxSize Size = 1 << 30         // the kernel counts queues in 32 bits
-	// maxBurst is below what the kernel can hold: 2^32 ticks of 64 ns (net/sched/sch_tbf.c, PSCHED_SHIFT).
-	maxBurst    = time.Minute
-	maxOverhead = 256
 )
 
 func (c *checker) nodes() {
@@ -33,10 +22,12 @@ func (c *checker) nodes() {
 		if n.Replicas < 1 || n.Replicas > MaxNodes {
 			c.errorf(field+".replicas", "is %d, want 1 to %d", n.Replicas, MaxNodes)
 		}
-		if !n.Address.IsValid() {
+		addresses := givens(field, "address", "addresses", n.Address, n.Addresses)
+		if len(addresses) == 0 {
 			c.errorf(field+".address", "is missing, want an IP address in one of the networks")
 		}
-		c.link(field+".link", &n.Link)
+		onePerFamily(c, field+".address", n.Address, addresses, func(a netip.Addr) netip.Addr { return a })
+		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))
 	}
 	broken := map[string]bool{} // one error of a kind for each NodeSpec is enough
 	for i := range c.x.nodes {
@@ -45,8 +36,10 @@ func (c *checker) nodes() {
 		if nodes[n.spec].Name != "" {
 			c.unique(field+".name", n.name, "node "+n.name)
 		}
-		if at := field + ".address"; !broken[at] && nodes[n.spec].Address.IsValid() {
-			broken[at] = !c.nodeAddress(at, n)
+		for k, g := range givens(field, "address", "addresses", nodes[n.spec].Address, nodes[n.spec].Addresses) {
+			if !broken[g.field] {
+				broken[g.field] = !c.nodeAddress(g, n, k)
+			}
 		}
 	}
 }
@@ -54,22 +47,38 @@ func (c *checker) nodes() {
 func (c *checker) role(field string, n *NodeSpec) {
 	switch n.Role {
 	case RoleClient:
-		if n.PodCIDR.IsValid() {
-			c.errorf(field+".podCIDR", "a client has no pods, want none")
+		for _, g := range givens(field, "podCIDR", "podCIDRs", n.PodCIDR, n.PodCIDRs) {
+			c.errorf(g.field, "a client has no pods, want none")
 		}
 	case RoleLB, RoleWorker:
-		if n.PodCIDR.IsValid() {
-			c.subnet(field+".podCIDR", n.PodCIDR)
-			if isUnicast(n.Address) && n.PodCIDR.Addr().Is4() != n.Address.Is4() {
-				c.errorf(field+".podCIDR", "%s is not of the same IP version as the node's address %s", n.PodCIDR, n.Address)
-			}
-		} else if n.Address.IsValid() {
-			c.errorf(field+".podCIDR", "is missing, and too few subnets of %s are free", podPool(n.Address))
-		}
+		c.podCIDRs(field, n)
 	case "":
 		c.errorf(field+".role", "is missing, want client, lb or worker")
 	default:
 		c.errorf(field+".role", "%q is no role%s", n.Role, manifest.Suggest(string(n.Role), []string{"client", "lb", "worker"}))
+	}
+}
+
+// podCIDRs checks that a node has one for each IP version of its addresses.
+func (c *checker) podCIDRs(field string, n *NodeSpec) {
+	all := givens(field, "podCIDR", "podCIDRs", n.PodCIDR, n.PodCIDRs)
+	onePerFamily(c, field+".podCIDR", n.PodCIDR, all, netip.Prefix.Addr)
+	addresses := n.addresses()
+	for _, g := range all {
+		c.subnet(g.field, g.value)
+		if g.value.IsValid() && len(addresses) > 0 && isUnicast(addresses[0]) && !like(addresses, g.value.Addr()).IsValid() {
+			c.errorf(g.field, "%s is not of the same IP version as the node's address %s", g.value, addresses[0])
+		}
+	}
+	for _, a := range addresses {
+		if !a.IsValid() || likePrefix(n.podCIDRs(), a).IsValid() || len(all) >= len(addresses) {
+			continue
+		}
+		missing := field + ".podCIDR"
+		if len(all) > 0 {
+			missing = field + ".podCIDRs"
+		}
+		c.errorf(missing, "is missing, and too few subnets of %s are free", podPool(a))
 	}
 }
 
@@ -80,29 +89,34 @@ func podPool(a netip.Addr) string {
 	return podPool6
 }
 
-// nodeAddress checks the address of one replica.
-func (c *checker) nodeAddress(field string, n *expandedNode) bool {
-	shown := n.address.String()
-	if first := c.t.Spec.Nodes[n.spec].Address; n.address != first {
-		shown = fmt.Sprintf("%s of replica %s", orEnd(n.address), n.name)
+// nodeAddress checks an address of one replica, of which the file gives the first one's.
+func (c *checker) nodeAddress(first given[netip.Addr], n *expandedNode, index int) bool {
+	a := n.addresses[index]
+	shown := orMissing(a)
+	if a != first.value {
+		shown = fmt.Sprintf("%s of replica %s", orEnd(a), n.name)
 	}
-	if !isUnicast(n.address) {
-		c.errorf(field, "%s is no unicast address", shown)
+	if !isUnicast(a) {
+		c.errorf(first.field, "%s is no unicast address", shown)
 		return false
 	}
 	if c.unsure {
 		return true
 	}
-	network, ok := c.networkOf(n.address)
+	network, subnet, ok := c.networkOf(a)
+	primary, _, primaryOK := c.networkOf(n.addresses[0])
 	switch {
 	case !ok:
-		c.errorf(field, "%s is in none of the networks", shown)
-	case !isHost(network.Subnet, n.address):
-		c.errorf(field, "%s is no address that a host of network %s (%s) can have", shown, network.Name, network.Subnet)
-	case c.taken[n.address] != "":
-		c.errorf(field, "%s is already the address of %s", shown, c.taken[n.address])
+		c.errorf(first.field, "%s is in none of the networks", shown)
+	case !isHost(subnet, a):
+		c.errorf(first.field, "%s is no address that a host of network %s (%s) can have", shown, network.Name, subnet)
+	case primaryOK && primary != network:
+		c.errorf(first.field, "%s is in network %s, and %s in network %s: a node has one wire, want both in one network",
+			shown, network.Name, n.addresses[0], primary.Name)
+	case c.taken[a] != "":
+		c.errorf(first.field, "%s is already the address of %s", shown, c.taken[a])
 	default:
-		c.taken[n.address] = "node " + n.name
+		c.taken[a] = "node " + n.name
 		return true
 	}
 	return false
@@ -116,81 +130,13 @@ func orEnd(a netip.Addr) string {
 	return a.String()
 }
 
-// networkOf is the network that an address is in.
-func (c *checker) networkOf(a netip.Addr) (NetworkSpec, bool) {
-	i := slices.IndexFunc(c.t.Spec.Networks, func(n NetworkSpec) bool { return n.Subnet.Contains(a) })
-	if i < 0 {
-		return NetworkSpec{}, false
-	}
-	return c.t.Spec.Networks[i], true
-}
-
-// link checks a link whose defaults are filled in.
-func (c *checker) link(field string, l *LinkSpec) {
-	used := l.Rate != 0
-	for _, way := range []struct {
-		name  string
-		shape *Shape
-	}{{"toNode", l.ToNode}, {"fromNode", l.FromNode}} {
-		if way.shape != nil {
-			c.shape(field, way.name+".", way.shape, &l.Shape)
-			used = used || way.shape.Rate != 0
+// networkOf is the network that an address is in, and which of its subnets.
+func (c *checker) networkOf(a netip.Addr) (*NetworkSpec, netip.Prefix, bool) {
+	for i := range c.t.Spec.Networks {
+		n := &c.t.Spec.Networks[i]
+		if subnet, ok := n.contains(a); ok {
+			return n, subnet, true
 		}
 	}
-	if used && l.Rate == 0 { // then it is what the directions take their own from
-		return
-	}
-	c.shape(field, "", &l.Shape, nil)
-}
-
-// shape checks one direction of a link, or all of it. What a direction took over from the link is reported there.
-func (c *checker) shape(field, way string, s, link *Shape) {
-	at := func(name string, own bool) string {
-		if own {
-			return field + "." + way + name
-		}
-		return field + "." + name
-	}
-	rate := at("rate", link == nil || link.Rate != s.Rate)
-	queue := at("queue", link == nil || link.Queue != s.Queue)
-	burst := at("burst", link == nil || link.Burst != s.Burst)
-	if s.Rate == 0 {
-		if s.Queue != 0 {
-			c.errorf(queue, "needs a rate: without one nothing waits for the wire")
-		}
-		if s.Burst != 0 {
-			c.errorf(burst, "needs a rate: without one the wire is not shaped")
-		}
-		if s.Overhead != nil {
-			c.errorf(at("overhead", link == nil || link.Overhead != s.Overhead), "needs a rate: without one the wire is not shaped")
-		}
-		return
-	}
-	if s.Rate < minRate || s.Rate > maxRate {
-		c.errorf(rate, "is %s, want %s to %s", s.Rate, minRate, maxRate)
-		return
-	}
-	if s.Overhead != nil && (*s.Overhead < 0 || *s.Overhead > maxOverhead) {
-		c.errorf(at("overhead", link == nil || link.Overhead == nil || *link.Overhead != *s.Overhead),
-			"is %d, want 0 to %d bytes a frame", *s.Overhead, maxOverhead)
-		return
-	}
-	frame := s.frame(c.t.Spec.MTU)
-	c.size(queue, s.Queue, frame)
-	if c.size(burst, s.Burst, frame) && s.Burst > s.Rate.in(maxBurst) {
-		c.errorf(burst, "is %s, which takes more than %s at %s", s.Burst, maxBurst, s.Rate)
-	}
-}
-
-// size checks a queue or burst, which must hold a frame.
-func (c *checker) size(field string, s, frame Size) bool {
-	switch {
-	case s < frame:
-		c.errorf(field, "is %s, want at least one full frame: %db of MTU, Ethernet header and overhead", s, int64(frame))
-	case s > maxSize:
-		c.errorf(field, "is %s, want at most %s", s, maxSize)
-	default:
-		return true
-	}
-	return false
+	return nil, netip.Prefix{}, false
 }

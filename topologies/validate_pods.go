@@ -3,6 +3,7 @@ package topologies
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -24,6 +25,8 @@ func (c *checker) pods() {
 			c.errorf(field+".replicas", "is %d, want 1 to %d", p.Replicas, MaxPods)
 		}
 		c.podNode(field, p, nodes)
+		onePerFamily(c, field+".address", p.Address, givens(field, "address", "addresses", p.Address, p.Addresses),
+			func(a netip.Addr) netip.Addr { return a })
 		c.labels(field+".labels", p.Labels)
 		c.workload(field+".workload", p.Workload)
 	}
@@ -35,7 +38,7 @@ func (c *checker) pods() {
 			c.unique(field+".name", p.name, "pod "+p.name)
 		}
 		if !broken[p.spec] {
-			broken[p.spec] = !c.podAddress(field, spec, p)
+			broken[p.spec] = !c.podAddresses(field, spec, p)
 		}
 	}
 }
@@ -58,29 +61,58 @@ func (c *checker) podNode(field string, p *PodSpec, nodes []int) {
 		c.follows("spec.nodes", field+".node", "there is no node %q%s", p.Node, manifest.Suggest(p.Node, known))
 	case c.t.Spec.Nodes[c.x.nodes[nodes[0]].spec].Role == RoleClient:
 		c.errorf(field+".node", "%s is a client, want a node of role lb or worker", p.Node)
-	case len(nodes) > 1 && p.Address.IsValid():
-		c.errorf(field+".address", "can't be given for pods on %d nodes", len(nodes))
+	case len(nodes) > 1:
+		for _, g := range givens(field, "address", "addresses", p.Address, p.Addresses) {
+			c.errorf(g.field, "can't be given for pods on %d nodes", len(nodes))
+		}
 	}
 }
 
-// podAddress checks the address of one pod.
-func (c *checker) podAddress(field string, spec *PodSpec, p *expandedPod) bool {
+// podAddresses checks the addresses of one pod.
+func (c *checker) podAddresses(field string, spec *PodSpec, p *expandedPod) bool {
 	node := &c.x.nodes[p.node]
-	cidr := node.podCIDR
-	if !cidr.IsValid() || cidr != cidr.Masked() || len(c.x.byName[spec.Node]) > 1 && spec.Address.IsValid() {
+	all := givens(field, "address", "addresses", spec.Address, spec.Addresses)
+	if len(c.x.byName[spec.Node]) > 1 && len(all) > 0 {
 		return true // said elsewhere
 	}
+	for k, cidr := range node.podCIDRs {
+		at := slices.IndexFunc(all, func(g given[netip.Addr]) bool { return alikeFamily(g.value, cidr.Addr()) })
+		switch {
+		case !cidr.IsValid() || cidr != cidr.Masked():
+			return true // said elsewhere
+		case at >= 0:
+			if !c.podAddress(all[at].field, p, node, cidr, p.addresses[k]) {
+				return false
+			}
+		case len(all) > 0 && len(node.podCIDRs) == 1: // told below
+		case !p.addresses[k].IsValid():
+			c.errorf(field, "node %s has no address left for pod %s in its pod CIDR %s", node.name, p.name, cidr)
+			return false
+		default:
+			if !c.podAddress(field+".address", p, node, cidr, p.addresses[k]) {
+				return false
+			}
+		}
+	}
+	for _, g := range all {
+		if len(node.podCIDRs) > 0 && !likePrefix(node.podCIDRs, g.value).IsValid() {
+			return c.podAddress(g.field, p, node, node.podCIDRs[0], addAddr(g.value, uint64(p.replica)))
+		}
+	}
+	return true
+}
+
+// podAddress checks an address that a pod is to have in a pod CIDR of its node.
+func (c *checker) podAddress(field string, p *expandedPod, node *expandedNode, cidr netip.Prefix, a netip.Addr) bool {
 	switch {
-	case !p.address.IsValid() && !spec.Address.IsValid():
-		c.errorf(field, "node %s has no address left for pod %s in its pod CIDR %s", node.name, p.name, cidr)
-	case !cidr.Contains(p.address):
-		c.errorf(field+".address", "%s of pod %s is not in %s, the pod CIDR of node %s", orEnd(p.address), p.name, cidr, node.name)
-	case !isHost(cidr, p.address):
-		c.errorf(field+".address", "%s is no address that a pod in %s can have", p.address, cidr)
-	case p.address == firstHost(cidr):
-		c.errorf(field+".address", "%s is the pods' gateway on node %s, want another", p.address, node.name)
+	case !cidr.Contains(a):
+		c.errorf(field, "%s of pod %s is not in %s, the pod CIDR of node %s", orEnd(a), p.name, cidr, node.name)
+	case !isHost(cidr, a):
+		c.errorf(field, "%s is no address that a pod in %s can have", a, cidr)
+	case a == firstHost(cidr):
+		c.errorf(field, "%s is the pods' gateway on node %s, want another", a, node.name)
 	default:
-		return c.address(field+".address", p.address, "pod "+p.name)
+		return c.address(field, a, "pod "+p.name)
 	}
 	return false
 }

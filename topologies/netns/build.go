@@ -38,10 +38,10 @@ func (l *Lab) shaped() bool {
 	return false
 }
 
-// attrs are those of a new link of the lab.
-func (l *Lab) attrs(name string, mac topologies.HardwareAddr) netlink.LinkAttrs {
+// attrs are those of a new link of the lab; an MTU of 0 is the kernel's own.
+func attrs(name string, mac topologies.HardwareAddr, mtu int) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()
-	a.Name, a.MTU, a.HardwareAddr, a.Group = name, l.plan.MTU, net.HardwareAddr(mac), linkGroup
+	a.Name, a.MTU, a.HardwareAddr, a.Group = name, mtu, net.HardwareAddr(mac), linkGroup
 	return a
 }
 
@@ -60,7 +60,7 @@ func (b *builder) makeWires() error {
 	fabric := b.at(Fabric)
 	masters := make(map[string]int)
 	for _, n := range b.plan.Networks {
-		bridge := &netlink.Bridge{LinkAttrs: b.attrs(b.bridge(n.Name), n.MAC)}
+		bridge := &netlink.Bridge{LinkAttrs: attrs(b.bridge(n.Name), n.MAC, n.MTU)}
 		if err := fabric.conn.LinkAdd(bridge); err != nil {
 			return missing("bridges", "modprobe bridge", err)
 		}
@@ -68,9 +68,9 @@ func (b *builder) makeWires() error {
 	}
 	for i := range b.plan.Nodes {
 		n := &b.plan.Nodes[i]
-		attrs := b.attrs(n.Port, nil)
-		attrs.MasterIndex = masters[n.Network]
-		if _, err := b.makeVeth(fabric, attrs, b.alias("wire of "+n.Name), b.at(n.Name), n.MAC); err != nil {
+		end := attrs(n.Port, nil, b.plan.MTUOf(n))
+		end.MasterIndex = masters[n.Network]
+		if _, err := b.makeVeth(fabric, end, b.alias("wire of "+n.Name), b.at(n.Name), n.MAC); err != nil {
 			return fmt.Errorf("wire of %s: %w", n.Name, err)
 		}
 	}
@@ -119,17 +119,20 @@ func (b *builder) configureNode(at *place, n *topologies.Node) error {
 	if err != nil {
 		return err
 	}
-	if err := at.addAddress(device, n.Address, unix.IFA_F_NOPREFIXROUTE); err != nil {
-		return err
+	var routes []topologies.Route
+	for _, address := range n.Addresses() {
+		if err := at.addAddress(device, address, unix.IFA_F_NOPREFIXROUTE); err != nil {
+			return err
+		}
+		// The kernel's own route to the network would lack the congestion control.
+		routes = append(routes, topologies.Route{Destination: address.Masked()})
 	}
 	for _, neighbour := range n.Neighbours {
 		if err := at.addNeighbour(device, neighbour); err != nil {
 			return err
 		}
 	}
-	// The kernel's own route to the network would lack the congestion control.
-	routes := append([]topologies.Route{{Destination: n.Address.Masked()}}, n.Routes...)
-	for _, route := range routes {
+	for _, route := range append(routes, n.Routes...) {
 		if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
 			return err
 		}

@@ -57,6 +57,7 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 		{"fabric", b.configureFabric},
 		{"shaping", b.shapeWires},
 		{"bridges", b.raiseBridges},
+		{"settling", func() error { return b.settle(ctx) }},
 		{"complete", b.complete},
 	} {
 		if err := ctx.Err(); err != nil {
@@ -156,6 +157,7 @@ func (l *Lab) settings(place string) map[string]string {
 		s["ipv4/conf/all/send_redirects"] = "0"
 		s["ipv4/conf/default/send_redirects"] = "0"
 		s["ipv4/fib_multipath_hash_policy"] = "1" // by ports too
+		s["ipv6/fib_multipath_hash_policy"] = "1"
 	} else {
 		s["ipv4/ip_forward"] = "0" // whatever the host has
 	}

@@ -103,11 +103,6 @@ func hostState(t testing.TB) string {
 // dial connects from one place to an address in another, by the first SYN: its retransmission would come too late.
 func dial(t *testing.T, lab *Lab, from, to string, at netip.Addr) {
 	t.Helper()
-	dialWithin(t, lab, from, to, at, time.Second)
-}
-
-func dialWithin(t *testing.T, lab *Lab, from, to string, at netip.Addr, timeout time.Duration) {
-	t.Helper()
 	var listener net.Listener
 	require.NoError(t, lab.Do(to, func() (err error) {
 		listener, err = net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
@@ -115,7 +110,7 @@ func dialWithin(t *testing.T, lab *Lab, from, to string, at netip.Addr, timeout 
 	}))
 	defer listener.Close()
 	require.NoError(t, lab.Do(from, func() error {
-		conn, err := net.DialTimeout("tcp", listener.Addr().String(), timeout)
+		conn, err := net.DialTimeout("tcp", listener.Addr().String(), time.Second)
 		if err != nil {
 			return err
 		}

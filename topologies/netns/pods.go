@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -22,9 +23,14 @@ func podGateway(pod netip.Addr) netip.Addr {
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func (b *builder) makePods() error {
+	mtus := make(map[string]int)
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		mtus[n.Name] = b.plan.MTUOf(n)
+	}
 	for i := range b.plan.Pods {
 		p := &b.plan.Pods[i]
-		if err := b.makePod(p); err != nil {
+		if err := b.makePod(p, mtus[p.Node]); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
@@ -32,9 +38,9 @@ func (b *builder) makePods() error {
 }
 
 // makePod joins a pod to its node: a wire, a route each way, and neighbours, so that nobody has to ask.
-func (b *builder) makePod(p *topologies.Pod) error {
+func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 	node, pod, alias := b.at(p.Node), b.at(p.Name), b.alias("pod "+p.Name)
-	end, err := b.makeVeth(node, b.attrs(p.HostDevice, p.HostMAC), alias, pod, p.MAC)
+	end, err := b.makeVeth(node, attrs(p.HostDevice, p.HostMAC, mtu), alias, pod, p.MAC)
 	if err != nil {
 		return err
 	}
@@ -42,20 +48,26 @@ func (b *builder) makePod(p *topologies.Pod) error {
 	if err != nil {
 		return err
 	}
-	gateway := podGateway(p.Address)
-	everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	if p.Address.Is6() {
-		everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
 	cc := b.plan.CongestionControl
-	return errors.Join(
-		node.addRoute(end, topologies.Route{Destination: single(p.Address)}, cc),
-		node.addNeighbour(end, topologies.Neighbour{Address: p.Address, MAC: p.MAC}),
-		pod.addAddress(device, single(p.Address), unix.IFA_F_NOPREFIXROUTE),
-		pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
-		pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
-		pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
-	)
+	for _, address := range p.Addresses() {
+		gateway := podGateway(address)
+		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if address.Is6() {
+			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		err := errors.Join(
+			node.addRoute(end, topologies.Route{Destination: single(address)}, cc),
+			node.addNeighbour(end, topologies.Neighbour{Address: address, MAC: p.MAC}),
+			pod.addAddress(device, single(address), unix.IFA_F_NOPREFIXROUTE),
+			pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
+			pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
+			pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // configureFabric gives the fabric its gateway addresses and its neighbours.
@@ -71,14 +83,27 @@ func (b *builder) configureFabric() error {
 				return err
 			}
 		}
-		if err := fabric.addAddress(bridge, netip.PrefixFrom(n.Gateway, n.Subnet.Bits()), 0); err != nil {
+		for k, gateway := range n.Gateways() {
+			if err := fabric.addAddress(bridge, netip.PrefixFrom(gateway, n.Subnets()[k].Bits()), 0); err != nil {
+				return err
+			}
+		}
+		if err := b.introduce(bridge, n.Name); err != nil {
 			return err
 		}
-		for _, node := range b.plan.Nodes {
-			if node.Network != n.Name {
-				continue
-			}
-			if err := fabric.addNeighbour(bridge, topologies.Neighbour{Address: node.Address.Addr(), MAC: node.MAC}); err != nil {
+	}
+	return nil
+}
+
+// introduce lets the fabric know the nodes of a network.
+func (b *builder) introduce(bridge netlink.Link, network string) error {
+	for i := range b.plan.Nodes {
+		node := &b.plan.Nodes[i]
+		if node.Network != network {
+			continue
+		}
+		for _, address := range node.Addresses() {
+			if err := b.at(Fabric).addNeighbour(bridge, topologies.Neighbour{Address: address.Addr(), MAC: node.MAC}); err != nil {
 				return err
 			}
 		}

@@ -24,6 +24,7 @@ func refine(s *jsonschema.Schema) {
 	topology("apiVersion").Const = topologies.APIVersion
 	topology("kind").Const = topologies.Kind
 	between(spec("mtu"), 576, 9000)
+	between(properties("NetworkSpec")("mtu"), 1280, 9000)
 	spec("congestionControl").Pattern = "^[a-z0-9_]{1,15}$"
 	one := uint64(1)
 	spec("networks").MinItems, spec("nodes").MinItems = &one, &one
@@ -32,12 +33,30 @@ func refine(s *jsonschema.Schema) {
 		longest := uint64(topologies.MaxNameLength)
 		name.Pattern, name.MaxLength = namePattern, &longest
 	}
+	refinePlurals(s, properties)
 	between(properties("NodeSpec")("replicas"), 1, topologies.MaxNodes)
 	between(properties("PodSpec")("replicas"), 1, topologies.MaxPods)
 	between(properties("LinkSpec")("overhead"), 0, 256)
 	between(properties("Shape")("overhead"), 0, 256)
 	between(properties("WorkloadSpec")("port"), 1, 65535)
 	refineService(s, properties)
+}
+
+// refinePlurals bounds the plural forms, and says where a field or its plural form must be given.
+func refinePlurals(s *jsonschema.Schema, properties func(string) func(string) *jsonschema.Schema) {
+	two := uint64(2)
+	for definition, fields := range map[string][]string{
+		"NetworkSpec": {"subnets", "gateways"}, "NodeSpec": {"addresses", "podCIDRs"}, "PodSpec": {"addresses"},
+	} {
+		for _, field := range fields {
+			properties(definition)(field).MaxItems = &two
+		}
+	}
+	for definition, forms := range map[string][2]string{"NetworkSpec": {"subnet", "subnets"}, "NodeSpec": {"address", "addresses"}} {
+		for _, form := range forms {
+			s.Definitions[definition].AnyOf = append(s.Definitions[definition].AnyOf, &jsonschema.Schema{Required: []string{form}})
+		}
+	}
 }
 
 func refineService(s *jsonschema.Schema, properties func(string) func(string) *jsonschema.Schema) {
