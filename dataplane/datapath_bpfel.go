@@ -13,20 +13,54 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type datapathBackend4 struct {
+type datapathAddress struct {
+	_    structs.HostLayout
+	Word [4]uint32
+}
+
+type datapathAffinity struct {
+	_       structs.HostLayout
+	Seen    uint64
+	Backend uint32
+	Serial  uint32
+}
+
+type datapathAffinityKey struct {
+	_       structs.HostLayout
+	Client  datapathAddress
+	Service uint32
+}
+
+type datapathBackend struct {
 	_        structs.HostLayout
-	Addr     uint32
+	Address  datapathAddress
 	Port     uint16
 	Protocol uint8
 	Flags    uint8
-	Node     uint32
+	Serial   uint32
+	Node     datapathAddress
+	NextHop  [6]uint8
+	Pad      uint16
 }
 
 type datapathBackendFlags uint32
 
 const (
-	datapathBackendFlagsBACKEND_LOCAL datapathBackendFlags = 1
+	datapathBackendFlagsBACKEND_LOCAL    datapathBackendFlags = 1
+	datapathBackendFlagsBACKEND_DRAINING datapathBackendFlags = 2
 )
+
+type datapathBackendSet struct {
+	_     structs.HostLayout
+	First uint32
+	Size  uint32
+}
+
+type datapathClusterKey struct {
+	_       structs.HostLayout
+	Prefix  uint32
+	Address datapathAddress
+}
 
 type datapathCounter struct {
 	_       structs.HostLayout
@@ -35,50 +69,39 @@ type datapathCounter struct {
 }
 
 type datapathEvent struct {
-	_               structs.HostLayout
-	Time            uint64
-	Source          [16]uint8
-	Destination     [16]uint8
-	Frontend        [16]uint8
-	Backend         [16]uint8
-	Node            [16]uint8
-	SourcePort      uint16
-	DestinationPort uint16
-	FrontendPort    uint16
-	BackendPort     uint16
-	Bytes           uint32
-	Reason          uint32
-	Point           uint8
-	Protocol        uint8
-	TcpFlags        uint8
-	Flags           uint8
-	Mode            uint8
-	Pad             [3]uint8
+	_            structs.HostLayout
+	Time         uint64
+	Tuple        datapathFlowKey
+	Frontend     datapathAddress
+	Backend      datapathAddress
+	Node         datapathAddress
+	FrontendPort uint16
+	BackendPort  uint16
+	Bytes        uint32
+	Reason       uint32
+	Service      uint32
+	Point        uint8
+	TcpFlags     uint8
+	Flags        uint8
+	Mode         uint8
+	Pad          uint32
 }
 
 type datapathEventFlags uint32
 
 const (
 	datapathEventFlagsEVENT_OPTION datapathEventFlags = 1
+	datapathEventFlagsEVENT_BEGINS datapathEventFlags = 2
 )
 
-type datapathFlow4 struct {
+type datapathFlow struct {
 	_        structs.HostLayout
-	Seen     uint64
 	Backend  uint32
+	Serial   uint32
+	Service  uint32
 	SnatPort uint16
 	Flags    uint8
 	Pad      uint8
-}
-
-type datapathFlow4Key struct {
-	_        structs.HostLayout
-	Saddr    uint32
-	Daddr    uint32
-	Sport    uint16
-	Dport    uint16
-	Protocol uint8
-	Pad      [3]uint8
 }
 
 type datapathFlowFlags uint32
@@ -88,24 +111,53 @@ const (
 	datapathFlowFlagsFLOW_CLIENT_FIN datapathFlowFlags = 2
 	datapathFlowFlagsFLOW_POD_FIN    datapathFlowFlags = 4
 	datapathFlowFlagsFLOW_RESET      datapathFlowFlags = 8
+	datapathFlowFlagsFLOW_INSIDE     datapathFlowFlags = 16
 )
+
+type datapathFlowKey struct {
+	_               structs.HostLayout
+	Source          datapathAddress
+	Destination     datapathAddress
+	SourcePort      uint16
+	DestinationPort uint16
+	Protocol        uint8
+	Pad             [3]uint8
+}
+
+type datapathFragment struct {
+	_               structs.HostLayout
+	SourcePort      uint16
+	DestinationPort uint16
+}
+
+type datapathFragmentKey struct {
+	_           structs.HostLayout
+	Source      datapathAddress
+	Destination datapathAddress
+	Id          uint32
+	Protocol    uint8
+	Pad         [3]uint8
+}
 
 type datapathFrontend struct {
 	_        structs.HostLayout
-	Table    uint32
-	Slots    uint32
-	Backends uint32
+	Outside  datapathBackendSet
+	Inside   datapathBackendSet
 	Service  uint32
+	Affinity uint32
 	Mode     uint8
 	Kind     uint8
 	Flags    uint8
-	Pad      uint8
+	Pad      [5]uint8
 }
 
 type datapathFrontendFlags uint32
 
 const (
 	datapathFrontendFlagsFRONTEND_LOCAL_ONLY datapathFrontendFlags = 1
+	datapathFrontendFlagsFRONTEND_RANDOM     datapathFrontendFlags = 2
+	datapathFrontendFlagsFRONTEND_RANGES     datapathFrontendFlags = 4
+	datapathFrontendFlagsFRONTEND_EMPTY      datapathFrontendFlags = 8
 )
 
 type datapathFrontendKind uint32
@@ -118,6 +170,15 @@ const (
 	datapathFrontendKindFRONTEND_GUARD         datapathFrontendKind = 4
 )
 
+type datapathHop struct {
+	_            structs.HostLayout
+	Event        datapathEvent
+	LengthBefore uint32
+	LengthAfter  uint32
+	Before       [192]uint8
+	After        [192]uint8
+}
+
 type datapathMode uint32
 
 const (
@@ -125,13 +186,13 @@ const (
 	datapathModeMODE_DSR  datapathMode = 1
 )
 
-type datapathNode4 struct {
+type datapathNode struct {
 	_       structs.HostLayout
 	NextHop [6]uint8
 	Pad     uint16
 }
 
-type datapathPod4 struct {
+type datapathPod struct {
 	_       structs.HostLayout
 	Ifindex uint32
 	Mac     [6]uint8
@@ -141,103 +202,214 @@ type datapathPod4 struct {
 type datapathPoint uint32
 
 const (
-	datapathPointPOINT_FROM_NETWORK datapathPoint = 0
-	datapathPointPOINT_FROM_POD     datapathPoint = 1
+	datapathPointPOINT_FROM_NETWORK     datapathPoint = 0
+	datapathPointPOINT_FROM_NETWORK_XDP datapathPoint = 1
+	datapathPointPOINT_FROM_POD         datapathPoint = 2
+	datapathPointPOINT_FROM_NODE        datapathPoint = 3
+	datapathPointPOINT_COUNT            datapathPoint = 4
 )
+
+type datapathRangeKey struct {
+	_       structs.HostLayout
+	Prefix  uint32
+	Service uint32
+	Address datapathAddress
+}
 
 type datapathReason uint32
 
 const (
-	datapathReasonREASON_NOT_OURS          datapathReason = 0
-	datapathReasonREASON_TO_OVERLAY_DSR    datapathReason = 1
-	datapathReasonREASON_TO_OVERLAY_SNAT   datapathReason = 2
-	datapathReasonREASON_TO_ENDPOINT       datapathReason = 3
-	datapathReasonREASON_FROM_OVERLAY      datapathReason = 4
-	datapathReasonREASON_REPLY_DIRECT      datapathReason = 5
-	datapathReasonREASON_REPLY_FROM_SNAT   datapathReason = 6
-	datapathReasonREASON_DROP_FIRST        datapathReason = 32
-	datapathReasonREASON_DROP_NO_FRONTEND  datapathReason = 32
-	datapathReasonREASON_DROP_NO_BACKEND   datapathReason = 33
-	datapathReasonREASON_DROP_FRAGMENT     datapathReason = 34
-	datapathReasonREASON_DROP_IP_OPTIONS   datapathReason = 35
-	datapathReasonREASON_DROP_TTL          datapathReason = 36
-	datapathReasonREASON_DROP_TOO_BIG      datapathReason = 37
-	datapathReasonREASON_DROP_NO_POD       datapathReason = 38
-	datapathReasonREASON_DROP_NO_PORT      datapathReason = 39
-	datapathReasonREASON_DROP_TABLE        datapathReason = 40
-	datapathReasonREASON_DROP_ADJUST       datapathReason = 41
-	datapathReasonREASON_DROP_TRUNCATED    datapathReason = 42
-	datapathReasonREASON_DROP_UNKNOWN_NODE datapathReason = 43
-	datapathReasonREASON_DROP_VNI          datapathReason = 44
-	datapathReasonREASON_DROP_GENEVE       datapathReason = 45
-	datapathReasonREASON_DROP_NOT_BACKEND  datapathReason = 46
-	datapathReasonREASON_DROP_NO_FLOW      datapathReason = 47
-	datapathReasonREASON_DROP_POD_GENEVE   datapathReason = 48
-	datapathReasonREASON_COUNT             datapathReason = 49
+	datapathReasonREASON_NOT_OURS              datapathReason = 0
+	datapathReasonREASON_TO_OVERLAY_DSR        datapathReason = 1
+	datapathReasonREASON_TO_OVERLAY_SNAT       datapathReason = 2
+	datapathReasonREASON_TO_ENDPOINT           datapathReason = 3
+	datapathReasonREASON_TO_NETWORK            datapathReason = 4
+	datapathReasonREASON_FROM_OVERLAY          datapathReason = 5
+	datapathReasonREASON_REPLY_DIRECT          datapathReason = 6
+	datapathReasonREASON_REPLY_FROM_SNAT       datapathReason = 7
+	datapathReasonREASON_REPLY_INSIDE          datapathReason = 8
+	datapathReasonREASON_ICMP_RELAYED          datapathReason = 9
+	datapathReasonREASON_DROP_FIRST            datapathReason = 32
+	datapathReasonREASON_DROP_NO_FRONTEND      datapathReason = 32
+	datapathReasonREASON_DROP_NO_BACKEND       datapathReason = 33
+	datapathReasonREASON_DROP_NO_LOCAL_BACKEND datapathReason = 34
+	datapathReasonREASON_DROP_SOURCE_RANGE     datapathReason = 35
+	datapathReasonREASON_DROP_CLUSTER_IP       datapathReason = 36
+	datapathReasonREASON_DROP_FRAGMENT         datapathReason = 37
+	datapathReasonREASON_DROP_IP_OPTIONS       datapathReason = 38
+	datapathReasonREASON_DROP_TTL              datapathReason = 39
+	datapathReasonREASON_DROP_TOO_BIG          datapathReason = 40
+	datapathReasonREASON_DROP_NO_POD           datapathReason = 41
+	datapathReasonREASON_DROP_NO_PORT          datapathReason = 42
+	datapathReasonREASON_DROP_TABLE            datapathReason = 43
+	datapathReasonREASON_DROP_ADJUST           datapathReason = 44
+	datapathReasonREASON_DROP_TRUNCATED        datapathReason = 45
+	datapathReasonREASON_DROP_UNKNOWN_NODE     datapathReason = 46
+	datapathReasonREASON_DROP_VNI              datapathReason = 47
+	datapathReasonREASON_DROP_GENEVE           datapathReason = 48
+	datapathReasonREASON_DROP_NOT_BACKEND      datapathReason = 49
+	datapathReasonREASON_DROP_NO_FLOW          datapathReason = 50
+	datapathReasonREASON_DROP_POD_GENEVE       datapathReason = 51
+	datapathReasonREASON_DROP_LEAK             datapathReason = 52
+	datapathReasonREASON_DROP_COLLISION        datapathReason = 53
+	datapathReasonREASON_DROP_ICMP_NO_FLOW     datapathReason = 54
+	datapathReasonREASON_COUNT                 datapathReason = 55
 )
 
-type datapathReply4 struct {
-	_    structs.HostLayout
-	Addr uint32
-	Port uint16
-	Pad  uint16
+type datapathReply struct {
+	_        structs.HostLayout
+	Seen     uint64
+	Frontend datapathAddress
+	Port     uint16
+	Flags    uint8
+	Pad      uint8
+	Service  uint32
 }
 
-type datapathService4Key struct {
+type datapathRow struct {
+	_       structs.HostLayout
+	Backend [16]uint32
+}
+
+type datapathServiceCounter struct {
 	_        structs.HostLayout
-	Addr     uint32
+	Requests datapathCounter
+	Answers  datapathCounter
+	Drops    datapathCounter
+	Flows    uint64
+}
+
+type datapathServiceKey struct {
+	_        structs.HostLayout
+	Address  datapathAddress
 	Port     uint16
 	Protocol uint8
 	Pad      uint8
 }
 
-type datapathSnat4 struct {
-	_            structs.HostLayout
-	Seen         uint64
-	ClientAddr   uint32
-	FrontendAddr uint32
-	ClientPort   uint16
-	FrontendPort uint16
-	Flags        uint8
-	Pad          [3]uint8
+type datapathServiceName struct {
+	_    structs.HostLayout
+	Text [160]int8
 }
 
-type datapathSnat4Key struct {
+type datapathSnapshot struct {
+	_     structs.HostLayout
+	Bytes [192]uint8
+}
+
+type datapathSnat struct {
+	_            structs.HostLayout
+	Seen         uint64
+	Client       datapathAddress
+	Frontend     datapathAddress
+	ClientPort   uint16
+	FrontendPort uint16
+	Service      uint32
+	Flags        uint8
+	Pad          [7]uint8
+}
+
+type datapathSnatKey struct {
 	_           structs.HostLayout
-	BackendAddr uint32
+	Backend     datapathAddress
 	BackendPort uint16
 	NodePort    uint16
 	Protocol    uint8
 	Pad         [3]uint8
 }
 
+type datapathTraceFilter struct {
+	_        structs.HostLayout
+	Client   datapathAddress
+	Port     uint16
+	Protocol uint8
+	On       uint8
+}
+
+type datapathWork struct {
+	_      structs.HostLayout
+	Packet struct {
+		_          structs.HostLayout
+		Tuple      datapathFlowKey
+		FragmentId uint32
+		TcpFlags   uint8
+		Ttl        uint8
+		Fragment   uint8
+		Ipv4       bool
+		MaySplit   bool
+		_          [3]byte
+	}
+	Verdict struct {
+		_           structs.HostLayout
+		Point       datapathPoint
+		Rewrite     bool
+		Clamp       bool
+		Encapsulate bool
+		Option      bool
+		Begins      bool
+		ToKernel    bool
+		Refuse      bool
+		Split       bool
+		OtherFamily bool
+		Mode        uint8
+		_           [2]byte
+		Hash        uint32
+		Service     uint32
+		To          datapathFlowKey
+		Pod         datapathPod
+		Node        datapathAddress
+		NextHop     [6]uint8
+		_           [2]byte
+		Frontend    datapathServiceKey
+		Backend     datapathServiceKey
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	datapathMapBackends4      = "backends4"
-	datapathMapCounters       = "counters"
-	datapathMapDigests        = "digests"
-	datapathMapEvents         = "events"
-	datapathMapFlows4         = "flows4"
-	datapathMapFrontends4     = "frontends4"
-	datapathMapLocalBackends4 = "local_backends4"
-	datapathMapMaglev         = "maglev"
-	datapathMapNodes4         = "nodes4"
-	datapathMapPods4          = "pods4"
-	datapathMapReplies4       = "replies4"
-	datapathMapSnatPorts4     = "snat_ports4"
-	datapathProgFromNetwork   = "from_network"
-	datapathProgFromPod       = "from_pod"
-	datapathVarEventSample    = "event_sample"
-	datapathVarExportedToGo   = "exported_to_go"
-	datapathVarMtu            = "mtu"
-	datapathVarNodeAddr4      = "node_addr4"
-	datapathVarOutsideIfindex = "outside_ifindex"
-	datapathVarOutsideMac     = "outside_mac"
-	datapathVarSnatPortFirst  = "snat_port_first"
-	datapathVarSnatPortLast   = "snat_port_last"
-	datapathVarVni            = "vni"
+	datapathMapAffinities        = "affinities"
+	datapathMapBackends          = "backends"
+	datapathMapCluster           = "cluster"
+	datapathMapCounters          = "counters"
+	datapathMapEvents            = "events"
+	datapathMapFlows             = "flows"
+	datapathMapFlowsUnproven     = "flows_unproven"
+	datapathMapFragments         = "fragments"
+	datapathMapFrontends         = "frontends"
+	datapathMapHops              = "hops"
+	datapathMapIcmpErrors        = "icmp_errors"
+	datapathMapLocalBackends     = "local_backends"
+	datapathMapNodes             = "nodes"
+	datapathMapPods              = "pods"
+	datapathMapRanges            = "ranges"
+	datapathMapReplies           = "replies"
+	datapathMapRepliesUnproven   = "replies_unproven"
+	datapathMapServiceCounters   = "service_counters"
+	datapathMapServiceNames      = "service_names"
+	datapathMapSlots             = "slots"
+	datapathMapSnapshots         = "snapshots"
+	datapathMapSnatPorts         = "snat_ports"
+	datapathMapSnatPortsUnproven = "snat_ports_unproven"
+	datapathMapTracing           = "tracing"
+	datapathMapWorks             = "works"
+	datapathProgFromNetwork      = "from_network"
+	datapathProgFromNetworkXdp   = "from_network_xdp"
+	datapathProgFromNode         = "from_node"
+	datapathProgFromPod          = "from_pod"
+	datapathVarEventSample       = "event_sample"
+	datapathVarExportedToGo      = "exported_to_go"
+	datapathVarMarkTunnels       = "mark_tunnels"
+	datapathVarMtu               = "mtu"
+	datapathVarNodeAddr4         = "node_addr4"
+	datapathVarNodeAddr6         = "node_addr6"
+	datapathVarOutsideIfindex    = "outside_ifindex"
+	datapathVarOutsideMac        = "outside_mac"
+	datapathVarSnatPortFirst     = "snat_port_first"
+	datapathVarSnatPortLast      = "snat_port_last"
+	datapathVarTunnelIpv4        = "tunnel_ipv4"
+	datapathVarVni               = "vni"
 )
 
 // loadDatapath returns the embedded CollectionSpec for datapath.
@@ -282,26 +454,41 @@ type datapathSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type datapathProgramSpecs struct {
-	FromNetwork *ebpf.ProgramSpec `ebpf:"from_network"`
-	FromPod     *ebpf.ProgramSpec `ebpf:"from_pod"`
+	FromNetwork    *ebpf.ProgramSpec `ebpf:"from_network"`
+	FromNetworkXdp *ebpf.ProgramSpec `ebpf:"from_network_xdp"`
+	FromNode       *ebpf.ProgramSpec `ebpf:"from_node"`
+	FromPod        *ebpf.ProgramSpec `ebpf:"from_pod"`
 }
 
 // datapathMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type datapathMapSpecs struct {
-	Backends4      *ebpf.MapSpec `ebpf:"backends4"`
-	Counters       *ebpf.MapSpec `ebpf:"counters"`
-	Digests        *ebpf.MapSpec `ebpf:"digests"`
-	Events         *ebpf.MapSpec `ebpf:"events"`
-	Flows4         *ebpf.MapSpec `ebpf:"flows4"`
-	Frontends4     *ebpf.MapSpec `ebpf:"frontends4"`
-	LocalBackends4 *ebpf.MapSpec `ebpf:"local_backends4"`
-	Maglev         *ebpf.MapSpec `ebpf:"maglev"`
-	Nodes4         *ebpf.MapSpec `ebpf:"nodes4"`
-	Pods4          *ebpf.MapSpec `ebpf:"pods4"`
-	Replies4       *ebpf.MapSpec `ebpf:"replies4"`
-	SnatPorts4     *ebpf.MapSpec `ebpf:"snat_ports4"`
+	Affinities        *ebpf.MapSpec `ebpf:"affinities"`
+	Backends          *ebpf.MapSpec `ebpf:"backends"`
+	Cluster           *ebpf.MapSpec `ebpf:"cluster"`
+	Counters          *ebpf.MapSpec `ebpf:"counters"`
+	Events            *ebpf.MapSpec `ebpf:"events"`
+	Flows             *ebpf.MapSpec `ebpf:"flows"`
+	FlowsUnproven     *ebpf.MapSpec `ebpf:"flows_unproven"`
+	Fragments         *ebpf.MapSpec `ebpf:"fragments"`
+	Frontends         *ebpf.MapSpec `ebpf:"frontends"`
+	Hops              *ebpf.MapSpec `ebpf:"hops"`
+	IcmpErrors        *ebpf.MapSpec `ebpf:"icmp_errors"`
+	LocalBackends     *ebpf.MapSpec `ebpf:"local_backends"`
+	Nodes             *ebpf.MapSpec `ebpf:"nodes"`
+	Pods              *ebpf.MapSpec `ebpf:"pods"`
+	Ranges            *ebpf.MapSpec `ebpf:"ranges"`
+	Replies           *ebpf.MapSpec `ebpf:"replies"`
+	RepliesUnproven   *ebpf.MapSpec `ebpf:"replies_unproven"`
+	ServiceCounters   *ebpf.MapSpec `ebpf:"service_counters"`
+	ServiceNames      *ebpf.MapSpec `ebpf:"service_names"`
+	Slots             *ebpf.MapSpec `ebpf:"slots"`
+	Snapshots         *ebpf.MapSpec `ebpf:"snapshots"`
+	SnatPorts         *ebpf.MapSpec `ebpf:"snat_ports"`
+	SnatPortsUnproven *ebpf.MapSpec `ebpf:"snat_ports_unproven"`
+	Tracing           *ebpf.MapSpec `ebpf:"tracing"`
+	Works             *ebpf.MapSpec `ebpf:"works"`
 }
 
 // datapathVariableSpecs contains global variables before they are loaded into the kernel.
@@ -310,12 +497,15 @@ type datapathMapSpecs struct {
 type datapathVariableSpecs struct {
 	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
+	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.VariableSpec `ebpf:"mtu"`
 	NodeAddr4      *ebpf.VariableSpec `ebpf:"node_addr4"`
+	NodeAddr6      *ebpf.VariableSpec `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.VariableSpec `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.VariableSpec `ebpf:"outside_mac"`
 	SnatPortFirst  *ebpf.VariableSpec `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.VariableSpec `ebpf:"snat_port_last"`
+	TunnelIpv4     *ebpf.VariableSpec `ebpf:"tunnel_ipv4"`
 	Vni            *ebpf.VariableSpec `ebpf:"vni"`
 }
 
@@ -339,34 +529,60 @@ func (o *datapathObjects) Close() error {
 //
 // It can be passed to loadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type datapathMaps struct {
-	Backends4      *ebpf.Map `ebpf:"backends4"`
-	Counters       *ebpf.Map `ebpf:"counters"`
-	Digests        *ebpf.Map `ebpf:"digests"`
-	Events         *ebpf.Map `ebpf:"events"`
-	Flows4         *ebpf.Map `ebpf:"flows4"`
-	Frontends4     *ebpf.Map `ebpf:"frontends4"`
-	LocalBackends4 *ebpf.Map `ebpf:"local_backends4"`
-	Maglev         *ebpf.Map `ebpf:"maglev"`
-	Nodes4         *ebpf.Map `ebpf:"nodes4"`
-	Pods4          *ebpf.Map `ebpf:"pods4"`
-	Replies4       *ebpf.Map `ebpf:"replies4"`
-	SnatPorts4     *ebpf.Map `ebpf:"snat_ports4"`
+	Affinities        *ebpf.Map `ebpf:"affinities"`
+	Backends          *ebpf.Map `ebpf:"backends"`
+	Cluster           *ebpf.Map `ebpf:"cluster"`
+	Counters          *ebpf.Map `ebpf:"counters"`
+	Events            *ebpf.Map `ebpf:"events"`
+	Flows             *ebpf.Map `ebpf:"flows"`
+	FlowsUnproven     *ebpf.Map `ebpf:"flows_unproven"`
+	Fragments         *ebpf.Map `ebpf:"fragments"`
+	Frontends         *ebpf.Map `ebpf:"frontends"`
+	Hops              *ebpf.Map `ebpf:"hops"`
+	IcmpErrors        *ebpf.Map `ebpf:"icmp_errors"`
+	LocalBackends     *ebpf.Map `ebpf:"local_backends"`
+	Nodes             *ebpf.Map `ebpf:"nodes"`
+	Pods              *ebpf.Map `ebpf:"pods"`
+	Ranges            *ebpf.Map `ebpf:"ranges"`
+	Replies           *ebpf.Map `ebpf:"replies"`
+	RepliesUnproven   *ebpf.Map `ebpf:"replies_unproven"`
+	ServiceCounters   *ebpf.Map `ebpf:"service_counters"`
+	ServiceNames      *ebpf.Map `ebpf:"service_names"`
+	Slots             *ebpf.Map `ebpf:"slots"`
+	Snapshots         *ebpf.Map `ebpf:"snapshots"`
+	SnatPorts         *ebpf.Map `ebpf:"snat_ports"`
+	SnatPortsUnproven *ebpf.Map `ebpf:"snat_ports_unproven"`
+	Tracing           *ebpf.Map `ebpf:"tracing"`
+	Works             *ebpf.Map `ebpf:"works"`
 }
 
 func (m *datapathMaps) Close() error {
 	return _DatapathClose(
-		m.Backends4,
+		m.Affinities,
+		m.Backends,
+		m.Cluster,
 		m.Counters,
-		m.Digests,
 		m.Events,
-		m.Flows4,
-		m.Frontends4,
-		m.LocalBackends4,
-		m.Maglev,
-		m.Nodes4,
-		m.Pods4,
-		m.Replies4,
-		m.SnatPorts4,
+		m.Flows,
+		m.FlowsUnproven,
+		m.Fragments,
+		m.Frontends,
+		m.Hops,
+		m.IcmpErrors,
+		m.LocalBackends,
+		m.Nodes,
+		m.Pods,
+		m.Ranges,
+		m.Replies,
+		m.RepliesUnproven,
+		m.ServiceCounters,
+		m.ServiceNames,
+		m.Slots,
+		m.Snapshots,
+		m.SnatPorts,
+		m.SnatPortsUnproven,
+		m.Tracing,
+		m.Works,
 	)
 }
 
@@ -376,12 +592,15 @@ func (m *datapathMaps) Close() error {
 type datapathVariables struct {
 	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
+	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.Variable `ebpf:"mtu"`
 	NodeAddr4      *ebpf.Variable `ebpf:"node_addr4"`
+	NodeAddr6      *ebpf.Variable `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.Variable `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.Variable `ebpf:"outside_mac"`
 	SnatPortFirst  *ebpf.Variable `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.Variable `ebpf:"snat_port_last"`
+	TunnelIpv4     *ebpf.Variable `ebpf:"tunnel_ipv4"`
 	Vni            *ebpf.Variable `ebpf:"vni"`
 }
 
@@ -389,13 +608,17 @@ type datapathVariables struct {
 //
 // It can be passed to loadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type datapathPrograms struct {
-	FromNetwork *ebpf.Program `ebpf:"from_network"`
-	FromPod     *ebpf.Program `ebpf:"from_pod"`
+	FromNetwork    *ebpf.Program `ebpf:"from_network"`
+	FromNetworkXdp *ebpf.Program `ebpf:"from_network_xdp"`
+	FromNode       *ebpf.Program `ebpf:"from_node"`
+	FromPod        *ebpf.Program `ebpf:"from_pod"`
 }
 
 func (p *datapathPrograms) Close() error {
 	return _DatapathClose(
 		p.FromNetwork,
+		p.FromNetworkXdp,
+		p.FromNode,
 		p.FromPod,
 	)
 }

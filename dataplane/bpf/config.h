@@ -2,13 +2,16 @@
 /* What the loader sets before the programs are verified: one set of programs per node. */
 #pragma once
 
-#include <linux/types.h>
+#include "types.h"
 
-const volatile __be32 node_addr4;     /* this node's address: outer source, SNAT source */
-const volatile __u32 outside_ifindex; /* the device towards the fabric */
-const volatile __u8 outside_mac[6];   /* its address */
-const volatile __u32 mtu = 1500;      /* of that device */
-const volatile __u32 vni = 2;	      /* Geneve network identifier; 2 is "world" in Cilium */
+const volatile struct address node_addr4; /* this node's addresses: outer source of tunnels, source that SNAT shows; */
+const volatile struct address node_addr6; /* zeroes: it has none of this family */
+const volatile __u8 tunnel_ipv4 = 1;	  /* of which family tunnels to this node are; those from it are as the other node wants */
+const volatile __u32 outside_ifindex;	  /* the device towards the fabric */
+const volatile __u8 outside_mac[6];	  /* its address */
+const volatile __u32 mtu = 1500;	  /* of that device */
+const volatile __u32 vni = 2;		  /* Geneve network identifier; 2 is "world" in Cilium */
 const volatile __u16 snat_port_first = 32768;
 const volatile __u16 snat_port_last = 65535;
-const volatile __u32 event_sample; /* besides first and last packets of a flow: 1 in this many; 0: none */
+const volatile __u32 event_sample;    /* besides first and last packets of a flow: 1 in this many; 0: none */
+const volatile __u8 mark_tunnels = 1; /* 0 only for benchmarks, which use one packet again and again: the kernel marks it once */

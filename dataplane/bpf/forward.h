@@ -1,174 +1,165 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* LB node, from the network: a client's packet to a frontend. */
+/* LB node: a client's packet to a frontend. */
 #pragma once
 
-#include "deliver.h"
-#include "encap.h"
-#include "hash.h"
-#include "rewrite.h"
-#include "select.h"
+#include "geneve.h"
 #include "snat.h"
 
 static __always_inline struct frontend *find_frontend(const struct packet *p)
 {
-	struct service4_key key = {.addr = p->tuple.daddr, .port = p->tuple.dport, .protocol = p->tuple.protocol};
+	struct service_key key = {
+		.address = p->tuple.destination,
+		.port = p->tuple.destination_port,
+		.protocol = p->tuple.protocol,
+	};
 
-	return bpf_map_lookup_elem(&frontends4, &key);
+	return bpf_map_lookup_elem(&frontends, &key);
 }
 
 /* A VIP is nobody's interface: what is for none of its services must not be routed back where it came from. */
 static __always_inline bool is_guarded(const struct packet *p)
 {
-	struct service4_key key = {.addr = p->tuple.daddr};
+	struct service_key key = {.address = p->tuple.destination};
 
-	return bpf_map_lookup_elem(&frontends4, &key) != NULL;
+	return bpf_map_lookup_elem(&frontends, &key) != NULL;
 }
 
-/* The flow's backend. *flow is what is to be remembered of it, *changed whether that has to be written. */
-static __always_inline struct backend4 *find_backend(const struct packet *p, const struct frontend *f, __u32 hash,
-						     struct flow4 *flow, bool *begins)
+/* loadBalancerSourceRanges hold for every client, inside the cluster and out, in every mode. */
+static __always_inline bool is_allowed(const struct packet *p, const struct frontend *f)
 {
-	struct flow4 *known = bpf_map_lookup_elem(&flows4, &p->tuple);
-	struct backend4 *b;
+	struct range_key key = {.prefix = 32 + 128, .service = f->service, .address = p->tuple.source};
 
-	if (known && !(is_syn(p) && known->flags & (FLOW_CLIENT_FIN | FLOW_RESET))) {
-		b = bpf_map_lookup_elem(&backends4, &known->backend);
-		if (b) {
-			known->seen = bpf_ktime_get_coarse_ns();
-			known->flags |= closing_flags(p, FLOW_CLIENT_FIN);
-			*flow = *known;
-			return b;
-		}
-	}
-	*begins = true;
-	return begin_flow(p, f, hash, flow);
+	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&ranges, &key);
 }
 
-static __always_inline int remember(const struct packet *p, const struct flow4 *flow)
+/* No backend to go to. As kube-proxy does it: where no one has a backend the client is told, where only this node has none
+ * (externalTrafficPolicy: Local) the packet is dropped, so that clients try again elsewhere. */
+static __always_inline int no_backend(struct verdict *v, const struct frontend *f)
 {
-	return bpf_map_update_elem(&flows4, &p->tuple, flow, BPF_ANY) ? -REASON_DROP_TABLE : 0;
+	if (!(f->flags & FRONTEND_EMPTY))
+		return -REASON_DROP_NO_LOCAL_BACKEND;
+	v->refuse = true;
+	return -REASON_DROP_NO_BACKEND;
+}
+
+/* Finds the backend of a packet to a frontend, and sets what the packet has to become so that it gets there. */
+static __always_inline int balance(const struct packet *p, struct verdict *v, const struct frontend *f,
+				   const struct backend_set *set, struct flow *flow, struct backend **chosen)
+{
+	struct backend *b;
+
+	v->service = f->service;
+	v->mode = f->mode;
+	set_frontend(v, &p->tuple.destination, p->tuple.destination_port);
+	if (!is_allowed(p, f))
+		return -REASON_DROP_SOURCE_RANGE;
+	if (p->ttl <= 1)
+		return -REASON_DROP_TTL;
+	v->hash = hash_flow(&p->tuple);
+	b = set->size ? choose_backend(p, v, f, set, flow) : NULL;
+	if (!b)
+		return no_backend(v, f);
+	set_backend(v, &b->address, b->port);
+	v->node = b->node;
+	v->to.destination = b->address;
+	v->to.destination_port = b->port;
+	v->rewrite = true;
+	*chosen = b;
+	return 0;
 }
 
 /* The backend is a pod of this node: no tunnel, and the pod's answer is rewritten here. */
-static __always_inline int forward_local(struct __sk_buff *skb, const struct packet *p, struct verdict *v, const struct backend4 *b)
+static __always_inline int to_endpoint(const struct packet *p, struct verdict *v, __u8 flags)
 {
-	struct flow4_key as_pod_sees = p->tuple;
-	int err;
+	int err = learn_reply(p, &v->to, &v->frontend, v->service, flags);
 
-	as_pod_sees.daddr = b->addr;
-	as_pod_sees.dport = b->port;
-	if ((err = learn_reply(&as_pod_sees, p->tuple.daddr, p->tuple.dport)) || (err = deliver(skb, v, b->addr)) ||
-	    (err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_DESTINATION, b->addr, b->port)))
-		return err;
-	return REASON_TO_ENDPOINT;
+	return err ?: deliver_to(v, &v->backend.address) ?: REASON_TO_ENDPOINT;
 }
 
-/* DSR: the client's address stays, and the option tells the pod node the frontend. */
-static __always_inline int forward_dsr(struct __sk_buff *skb, const struct packet *p, struct verdict *v, const struct backend4 *b,
-				       const struct flow4 *flow, __u32 hash)
+/* Whether the packet, or each segment of it, fits the link with the tunnel around it. */
+static __always_inline bool fits(struct hook h, const struct packet *p, const struct verdict *v)
 {
-	struct tunnel t = {
-		.node = b->node,
-		.frontend = p->tuple.daddr,
-		.frontend_port = p->tuple.dport,
-		.option = is_syn(p) || p->tuple.protocol == IPPROTO_UDP || !(flow->flags & FLOW_BEGUN_HERE),
-		.hash = hash,
-	};
-	int err;
+	__u32 words = v->option ? option_words(is_ipv4(&v->frontend.address)) : 0;
+	__u32 length = length_of(h) - L3;
 
-	v->option = t.option;
-	if (!fits(skb, p, &t))
-		return -REASON_DROP_TOO_BIG;
-	if ((err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_DESTINATION, b->addr, b->port)) ||
-	    (err = encapsulate(skb, &t)))
-		return err;
-	v->addressed = address_to_node(skb, b->node);
+	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
+		length = l4_offset(p) - L3 + skb_of(h)->gso_size +
+			 (p->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr));
+	return length + tunnel_room(is_ipv4(&v->node), words) <= mtu;
+}
+
+/* DSR: the client's address stays, and the option tells the pod node the frontend. It rides on the first packet, on every UDP
+ * packet, and on all of a flow that began at another LB node. */
+static __always_inline int to_overlay_dsr(struct verdict *v, const struct packet *p, const struct flow *flow)
+{
+	v->option = is_syn(p) || p->tuple.protocol == IPPROTO_UDP || !(flow->flags & FLOW_BEGUN_HERE);
 	return REASON_TO_OVERLAY_DSR;
 }
 
 /* SNAT: the pod sees this node, and answers it. */
-static __always_inline int forward_snat(struct __sk_buff *skb, struct packet *p, struct verdict *v, const struct backend4 *b,
-					__be16 port, __u32 hash)
+static __always_inline int to_overlay_snat(struct verdict *v, const struct packet *p, const struct backend *b, struct flow *flow)
 {
-	struct tunnel t = {.node = b->node, .hash = hash};
-	int err;
+	int err = ensure_port(p, v, b, flow);
 
-	if (!fits(skb, p, &t))
-		return -REASON_DROP_TOO_BIG;
-	if ((err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_DESTINATION, b->addr, b->port)) ||
-	    (err = rewrite(skb, p, END_SOURCE, node_addr4, port)) || (err = encapsulate(skb, &t)))
+	if (err)
 		return err;
-	v->addressed = address_to_node(skb, b->node);
+	v->to.source = node_address(p->ipv4);
+	v->to.source_port = flow->snat_port;
 	return REASON_TO_OVERLAY_SNAT;
 }
 
-/* Makes sure that the flow has a source port of this node. */
-static __always_inline int ensure_port(const struct packet *p, const struct backend4 *b, struct flow4 *flow, bool *changed)
+/* From the network: a client outside of the cluster. */
+static __always_inline int forward(struct hook h, const struct packet *p, struct verdict *v, const struct frontend *f)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	struct backend *b;
+	struct flow flow;
+	int answer, err;
 
-	if (flow->snat_port && keep_port(p, b, flow->snat_port, now))
-		return 0;
-	*changed = true;
-	return take_port(p, b, now, &flow->snat_port);
-}
-
-static __always_inline int forward(struct __sk_buff *skb, struct packet *p, struct verdict *v, const struct frontend *f)
-{
-	__u32 hash = hash_flow4(&p->tuple);
-	struct backend4 *b;
-	struct flow4 flow;
-	bool snat;
-	int err = 0;
-
-	v->found = true;
-	v->mode = f->mode;
-	v->frontend = p->tuple.daddr;
-	v->frontend_port = p->tuple.dport;
-	if (p->ttl <= 1)
-		return -REASON_DROP_TTL;
-	b = f->backends ? find_backend(p, f, hash, &flow, &v->begins) : NULL;
-	if (!b)
-		return -REASON_DROP_NO_BACKEND;
-	v->backend = b->addr;
-	v->backend_port = b->port;
-	v->node = b->node;
-
-	bool changed = v->begins;
-
-	snat = f->mode == MODE_SNAT && !(b->flags & BACKEND_LOCAL);
-	if (snat)
-		err = ensure_port(p, b, &flow, &changed);
-	if (!err && changed)
-		err = remember(p, &flow);
+	if (f->kind == FRONTEND_CLUSTER_IP)
+		return -REASON_DROP_CLUSTER_IP;
+	err = balance(p, v, f, &f->outside, &flow, &b);
 	if (err)
 		return err;
-	if (b->flags & BACKEND_LOCAL)
-		return forward_local(skb, p, v, b);
-	if (snat)
-		return forward_snat(skb, p, v, b, flow.snat_port, hash);
-	return forward_dsr(skb, p, v, b, &flow, hash);
+	if (b->flags & BACKEND_LOCAL) {
+		answer = to_endpoint(p, v, 0);
+	} else {
+		answer = f->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
+		__builtin_memcpy(v->next_hop, b->next_hop, sizeof(v->next_hop));
+		v->encapsulate = true;
+		v->split = answer > 0 && !fits(h, p, v);
+	}
+	if (answer < 0)
+		return answer;
+	if (v->split && !p->may_split) {
+		v->refuse = true;
+		return -REASON_DROP_TOO_BIG;
+	}
+	err = remember_flow(p, v, &flow);
+	return err ?: answer;
 }
 
-/* LB node, from the network: a pod's answer to a flow that left with this node's address. */
-static __always_inline int return_to_client(struct __sk_buff *skb, struct packet *p, struct verdict *v, struct snat4 *back)
+/* A pod of this node, or the node itself, calls a service: translated here, so that no node in between takes part. */
+static __always_inline int forward_inside(const struct packet *p, struct verdict *v, const struct frontend *f)
 {
-	struct snat4 to = *back;
-	int err = 0;
+	struct backend *b;
+	struct flow flow;
+	int answer, err = balance(p, v, f, &f->inside, &flow, &b);
 
-	back->seen = bpf_ktime_get_coarse_ns();
-	back->flags |= closing_flags(p, FLOW_POD_FIN);
-	v->frontend = to.frontend_addr;
-	v->frontend_port = to.frontend_port;
-	v->backend = p->tuple.saddr;
-	v->backend_port = p->tuple.sport;
-	v->node = to.client_addr;
-	if (p->ttl <= 1)
-		return -REASON_DROP_TTL;
-	if (p->tcp_flags & TCP_SYN)
-		err = clamp_mss(skb, p);
-	if (err || (err = decrement_ttl(skb, p)) || (err = rewrite(skb, p, END_SOURCE, to.frontend_addr, to.frontend_port)) ||
-	    (err = rewrite(skb, p, END_DESTINATION, to.client_addr, to.client_port)))
+	if (err)
 		return err;
-	return REASON_REPLY_FROM_SNAT;
+	v->mode = MODE_SNAT;
+	if (equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
+		answer = to_overlay_snat(v, p, b, &flow);
+		if (answer > 0)
+			answer = deliver_to(v, &b->address) ?: REASON_TO_ENDPOINT;
+	} else if (b->flags & BACKEND_LOCAL) {
+		answer = to_endpoint(p, v, FLOW_INSIDE);
+	} else {
+		v->to_kernel = v->point == POINT_FROM_POD;
+		answer = learn_reply(p, &v->to, &v->frontend, v->service, FLOW_INSIDE) ?: REASON_TO_NETWORK;
+	}
+	if (answer < 0)
+		return answer;
+	err = remember_flow(p, v, &flow);
+	return err ?: answer;
 }

@@ -4,8 +4,10 @@
 
 #include <linux/if_ether.h>
 #include <linux/ip.h>
-#include <linux/types.h>
+#include <linux/ipv6.h>
 #include <linux/udp.h>
+
+#include "parse.h"
 
 #define GENEVE_PORT 6081
 #define GENEVE_CRITICAL 0x40 /* C bit: an option with bit 0x80 in its type is present */
@@ -15,7 +17,8 @@
 
 #define DSR_OPT_CLASS 0x014b
 #define DSR_OPT_TYPE 0x81 /* critical */
-#define DSR_OPT4_WORDS 2  /* data after the option's own header */
+#define DSR_OPT4_WORDS 2  /* data after the option's own header: address, port, zero */
+#define DSR_OPT6_WORDS 5
 
 struct geneve {
 	__u8 opt_len; /* version in the upper two bits */
@@ -36,14 +39,33 @@ struct dsr_option4 {
 	__be16 port;
 	__u16 zero;
 };
+_Static_assert(sizeof(struct dsr_option4) == 4 * (1 + DSR_OPT4_WORDS), "wire format");
 
-/* What stands before the inner frame. */
-struct outer4 {
-	struct iphdr ip;
-	struct udphdr udp;
-	struct geneve geneve;
+struct dsr_option6 {
+	struct geneve_option header;
+	struct address addr;
+	__be16 port;
+	__u16 zero;
 };
+_Static_assert(sizeof(struct dsr_option6) == 4 * (1 + DSR_OPT6_WORDS), "wire format");
 
-#define OUTER4_ROOM (sizeof(struct outer4) + sizeof(struct ethhdr)) /* 50 bytes without option */
-#define OUTER4_ROOM_DSR (OUTER4_ROOM + sizeof(struct dsr_option4))  /* 62 bytes with it */
-_Static_assert(OUTER4_ROOM == 50 && OUTER4_ROOM_DSR == 62, "wire format");
+/* What stands before the inner frame's IP header, without option: 50 bytes with an IPv4 outer header, 70 with IPv6. */
+#define OUTER4_ROOM (sizeof(struct iphdr) + sizeof(struct udphdr) + sizeof(struct geneve) + sizeof(struct ethhdr))
+#define OUTER6_ROOM (sizeof(struct ipv6hdr) + sizeof(struct udphdr) + sizeof(struct geneve) + sizeof(struct ethhdr))
+_Static_assert(OUTER4_ROOM == 50 && OUTER6_ROOM == 70, "wire format");
+
+/* Room for the tunnel and an option with this many words of data; 0: without option. */
+static __always_inline __u32 tunnel_room(bool outer_ipv4, __u32 words)
+{
+	return (outer_ipv4 ? OUTER4_ROOM : OUTER6_ROOM) + (words ? 4 * (1 + words) : 0);
+}
+
+static __always_inline __u32 option_words(bool frontend_ipv4)
+{
+	return frontend_ipv4 ? DSR_OPT4_WORDS : DSR_OPT6_WORDS;
+}
+
+static __always_inline bool is_geneve(const struct packet *p)
+{
+	return p->tuple.protocol == IPPROTO_UDP && p->tuple.destination_port == bpf_htons(GENEVE_PORT);
+}

@@ -1,91 +1,143 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* All maps of a node. The loader sets max_entries from its configuration. */
+/* All maps of a node. The loader sets max_entries from its configuration. Those that it fills come first. */
 #pragma once
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "types.h"
+#include "events.h"
 
 /* Address, port and protocol that clients talk to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct service4_key);
+	__type(key, struct service_key);
 	__type(value, struct frontend);
 	__uint(max_entries, 65536);
-} frontends4 SEC(".maps");
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} frontends SEC(".maps");
 
-/* Backend id to pod address; ids are never used twice while flows can still hold one. */
+/* All Maglev tables, one after the other: slot to backend number. A table is written before a frontend refers to it, and its
+ * rows are not used again for as long as a packet could still read them. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, __u32);
-	__type(value, struct backend4);
-	__uint(max_entries, 65536);
-} backends4 SEC(".maps");
-
-/* One Maglev table: slot to backend id. Tables are replaced whole, so no packet sees half of one. */
-struct maglev_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
-	__type(value, __u32);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_INNER_MAP);
-};
+	__type(value, struct row);
+	__uint(max_entries, 16384);
+} slots SEC(".maps");
 
+/* Backend number to pod. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
-	__uint(max_entries, 4096);
-	__array(values, struct maglev_table);
-} maglev SEC(".maps");
-
-/* LB node: running flows, client to frontend. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct flow4_key);
-	__type(value, struct flow4);
-	__uint(max_entries, 262144);
-} flows4 SEC(".maps");
-
-/* LB node: the way back of SNAT flows. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct snat4_key);
-	__type(value, struct snat4);
-	__uint(max_entries, 131072);
-} snat_ports4 SEC(".maps");
-
-/* Pod node: pod to client (as the answer is addressed) to the frontend. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct flow4_key);
-	__type(value, struct reply4);
-	__uint(max_entries, 262144);
-} replies4 SEC(".maps");
+	__type(value, struct backend);
+	__uint(max_entries, 16384);
+} backends SEC(".maps");
 
 /* Pods of this node. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, __be32);
-	__type(value, struct pod4);
+	__type(key, struct address);
+	__type(value, struct pod);
 	__uint(max_entries, 1024);
-} pods4 SEC(".maps");
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} pods SEC(".maps");
 
-/* What Geneve may be delivered to: address, port and protocol of this node's backends. */
+/* What Geneve may be delivered to: this node's backends, with their pods. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct service4_key);
+	__type(key, struct service_key);
+	__type(value, struct pod);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} local_backends SEC(".maps");
+
+/* Addresses of all nodes, both families: who may send Geneve. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct address);
+	__type(value, struct node);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} nodes SEC(".maps");
+
+/* Pods and nodes of the cluster, by prefix. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct cluster_key);
 	__type(value, __u8);
-	__uint(max_entries, 8192);
-} local_backends4 SEC(".maps");
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} cluster SEC(".maps");
 
-/* Addresses of all nodes: who may send Geneve, and how to reach them. */
+/* Source ranges by the number of the service. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct range_key);
+	__type(value, __u8);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} ranges SEC(".maps");
+
+/* Which flow is traced. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct trace_filter);
+	__uint(max_entries, 1);
+} tracing SEC(".maps");
+
+/* For the loader alone: the names of services' numbers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, __be32);
-	__type(value, struct node4);
+	__type(key, __u32);
+	__type(value, struct service_name);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} service_names SEC(".maps");
+
+/* Running flows, client to frontend. A flow waits in flows_unproven until its client has sent a second packet, so that a
+ * flood of first packets can't drive running flows out. The same holds for the next two pairs. */
+struct flows_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+	__uint(max_entries, 131072);
+};
+struct flows_map flows SEC(".maps"), flows_unproven SEC(".maps");
+
+/* LB node: the way back of SNAT flows. */
+struct snat_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct snat_key);
+	__type(value, struct snat);
+	__uint(max_entries, 65536);
+};
+struct snat_map snat_ports SEC(".maps"), snat_ports_unproven SEC(".maps");
+
+/* Answer's 5-tuple, as the backend sends it, to the frontend that it must come from. */
+struct replies_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct flow_key);
+	__type(value, struct reply);
+	__uint(max_entries, 131072);
+};
+struct replies_map replies SEC(".maps"), replies_unproven SEC(".maps");
+
+/* Clients of services with session affinity. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+	__uint(max_entries, 65536);
+} affinities SEC(".maps");
+
+/* Ports of datagrams in fragments. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
 	__uint(max_entries, 8192);
-} nodes4 SEC(".maps");
+} fragments SEC(".maps");
 
 /* Packets and bytes by enum reason. */
 struct {
@@ -95,16 +147,47 @@ struct {
 	__uint(max_entries, REASON_COUNT);
 } counters SEC(".maps");
 
+/* What passed, by the number of the service; 0 is unused. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct service_counter);
+	__uint(max_entries, 4096);
+} service_counters SEC(".maps");
+
 /* Flow events for `observe`. When no one reads, the oldest stay and new ones are lost. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-/* For the loader alone: a digest of what each Maglev table holds, so that an unchanged one is found again and kept. */
+/* Hops of the traced flow. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} hops SEC(".maps");
+
+/* The first bytes of the packet as it came, while a flow is traced. */
+struct snapshot {
+	__u8 bytes[HOP_BYTES];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, 4096);
-} digests SEC(".maps");
+	__type(value, struct snapshot);
+	__uint(max_entries, 1);
+} snapshots SEC(".maps");
+
+/* Types that no map mentions, so that the object describes them to Go all the same. */
+struct exported {
+	enum reason reason;
+	enum mode mode;
+	enum frontend_kind frontend_kind;
+	enum point point;
+	enum frontend_flags frontend_flags;
+	enum backend_flags backend_flags;
+	enum flow_flags flow_flags;
+	enum event_flags event_flags;
+	struct hop hop;
+};
+const struct exported *const exported_to_go __attribute__((used)) = 0; /* in .rodata, beside the configuration */

@@ -2,105 +2,165 @@
 /* From a packet to its 5-tuple. Nothing here writes to the packet. */
 #pragma once
 
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include <stdbool.h>
-#include <stddef.h>
 
-#include "types.h"
+#include "address.h"
+#include "hook.h"
 
-#define IP4_FRAGMENT bpf_htons(0x3fff) /* more-fragments bit or an offset (RFC 791, 3.1) */
+#define IP4_OFFSET bpf_htons(0x1fff) /* in units of 8 bytes (RFC 791, 3.1) */
+#define IP4_MORE bpf_htons(0x2000)
+#define IP4_DF bpf_htons(0x4000)
+#define IP6_OFFSET bpf_htons(0xfff8) /* RFC 8200, 4.5 */
+#define IP6_FRAGMENT_HEADER 8
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 #define TCP_FLAGS_OFFSET 13
 
-/* All headers that a program may read or write lie in the first HEADERS_MAX bytes of a packet: two Ethernet headers, two
- * IPv4 headers, UDP, Geneve with the DSR option, and TCP without options. */
-#define HEADERS_MAX (14 + 20 + 8 + 20 + 14 + 20 + 20)
-
-#define L3 ((__u32)sizeof(struct ethhdr)) /* offset of the IPv4 header, when no tunnel is around it */
-
 /* What a packet is. */
 enum parsed {
-	PARSED_OTHER = 0,  /* neither TCP nor UDP over IPv4 */
+	PARSED_OTHER = 0,  /* no IP, or neither TCP nor UDP nor an ICMP error; addresses and protocol are set if it is IP */
 	PARSED_L4,	   /* tuple is whole */
-	PARSED_FRAGMENT,   /* tuple has addresses and protocol only */
+	PARSED_FRAGMENT,   /* tuple is whole if it is the first one, else without ports */
+	PARSED_ICMP_ERROR, /* tuple has no ports */
 	PARSED_IP_OPTIONS, /* likewise */
-	PARSED_TRUNCATED,
+	PARSED_TRUNCATED,  /* likewise */
 };
+
+enum fragment_place { FRAGMENT_NONE = 0, FRAGMENT_FIRST, FRAGMENT_LATER };
 
 /* A packet on its way through a program. */
 struct packet {
-	struct flow4_key tuple; /* as the packet came */
+	struct flow_key tuple; /* as the packet came */
+	__u32 fragment_id;
 	__u8 tcp_flags;
 	__u8 ttl;
+	__u8 fragment; /* enum fragment_place */
+	bool ipv4;
+	bool may_split; /* IPv4 without DF: a router has to cut what does not fit */
 };
 
-static __always_inline void *at(struct __sk_buff *skb, __u32 offset, __u32 length)
+/* IPv6: the fragment header comes before TCP and UDP. */
+static __always_inline __u32 l4_offset(const struct packet *p)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	return data + offset + length <= end ? data + offset : NULL;
+	if (p->ipv4)
+		return L3 + sizeof(struct iphdr);
+	return L3 + sizeof(struct ipv6hdr) + (p->fragment ? IP6_FRAGMENT_HEADER : 0);
 }
 
-/* Makes sure that the headers can be read and written in place. */
-static __always_inline void linearize(struct __sk_buff *skb)
+static __always_inline bool is_icmp_error(bool ipv4, __u8 type)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-
-	if (data + HEADERS_MAX > end)
-		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
+	return ipv4 ? type == 3 || type == 11 || type == 12 /* RFC 792 */ : type >= 1 && type <= 4 /* RFC 4443 */;
 }
 
-static __always_inline enum parsed parse_ports(struct __sk_buff *skb, struct packet *p)
+/* Reads what is behind the IP header, at *offset*. */
+static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u32 offset)
 {
-	__be16 *ports = at(skb, L3 + sizeof(struct iphdr), sizeof(struct udphdr));
-	__u8 *flags;
+	__be16 *ports;
+	__u8 *l4;
 
+	if (p->tuple.protocol == (p->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		l4 = at(h, offset, 1);
+		return l4 && !p->fragment && is_icmp_error(p->ipv4, *l4) ? PARSED_ICMP_ERROR : PARSED_OTHER;
+	}
+	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
+		return PARSED_OTHER;
+	if (p->fragment == FRAGMENT_LATER)
+		return PARSED_FRAGMENT;
+	ports = at(h, offset, sizeof(struct udphdr));
 	if (!ports)
 		return PARSED_TRUNCATED;
-	p->tuple.sport = ports[0];
-	p->tuple.dport = ports[1];
-	if (p->tuple.protocol == IPPROTO_UDP)
-		return PARSED_L4;
-	flags = at(skb, L3 + sizeof(struct iphdr), sizeof(struct tcphdr));
-	if (!flags)
-		return PARSED_TRUNCATED;
-	p->tcp_flags = flags[TCP_FLAGS_OFFSET];
-	return PARSED_L4;
+	p->tuple.source_port = ports[0];
+	p->tuple.destination_port = ports[1];
+	if (p->tuple.protocol == IPPROTO_TCP) {
+		l4 = at(h, offset, sizeof(struct tcphdr));
+		if (!l4)
+			return PARSED_TRUNCATED;
+		p->tcp_flags = l4[TCP_FLAGS_OFFSET];
+	}
+	return p->fragment ? PARSED_FRAGMENT : PARSED_L4;
 }
 
-static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p)
+static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 {
-	struct ethhdr *eth = at(skb, 0, sizeof(*eth));
-	struct iphdr *ip;
+	struct iphdr *ip = at(h, L3, sizeof(*ip));
 
-	if (!eth || eth->h_proto != bpf_htons(ETH_P_IP))
-		return PARSED_OTHER;
-	ip = at(skb, L3, sizeof(*ip));
 	if (!ip || ip->version != 4)
 		return PARSED_OTHER;
-	p->tuple.saddr = ip->saddr;
-	p->tuple.daddr = ip->daddr;
+	p->ipv4 = true;
+	p->tuple.source = address4(ip->saddr);
+	p->tuple.destination = address4(ip->daddr);
 	p->tuple.protocol = ip->protocol;
 	p->ttl = ip->ttl;
-	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
-		return PARSED_OTHER;
 	if (ip->ihl != 5)
 		return PARSED_IP_OPTIONS;
-	if (ip->frag_off & IP4_FRAGMENT)
-		return PARSED_FRAGMENT;
-	return parse_ports(skb, p);
+	if (ip->frag_off & (IP4_OFFSET | IP4_MORE)) {
+		p->fragment = ip->frag_off & IP4_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		p->fragment_id = ip->id;
+		p->may_split = !(ip->frag_off & IP4_DF);
+	}
+	return parse_l4(h, p, L3 + sizeof(*ip));
+}
+
+static __always_inline enum parsed parse6(struct hook h, struct packet *p)
+{
+	struct ipv6hdr *ip = at(h, L3, sizeof(*ip));
+	struct {
+		__u8 next, reserved;
+		__be16 offset;
+		__be32 id;
+	} *fragment;
+
+	if (!ip || ip->version != 6)
+		return PARSED_OTHER;
+	__builtin_memcpy(&p->tuple.source, &ip->saddr, sizeof(p->tuple.source));
+	__builtin_memcpy(&p->tuple.destination, &ip->daddr, sizeof(p->tuple.destination));
+	p->tuple.protocol = ip->nexthdr;
+	p->ttl = ip->hop_limit;
+	switch (ip->nexthdr) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		return PARSED_IP_OPTIONS;
+	case IPPROTO_FRAGMENT:
+		fragment = at(h, L3 + sizeof(*ip), sizeof(*fragment));
+		if (!fragment)
+			return PARSED_TRUNCATED;
+		p->tuple.protocol = fragment->next;
+		p->fragment = fragment->offset & IP6_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		p->fragment_id = fragment->id;
+		return parse_l4(h, p, L3 + sizeof(*ip) + IP6_FRAGMENT_HEADER);
+	}
+	return parse_l4(h, p, L3 + sizeof(*ip));
+}
+
+static __always_inline enum parsed parse(struct hook h, struct packet *p)
+{
+	struct ethhdr *eth = at(h, 0, sizeof(*eth));
+
+	if (eth && eth->h_proto == bpf_htons(ETH_P_IP))
+		return parse4(h, p);
+	if (eth && eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return parse6(h, p);
+	return PARSED_OTHER;
 }
 
 static __always_inline bool is_syn(const struct packet *p)
 {
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline __u8 closing_flags(const struct packet *p, __u8 fin)
+{
+	return (p->tcp_flags & TCP_FIN ? fin : 0) | (p->tcp_flags & TCP_RST ? FLOW_RESET : 0);
+}
+
+static __always_inline bool is_closed(__u8 flags)
+{
+	return flags & FLOW_RESET || (flags & (FLOW_CLIENT_FIN | FLOW_POD_FIN)) == (FLOW_CLIENT_FIN | FLOW_POD_FIN);
 }

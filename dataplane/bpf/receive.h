@@ -2,34 +2,51 @@
 /* Pod node, from the network: Geneve of an LB node. */
 #pragma once
 
-#include "deliver.h"
 #include "encap.h"
+#include "fragments.h"
 #include "geneve.h"
-#include "parse.h"
 
 #define GENEVE_OPTIONS_MAX 4 /* looked through; an LB node of ours sends at most one (the verifier wants a bound) */
 
-static __always_inline bool is_geneve(const struct packet *p)
+/* Reads a DSR option: 0 and *frontend, or a drop reason. */
+static __always_inline int read_option(struct hook h, __u32 offset, __u8 words, struct service_key *frontend)
 {
-	return p->tuple.protocol == IPPROTO_UDP && p->tuple.dport == bpf_htons(GENEVE_PORT);
+	struct dsr_option6 six;
+	struct dsr_option4 four;
+
+	if (frontend->port) /* there was one already */
+		return -REASON_DROP_GENEVE;
+	if (words == DSR_OPT4_WORDS) {
+		if (load_bytes(h, offset, &four, sizeof(four)) || !four.addr || !four.port || four.zero)
+			return -REASON_DROP_GENEVE;
+		frontend->address = address4(four.addr);
+		frontend->port = four.port;
+		return 0;
+	}
+	if (words != DSR_OPT6_WORDS || load_bytes(h, offset, &six, sizeof(six)) || is_zero(&six.addr) || !six.port || six.zero)
+		return -REASON_DROP_GENEVE;
+	frontend->address = six.addr;
+	frontend->port = six.port;
+	return 0;
 }
 
 /* Looks for the DSR option among *words* words of options. Unknown critical options are refused (RFC 8926, 3.5). */
-static __always_inline int find_option(struct __sk_buff *skb, __u32 offset, __u32 words, struct dsr_option4 *found)
+static __always_inline int find_option(struct hook h, __u32 offset, __u32 words, struct service_key *frontend)
 {
 	for (int i = 0; i < GENEVE_OPTIONS_MAX && words; i++) {
 		struct geneve_option o;
 		__u32 size;
+		int err;
 
-		if (bpf_skb_load_bytes(skb, offset, &o, sizeof(o)))
+		if (load_bytes(h, offset, &o, sizeof(o)))
 			return -REASON_DROP_GENEVE;
 		size = 1 + (o.words & 0x1f);
 		if (size > words)
 			return -REASON_DROP_GENEVE;
 		if (o.class == bpf_htons(DSR_OPT_CLASS) && o.type == DSR_OPT_TYPE) {
-			if (o.words != DSR_OPT4_WORDS || found->addr || bpf_skb_load_bytes(skb, offset, found, sizeof(*found)) ||
-			    !found->addr || !found->port || found->zero)
-				return -REASON_DROP_GENEVE;
+			err = read_option(h, offset, o.words, frontend);
+			if (err)
+				return err;
 		} else if (o.type & 0x80) {
 			return -REASON_DROP_GENEVE;
 		}
@@ -39,70 +56,97 @@ static __always_inline int find_option(struct __sk_buff *skb, __u32 offset, __u3
 	return words ? -REASON_DROP_GENEVE : 0;
 }
 
-/* Checks the outer headers: 0 and *room, what stands before the inner IP header, and *option; or a drop reason. */
-static __always_inline int check_outer(struct __sk_buff *skb, const struct packet *p, __u32 *room, struct dsr_option4 *option)
+/* Checks the outer headers: 0, *room, what stands before the inner IP header, and v->frontend; or a drop reason. */
+static __always_inline int check_outer(struct hook h, const struct packet *p, struct verdict *v, __u32 *room)
 {
-	__u32 offset = L3 + sizeof(struct iphdr) + sizeof(struct udphdr), words;
-	__be32 sender = p->tuple.saddr;
-	struct geneve *g = at(skb, offset, sizeof(*g));
+	__u32 offset = (p->ipv4 ? L3 + sizeof(struct iphdr) : L3 + sizeof(struct ipv6hdr)) + sizeof(struct udphdr), words;
+	struct geneve *g = at(h, offset, sizeof(*g));
 
-	if (!bpf_map_lookup_elem(&nodes4, &sender) || sender == node_addr4)
+	v->node = p->tuple.source;
+	if (!bpf_map_lookup_elem(&nodes, &p->tuple.source) || is_this_node(&p->tuple.source))
 		return -REASON_DROP_UNKNOWN_NODE;
 	if (!g || g->opt_len & GENEVE_VERSION || g->protocol != bpf_htons(GENEVE_TEB))
 		return -REASON_DROP_GENEVE;
 	if (g->vni != bpf_htonl(vni << 8))
 		return -REASON_DROP_VNI;
 	words = g->opt_len & GENEVE_OPT_LEN;
-	*room = OUTER4_ROOM + words * 4;
-	return find_option(skb, offset + sizeof(*g), words, option);
+	*room = (p->ipv4 ? OUTER4_ROOM : OUTER6_ROOM) + words * 4;
+	return words ? find_option(h, offset + sizeof(*g), words, &v->frontend) : 0;
 }
 
 /* Whether the pod's answer to this packet will find its way: the frontend is learned, or the peer is a node (SNAT). */
-static __always_inline int check_answer(const struct flow4_key *inner, const struct dsr_option4 *option)
+static __always_inline int check_answer(const struct packet *p, struct verdict *v)
 {
-	struct flow4_key answer = {
-		.saddr = inner->daddr,
-		.daddr = inner->saddr,
-		.sport = inner->dport,
-		.dport = inner->sport,
-		.protocol = inner->protocol,
-	};
-	__be32 client = inner->saddr;
+	struct flow_key answer = reversed(&p->tuple);
+	struct reply *known;
+	bool unproven;
 
-	if (option->addr)
-		return learn_reply(inner, option->addr, option->port);
-	if (bpf_map_lookup_elem(&replies4, &answer) || bpf_map_lookup_elem(&nodes4, &client))
-		return 0;
-	return -REASON_DROP_NO_FLOW;
+	if (v->option)
+		return learn_reply(p, &p->tuple, &v->frontend, v->service, 0);
+	known = find_reply(&answer, &unproven);
+	if (known) {
+		v->mode = MODE_DSR;
+		v->service = known->service;
+		set_frontend(v, &known->frontend, known->port);
+		return confirm_reply(p, &answer, known, unproven);
+	}
+	return bpf_map_lookup_elem(&nodes, &p->tuple.source) ? 0 : -REASON_DROP_NO_FLOW;
 }
 
-/* p becomes the inner packet. */
-static __always_inline int receive(struct __sk_buff *skb, struct packet *p, struct verdict *v)
+/* The frontend's service, if this node knows it too. */
+static __always_inline __u32 service_of(const struct packet *p, const struct verdict *v)
 {
-	struct service4_key to = {};
-	struct dsr_option4 option = {};
-	__be32 sender = p->tuple.saddr;
+	struct service_key key = v->frontend;
+	struct frontend *f;
+
+	key.protocol = p->tuple.protocol;
+	f = bpf_map_lookup_elem(&frontends, &key);
+	return f ? f->service : 0;
+}
+
+static __always_inline int receive_inner(const struct packet *p, struct verdict *v)
+{
+	struct service_key to = {
+		.address = p->tuple.destination,
+		.port = p->tuple.destination_port,
+		.protocol = p->tuple.protocol,
+	};
+	struct pod *pod = bpf_map_lookup_elem(&local_backends, &to);
+	int err;
+
+	v->backend = to;
+	if (!pod)
+		return -REASON_DROP_NOT_BACKEND;
+	v->option = v->frontend.port != 0;
+	v->mode = v->option ? MODE_DSR : MODE_SNAT;
+	v->service = v->option ? service_of(p, v) : 0;
+	err = check_answer(p, v);
+	if (err)
+		return err;
+	v->pod = *pod;
+	return REASON_FROM_OVERLAY;
+}
+
+/* Checks, takes the tunnel off, and decides on what was in it: p becomes the inner packet. */
+static __always_inline int receive(struct hook h, struct packet *p, struct verdict *v, enum parsed *inner)
+{
+	bool outer_ipv4 = p->ipv4;
 	__u32 room = 0;
-	int err = check_outer(skb, p, &room, &option);
+	int err = p->fragment ? -REASON_DROP_GENEVE : check_outer(h, p, v, &room);
 
 	if (err)
 		return err;
-	if ((err = decapsulate(skb, room)))
+	if (h.kind == HOOK_XDP && !is_simple(h, L3 + room))
+		return PASS_TO_TC;
+	err = decapsulate(h, room);
+	if (err)
 		return err;
 	*p = (struct packet){};
-	if (parse(skb, p) != PARSED_L4)
-		return -REASON_DROP_TRUNCATED;
-	to.addr = v->backend = p->tuple.daddr;
-	to.port = v->backend_port = p->tuple.dport;
-	to.protocol = p->tuple.protocol;
-	v->node = sender;
-	v->option = option.addr != 0;
-	v->mode = option.addr ? MODE_DSR : MODE_SNAT;
-	v->frontend = option.addr;
-	v->frontend_port = option.port;
-	if (!bpf_map_lookup_elem(&local_backends4, &to))
-		return -REASON_DROP_NOT_BACKEND;
-	if ((err = check_answer(&p->tuple, &option)) || (err = deliver(skb, v, p->tuple.daddr)))
-		return err;
-	return REASON_FROM_OVERLAY;
+	*inner = parse(h, p);
+	v->other_family = outer_ipv4 != p->ipv4;
+	if (*inner == PARSED_FRAGMENT && find_ports(p))
+		*inner = PARSED_L4;
+	if (*inner == PARSED_L4)
+		return receive_inner(p, v);
+	return *inner == PARSED_ICMP_ERROR ? REASON_ICMP_RELAYED : -REASON_DROP_TRUNCATED;
 }

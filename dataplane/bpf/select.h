@@ -1,36 +1,103 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Which backend a flow goes to: the one it has, or the one that its hash selects in the frontend's Maglev table. */
+/* Which backend a flow goes to: the one it has, the one its client had last, or the one its hash selects. */
 #pragma once
 
-#include "maps.h"
-#include "parse.h"
+#include "flows.h"
+
+static __always_inline struct backend *find_backend(__u32 number, __u32 serial)
+{
+	struct backend *b = bpf_map_lookup_elem(&backends, &number);
+
+	return b && b->serial == serial ? b : NULL;
+}
 
 /* A multiply and shift spreads the hash over the slots without a division. */
-static __always_inline struct backend4 *select_backend(const struct frontend *f, __u32 hash, __u32 *id)
+static __always_inline struct backend *select_slot(const struct backend_set *set, __u32 hash, __u32 *number)
 {
-	__u32 table = f->table, slot = (__u64)hash * f->slots >> 32;
-	void *slots = bpf_map_lookup_elem(&maglev, &table);
-	__u32 *selected;
+	__u32 slot = (__u64)hash * set->size >> 32, row = set->first + slot / ROW_SLOTS;
+	struct row *r = bpf_map_lookup_elem(&slots, &row);
+	struct backend *b;
 
-	if (!slots)
+	if (!r)
 		return NULL;
-	selected = bpf_map_lookup_elem(slots, &slot);
-	if (!selected)
-		return NULL;
-	*id = *selected;
-	return bpf_map_lookup_elem(&backends4, id);
+	*number = r->backend[slot % ROW_SLOTS];
+	b = bpf_map_lookup_elem(&backends, number);
+	return b && b->serial ? b : NULL;
 }
 
-static __always_inline __u8 closing_flags(const struct packet *p, __u8 fin)
+/* Session affinity: the client's last backend if that is recent and takes new flows, else one selected by its address alone, so
+ * that all LB nodes agree. */
+static __always_inline struct backend *select_by_client(const struct packet *p, const struct frontend *f,
+							const struct backend_set *set, __u32 *number)
 {
-	return (p->tcp_flags & TCP_FIN ? fin : 0) | (p->tcp_flags & TCP_RST ? FLOW_RESET : 0);
+	struct affinity_key key = {.client = p->tuple.source, .service = f->service};
+	struct affinity *last = bpf_map_lookup_elem(&affinities, &key);
+	struct affinity next = {.seen = bpf_ktime_get_coarse_ns()};
+	struct backend *b = NULL;
+
+	if (last && last->seen + f->affinity * SECOND > next.seen) {
+		*number = last->backend;
+		b = find_backend(last->backend, last->serial);
+	}
+	if (!b || b->flags & BACKEND_DRAINING)
+		b = select_slot(set, mix_address(f->service, &p->tuple.source) >> 16, number);
+	if (!b)
+		return NULL;
+	next.backend = *number;
+	next.serial = b->serial;
+	bpf_map_update_elem(&affinities, &key, &next, BPF_ANY);
+	return b;
 }
 
-/* Starts a flow anew: selects its backend and writes it into *flow. */
-static __always_inline struct backend4 *begin_flow(const struct packet *p, const struct frontend *f, __u32 hash, struct flow4 *flow)
+static __always_inline struct backend *select_backend(const struct packet *p, const struct verdict *v, const struct frontend *f,
+						      const struct backend_set *set, __u32 *number)
 {
-	*flow = (struct flow4){.seen = bpf_ktime_get_coarse_ns()};
-	if (is_syn(p))
-		flow->flags = FLOW_BEGUN_HERE;
-	return select_backend(f, hash, &flow->backend);
+	if (f->affinity)
+		return select_by_client(p, f, set, number);
+	if (f->flags & FRONTEND_RANDOM)
+		return select_slot(set, bpf_get_prandom_u32(), number);
+	return select_slot(set, v->hash, number);
+}
+
+/* Whether a known flow goes on with the backend that it has. A SYN after its end, or while the backend drains, is a new one. */
+static __always_inline struct backend *keep_backend(const struct packet *p, const struct frontend *f, const struct flow *known)
+{
+	struct backend *b;
+
+	if (known->service != f->service || (is_syn(p) && known->flags & (FLOW_CLIENT_FIN | FLOW_RESET)))
+		return NULL;
+	b = find_backend(known->backend, known->serial);
+	return b && !(is_syn(p) && b->flags & BACKEND_DRAINING) ? b : NULL;
+}
+
+/* The flow's backend, or NULL if there is none to select. *flow is what is known of it. */
+static __always_inline struct backend *choose_backend(const struct packet *p, struct verdict *v, const struct frontend *f,
+						      const struct backend_set *set, struct flow *flow)
+{
+	bool unproven;
+	struct flow *known = find_flow(&p->tuple, &unproven);
+	struct backend *b = known ? keep_backend(p, f, known) : NULL;
+
+	if (b) {
+		known->flags |= closing_flags(p, FLOW_CLIENT_FIN);
+		*flow = *known;
+		if (unproven && !is_syn(p))
+			prove_flow(&p->tuple, flow); /* else it stays where it is */
+		return b;
+	}
+	v->begins = true;
+	*flow = (struct flow){.service = f->service, .flags = is_syn(p) ? FLOW_BEGUN_HERE : 0};
+	b = select_backend(p, v, f, set, &flow->backend);
+	if (b)
+		flow->serial = b->serial;
+	if (known && !unproven)
+		bpf_map_delete_elem(&flows, &p->tuple);
+	return b;
+}
+
+static __always_inline int remember_flow(const struct packet *p, const struct verdict *v, const struct flow *flow)
+{
+	if (v->begins)
+		return bpf_map_update_elem(&flows_unproven, &p->tuple, flow, BPF_ANY) ? -REASON_DROP_TABLE : 0;
+	return 0;
 }

@@ -2,90 +2,145 @@
 /* LB node, mode snat: a source port of this node for each flow, and the way back. */
 #pragma once
 
-#include "config.h"
-#include "maps.h"
-#include "parse.h"
 #include "select.h"
 
-#define SNAT_TRIES 16 /* ports tried per flow; also bounds the loop for the verifier */
-#define SECOND 1000000000ULL
-#define SNAT_CLOSED_NS (2 * SECOND)			    /* after this a closed flow's port is free again */
-#define SNAT_UDP_IDLE_NS (120 * SECOND)			    /* RFC 4787, REQ-5: not less than two minutes */
-#define SNAT_TCP_IDLE_NS (2 * 3600 * SECOND + 240 * SECOND) /* RFC 5382, REQ-5: two hours and four minutes */
+#define SNAT_TRIES 16		       /* ports tried per flow; also bounds the loop for the verifier */
+#define SNAT_CLOSED_NS (2 * SECOND)    /* after this a closed flow's port is free again */
+#define SNAT_UNPROVEN_NS (30 * SECOND) /* likewise that of a flow whose client sent one packet */
 
-static __always_inline bool is_closed(__u8 flags)
+static __always_inline bool is_free(const struct snat *s, __u8 protocol, bool unproven, __u64 now)
 {
-	return flags & FLOW_RESET || (flags & (FLOW_CLIENT_FIN | FLOW_POD_FIN)) == (FLOW_CLIENT_FIN | FLOW_POD_FIN);
-}
-
-static __always_inline bool is_free(const struct snat4 *s, __u8 protocol, __u64 now)
-{
-	__u64 idle = protocol == IPPROTO_TCP ? SNAT_TCP_IDLE_NS : SNAT_UDP_IDLE_NS;
+	__u64 idle = unproven ? SNAT_UNPROVEN_NS : idle_limit(protocol);
 
 	if (is_closed(s->flags))
 		idle = SNAT_CLOSED_NS;
 	return s->seen + idle < now;
 }
 
-/* Takes a port of this node for the flow: 0 and *port, or a drop reason. */
-static __always_inline int take_port(const struct packet *p, const struct backend4 *b, __u64 now, __be16 *port)
+static __always_inline struct snat *find_snat(const struct snat_key *key, bool *unproven)
 {
-	struct snat4_key key = {.backend_addr = b->addr, .backend_port = b->port, .protocol = p->tuple.protocol};
-	struct snat4 back = {
-		.seen = now,
-		.client_addr = p->tuple.saddr,
-		.client_port = p->tuple.sport,
-		.frontend_addr = p->tuple.daddr,
-		.frontend_port = p->tuple.dport,
+	struct snat *s = bpf_map_lookup_elem(&snat_ports, key);
+
+	*unproven = !s;
+	return s ?: bpf_map_lookup_elem(&snat_ports_unproven, key);
+}
+
+/* Takes the port in key for the flow if no other flow has it. */
+static __always_inline bool take_port(const struct snat_key *key, const struct snat *back)
+{
+	bool unproven;
+	struct snat *taken = find_snat(key, &unproven);
+
+	if (taken && !is_free(taken, key->protocol, unproven, back->seen))
+		return false;
+	if (taken && !unproven)
+		bpf_map_delete_elem(&snat_ports, key);
+	else if (taken)
+		bpf_map_delete_elem(&snat_ports_unproven, key);
+	return !bpf_map_update_elem(&snat_ports_unproven, key, back, BPF_NOEXIST);
+}
+
+static __always_inline __u16 random_port(void)
+{
+	return snat_port_first + bpf_get_prandom_u32() % ((__u32)snat_port_last - snat_port_first + 1);
+}
+
+/* Gives a new flow a port of this node: 0 and flow->snat_port, or a drop reason. The first choice is the client's own port: when
+ * the client uses it again its timestamps go on, where those of another client could look old to a pod that still has the last
+ * connection in TIME-WAIT (RFC 7323, 5.3), and the SYN would be lost. */
+__noinline int new_port(const struct packet *p, struct flow *flow, const struct snat_key *of)
+{
+	__u16 port;
+	struct snat_key key; /* kernels before 6.2 take no key from where it may be anything, as an argument may */
+	struct snat back;
+
+	if (!p || !flow || !of)
+		return -REASON_DROP_TABLE;
+	key = *of;
+	back = (struct snat){
+		.seen = bpf_ktime_get_coarse_ns(),
+		.client = p->tuple.source,
+		.frontend = p->tuple.destination,
+		.client_port = p->tuple.source_port,
+		.frontend_port = p->tuple.destination_port,
+		.service = flow->service,
 	};
-	__u32 ports = (__u32)snat_port_last - snat_port_first + 1;
-
-	for (int i = 0; i < SNAT_TRIES; i++) {
-		struct snat4 *taken;
-
-		key.node_port = bpf_htons(snat_port_first + bpf_get_prandom_u32() % ports);
-		taken = bpf_map_lookup_elem(&snat_ports4, &key);
-		if (taken && is_free(taken, key.protocol, now)) {
-			bpf_map_delete_elem(&snat_ports4, &key);
-			taken = NULL;
-		}
-		if (!taken && !bpf_map_update_elem(&snat_ports4, &key, &back, BPF_NOEXIST)) {
-			*port = key.node_port;
+	port = bpf_ntohs(p->tuple.source_port);
+	if (port < snat_port_first || port > snat_port_last)
+		port = random_port();
+	for (int i = 0; i < SNAT_TRIES; i++, port = random_port()) {
+		key.node_port = bpf_htons(port);
+		if (take_port(&key, &back)) {
+			flow->snat_port = key.node_port;
 			return 0;
 		}
 	}
 	return -REASON_DROP_NO_PORT;
 }
 
-/* The way back of a packet that a pod sent to this node, or NULL if it answers no SNAT flow. */
-static __always_inline struct snat4 *find_snat(const struct packet *p)
-{
-	struct snat4_key key = {
-		.backend_addr = p->tuple.saddr,
-		.backend_port = p->tuple.sport,
-		.node_port = p->tuple.dport,
-		.protocol = p->tuple.protocol,
-	};
-
-	return bpf_map_lookup_elem(&snat_ports4, &key);
-}
-
 /* Marks on the way back that the client sent something, or that it is done. False if the port has gone to another flow. */
-static __always_inline bool keep_port(const struct packet *p, const struct backend4 *b, __be16 port, __u64 now)
+static __always_inline bool keep_port(const struct packet *p, const struct snat_key *key)
 {
-	struct snat4_key key = {
-		.backend_addr = b->addr,
-		.backend_port = b->port,
-		.node_port = port,
-		.protocol = p->tuple.protocol,
-	};
-	struct snat4 *s = bpf_map_lookup_elem(&snat_ports4, &key);
+	bool unproven;
+	struct snat *s = find_snat(key, &unproven);
 
-	if (!s || s->client_addr != p->tuple.saddr || s->client_port != p->tuple.sport)
+	if (!s || !equal(&s->client, &p->tuple.source) || s->client_port != p->tuple.source_port)
 		return false;
 	if (is_syn(p))
 		s->flags = 0;
-	s->seen = now;
+	s->seen = bpf_ktime_get_coarse_ns();
 	s->flags |= closing_flags(p, FLOW_CLIENT_FIN);
+	if (unproven && !is_syn(p) && !bpf_map_update_elem(&snat_ports, key, s, BPF_ANY))
+		bpf_map_delete_elem(&snat_ports_unproven, key);
 	return true;
+}
+
+/* Makes sure that the flow has a source port of this node, and writes it down if it is a new one. */
+static __always_inline int ensure_port(const struct packet *p, struct verdict *v, const struct backend *b, struct flow *flow)
+{
+	struct snat_key key = {
+		.backend = b->address,
+		.backend_port = b->port,
+		.node_port = flow->snat_port,
+		.protocol = p->tuple.protocol,
+	};
+
+	if (flow->snat_port && keep_port(p, &key))
+		return 0;
+	v->begins = true;
+	return new_port(p, flow, &key);
+}
+
+/* LB node, from the network: a pod's answer to a flow that left with this node's address. */
+static __always_inline int answer_snat(const struct packet *p, struct verdict *v)
+{
+	struct snat_key key = {
+		.backend = p->tuple.source,
+		.backend_port = p->tuple.source_port,
+		.node_port = p->tuple.destination_port,
+		.protocol = p->tuple.protocol,
+	};
+	bool unproven;
+	struct snat *back = find_snat(&key, &unproven);
+
+	if (!back)
+		return REASON_NOT_OURS;
+	back->seen = bpf_ktime_get_coarse_ns();
+	back->flags |= closing_flags(p, FLOW_POD_FIN);
+	v->service = back->service;
+	v->mode = MODE_SNAT;
+	v->node = back->client;
+	set_frontend(v, &back->frontend, back->frontend_port);
+	set_backend(v, &p->tuple.source, p->tuple.source_port);
+	if (p->ttl <= 1)
+		return -REASON_DROP_TTL;
+	v->to.source = back->frontend;
+	v->to.source_port = back->frontend_port;
+	v->to.destination = back->client;
+	v->to.destination_port = back->client_port;
+	v->rewrite = true;
+	v->clamp = p->tcp_flags & TCP_SYN;
+	if (is_inside(&v->to.destination) && !deliver_to(v, &v->to.destination))
+		return REASON_REPLY_INSIDE; /* a pod of this node called itself */
+	return REASON_REPLY_FROM_SNAT;
 }

@@ -1,187 +1,185 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Enums and structs that C and Go share: bpf2go writes their Go side. Addresses and ports are in network byte order. */
+/* Structs that C and Go share: bpf2go writes their Go side. Ports are in network byte order. */
 #pragma once
 
 #include <linux/types.h>
 
+#include "reasons.h"
+
 #define SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type " is not " #size " bytes")
 
-/* What happened to a packet. Every packet that a program saw is counted under exactly one of these. */
-enum reason {
-	REASON_NOT_OURS = 0,	      /* left to the kernel's stack */
-	REASON_TO_OVERLAY_DSR,	      /* LB node: DNAT, Geneve to the pod node, the client's address kept */
-	REASON_TO_OVERLAY_SNAT,	      /* LB node: DNAT and SNAT, Geneve to the pod node */
-	REASON_TO_ENDPOINT,	      /* LB node: the backend is a pod of this node */
-	REASON_FROM_OVERLAY,	      /* pod node: Geneve taken off, delivered into the pod */
-	REASON_REPLY_DIRECT,	      /* pod node: source is the frontend, straight to the client */
-	REASON_REPLY_FROM_SNAT,	      /* LB node: the answer of an SNAT flow, translated back */
-	REASON_DROP_FIRST = 32,	      /* from here on the packet was dropped */
-	REASON_DROP_NO_FRONTEND = 32, /* to a VIP, but to no port of a service */
-	REASON_DROP_NO_BACKEND,	      /* the frontend has no backend */
-	REASON_DROP_FRAGMENT,	      /* an IP fragment to a VIP */
-	REASON_DROP_IP_OPTIONS,	      /* an IPv4 header with options to a VIP */
-	REASON_DROP_TTL,	      /* would have been forwarded with TTL 0 */
-	REASON_DROP_TOO_BIG,	      /* does not fit the link with the Geneve overhead */
-	REASON_DROP_NO_POD,	      /* the backend is local but its pod is not */
-	REASON_DROP_NO_PORT,	      /* SNAT: no free source port */
-	REASON_DROP_TABLE,	      /* a map refused the entry */
-	REASON_DROP_ADJUST,	      /* the kernel refused to make or take room */
-	REASON_DROP_TRUNCATED,	      /* the packet ends before its headers do */
-	REASON_DROP_UNKNOWN_NODE,     /* Geneve from an address that is no node's */
-	REASON_DROP_VNI,	      /* Geneve with another network identifier */
-	REASON_DROP_GENEVE,	      /* malformed Geneve header or option */
-	REASON_DROP_NOT_BACKEND,      /* Geneve for an address and port that is no backend of this node */
-	REASON_DROP_NO_FLOW,	      /* Geneve from a client without option, of a flow never learned: the answer would leak */
-	REASON_DROP_POD_GENEVE,	      /* a pod sent Geneve to a node */
-	REASON_COUNT,
+/* An IPv6 address, or an IPv4 address mapped into one (RFC 4291, 2.5.5.2): one table serves both families. */
+struct address {
+	__be32 word[4];
 };
-
-/* How a frontend's packets travel to a backend on another node. */
-enum mode { MODE_SNAT = 0, MODE_DSR = 1 };
-
-/* What kind of address a frontend is. */
-enum frontend_kind {
-	FRONTEND_LOAD_BALANCER = 0,
-	FRONTEND_NODE_PORT,
-	FRONTEND_EXTERNAL_IP,
-	FRONTEND_CLUSTER_IP,
-	FRONTEND_GUARD, /* port and protocol 0: all other ports of a VIP, so that they are not routed in circles */
-};
-
-/* Where a packet was seen. */
-enum point { POINT_FROM_NETWORK = 0, POINT_FROM_POD };
-
-enum frontend_flags { FRONTEND_LOCAL_ONLY = 1 /* externalTrafficPolicy: Local */ };
-enum backend_flags { BACKEND_LOCAL = 1 /* a pod of this node */ };
-enum flow_flags {
-	FLOW_BEGUN_HERE = 1, /* this node saw the SYN, so the pod node has learned the frontend */
-	FLOW_CLIENT_FIN = 2,
-	FLOW_POD_FIN = 4,
-	FLOW_RESET = 8,
-};
-enum event_flags { EVENT_OPTION = 1 /* the packet carries, or carried, the DSR option */ };
+SIZE_IS(struct address, 16);
 
 /* A 5-tuple. */
-struct flow4_key {
-	__be32 saddr, daddr;
-	__be16 sport, dport;
+struct flow_key {
+	struct address source, destination;
+	__be16 source_port, destination_port;
 	__u8 protocol;
 	__u8 pad[3];
 };
-SIZE_IS(struct flow4_key, 16);
+SIZE_IS(struct flow_key, 40);
 
 /* An address, port and protocol that clients or pods listen on. */
-struct service4_key {
-	__be32 addr;
+struct service_key {
+	struct address address;
 	__be16 port;
 	__u8 protocol;
 	__u8 pad;
 };
-SIZE_IS(struct service4_key, 8);
+SIZE_IS(struct service_key, 20);
+
+/* A Maglev table: a part of the map slots. */
+struct backend_set {
+	__u32 first; /* row of slots where it begins */
+	__u32 size;  /* slots, a prime; 0: no backend */
+};
+SIZE_IS(struct backend_set, 8);
 
 struct frontend {
-	__u32 table;	/* index into maglev */
-	__u32 slots;	/* of that table, a prime */
-	__u32 backends; /* how many; 0: none */
-	__u32 service;	/* identifies the service in events and listings */
-	__u8 mode;	/* enum mode */
-	__u8 kind;	/* enum frontend_kind */
-	__u8 flags;	/* enum frontend_flags */
-	__u8 pad;
+	struct backend_set outside; /* for clients outside of the cluster */
+	struct backend_set inside;  /* for pods and nodes; externalTrafficPolicy does not concern them */
+	__u32 service;		    /* number of the service's port: counters, affinity, source ranges; never 0 */
+	__u32 affinity;		    /* seconds for which a client keeps its backend; 0: no affinity */
+	__u8 mode;		    /* enum mode */
+	__u8 kind;		    /* enum frontend_kind */
+	__u8 flags;		    /* enum frontend_flags */
+	__u8 pad[5];
 };
-SIZE_IS(struct frontend, 20);
+SIZE_IS(struct frontend, 32);
 
-struct backend4 {
-	__be32 addr;
+#define ROW_SLOTS 16
+/* A row of slots is one cache line of backend numbers. */
+struct row {
+	__u32 backend[ROW_SLOTS];
+};
+SIZE_IS(struct row, 64);
+
+struct backend {
+	struct address address;
 	__be16 port;
 	__u8 protocol;
-	__u8 flags;  /* enum backend_flags */
-	__be32 node; /* address of the pod's node */
+	__u8 flags;	     /* enum backend_flags */
+	__u32 serial;	     /* changes when the number goes to another backend, so that old flows don't follow; 0: free */
+	struct address node; /* where the tunnel to the pod's node ends */
+	__u8 next_hop[6];    /* MAC address that leads to the node by the outside device; zeroes: ask the kernel's tables */
+	__u16 pad;
 };
-SIZE_IS(struct backend4, 12);
+SIZE_IS(struct backend, 48);
 
 /* A pod of this node and how it is reached. */
-struct pod4 {
+struct pod {
 	__u32 ifindex; /* node's end of the pod's veth */
 	__u8 mac[6];
 	__u8 node_mac[6];
 };
-SIZE_IS(struct pod4, 16);
+SIZE_IS(struct pod, 16);
 
-/* LB node: a client's flow to a frontend. */
-struct flow4 {
-	__u64 seen; /* ns, coarse monotonic clock */
+/* A flow of a client, or of a pod of this node, to a frontend. */
+struct flow {
 	__u32 backend;
+	__u32 serial;	  /* of the backend */
+	__u32 service;	  /* of the frontend when the flow began */
 	__be16 snat_port; /* 0: not translated */
 	__u8 flags;	  /* enum flow_flags */
 	__u8 pad;
 };
-SIZE_IS(struct flow4, 16);
+SIZE_IS(struct flow, 16);
 
-/* LB node: the way back of an SNAT flow. */
-struct snat4_key {
-	__be32 backend_addr;
+/* LB node: the way back of an SNAT flow. The address that goes with node_port is the node's own of the same family. */
+struct snat_key {
+	struct address backend;
 	__be16 backend_port, node_port;
 	__u8 protocol;
 	__u8 pad[3];
 };
-SIZE_IS(struct snat4_key, 12);
+SIZE_IS(struct snat_key, 24);
 
-struct snat4 {
-	__u64 seen;
-	__be32 client_addr, frontend_addr;
+struct snat {
+	__u64 seen; /* ns, coarse monotonic clock */
+	struct address client, frontend;
 	__be16 client_port, frontend_port;
+	__u32 service;
 	__u8 flags; /* enum flow_flags */
-	__u8 pad[3];
+	__u8 pad[7];
 };
-SIZE_IS(struct snat4, 24);
+SIZE_IS(struct snat, 56);
 
-/* Pod node: which frontend a pod's answers to a client bear as their source. */
-struct reply4 {
-	__be32 addr;
+/* Which frontend the answers of a flow bear as their source. */
+struct reply {
+	__u64 seen;
+	struct address frontend; /* zeroes: none, the client talks to the pod itself */
 	__be16 port;
-	__u16 pad;
+	__u8 flags; /* enum flow_flags */
+	__u8 pad;
+	__u32 service; /* 0: not known here */
 };
-SIZE_IS(struct reply4, 8);
+SIZE_IS(struct reply, 32);
 
 /* A node of the cluster. */
-struct node4 {
-	__u8 next_hop[6]; /* MAC address that leads there by the outside device; zeroes: ask the kernel's tables */
+struct node {
+	__u8 next_hop[6]; /* as in struct backend */
 	__u16 pad;
 };
-SIZE_IS(struct node4, 8);
+SIZE_IS(struct node, 8);
+
+/* Which clients a service's source ranges let in. */
+struct range_key {
+	__u32 prefix; /* length in bits, those of service included */
+	__u32 service;
+	struct address address;
+};
+SIZE_IS(struct range_key, 24);
+
+/* Where the cluster's own addresses are: pods and nodes. */
+struct cluster_key {
+	__u32 prefix;
+	struct address address;
+};
+SIZE_IS(struct cluster_key, 20);
+
+/* sessionAffinity: ClientIP. */
+struct affinity_key {
+	struct address client;
+	__u32 service;
+};
+SIZE_IS(struct affinity_key, 20);
+
+struct affinity {
+	__u64 seen; /* ns: when the client's last flow began */
+	__u32 backend, serial;
+};
+SIZE_IS(struct affinity, 16);
+
+/* A datagram in fragments: only the first has the ports. */
+struct fragment_key {
+	struct address source, destination;
+	__u32 id;
+	__u8 protocol;
+	__u8 pad[3];
+};
+SIZE_IS(struct fragment_key, 40);
+
+struct fragment {
+	__be16 source_port, destination_port;
+};
+SIZE_IS(struct fragment, 4);
 
 struct counter {
 	__u64 packets, bytes;
 };
 
-/* A flow event: IPv4 addresses are written IPv4-mapped (RFC 4291, 2.5.5.2). */
-struct event {
-	__u64 time;				  /* ns since boot, monotonic */
-	__u8 source[16], destination[16];	  /* as the packet came */
-	__u8 frontend[16], backend[16], node[16]; /* zero where not known; node: outer source or destination */
-	__be16 source_port, destination_port, frontend_port, backend_port;
-	__u32 bytes;
-	__u32 reason; /* enum reason */
-	__u8 point;   /* enum point */
-	__u8 protocol;
-	__u8 tcp_flags;
-	__u8 flags; /* enum event_flags */
-	__u8 mode;  /* enum mode, where a frontend was found */
-	__u8 pad[3];
+/* What passed of one service's port, in the eyes of this node. */
+struct service_counter {
+	struct counter requests, answers, drops;
+	__u64 flows; /* begun */
 };
-SIZE_IS(struct event, 112);
+SIZE_IS(struct service_counter, 56);
 
-/* Types that no map mentions, so that the object describes them to Go all the same. */
-struct exported {
-	enum reason reason;
-	enum mode mode;
-	enum frontend_kind frontend_kind;
-	enum point point;
-	enum frontend_flags frontend_flags;
-	enum backend_flags backend_flags;
-	enum flow_flags flow_flags;
-	enum event_flags event_flags;
-	struct event event;
+/* For people: namespace/name:port of a service's number. */
+struct service_name {
+	char text[160];
 };
-const struct exported *const exported_to_go __attribute__((used)) = 0; /* in .rodata, beside the configuration */

@@ -1,99 +1,87 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* The single exit: counts the packet, reports its flow, and says what the kernel does with it. */
+/* What is to be done with a packet. Deciding fills it in and leaves the packet alone; act.h carries it out. */
 #pragma once
 
-#include <linux/bpf.h>
-#include <linux/pkt_cls.h>
-#include <bpf/bpf_helpers.h>
-
-#include "config.h"
 #include "maps.h"
 #include "parse.h"
 
-/* What is known of a packet besides itself; filled in as the program finds out. */
+/* Not a reason: XDP leaves the packet to the tc program of the same device, which decides again. */
+#define PASS_TO_TC REASON_COUNT
+
 struct verdict {
 	enum point point;
-	__u32 pod_ifindex; /* deliver here; 0: out to the network */
-	bool addressed;	   /* the frame has its Ethernet addresses already */
-	bool found;	   /* frontend is set */
-	bool option;
-	bool begins; /* first packet of a flow */
-	__u8 mode;
-	__be32 frontend, backend, node;
-	__be16 frontend_port, backend_port;
+	bool rewrite;		     /* the packet's addresses and ports become those of to */
+	bool clamp;		     /* lower the MSS in its SYN */
+	bool encapsulate;	     /* to v->node */
+	bool option;		     /* the packet carries, or carried, the DSR option */
+	bool begins;		     /* first packet of a flow */
+	bool to_kernel;		     /* what is left of it is for the kernel's stack */
+	bool refuse;		     /* tell the sender by ICMP */
+	bool split;		     /* a fragment that does not fit: cut it in two */
+	bool other_family;	     /* inner and outer IP header are of different families */
+	__u8 mode;		     /* enum mode, where there is a frontend */
+	__u32 hash;		     /* of the flow */
+	__u32 service;		     /* 0: none */
+	struct flow_key to;	     /* the tuple as it leaves */
+	struct pod pod;		     /* deliver here; ifindex 0: out */
+	struct address node;	     /* the other end of the tunnel */
+	__u8 next_hop[6];	     /* that leads there; zeroes: ask the kernel's tables */
+	struct service_key frontend; /* port 0: not known */
+	struct service_key backend;
 };
 
-static __always_inline void map_address(__u8 to[16], __be32 addr)
+/* A packet on its way through a program, and what is to become of it: one per CPU and program, for it is too large for the stack,
+ * and the verifier takes less time where it does not know every value. */
+struct work {
+	struct packet packet;
+	struct verdict verdict;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct work);
+	__uint(max_entries, POINT_COUNT);
+} works SEC(".maps");
+
+static __always_inline struct work *new_work(enum point point)
 {
-	if (!addr)
-		return;
-	to[10] = to[11] = 0xff;
-	__builtin_memcpy(to + 12, &addr, sizeof(addr));
+	__u32 key = point;
+	struct work *w = bpf_map_lookup_elem(&works, &key);
+
+	if (w) {
+		__builtin_memset(w, 0, sizeof(*w));
+		w->verdict.point = point;
+	}
+	return w;
 }
 
-/* First and last packets of a flow and drops are always reported, of the others one in event_sample. */
-static __always_inline bool is_reported(const struct packet *p, const struct verdict *v, enum reason reason)
+static __always_inline void set_frontend(struct verdict *v, const struct address *a, __be16 port)
 {
-	if (reason == REASON_NOT_OURS)
-		return false;
-	if (reason >= REASON_DROP_FIRST || v->begins || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
-		return true;
-	return event_sample && bpf_get_prandom_u32() % event_sample == 0;
+	v->frontend.address = *a;
+	v->frontend.port = port;
 }
 
-static __always_inline void report(const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+static __always_inline void set_backend(struct verdict *v, const struct address *a, __be16 port)
 {
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e)
-		return;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->time = bpf_ktime_get_ns();
-	map_address(e->source, p->tuple.saddr);
-	map_address(e->destination, p->tuple.daddr);
-	map_address(e->frontend, v->frontend);
-	map_address(e->backend, v->backend);
-	map_address(e->node, v->node);
-	e->source_port = p->tuple.sport;
-	e->destination_port = p->tuple.dport;
-	e->frontend_port = v->frontend_port;
-	e->backend_port = v->backend_port;
-	e->bytes = bytes;
-	e->reason = reason;
-	e->point = v->point;
-	e->protocol = p->tuple.protocol;
-	e->tcp_flags = p->tcp_flags;
-	e->flags = v->option ? EVENT_OPTION : 0;
-	e->mode = v->mode;
-	bpf_ringbuf_submit(e, 0);
+	v->backend.address = *a;
+	v->backend.port = port;
 }
 
-static __always_inline void count(enum reason reason, __u32 bytes)
+/* Delivers into a pod of this node. */
+static __always_inline int deliver_to(struct verdict *v, const struct address *addr)
 {
-	__u32 key = reason;
-	struct counter *c = bpf_map_lookup_elem(&counters, &key);
+	struct pod *pod = bpf_map_lookup_elem(&pods, addr);
 
-	if (!c)
-		return;
-	c->packets++;
-	c->bytes += bytes;
+	if (!pod)
+		return -REASON_DROP_NO_POD;
+	v->pod = *pod;
+	return 0;
 }
 
-/* Turns the core's answer, a reason or a negated drop reason, into an action. */
-static __always_inline int finish(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, int answer, __u32 bytes)
+/* Whether an address is a pod's or a node's. */
+static __always_inline bool is_inside(const struct address *a)
 {
-	enum reason reason = answer < 0 ? -answer : answer;
+	struct cluster_key key = {.prefix = 128, .address = *a};
 
-	count(reason, bytes);
-	if (is_reported(p, v, reason))
-		report(p, v, reason, bytes);
-	if (reason == REASON_NOT_OURS)
-		return TC_ACT_OK;
-	if (reason >= REASON_DROP_FIRST)
-		return TC_ACT_SHOT;
-	if (v->pod_ifindex)
-		return bpf_redirect_peer(v->pod_ifindex, 0);
-	if (v->addressed)
-		return bpf_redirect(outside_ifindex, 0);
-	return bpf_redirect_neigh(outside_ifindex, NULL, 0, 0);
+	return bpf_map_lookup_elem(&cluster, &key) != NULL;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* What the programs tell people about single packets. */
+#pragma once
+
+#include "types.h"
+
+/* A flow event for `observe`. */
+struct event {
+	__u64 time;				/* ns since boot, monotonic */
+	struct flow_key tuple;			/* as the packet came; of the inner packet, where it came by Geneve */
+	struct address frontend, backend, node; /* zero where not known; node: the other end of the tunnel */
+	__be16 frontend_port, backend_port;
+	__u32 bytes;  /* from the Ethernet header on, as the packet came */
+	__u32 reason; /* enum reason */
+	__u32 service;
+	__u8 point; /* enum point */
+	__u8 tcp_flags;
+	__u8 flags; /* enum event_flags */
+	__u8 mode;  /* enum mode, where a frontend was found */
+	__u32 pad;
+};
+SIZE_IS(struct event, 120);
+
+#define HOP_BYTES 192 /* two Ethernet headers, two IPv6 headers, UDP, Geneve with option, TCP with options */
+
+/* Which flow `trace` follows; all zero: none. */
+struct trace_filter {
+	struct address client;
+	__be16 port; /* 0: any */
+	__u8 protocol;
+	__u8 on;
+};
+SIZE_IS(struct trace_filter, 20);
+
+/* One packet of a traced flow at one hook: its event, and its first bytes before and after the program. */
+struct hop {
+	struct event event;
+	__u32 length_before, length_after; /* of the whole frame */
+	__u8 before[HOP_BYTES], after[HOP_BYTES];
+};
+SIZE_IS(struct hop, 512);

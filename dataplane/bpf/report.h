@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* Telling people: counters, flow events, and the hops of a traced flow. */
+#pragma once
+
+#include "verdict.h"
+
+static __always_inline void add(struct counter *c, __u32 bytes)
+{
+	c->packets++;
+	c->bytes += bytes;
+}
+
+static __always_inline void count(enum reason reason, __u32 bytes)
+{
+	__u32 key = reason;
+	struct counter *c = bpf_map_lookup_elem(&counters, &key);
+
+	if (c)
+		add(c, bytes);
+}
+
+static __always_inline bool is_answer(enum reason reason)
+{
+	return reason == REASON_REPLY_DIRECT || reason == REASON_REPLY_FROM_SNAT || reason == REASON_REPLY_INSIDE;
+}
+
+static __always_inline void count_service(const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	struct service_counter *c;
+
+	if (!v->service)
+		return;
+	c = bpf_map_lookup_elem(&service_counters, &v->service);
+	if (!c)
+		return;
+	c->flows += v->begins && reason < REASON_DROP_FIRST;
+	add(reason >= REASON_DROP_FIRST ? &c->drops : is_answer(reason) ? &c->answers : &c->requests, bytes);
+}
+
+/* First and last packets of a flow and drops are always reported, of the others one in event_sample. */
+static __always_inline bool is_reported(const struct packet *p, const struct verdict *v, enum reason reason)
+{
+	if (reason == REASON_NOT_OURS)
+		return false;
+	if (reason >= REASON_DROP_FIRST || v->begins || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
+		return true;
+	return event_sample && bpf_get_prandom_u32() % event_sample == 0;
+}
+
+/* Field by field: a value of this size would first be made on the stack. */
+static __always_inline void fill_event(struct event *e, const struct packet *p, const struct verdict *v, enum reason reason,
+				       __u32 bytes)
+{
+	e->time = bpf_ktime_get_ns();
+	e->tuple = p->tuple;
+	e->frontend = v->frontend.address;
+	e->backend = v->backend.address;
+	e->node = v->node;
+	e->frontend_port = v->frontend.port;
+	e->backend_port = v->backend.port;
+	e->bytes = bytes;
+	e->reason = reason;
+	e->service = v->service;
+	e->point = v->point;
+	e->tcp_flags = p->tcp_flags;
+	e->flags = (v->option ? EVENT_OPTION : 0) | (v->begins ? EVENT_BEGINS : 0);
+	e->mode = v->mode;
+	e->pad = 0;
+}
+
+/* Verified by itself, as all functions here that are not inline: that takes the verifier less time. */
+__noinline int report(const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	struct event *e;
+
+	if (!p || !v)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return 0;
+	fill_event(e, p, v, reason, bytes);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The filter while a flow is traced, else NULL. */
+static __always_inline struct trace_filter *trace_filter(void)
+{
+	__u32 zero = 0;
+	struct trace_filter *f = bpf_map_lookup_elem(&tracing, &zero);
+
+	return f && f->on ? f : NULL;
+}
+
+/* Copies the first bytes of the packet; a buffer's rest is left as it was. */
+static __always_inline void copy_packet(struct hook h, void *to)
+{
+	__u64 length = length_of(h); /* 64 bits, and the barrier, for the verifier: else bounds and use are of different copies */
+
+	if (length < sizeof(struct ethhdr))
+		return;
+	barrier_var(length);
+	if (length > HOP_BYTES)
+		length = HOP_BYTES;
+	load_bytes(h, 0, to, length);
+}
+
+static __always_inline void trace_before(struct hook h)
+{
+	__u32 zero = 0;
+	struct snapshot *s;
+
+	if (!trace_filter())
+		return;
+	s = bpf_map_lookup_elem(&snapshots, &zero);
+	if (s)
+		copy_packet(h, s);
+}
+
+static __always_inline bool is_client(const struct trace_filter *f, const struct address *a, __be16 port)
+{
+	return equal(&f->client, a) && (!f->port || f->port == port);
+}
+
+/* Whether the packet, as it came or as it leaves, is of the traced client. */
+static __always_inline bool is_traced(const struct trace_filter *f, const struct packet *p, const struct verdict *v)
+{
+	return is_client(f, &p->tuple.source, p->tuple.source_port) ||
+	       is_client(f, &p->tuple.destination, p->tuple.destination_port) ||
+	       is_client(f, &v->to.destination, v->to.destination_port) || is_client(f, &v->to.source, v->to.source_port);
+}
+
+static __always_inline void trace(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	struct trace_filter *f = trace_filter();
+	struct snapshot *before;
+	__u32 zero = 0;
+	struct hop *hop;
+
+	if (!f || !is_traced(f, p, v))
+		return;
+	before = bpf_map_lookup_elem(&snapshots, &zero);
+	hop = before ? bpf_ringbuf_reserve(&hops, sizeof(*hop), 0) : NULL;
+	if (!hop)
+		return;
+	fill_event(&hop->event, p, v, reason, bytes);
+	hop->length_before = bytes;
+	hop->length_after = length_of(h);
+	__builtin_memcpy(hop->before, before->bytes, sizeof(hop->before));
+	__builtin_memset(hop->after, 0, sizeof(hop->after));
+	copy_packet(h, hop->after);
+	bpf_ringbuf_submit(hop, 0);
+}
+
+__noinline int trace_tc(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	if (p && v)
+		trace((struct hook){.ctx = skb, .kind = HOOK_TC}, p, v, reason, bytes);
+	return 0;
+}
+
+__noinline int trace_xdp(struct xdp_md *xdp, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	if (p && v)
+		trace((struct hook){.ctx = xdp, .kind = HOOK_XDP}, p, v, reason, bytes);
+	return 0;
+}
+
+static __always_inline void tell(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+{
+	count(reason, bytes);
+	count_service(v, reason, bytes);
+	if (is_reported(p, v, reason))
+		report(p, v, reason, bytes);
+	if (!trace_filter())
+		return;
+	if (h.kind == HOOK_XDP)
+		trace_xdp(h.ctx, p, v, reason, bytes);
+	else
+		trace_tc(h.ctx, p, v, reason, bytes);
+}
