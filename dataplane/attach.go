@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -15,52 +14,95 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Direction names what a device's ingress means to the node.
+// Direction names where a program sees packets, and the program.
 type Direction string
 
 const (
-	FromNetwork Direction = "from_network" // the device towards the fabric
-	FromPod     Direction = "from_pod"     // the node's end of a pod's veth
+	FromNetwork    Direction = "from_network"     // tc ingress of the device towards the fabric
+	FromNetworkXDP Direction = "from_network_xdp" // XDP of the same device
+	FromPod        Direction = "from_pod"         // tc ingress of the node's end of a pod's veth
+	FromNode       Direction = "from_node"        // tc egress of the device towards the fabric: what the node itself sends
 )
 
-// clsactSuffix marks a pinned program as attached through clsact: there is no link to pin then.
-const clsactSuffix = "_clsact"
-
-// clsactPriority is the preference of our filter; it leaves room for others on both sides.
+// clsactPriority is the preference of our filters; it leaves room for others on both sides.
 const clsactPriority = 100
 
-// Attach puts the node's program at a device's ingress. A program of ours that is attached there already is replaced in one
-// step: no packet passes unseen. Call it in the node's network namespace.
+// Attach puts the node's program at a device. A program of ours that is attached there already is replaced in one step: no
+// packet passes unseen. Load has done it for all but FromPod. mode is for tc; XDP is in the driver or not at all. Call it in
+// the node's network namespace.
 func (d *DataPath) Attach(device string, direction Direction, mode AttachMode) error {
-	program := d.objects.FromNetwork
-	if direction == FromPod {
-		program = d.objects.FromPod
-	}
-	if program == nil {
-		return fmt.Errorf("attach %s to %s: the data path was opened, not loaded", direction, device)
-	}
 	iface, err := net.InterfaceByName(device)
 	if err != nil {
 		return fmt.Errorf("attach %s to %s: %w", direction, device, err)
 	}
-	links := filepath.Join(d.pinDir, linksDir)
-	if err := os.MkdirAll(links, 0o700); err != nil {
-		return fmt.Errorf("attach %s to %s: %w", direction, device, err)
-	}
-	pin := filepath.Join(links, strconv.Itoa(iface.Index)) // a name could have a dot, which bpffs forbids
-	if mode != AttachClsact {
-		err = attachTCX(program, iface.Index, pin)
-	}
-	if mode == AttachClsact || mode == AttachAuto && errors.Is(err, ebpf.ErrNotSupported) {
-		err = attachClsact(program, iface.Index, pin+clsactSuffix)
-	}
-	if err != nil {
+	if err := d.attach(iface.Index, direction, mode); err != nil {
 		return fmt.Errorf("attach %s to %s: %w", direction, device, err)
 	}
 	return nil
 }
 
-func attachTCX(program *ebpf.Program, ifindex int, pin string) error {
+func (d *DataPath) attach(ifindex int, direction Direction, mode AttachMode) error {
+	field := d.objects.datapathPrograms.byName()[string(direction)]
+	if field == nil {
+		return errors.New("there is no such program")
+	}
+	if *field == nil {
+		return errors.New("the program is not loaded")
+	}
+	links := filepath.Join(d.pinDir, linksDir)
+	if err := os.MkdirAll(links, 0o700); err != nil {
+		return err
+	}
+	switch {
+	case direction == FromNetworkXDP:
+		return attachXDP(*field, ifindex, links)
+	case mode == AttachClsact:
+		return attachClsact(*field, ifindex, direction, links)
+	}
+	err := attachTCX(*field, ifindex, direction, links)
+	if mode == AttachAuto && errors.Is(err, ebpf.ErrNotSupported) {
+		return attachClsact(*field, ifindex, direction, links)
+	}
+	return err
+}
+
+// How a program is attached, as the name of its pin ends.
+const (
+	egressSuffix = "_egress" // at egress instead of ingress
+	xdpSuffix    = "_xdp"    // in the driver
+	clsactSuffix = "_clsact" // by a filter: there is no link to pin then, but the program
+)
+
+// pinOf is the pin's name of what is attached to a device: its index, as a name could have a dot, which bpffs forbids; and
+// how it is attached.
+func pinOf(ifindex int, direction Direction) string {
+	switch direction {
+	case FromNode:
+		return strconv.Itoa(ifindex) + egressSuffix
+	case FromNetworkXDP:
+		return strconv.Itoa(ifindex) + xdpSuffix
+	}
+	return strconv.Itoa(ifindex)
+}
+
+// attachTCX attaches by a link of the kernel's, and takes away a filter that did the same before.
+func attachTCX(program *ebpf.Program, ifindex int, direction Direction, links string) error {
+	at := ebpf.AttachTCXIngress
+	if direction == FromNode {
+		at = ebpf.AttachTCXEgress
+	}
+	pin := filepath.Join(links, pinOf(ifindex, direction))
+	err := putLink(program, pin, func() (link.Link, error) {
+		return link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: program, Attach: at})
+	})
+	if err != nil {
+		return err
+	}
+	return detachIfPinned(pin + clsactSuffix)
+}
+
+// putLink makes a link and pins it, or gives one that is pinned already the new program.
+func putLink(program *ebpf.Program, pin string, attach func() (link.Link, error)) error {
 	old, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
 		defer old.Close()
@@ -69,7 +111,7 @@ func attachTCX(program *ebpf.Program, ifindex int, pin string) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: program, Attach: ebpf.AttachTCXIngress})
+	l, err := attach()
 	if err != nil {
 		return err
 	}
@@ -78,7 +120,7 @@ func attachTCX(program *ebpf.Program, ifindex int, pin string) error {
 }
 
 // attachClsact serves kernels before 6.6. The filter holds the program; a pin beside it tells Unload of the device.
-func attachClsact(program *ebpf.Program, ifindex int, pin string) error {
+func attachClsact(program *ebpf.Program, ifindex int, direction Direction, links string) error {
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
 	}}
@@ -86,62 +128,28 @@ func attachClsact(program *ebpf.Program, ifindex int, pin string) error {
 		return fmt.Errorf("add clsact: %w", err)
 	}
 	filter := &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: clsactPriority,
-		},
-		Fd: program.FD(), Name: "dsrlab", DirectAction: true,
+		FilterAttrs: clsactFilter(ifindex, direction == FromNode), Fd: program.FD(), Name: "dsrlab", DirectAction: true,
 	}
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("add filter: %w", err)
 	}
-	if err := os.Remove(pin); err != nil && !errors.Is(err, os.ErrNotExist) {
+	pin := filepath.Join(links, pinOf(ifindex, direction))
+	if err := os.Remove(pin + clsactSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return program.Pin(pin)
-}
-
-// detachAll undoes every Attach whose pin is in the folder.
-func detachAll(links string) error {
-	entries, err := os.ReadDir(links)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := program.Pin(pin + clsactSuffix); err != nil {
 		return err
 	}
-	var errs []error
-	for _, entry := range entries {
-		errs = append(errs, detach(filepath.Join(links, entry.Name())))
-	}
-	return errors.Join(errs...)
+	return detachIfPinned(pin)
 }
 
-func detach(pin string) error {
-	name, isClsact := strings.CutSuffix(filepath.Base(pin), clsactSuffix)
-	ifindex, err := strconv.Atoi(name)
-	if err != nil {
-		return fmt.Errorf("detach %s: not a pin of ours: %w", pin, err)
+// clsactFilter is which filter of a device is ours.
+func clsactFilter(ifindex int, egress bool) netlink.FilterAttrs {
+	parent := uint32(netlink.HANDLE_MIN_INGRESS)
+	if egress {
+		parent = netlink.HANDLE_MIN_EGRESS
 	}
-	if isClsact {
-		return detachClsact(ifindex, pin)
+	return netlink.FilterAttrs{
+		LinkIndex: ifindex, Parent: parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: clsactPriority,
 	}
-	l, err := link.LoadPinnedLink(pin, nil)
-	if err != nil {
-		return fmt.Errorf("detach from device %d: %w", ifindex, err)
-	}
-	defer l.Close()
-	return errors.Join(l.Detach(), l.Unpin())
-}
-
-func detachClsact(ifindex int, pin string) error {
-	err := netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: netlink.FilterAttrs{
-		LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: clsactPriority,
-	}})
-	if errors.Is(err, unix.ENODEV) { // the device is gone, and its filter with it
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("detach from device %d: %w", ifindex, err)
-	}
-	return os.Remove(pin)
 }

@@ -1,26 +1,27 @@
 package dataplane
 
 import (
-	"context"
+	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-
-	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // inNamespace runs f in a new network namespace with a veth eth0, whose other end is peer0. The thread dies with the
-// goroutine, and the namespace with it.
+// goroutine, and the namespace with it. f must use assert, not require.
 func inNamespace(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -62,147 +63,226 @@ func mountBPFFS(t *testing.T) string {
 	return dir
 }
 
-// inject sends a frame out of peer0, so that it comes in by eth0.
-func inject(t *testing.T, frame []byte) {
+// attached lists what is attached to a device: the hook, and the name of the program as far as the kernel keeps it.
+func attached(t *testing.T, device string) []string {
 	t.Helper()
-	peer, err := net.InterfaceByName("peer0")
+	l, err := netlink.LinkByName(device)
 	if !assert.NoError(t, err) {
-		return
+		return nil
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
-	if !assert.NoError(t, err) {
-		return
+	var all []string
+	for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		result, err := link.QueryPrograms(link.QueryOptions{Target: l.Attrs().Index, Attach: at})
+		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
+			continue // the kernel has no TCX
+		}
+		if assert.NoError(t, err) {
+			for _, p := range result.Programs {
+				all = append(all, "tcx "+programName(t, p.ID))
+			}
+		}
 	}
-	defer unix.Close(fd)
-	assert.NoError(t, unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: peer.Index, Halen: 6}))
+	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+		filters, err := netlink.FilterList(l, parent)
+		if err != nil {
+			continue // there is no clsact
+		}
+		for _, f := range filters {
+			if bpf, ok := f.(*netlink.BpfFilter); ok {
+				all = append(all, "clsact "+programName(t, ebpf.ProgramID(bpf.Id)))
+			}
+		}
+	}
+	if xdp := l.Attrs().Xdp; xdp != nil && xdp.Attached {
+		mode := map[uint32]string{1: "driver", 2: "generic", 3: "hardware"}[xdp.AttachMode] // XDP_ATTACHED_…
+		all = append(all, mode+" "+programName(t, ebpf.ProgramID(xdp.ProgId)))
+	}
+	return all
 }
 
+func programName(t *testing.T, id ebpf.ProgramID) string {
+	t.Helper()
+	p, err := ebpf.NewProgramFromID(id)
+	if !assert.NoError(t, err) {
+		return ""
+	}
+	defer p.Close()
+	info, err := p.Info()
+	assert.NoError(t, err)
+	return info.Name
+}
+
+// programIDs are those of what is attached, to see that it was replaced.
+func programIDs(t *testing.T, d *DataPath) map[string]ebpf.ProgramID {
+	t.Helper()
+	ids := make(map[string]ebpf.ProgramID)
+	for name, p := range d.objects.datapathPrograms.byName() {
+		if *p != nil {
+			info, err := (*p).Info()
+			assert.NoError(t, err)
+			ids[name], _ = info.ID()
+		}
+	}
+	return ids
+}
+
+// pinned are the pins of eth0.
+func pinned(t *testing.T, dir string) []string {
+	t.Helper()
+	eth0, err := net.InterfaceByName("eth0")
+	if !assert.NoError(t, err) {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, linksDir))
+	assert.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		if how, ours := strings.CutPrefix(e.Name(), strconv.Itoa(eth0.Index)); ours {
+			names = append(names, "eth0"+how)
+		}
+	}
+	return names
+}
+
+// hasTCX says whether the kernel has it (6.6 and later).
+func hasTCX(t *testing.T) bool {
+	t.Helper()
+	lo, err := net.InterfaceByName("lo")
+	assert.NoError(t, err)
+	_, err = link.QueryPrograms(link.QueryOptions{Target: lo.Index, Attach: ebpf.AttachTCXIngress})
+	return !errors.Is(err, ebpf.ErrNotSupported) && !errors.Is(err, unix.EINVAL)
+}
+
+// wantAt is what is to be attached to eth0, and the pins of it.
+func wantAt(t *testing.T, attach AttachMode, hook Hook) (names, pins []string) {
+	t.Helper()
+	how, suffix := "clsact", clsactSuffix
+	if attach != AttachClsact && hasTCX(t) {
+		how, suffix = "tcx", ""
+	}
+	names = []string{how + " from_network", how + " from_node"}
+	pins = []string{"eth0" + suffix, "eth0_egress" + suffix}
+	if hook == HookXDP {
+		return append(names, "driver from_network_xdp"), append(pins, "eth0_xdp")
+	}
+	return names, pins
+}
+
+var testNodeAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+
+// TestAttachAndReplace: what is attached stays attached without a gap, changes with the configuration, and goes.
 func TestAttachAndReplace(t *testing.T) {
-	for _, mode := range []AttachMode{AttachTCX, AttachClsact} {
-		t.Run(string(mode), func(t *testing.T) {
-			dir := filepath.Join(mountBPFFS(t), "node")
-			config := Config{Address: lbNode, Device: "eth0", PinDir: dir, Sizes: smallSizes, Attach: mode}
-			inNamespace(t, func(t *testing.T) {
-				d, err := Load(config)
-				if !assert.NoError(t, err) {
-					return
-				}
-				_, err = d.Apply(world("lb", services.ModeDSR))
-				assert.NoError(t, err)
-				syn := packetSpec{src: client, dst: vip, sport: 40000, dport: 8080, syn: true}
-				inject(t, syn.frame(t))
-				waitFor(t, func() bool { return d.counts(t)["to-overlay-dsr"] == 1 })
-				d.Close()
-
-				again, err := Load(config)
-				if !assert.NoError(t, err, "replaced where it is attached") {
-					return
-				}
-				defer again.Close()
-				assert.EqualValues(t, 1, again.counts(t)["to-overlay-dsr"], "counters are kept")
-				changes, err := again.Apply(world("lb", services.ModeDSR))
-				assert.NoError(t, err)
-				assert.Zero(t, changes, "tables are kept")
-				ack := packetSpec{src: client, dst: vip, sport: 40000, dport: 8080, ack: true}
-				inject(t, ack.frame(t))
-				waitFor(t, func() bool { return again.counts(t)["to-overlay-dsr"] == 2 })
-				var flow datapathFlow4
-				key := datapathFlow4Key{Saddr: addr4(client), Daddr: addr4(vip), Sport: port16(40000), Dport: port16(8080), Protocol: 6}
-				assert.NoError(t, again.objects.Flows4.Lookup(key, &flow))
-				assert.EqualValues(t, datapathFlowFlagsFLOW_BEGUN_HERE, flow.Flags, "the flow is still known as begun here")
-
-				assert.NoError(t, Unload(dir))
-				inject(t, ack.frame(t))
-				_, err = os.Stat(dir)
-				assert.ErrorIs(t, err, os.ErrNotExist)
-				assert.NoError(t, Unload(dir), "twice is once")
-			})
-		})
-	}
+	dir := filepath.Join(mountBPFFS(t), "node")
+	inNamespace(t, func(t *testing.T) {
+		for _, step := range []struct {
+			name   string
+			attach AttachMode
+			hook   Hook
+		}{
+			{"tcx", AttachTCX, ""},
+			{"tcx, again", AttachTCX, HookTC},
+			{"XDP", AttachAuto, HookXDP},
+			{"XDP, again", AttachAuto, HookXDP},
+			{"clsact", AttachClsact, HookTC},
+			{"clsact, again", AttachClsact, HookTC},
+			{"XDP and clsact", AttachClsact, HookXDP},
+			{"what the kernel has", AttachAuto, ""},
+		} {
+			if step.attach == AttachTCX && !hasTCX(t) {
+				continue
+			}
+			wantAttached, wantPinned := wantAt(t, step.attach, step.hook)
+			config := Config{Addresses: testNodeAddresses, Device: "eth0", PinDir: dir, Sizes: fewEntries, Attach: step.attach, Hook: step.hook}
+			d, err := Load(config)
+			if !assert.NoError(t, err, step.name) {
+				return
+			}
+			assert.NoError(t, d.Notice(), step.name)
+			hook, err := d.Hook()
+			assert.NoError(t, err)
+			assert.Equal(t, step.hook == HookXDP, hook == HookXDP, step.name)
+			assert.Equal(t, step.hook == HookXDP, d.objects.FromNetworkXdp != nil, "%s: loaded only where it is used", step.name)
+			assert.ElementsMatch(t, wantAttached, attached(t, "eth0"), step.name)
+			assert.ElementsMatch(t, wantPinned, pinned(t, dir), step.name)
+			assert.NoError(t, d.Attach("peer0", FromPod, step.attach), step.name)
+			assert.NoError(t, d.Close())
+		}
+		assert.NoError(t, Unload(dir))
+		assert.Empty(t, attached(t, "eth0"))
+		assert.Empty(t, attached(t, "peer0"))
+		_, err := os.Stat(dir)
+		assert.ErrorIs(t, err, os.ErrNotExist)
+		assert.NoError(t, Unload(dir), "twice is once")
+	})
 }
 
-// waitFor polls a condition.
-func waitFor(t *testing.T, condition func() bool) {
-	t.Helper()
-	assert.Eventually(t, condition, 2*time.Second, time.Millisecond)
+// TestReplaceKeepsMaps: another process loads other programs over the same maps.
+func TestReplaceKeepsMaps(t *testing.T) {
+	dir := filepath.Join(mountBPFFS(t), "node")
+	inNamespace(t, func(t *testing.T) {
+		config := Config{Addresses: testNodeAddresses, Device: "eth0", PinDir: dir, Sizes: fewEntries}
+		state := State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)}
+		d, err := Load(config)
+		if !assert.NoError(t, err) {
+			return
+		}
+		_, err = d.Apply(state)
+		assert.NoError(t, err)
+		flow := datapathFlowKey{Protocol: 6}
+		assert.NoError(t, d.objects.Flows.Put(flow, datapathFlow{Backend: 1, Serial: 7}))
+		before := programIDs(t, d)
+		assert.NoError(t, d.Close())
+
+		again, err := Load(config)
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer again.Close()
+		for name, id := range programIDs(t, again) {
+			assert.NotEqual(t, before[name], id, name)
+		}
+		names, _ := wantAt(t, AttachAuto, HookTC)
+		assert.ElementsMatch(t, names, attached(t, "eth0"))
+		n, err := again.Apply(state)
+		assert.NoError(t, err)
+		assert.Zero(t, n, "nothing is to be done")
+		var kept datapathFlow
+		assert.NoError(t, again.objects.Flows.Lookup(flow, &kept))
+		assert.EqualValues(t, 7, kept.Serial)
+
+		config.Sizes.Flows *= 2
+		_, err = Load(config)
+		assert.ErrorIs(t, err, ebpf.ErrMapIncompatible)
+		assert.ErrorContains(t, err, "load data path: the maps pinned in "+dir+" have other sizes or are of another version, unload them first: ")
+		assert.ElementsMatch(t, names, attached(t, "eth0"), "what was there stays")
+		assert.NoError(t, Unload(dir))
+	})
+}
+
+func TestAttachErrors(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		assert.ErrorContains(t, (&DataPath{}).Attach("nosuch0", FromPod, AttachAuto), "attach from_pod to nosuch0: ")
+		assert.EqualError(t, (&DataPath{}).Attach("eth0", FromPod, AttachAuto), "attach from_pod to eth0: the program is not loaded")
+		assert.EqualError(t, (&DataPath{}).Attach("eth0", "sideways", AttachAuto), "attach sideways to eth0: there is no such program")
+	})
 }
 
 func TestLoadErrors(t *testing.T) {
-	_, err := Load(Config{SNATPorts: [2]uint16{9, 8}, VNI: 1 << 24})
-	assert.EqualError(t, err, `load data path: node address invalid IP: must be an IPv4 address
+	_, err := Load(Config{SNATPorts: [2]uint16{9, 8}, VNI: 1 << 24, MTU: 70000, Hook: "tcp", Sizes: Sizes{Events: 5000}})
+	assert.EqualError(t, err, `load data path: node addresses: must be one of IPv4, one of IPv6, or both
 device: must be named
 pin folder: must be named
+MTU 70000: must be from 576 to 65535
 VNI 16777216: must be less than 16777216
-SNAT ports 9 to 8: first must not be after last`)
-	_, err = Load(Config{Address: lbNode, Device: "nosuch0", PinDir: "/nosuch"})
-	assert.ErrorContains(t, err, "device nosuch0")
+SNAT ports 9 to 8: first must not be after last
+hook "tcp": must be tc or xdp
+size Events 5000: must be a power of two from 4096 on`)
+	two := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.2"), netip.IPv6Unspecified()}
+	_, err = Load(Config{Addresses: two, Device: "nosuch0", PinDir: "/nosuch"})
+	assert.EqualError(t, err, `load data path: node addresses 192.0.2.1 and ::ffff:192.0.2.2: must be one of IPv4 at most
+node address ::: must be a unicast address without zone`)
+	_, err = Load(Config{Addresses: testNodeAddresses, Device: "nosuch0", PinDir: "/nosuch"})
+	assert.ErrorContains(t, err, "load data path: device nosuch0: ")
 	_, err = Open(t.TempDir())
 	assert.ErrorIs(t, err, ErrNotLoaded)
-}
-
-func TestEvents(t *testing.T) {
-	d := newNode(t, lbNode, world("lb", services.ModeDSR))
-	d.send(t, FromNetwork, packetSpec{src: client, dst: vip, sport: 40000, dport: 8080, syn: true}.frame(t))
-	d.send(t, FromNetwork, packetSpec{src: client, dst: vip, sport: 40000, dport: 8080, ack: true}.frame(t))
-	d.send(t, FromNetwork, packetSpec{src: client, dst: vip, sport: 40000, dport: 1, syn: true}.frame(t))
-	var events []Event
-	require.NoError(t, d.Events(context.Background(), false, func(e Event) error {
-		events = append(events, e)
-		return nil
-	}))
-	require.Len(t, events, 2, "the segment in the middle is not reported")
-	assert.WithinDuration(t, time.Now(), events[0].Time, time.Minute)
-	events[0].Time, events[1].Time = time.Time{}, time.Time{}
-	assert.Equal(t, Event{
-		Point: FromNetwork, Reason: datapathReasonREASON_TO_OVERLAY_DSR, Protocol: "TCP", TCPFlags: 2, Option: true, DSR: true, Bytes: 60,
-		Source: addrPortOf(client, 40000), Destination: addrPortOf(vip, 8080), Frontend: addrPortOf(vip, 8080),
-		Backend: addrPortOf(pod, 8080), Node: podNode,
-	}, events[0])
-	assert.Equal(t, "no-frontend", mustNames(t).Reason(events[1].Reason))
-	assert.Equal(t, "SYN, ACK", TCPFlags(0x12).String())
-}
-
-func TestList(t *testing.T) {
-	d := newNode(t, lbNode, world("lb", services.ModeDSR))
-	list, err := d.List()
-	require.NoError(t, err)
-	var lines []string
-	for _, l := range list {
-		lines = append(lines, l.Address.String()+"/"+l.Protocol+" "+l.Kind+" "+l.Mode)
-		for _, b := range l.Backends {
-			assert.Equal(t, 251, b.Slots)
-			lines = append(lines, "  "+b.Address.String()+" at "+b.Node.String())
-		}
-	}
-	assert.Equal(t, []string{
-		"185.150.8.128:6060/TCP LoadBalancer dsr",
-		"185.150.8.128:7070/TCP LoadBalancer dsr", "  10.0.0.2:7070 at 192.168.1.11",
-		"185.150.8.128:8080/TCP LoadBalancer dsr", "  10.0.1.2:8080 at 192.168.1.13",
-		"185.150.8.128:8080/UDP LoadBalancer dsr", "  10.0.1.2:8080 at 192.168.1.13",
-		"185.150.8.128:9090/TCP LoadBalancer dsr", "  10.0.1.2:90 at 192.168.1.13",
-		"192.168.1.11:31000/TCP NodePort dsr", "  10.0.1.2:8080 at 192.168.1.13",
-	}, lines)
-}
-
-// TestPortExhaustion: with a single port the second client is refused, with a reason.
-func TestPortExhaustion(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: loads BPF programs")
-	}
-	config, err := Config{Address: lbNode, Device: "lo", PinDir: "-", Sizes: smallSizes, SNATPorts: [2]uint16{40000, 40000}}.withDefaults()
-	require.NoError(t, err)
-	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
-	require.NoError(t, err)
-	d := &DataPath{}
-	require.NoError(t, spec.LoadAndAssign(&d.objects, &ebpf.CollectionOptions{}))
-	defer d.Close()
-	_, err = d.Apply(world("lb", services.ModeSNAT))
-	require.NoError(t, err)
-	first := packetSpec{src: client, dst: vip, sport: 1000, dport: 8080, syn: true}
-	second := packetSpec{src: client, dst: vip, sport: 1001, dport: 8080, syn: true}
-	_, _, reasons := d.send(t, FromNetwork, first.frame(t))
-	assert.Equal(t, map[string]uint64{"to-overlay-snat": 1}, reasons)
-	action, _, reasons := d.send(t, FromNetwork, second.frame(t))
-	assert.EqualValues(t, actShot, action)
-	assert.Equal(t, map[string]uint64{"no-port": 1}, reasons)
 }

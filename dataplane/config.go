@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// AttachMode says how programs are attached to a device's ingress.
+// AttachMode says how tc programs are attached to a device.
 type AttachMode string
 
 const (
@@ -15,11 +15,20 @@ const (
 	AttachClsact AttachMode = "clsact" // a filter of the clsact qdisc
 )
 
+// Hook says where packets from the network are handled first.
+type Hook string
+
+const (
+	HookTC  Hook = "tc"  // when the kernel has made a socket buffer of the packet
+	HookXDP Hook = "xdp" // in the device's driver; tc handles what XDP leaves to it
+)
+
 // Config is what one node's data path is loaded with. It holds for the life of the programs; what changes while they run is
 // in State.
 type Config struct {
-	// Address of the node on the fabric: outer source of Geneve, and the source that SNAT shows to pods.
-	Address netip.Addr
+	// Addresses of the node on the fabric, one or none of each family: outer source of Geneve, and the source that SNAT shows
+	// to pods. Tunnels to the node are of the first one's family.
+	Addresses []netip.Addr
 	// Device is the name of the node's device towards the fabric.
 	Device string
 	// PinDir is the node's own folder on a bpffs. It is made if need be; its parent must exist.
@@ -34,20 +43,13 @@ type Config struct {
 	EventSample uint32
 	// Sizes of the maps.
 	Sizes Sizes
-	// Attach forces one way of attaching, for tests.
+	// Hook on Device (default HookTC). Where the driver refuses XDP it is tc all the same; see DataPath.Notice.
+	Hook Hook
+	// Attach forces one way of attaching at tc, for tests.
 	Attach AttachMode
-}
 
-// Sizes are map capacities in entries. Zero takes the default.
-type Sizes struct {
-	Frontends uint32 // default 65536; 24 bytes an entry
-	Backends  uint32 // default 65536; 16 bytes an entry
-	Tables    uint32 // Maglev tables, default 4096; 4 bytes a slot for each that is in use
-	Flows     uint32 // LB node, default 262144; 32 bytes an entry, the least recently used goes first
-	SNATPorts uint32 // LB node, default 131072; 36 bytes an entry, likewise
-	Replies   uint32 // pod node, default 262144; 24 bytes an entry, likewise
-	Pods      uint32 // default 1024; 20 bytes an entry
-	Events    uint32 // bytes of the event ring, a power of two (default 1 MiB)
+	// unmarked leaves the kernel untold of tunnels, for benchmarks: it takes the news only once for a packet.
+	unmarked bool
 }
 
 // Defaults of Config.
@@ -61,15 +63,17 @@ func (c Config) withDefaults() (Config, error) {
 	c.MTU = orDefault(c.MTU, DefaultMTU)
 	c.VNI = orDefault(c.VNI, DefaultVNI)
 	c.SNATPorts = orDefault(c.SNATPorts, [2]uint16{32768, 65535})
-	var errs []error
-	if !c.Address.Is4() {
-		errs = append(errs, fmt.Errorf("node address %v: must be an IPv4 address", c.Address))
-	}
+	c.Hook = orDefault(c.Hook, HookTC)
+	c.Sizes = c.Sizes.withDefaults()
+	errs := []error{c.checkAddresses()}
 	if c.Device == "" {
 		errs = append(errs, errors.New("device: must be named"))
 	}
 	if c.PinDir == "" {
 		errs = append(errs, errors.New("pin folder: must be named"))
+	}
+	if c.MTU < 576 || c.MTU > 65535 {
+		errs = append(errs, fmt.Errorf("MTU %d: must be from 576 to 65535", c.MTU))
 	}
 	if c.VNI >= 1<<24 {
 		errs = append(errs, fmt.Errorf("VNI %d: must be less than 16777216", c.VNI))
@@ -77,7 +81,34 @@ func (c Config) withDefaults() (Config, error) {
 	if c.SNATPorts[0] > c.SNATPorts[1] {
 		errs = append(errs, fmt.Errorf("SNAT ports %d to %d: first must not be after last", c.SNATPorts[0], c.SNATPorts[1]))
 	}
-	return c, errors.Join(errs...)
+	if c.Hook != HookTC && c.Hook != HookXDP {
+		errs = append(errs, fmt.Errorf("hook %q: must be tc or xdp", c.Hook))
+	}
+	return c, errors.Join(append(errs, c.Sizes.check())...)
+}
+
+// checkAddresses finds what is wrong with the node's addresses.
+func (c Config) checkAddresses() error {
+	if len(c.Addresses) == 0 {
+		return errors.New("node addresses: must be one of IPv4, one of IPv6, or both")
+	}
+	var errs []error
+	var seen [2]netip.Addr
+	for _, a := range c.Addresses {
+		family, name := 0, "IPv4"
+		if !a.Unmap().Is4() {
+			family, name = 1, "IPv6"
+		}
+		switch {
+		case !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "":
+			errs = append(errs, fmt.Errorf("node address %v: must be a unicast address without zone", a))
+		case seen[family].IsValid():
+			errs = append(errs, fmt.Errorf("node addresses %v and %v: must be one of %s at most", seen[family], a, name))
+		default:
+			seen[family] = a
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func orDefault[T comparable](value, fallback T) T {

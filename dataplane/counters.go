@@ -1,12 +1,40 @@
 package dataplane
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
 
 // Counter is how many packets, and bytes of them from the Ethernet header on, ended for one reason.
 type Counter struct {
 	Reason  Reason
 	Packets uint64
 	Bytes   uint64
+}
+
+// Traffic is how many packets, and bytes of them from the Ethernet header on.
+type Traffic struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+func (t *Traffic) add(c datapathCounter) {
+	t.Packets += c.Packets
+	t.Bytes += c.Bytes
+}
+
+// ServiceCounter is what this node saw of one service's port.
+type ServiceCounter struct {
+	Service  string  `json:"service"` // namespace/name:port/PROTO
+	Number   uint32  `json:"number"`  // of the port, as long as the service is there
+	Requests Traffic `json:"requests"`
+	Answers  Traffic `json:"answers"`
+	Drops    Traffic `json:"drops"`
+	Flows    uint64  `json:"flows"` // begun
 }
 
 // Counters reads all counters of the node, summed over CPUs, in the order of their reasons. They only ever grow.
@@ -17,12 +45,56 @@ func (d *DataPath) Counters(names *Names) ([]Counter, error) {
 		if err := d.objects.Counters.Lookup(uint32(reason), &perCPU); err != nil {
 			return nil, fmt.Errorf("read counter %s: %w", names.Reason(reason), err)
 		}
-		sum := Counter{Reason: reason}
+		var sum Traffic
 		for _, c := range perCPU {
-			sum.Packets += c.Packets
-			sum.Bytes += c.Bytes
+			sum.add(c)
 		}
-		all = append(all, sum)
+		all = append(all, Counter{Reason: reason, Packets: sum.Packets, Bytes: sum.Bytes})
 	}
 	return all, nil
+}
+
+// ServiceCounters reads the counters of all services' ports, summed over CPUs, sorted by name. They only ever grow while the
+// service is there.
+func (d *DataPath) ServiceCounters() ([]ServiceCounter, error) {
+	names, err := d.serviceNames()
+	if err != nil {
+		return nil, fmt.Errorf("read services' counters: %w", err)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("read services' counters: %w", err)
+	}
+	m := d.objects.ServiceCounters
+	size := min(int(m.MaxEntries()), entriesAtOnce)
+	keys, values := make([]uint32, size), make([]datapathServiceCounter, size*cpus)
+	var all []ServiceCounter
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("read services' counters: %w", err)
+		}
+		for i := range n {
+			if name, ok := names[keys[i]]; ok {
+				all = append(all, sumOf(name, keys[i], values[i*cpus:(i+1)*cpus]))
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	slices.SortFunc(all, func(a, b ServiceCounter) int { return strings.Compare(a.Service, b.Service) })
+	return all, nil
+}
+
+func sumOf(name string, number uint32, perCPU []datapathServiceCounter) ServiceCounter {
+	sum := ServiceCounter{Service: name, Number: number}
+	for _, c := range perCPU {
+		sum.Requests.add(c.Requests)
+		sum.Answers.add(c.Answers)
+		sum.Drops.add(c.Drops)
+		sum.Flows += c.Flows
+	}
+	return sum
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
@@ -18,20 +19,26 @@ type Event struct {
 	Time        time.Time
 	Point       Direction
 	Reason      Reason
-	Protocol    string         // TCP or UDP
+	Service     string         // namespace/name:port/PROTO; empty where not known
+	Number      uint32         // of the service's port; 0 where not known
+	Protocol    string         // TCP, UDP, or the protocol's number
 	Source      netip.AddrPort // as the packet came; of the inner packet, where it came by Geneve
 	Destination netip.AddrPort
 	Frontend    netip.AddrPort // zero where not known
 	Backend     netip.AddrPort // likewise
-	Node        netip.Addr     // the other end of the tunnel, or where the answer goes
+	Node        netip.Addr     // the other end of the tunnel; zero where not known
 	TCPFlags    TCPFlags
 	Option      bool   // the packet carries, or carried, the DSR option
+	Begins      bool   // the first packet of a flow
 	DSR         bool   // mode
 	Bytes       uint32 // from the Ethernet header on, as the packet came
 }
 
 // TCPFlags are the flags of a TCP header (RFC 9293, 3.1).
 type TCPFlags uint8
+
+// SYN is the flag that begins a connection.
+const SYN TCPFlags = 1 << 1
 
 // String lists the flags as `hubble observe` does: SYN, ACK.
 func (f TCPFlags) String() string {
@@ -51,7 +58,46 @@ func (f TCPFlags) String() string {
 // Events hands each event of the node to handle until ctx ends; without follow, until no more are waiting. The ring has one
 // reader at a time, and what one reader has read no other sees.
 func (d *DataPath) Events(ctx context.Context, follow bool, handle func(Event) error) error {
-	reader, err := ringbuf.NewReader(d.objects.Events)
+	r, err := d.newEventReader()
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	return r.read(ctx, d.objects.Events, follow, func(raw []byte) error {
+		var e datapathEvent
+		if err := decode(raw, &e); err != nil {
+			return err
+		}
+		return handle(r.event(&e))
+	})
+}
+
+// eventReader turns what the rings hold into events.
+type eventReader struct {
+	path   *DataPath
+	boot   time.Time
+	names  map[uint32]string
+	points []Direction // by enum point
+}
+
+func (d *DataPath) newEventReader() (*eventReader, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return nil, err
+	}
+	return &eventReader{
+		path: d, boot: time.Now().Add(-time.Duration(now.Nano())), names: make(map[uint32]string),
+		points: []Direction{
+			datapathPointPOINT_FROM_NETWORK:     FromNetwork,
+			datapathPointPOINT_FROM_NETWORK_XDP: FromNetworkXDP,
+			datapathPointPOINT_FROM_POD:         FromPod,
+			datapathPointPOINT_FROM_NODE:        FromNode,
+		},
+	}, nil
+}
+
+// read hands the records of a ring to handle.
+func (r *eventReader) read(ctx context.Context, ring *ebpf.Map, follow bool, handle func(raw []byte) error) error {
+	reader, err := ringbuf.NewReader(ring)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
@@ -60,10 +106,6 @@ func (d *DataPath) Events(ctx context.Context, follow bool, handle func(Event) e
 	defer stop()
 	if !follow {
 		reader.SetDeadline(time.Now())
-	}
-	boot, err := bootTime()
-	if err != nil {
-		return fmt.Errorf("read events: %w", err)
 	}
 	var record ringbuf.Record
 	for {
@@ -74,49 +116,60 @@ func (d *DataPath) Events(ctx context.Context, follow bool, handle func(Event) e
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		event, err := decodeEvent(record.RawSample, boot)
-		if err != nil {
-			return fmt.Errorf("read events: %w", err)
-		}
-		if err := handle(event); err != nil {
+		if err := handle(record.RawSample); err != nil {
 			return err
 		}
 	}
 }
 
-// bootTime is when the monotonic clock was zero.
-func bootTime() (time.Time, error) {
-	var monotonic unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic); err != nil {
-		return time.Time{}, err
+// decode reads a struct as it stands in memory.
+func decode(raw []byte, into any) error {
+	if _, err := binary.Decode(raw, binary.NativeEndian, into); err != nil {
+		return fmt.Errorf("decode event of %d bytes: %w", len(raw), err)
 	}
-	return time.Now().Add(-time.Duration(monotonic.Nano())), nil
+	return nil
 }
 
-func decodeEvent(raw []byte, boot time.Time) (Event, error) {
-	var e datapathEvent
-	if _, err := binary.Decode(raw, binary.NativeEndian, &e); err != nil {
-		return Event{}, fmt.Errorf("decode event of %d bytes: %w", len(raw), err)
-	}
-	point := FromNetwork
-	if datapathPoint(e.Point) == datapathPointPOINT_FROM_POD {
-		point = FromPod
+func (r *eventReader) event(e *datapathEvent) Event {
+	flags := datapathEventFlags(e.Flags)
+	point := Direction(fmt.Sprintf("point-%d", e.Point))
+	if int(e.Point) < len(r.points) {
+		point = r.points[e.Point]
 	}
 	return Event{
-		Time:        boot.Add(time.Duration(e.Time)),
+		Time:        r.boot.Add(time.Duration(e.Time)),
 		Point:       point,
 		Reason:      Reason(e.Reason),
-		Protocol:    protocolName(e.Protocol),
-		Source:      addrPort(e.Source, e.SourcePort),
-		Destination: addrPort(e.Destination, e.DestinationPort),
+		Service:     r.name(e.Service),
+		Number:      e.Service,
+		Protocol:    protocolName(e.Tuple.Protocol),
+		Source:      addrPort(e.Tuple.Source, e.Tuple.SourcePort),
+		Destination: addrPort(e.Tuple.Destination, e.Tuple.DestinationPort),
 		Frontend:    addrPort(e.Frontend, e.FrontendPort),
 		Backend:     addrPort(e.Backend, e.BackendPort),
-		Node:        addrPort(e.Node, 0).Addr(),
+		Node:        e.Node.address(),
 		TCPFlags:    TCPFlags(e.TcpFlags),
-		Option:      datapathEventFlags(e.Flags)&datapathEventFlagsEVENT_OPTION != 0,
+		Option:      flags&datapathEventFlagsEVENT_OPTION != 0,
+		Begins:      flags&datapathEventFlagsEVENT_BEGINS != 0,
 		DSR:         datapathMode(e.Mode) == datapathModeMODE_DSR,
 		Bytes:       e.Bytes,
-	}, nil
+	}
+}
+
+// name is the name of a service's number. A number that is given to another service meanwhile keeps the name that it had.
+func (r *eventReader) name(number uint32) string {
+	if number == 0 {
+		return ""
+	}
+	name, ok := r.names[number]
+	if !ok {
+		var text datapathServiceName
+		if err := r.path.objects.ServiceNames.Lookup(number, &text); err == nil {
+			name = text.String()
+		}
+		r.names[number] = name
+	}
+	return name
 }
 
 func protocolName(p uint8) string {
@@ -125,14 +178,10 @@ func protocolName(p uint8) string {
 		return "TCP"
 	case unix.IPPROTO_UDP:
 		return "UDP"
+	case unix.IPPROTO_ICMP:
+		return "ICMP"
+	case unix.IPPROTO_ICMPV6:
+		return "ICMPv6"
 	}
 	return fmt.Sprint(p)
-}
-
-// addrPort is the zero value for an address of zeroes: not known.
-func addrPort(addr [16]byte, port uint16) netip.AddrPort {
-	if addr == [16]byte{} {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16(addr).Unmap(), port16(port))
 }

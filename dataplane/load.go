@@ -18,15 +18,20 @@ import (
 // ErrNotLoaded says that a pin folder holds no data path.
 var ErrNotLoaded = errors.New("no data path is loaded here")
 
-// DataPath is one node's load balancer. It isn't safe for concurrent use.
+// DataPath is one node's load balancer. It isn't safe for concurrent use, but for Events, Trace, counters and what else only
+// reads.
 type DataPath struct {
 	objects datapathObjects
 	pinDir  string
+	notice  error // why the hook in force is not the one that was asked for
+	book    *book // what the maps hold; nil: not known, to be read back
+	wish    *wish // what they are to hold; nil before the first Apply
+	clock   clock // nil: the system's
 }
 
-// Load loads the programs of a node and pins them. Maps that are pinned there already are taken over with all they hold, so
-// running flows go on; programs that are attached there are replaced, each in one step (see Attach). Call it in the node's
-// network namespace.
+// Load loads the programs of a node, pins them, and attaches them to the device. Maps that are pinned there already are taken
+// over with all they hold, so running flows go on; programs that are attached there are replaced, each in one step (see
+// Attach). Call it in the node's network namespace.
 func Load(config Config) (*DataPath, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -44,24 +49,46 @@ func Load(config Config) (*DataPath, error) {
 		return nil, fmt.Errorf("load data path: %w", err)
 	}
 	d := &DataPath{pinDir: config.PinDir}
-	options := &ebpf.CollectionOptions{}
-	if options.MapReplacements, err = openMaps(config.PinDir); err != nil {
-		return nil, fmt.Errorf("load data path: %w", err)
-	}
-	err = spec.LoadAndAssign(&d.objects, options)
-	closeMaps(options.MapReplacements)
-	if err != nil {
-		return nil, fmt.Errorf("load data path: %w", err)
-	}
-	if err := d.pinMaps(); err != nil {
-		d.Close()
-		return nil, fmt.Errorf("load data path: %w", err)
-	}
-	if err := d.Attach(config.Device, FromNetwork, config.Attach); err != nil {
-		d.Close()
-		return nil, err
+	if err := d.load(spec, config); err != nil {
+		return nil, errors.Join(fmt.Errorf("load data path: %w", err), d.Close())
 	}
 	return d, nil
+}
+
+// load makes programs and maps of spec, pins the maps and attaches the programs.
+func (d *DataPath) load(spec *ebpf.CollectionSpec, config Config) error {
+	if config.Hook != HookXDP {
+		delete(spec.Programs, datapathProgFromNetworkXdp) // it need not be verified
+	}
+	options := ebpf.CollectionOptions{}
+	var err error
+	if options.MapReplacements, err = openMaps(config.PinDir); err != nil {
+		return err
+	}
+	collection, err := ebpf.NewCollectionWithOptions(spec, options)
+	closeMaps(options.MapReplacements)
+	if errors.Is(err, ebpf.ErrMapIncompatible) {
+		return fmt.Errorf("the maps pinned in %s have other sizes or are of another version, unload them first: %w", config.PinDir, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer collection.Close()
+	d.assign(collection)
+	if err := d.pinMaps(); err != nil {
+		return err
+	}
+	return d.attachDevice(config)
+}
+
+// assign takes what is ours out of a collection.
+func (d *DataPath) assign(c *ebpf.Collection) {
+	for name, field := range d.objects.datapathMaps.byName() {
+		*field = c.DetachMap(name)
+	}
+	for name, field := range d.objects.datapathPrograms.byName() {
+		*field = c.DetachProgram(name)
+	}
 }
 
 // specOf is the collection as it is to be loaded: sizes and constants of the configuration filled in. It is pure.
@@ -74,19 +101,27 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 	if err := spec.Assign(&s); err != nil {
 		return nil, err
 	}
-	for m, size := range map[*ebpf.MapSpec]uint32{
-		s.Frontends4: config.Sizes.Frontends, s.Backends4: config.Sizes.Backends, s.Flows4: config.Sizes.Flows,
-		s.SnatPorts4: config.Sizes.SNATPorts, s.Replies4: config.Sizes.Replies, s.Pods4: config.Sizes.Pods,
-		s.Maglev: config.Sizes.Tables, s.Digests: config.Sizes.Tables, s.Events: config.Sizes.Events,
-	} {
-		m.MaxEntries = orDefault(size, m.MaxEntries)
+	for _, size := range config.Sizes.fields() {
+		for _, name := range size.maps {
+			spec.Maps[name].MaxEntries = *size.entries
+		}
 	}
-	var mac [6]uint8
-	copy(mac[:], device.HardwareAddr)
+	var addresses [2]datapathAddress
+	for _, a := range config.Addresses {
+		if a = a.Unmap(); a.Is4() {
+			addresses[0] = wireAddress(a)
+		} else {
+			addresses[1] = wireAddress(a)
+		}
+	}
+	flag := map[bool]uint8{true: 1}
 	return spec, errors.Join(
-		s.NodeAddr4.Set(addr4(config.Address)),
+		s.TunnelIpv4.Set(flag[config.Addresses[0].Unmap().Is4()]),
+		s.MarkTunnels.Set(flag[!config.unmarked]),
+		s.NodeAddr4.Set(addresses[0]),
+		s.NodeAddr6.Set(addresses[1]),
 		s.OutsideIfindex.Set(uint32(device.Index)),
-		s.OutsideMac.Set(mac),
+		s.OutsideMac.Set(wireMAC(device.HardwareAddr)),
 		s.Mtu.Set(uint32(config.MTU)),
 		s.Vni.Set(config.VNI),
 		s.SnatPortFirst.Set(config.SNATPorts[0]),
@@ -106,7 +141,9 @@ func Open(pinDir string) (*DataPath, error) {
 		return nil, fmt.Errorf("open data path %s: %w", pinDir, ErrNotLoaded)
 	}
 	d := &DataPath{pinDir: pinDir}
-	d.assign(maps)
+	for name, field := range d.objects.datapathMaps.byName() {
+		*field = maps[name]
+	}
 	return d, nil
 }
 

@@ -4,231 +4,297 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// The packet tests' world: a client, an LB node, a pod node; the talk's addresses.
-var (
-	client   = netip.MustParseAddr("192.168.1.202")
-	lbNode   = netip.MustParseAddr("192.168.1.11")
-	podNode  = netip.MustParseAddr("192.168.1.13")
-	vip      = netip.MustParseAddr("185.150.8.128")
-	pod      = netip.MustParseAddr("10.0.1.2")
-	localPod = netip.MustParseAddr("10.0.0.2")
+// world is the packet tests' cluster: a client, an LB node, a pod node, and services. There is one of each mix of families.
+type world struct {
+	name                   string
+	client, other          netip.Addr // outside; other is not in the source ranges
+	vip, clusterIP         netip.Addr
+	pod, second, localPod  netip.Addr   // pod and second are on the pod node
+	podRanges              [2]string    // of LB node and pod node
+	lbNode, podNode        netip.Addr   // of the services' family
+	lbTunnel, podTunnel    netip.Addr   // where tunnels end
+	lbAddresses, podsNodes []netip.Addr // all of both nodes
+}
 
-	clientMAC, _  = net.ParseMAC("02:00:c0:a8:01:ca")
-	nodeMAC, _    = net.ParseMAC("02:00:c0:a8:01:0b")
-	podNodeMAC, _ = net.ParseMAC("02:00:c0:a8:01:0d")
-	podMAC, _     = net.ParseMAC("02:00:0a:00:01:02")
-	vethMAC, _    = net.ParseMAC("02:01:0a:00:01:02")
+func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
+
+// worlds are all mixes of families: of the services, over that of the fabric.
+func worlds() []world {
+	lb4, lb6, pod4, pod6 := addr("192.168.1.11"), addr("fd00:1::11"), addr("192.168.1.13"), addr("fd00:1::13")
+	v4 := world{
+		client: addr("192.168.1.202"), other: addr("192.168.1.203"), vip: addr("185.150.8.128"), clusterIP: addr("10.96.0.10"),
+		pod: addr("10.0.1.2"), second: addr("10.0.1.3"), localPod: addr("10.0.0.2"), podRanges: [2]string{"10.0.0.0/24", "10.0.1.0/24"},
+		lbNode: lb4, podNode: pod4,
+	}
+	v6 := world{
+		client: addr("2001:db8:1::202"), other: addr("2001:db8:1::203"), vip: addr("2001:db8:8::128"), clusterIP: addr("fd00:96::10"),
+		pod: addr("fd00:a:1::2"), second: addr("fd00:a:1::3"), localPod: addr("fd00:a:0::2"), podRanges: [2]string{"fd00:a:0::/64", "fd00:a:1::/64"},
+		lbNode: lb6, podNode: pod6,
+	}
+	mix := func(name string, w world, lb, pod netip.Addr) world {
+		w.name, w.lbTunnel, w.podTunnel = name, lb, pod
+		w.lbAddresses, w.podsNodes = []netip.Addr{lb4, lb6}, []netip.Addr{pod4, pod6}
+		if pod.Is6() { // tunnels are of the first one's family
+			slices.Reverse(w.lbAddresses)
+			slices.Reverse(w.podsNodes)
+		}
+		return w
+	}
+	return []world{
+		mix("ipv4", v4, lb4, pod4), mix("ipv6", v6, lb6, pod6), mix("ipv6 over ipv4", v6, lb4, pod4), mix("ipv4 over ipv6", v4, lb6, pod6),
+	}
+}
+
+// inWorlds runs a test in every world.
+func inWorlds(t *testing.T, test func(t *testing.T, w world)) {
+	for _, w := range worlds() {
+		t.Run(w.name, func(t *testing.T) { test(t, w) })
+	}
+}
+
+func mac(text string) net.HardwareAddr {
+	a, err := net.ParseMAC(text)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+var (
+	clientMAC  = mac("02:00:c0:a8:01:ca")
+	nodeMAC    = mac("02:00:c0:a8:01:0b")
+	podNodeMAC = mac("02:00:c0:a8:01:0d")
+	podMAC     = mac("02:00:0a:00:01:02")
+	vethMAC    = mac("02:01:0a:00:01:02")
 )
 
-// Actions of tc programs (include/uapi/linux/pkt_cls.h).
+// Actions of programs (include/uapi/linux/pkt_cls.h, bpf.h).
 const (
 	actOK       = 0
 	actShot     = 2
 	actRedirect = 7
+	xdpDrop     = 1
+	xdpPass     = 2
+	xdpTX       = 3
+	xdpRedirect = 4
 )
 
 // smallSizes make maps that are quickly made.
-var smallSizes = Sizes{Frontends: 64, Backends: 64, Tables: 16, Flows: 1024, SNATPorts: 1024, Replies: 1024, Pods: 16, Events: 1 << 16}
+var smallSizes = Sizes{
+	Frontends: 64, Backends: 64, Slots: 16384, Flows: 1024, SNATPorts: 1024, Replies: 1024, Pods: 16, LocalBackends: 64, Nodes: 16,
+	Services: 64, Ranges: 64, Affinities: 1024, Events: 1 << 16,
+}
 
 // newNode loads a node's programs without attaching them.
-func newNode(t testing.TB, address netip.Addr, state State) *DataPath {
+func newNode(t testing.TB, addresses []netip.Addr, state State, change ...func(*Config)) *DataPath {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: loads BPF programs")
 	}
 	require.NoError(t, rlimit.RemoveMemlock())
-	config, err := Config{Address: address, Device: "lo", PinDir: "-", Sizes: smallSizes}.withDefaults()
+	config := Config{Addresses: addresses, Device: "lo", PinDir: "-", Sizes: smallSizes, Hook: HookXDP}
+	for _, c := range change {
+		c(&config)
+	}
+	config, err := config.withDefaults()
 	require.NoError(t, err)
 	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
 	require.NoError(t, err)
 	d := &DataPath{}
-	require.NoError(t, spec.LoadAndAssign(&d.objects, nil))
+	collection, err := ebpf.NewCollection(spec)
+	require.NoError(t, err)
+	d.assign(collection)
+	collection.Close()
 	t.Cleanup(func() { d.Close() })
 	_, err = d.Apply(state)
 	require.NoError(t, err)
 	return d
 }
 
-// world is the state of node: a service on 8080 with a pod on the pod node, one on 9090 whose pod listens on 90, one on 7070
-// with a pod on the LB node, and one on 6060 without any.
-func world(node string, mode services.Mode) State {
-	backend := func(addr netip.Addr, port uint16, p services.Protocol, node string, nodeAddr netip.Addr) services.Backend {
-		return services.Backend{Address: addr, Port: port, Protocol: p, Node: node, NodeAddress: nodeAddr, Weight: 1}
+// lb is the LB node of the world.
+func (w world) lb(t testing.TB, mode services.Mode, change ...func(*Config)) *DataPath {
+	return newNode(t, w.lbAddresses, w.state("lb", mode), change...)
+}
+
+// worker is the pod node of the world.
+func (w world) worker(t testing.TB, mode services.Mode, change ...func(*Config)) *DataPath {
+	return newNode(t, w.podsNodes, w.state("worker", mode), change...)
+}
+
+// Ports of the world's services at the VIP.
+const (
+	portEcho     = 8080 // TCP and UDP, the pod listens on the same
+	portOther    = 9090 // the pod listens on 90
+	portLocal    = 7070 // a pod of the LB node
+	portNone     = 6060 // no endpoints at all
+	portOnlyHere = 5050 // externalTrafficPolicy Local, endpoint on the pod node
+	portRanges   = 4040 // loadBalancerSourceRanges let the client in, but not other
+	portAffinity = 3030 // sessionAffinity, two backends on the pod node
+	portTwo      = 2020 // two backends on the pod node
+	portCluster  = 80   // at the ClusterIP, to the pod on 8080
+	portNode     = 31000
+)
+
+// backends of the world, by index in its tables.
+const (
+	backendEcho = iota
+	backendEchoUDP
+	backendOther
+	backendLocal
+	backendTwoA
+	backendTwoB
+)
+
+func (w world) tables(mode services.Mode) *services.Tables {
+	backend := func(addr netip.Addr, port uint16, p services.Protocol, node string, tunnel netip.Addr) services.Backend {
+		return services.Backend{Address: addr, Port: port, Protocol: p, Node: node, NodeAddress: tunnel, Weight: 1}
 	}
 	frontend := func(addr netip.Addr, port uint16, p services.Protocol, kind services.Kind, backends ...int) services.Frontend {
-		return services.Frontend{Address: addr, Port: port, Protocol: p, Kind: kind, Service: "default/tcp-echo", Mode: mode, Backends: backends}
+		return services.Frontend{Address: addr, Port: port, Protocol: p, Kind: kind, Service: "default/echo", PortName: p.String(),
+			Mode: mode, Backends: backends}
 	}
-	s := State{
-		Node:  node,
-		Nodes: []Node{{Address: lbNode}, {Address: podNode, NextHop: podNodeMAC}},
-		Tables: &services.Tables{
-			TableSize: 251,
-			Backends: []services.Backend{
-				backend(pod, 8080, services.TCP, "worker", podNode),
-				backend(pod, 8080, services.UDP, "worker", podNode),
-				backend(pod, 90, services.TCP, "worker", podNode),
-				backend(localPod, 7070, services.TCP, "lb", lbNode),
-			},
-			Frontends: []services.Frontend{
-				frontend(vip, 8080, services.TCP, services.KindLoadBalancer, 0),
-				frontend(vip, 8080, services.UDP, services.KindLoadBalancer, 1),
-				frontend(vip, 9090, services.TCP, services.KindLoadBalancer, 2),
-				frontend(vip, 7070, services.TCP, services.KindLoadBalancer, 3),
-				frontend(vip, 6060, services.TCP, services.KindLoadBalancer),
-				frontend(lbNode, 31000, services.TCP, services.KindNodePort, 0),
-			},
+	tables := &services.Tables{
+		TableSize: 251,
+		Backends: []services.Backend{
+			backend(w.pod, 8080, services.TCP, "worker", w.podTunnel),
+			backend(w.pod, 8080, services.UDP, "worker", w.podTunnel),
+			backend(w.pod, 90, services.TCP, "worker", w.podTunnel),
+			backend(w.localPod, 7070, services.TCP, "lb", w.lbTunnel),
+			backend(w.pod, 2020, services.TCP, "worker", w.podTunnel),
+			backend(w.second, 2020, services.TCP, "worker", w.podTunnel),
+		},
+		Frontends: []services.Frontend{
+			frontend(w.vip, portEcho, services.TCP, services.KindLoadBalancer, backendEcho),
+			frontend(w.vip, portEcho, services.UDP, services.KindLoadBalancer, backendEchoUDP),
+			frontend(w.vip, portOther, services.TCP, services.KindLoadBalancer, backendOther),
+			frontend(w.vip, portLocal, services.TCP, services.KindLoadBalancer, backendLocal),
+			frontend(w.vip, portNone, services.TCP, services.KindLoadBalancer),
+			frontend(w.vip, portOnlyHere, services.TCP, services.KindLoadBalancer, backendEcho),
+			frontend(w.vip, portRanges, services.TCP, services.KindLoadBalancer, backendEcho),
+			frontend(w.vip, portAffinity, services.TCP, services.KindLoadBalancer, backendTwoA, backendTwoB),
+			frontend(w.vip, portTwo, services.TCP, services.KindLoadBalancer, backendTwoA, backendTwoB),
+			frontend(w.clusterIP, portCluster, services.TCP, services.KindClusterIP, backendEcho),
+			frontend(w.clusterIP, portCluster, services.UDP, services.KindClusterIP, backendEchoUDP),
+			frontend(w.clusterIP, portLocal, services.TCP, services.KindClusterIP, backendLocal),
+			frontend(w.lbNode, portNode, services.TCP, services.KindNodePort, backendEcho),
 		},
 	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		f.PortName += "-" + f.AddrPort().String() // each is a service port of its own
+		switch f.Port {
+		case portOnlyHere:
+			f.LocalOnly = true
+		case portRanges:
+			f.SourceRanges = []netip.Prefix{netip.PrefixFrom(w.client, w.client.BitLen())}
+		case portAffinity:
+			f.Affinity = time.Hour
+		}
+	}
+	return tables
+}
+
+// state is what a node of the world knows.
+func (w world) state(node string, mode services.Mode) State {
+	s := State{Node: node, Tables: w.tables(mode)}
+	for i, n := range []struct {
+		name      string
+		addresses []netip.Addr
+		mac       net.HardwareAddr
+	}{{"lb", w.lbAddresses, nodeMAC}, {"worker", w.podsNodes, podNodeMAC}} {
+		all := Node{Name: n.name, PodCIDRs: []netip.Prefix{netip.MustParsePrefix(w.podRanges[i])}}
+		for _, a := range n.addresses {
+			all.Addresses = append(all.Addresses, NodeAddress{Address: a, NextHop: n.mac})
+		}
+		s.Nodes = append(s.Nodes, all)
+	}
 	if node == "worker" {
-		s.Pods = []Pod{{Address: pod, Device: 7, MAC: podMAC, NodeMAC: vethMAC}}
+		s.Pods = []Pod{
+			{Addresses: []netip.Addr{w.pod}, Device: 7, MAC: podMAC, NodeMAC: vethMAC},
+			{Addresses: []netip.Addr{w.second}, Device: 9, MAC: podMAC, NodeMAC: vethMAC},
+		}
 	} else {
-		s.Pods = []Pod{{Address: localPod, Device: 8, MAC: podMAC, NodeMAC: vethMAC}}
+		s.Pods = []Pod{{Addresses: []netip.Addr{w.localPod}, Device: 8, MAC: podMAC, NodeMAC: vethMAC}}
 	}
 	return s
 }
 
-// packetSpec describes a TCP or UDP packet.
-type packetSpec struct {
-	src, dst       netip.Addr
-	sport, dport   uint16
-	udp            bool
-	syn, ack, rst  bool
-	fin            bool
-	mss            uint16
-	ttl            uint8
-	payload        int
-	fragment       bool
-	ipOptions      bool
-	geneve         *geneveSpec // around it
-	srcMAC, dstMAC net.HardwareAddr
+// syn is a client's first packet to a port of the VIP.
+func (w world) syn(port uint16) packetSpec {
+	return packetSpec{src: w.client, dst: w.vip, sport: 40000, dport: port, syn: true, mss: 1460}
 }
 
-// geneveSpec is what stands around a packet on its way from LB node to pod node.
-type geneveSpec struct {
-	src, dst netip.Addr
-	vni      uint32
-	protocol uint16
-	options  []byte
-	critical bool
+// around is Geneve from LB node to pod node with the given options.
+func (w world) around(options []byte) *geneveSpec {
+	return &geneveSpec{src: w.lbTunnel, dst: w.podTunnel, vni: 2, protocol: 0x6558, options: options, critical: options != nil}
 }
 
-// dsrOption is the DSR option for the frontend, written down from the wire format.
-func dsrOption(addr netip.Addr, port uint16) []byte {
-	a := addr.As4()
-	return []byte{0x01, 0x4b, 0x81, 2, a[0], a[1], a[2], a[3], byte(port >> 8), byte(port), 0, 0}
+// headers are the bytes of the world's IP header, and of what a tunnel with the DSR option adds.
+func (w world) headers() (ip, tunnel int) {
+	ip, tunnel = 40, 70+24
+	if w.vip.Is4() {
+		ip, tunnel = 20, 70+12
+	}
+	if w.podTunnel.Is4() {
+		tunnel -= 20
+	}
+	return ip, tunnel
 }
 
-func (s packetSpec) ip() *layers.IPv4 {
-	ip := &layers.IPv4{Version: 4, TTL: s.ttl, Protocol: layers.IPProtocolTCP, Flags: layers.IPv4DontFragment,
-		SrcIP: s.src.AsSlice(), DstIP: s.dst.AsSlice(), Id: 4711}
-	if s.ttl == 0 {
-		ip.TTL = 64
-	}
-	if s.udp {
-		ip.Protocol = layers.IPProtocolUDP
-	}
-	if s.fragment {
-		ip.Flags, ip.FragOffset = layers.IPv4MoreFragments, 100
-	}
-	if s.ipOptions {
-		ip.Options = []layers.IPv4Option{{OptionType: 1}, {OptionType: 1}, {OptionType: 1}, {OptionType: 0}}
-	}
-	return ip
+// result is what a program did with a frame.
+type result struct {
+	action  uint32
+	frame   []byte
+	reasons map[string]uint64
 }
 
-func (s packetSpec) frame(t testing.TB) []byte {
+// send runs a program on a frame.
+func (d *DataPath) send(t testing.TB, point Direction, frame []byte) result {
 	t.Helper()
-	src, dst := s.srcMAC, s.dstMAC
-	if src == nil {
-		src, dst = clientMAC, nodeMAC
-	}
-	eth := &layers.Ethernet{SrcMAC: src, DstMAC: dst, EthernetType: layers.EthernetTypeIPv4}
-	ip := s.ip()
-	payload := gopacket.Payload(make([]byte, s.payload))
-	var l4 gopacket.SerializableLayer
-	if s.udp {
-		u := &layers.UDP{SrcPort: layers.UDPPort(s.sport), DstPort: layers.UDPPort(s.dport)}
-		require.NoError(t, u.SetNetworkLayerForChecksum(ip))
-		l4 = u
-	} else {
-		c := &layers.TCP{SrcPort: layers.TCPPort(s.sport), DstPort: layers.TCPPort(s.dport), SYN: s.syn, ACK: s.ack, RST: s.rst,
-			FIN: s.fin, Seq: 1000, Window: 65535}
-		if s.mss != 0 {
-			c.Options = []layers.TCPOption{
-				{OptionType: layers.TCPOptionKindNop},
-				{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{byte(s.mss >> 8), byte(s.mss)}},
-				{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2},
-			}
-		}
-		require.NoError(t, c.SetNetworkLayerForChecksum(ip))
-		l4 = c
-	}
-	inner := serialize(t, eth, ip, l4, payload)
-	if s.geneve == nil {
-		return inner
-	}
-	return s.geneve.wrap(t, inner)
-}
-
-func (g geneveSpec) wrap(t testing.TB, inner []byte) []byte {
-	t.Helper()
-	header := make([]byte, 8, 8+len(g.options)+len(inner))
-	header[0] = byte(len(g.options) / 4)
-	if g.critical {
-		header[1] = 0x40
-	}
-	header[2], header[3] = byte(g.protocol>>8), byte(g.protocol)
-	header[4], header[5], header[6] = byte(g.vni>>16), byte(g.vni>>8), byte(g.vni)
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: g.src.AsSlice(), DstIP: g.dst.AsSlice()}
-	udp := &layers.UDP{SrcPort: 50000, DstPort: 6081}
-	require.NoError(t, udp.SetNetworkLayerForChecksum(ip))
-	eth := &layers.Ethernet{SrcMAC: nodeMAC, DstMAC: clientMAC, EthernetType: layers.EthernetTypeIPv4}
-	return serialize(t, eth, ip, udp, gopacket.Payload(append(append(header, g.options...), inner...)))
-}
-
-func serialize(t testing.TB, parts ...gopacket.SerializableLayer) []byte {
-	t.Helper()
-	buffer := gopacket.NewSerializeBuffer()
-	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	require.NoError(t, gopacket.SerializeLayers(buffer, options, parts...))
-	return buffer.Bytes()
-}
-
-// send runs a program on a frame and returns its action, the frame as it left, and the reasons counted.
-func (d *DataPath) send(t testing.TB, direction Direction, frame []byte) (action uint32, out []byte, reasons map[string]uint64) {
-	t.Helper()
-	program := d.objects.FromNetwork
-	if direction == FromPod {
-		program = d.objects.FromPod
-	}
+	program := map[Direction]*ebpf.Program{
+		FromNetwork: d.objects.FromNetwork, FromNetworkXDP: d.objects.FromNetworkXdp, FromPod: d.objects.FromPod, FromNode: d.objects.FromNode,
+	}[point]
 	before := d.counts(t)
 	run := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}
 	action, err := program.Run(run)
 	require.NoError(t, err)
-	reasons = d.counts(t)
+	r := result{action, run.DataOut, d.counts(t)}
 	for name, n := range before {
-		if reasons[name] -= n; reasons[name] == 0 {
-			delete(reasons, name)
+		if r.reasons[name] -= n; r.reasons[name] == 0 {
+			delete(r.reasons, name)
 		}
 	}
-	return action, run.DataOut, reasons
+	return r
 }
+
+// sendAll runs a program on packets, one after the other, and returns what it did with the last one.
+func (d *DataPath) sendAll(t testing.TB, point Direction, packets ...packetSpec) result {
+	t.Helper()
+	var r result
+	for _, p := range packets {
+		r = d.send(t, point, p.frame(t))
+	}
+	return r
+}
+
+// loadNames reads the names once: counts are taken before and after every packet.
+var loadNames = sync.OnceValues(LoadNames)
 
 func (d *DataPath) counts(t testing.TB) map[string]uint64 {
 	t.Helper()
-	names, err := LoadNames()
+	names, err := loadNames()
 	require.NoError(t, err)
 	counters, err := d.Counters(names)
 	require.NoError(t, err)
@@ -241,73 +307,15 @@ func (d *DataPath) counts(t testing.TB) map[string]uint64 {
 	return counts
 }
 
-// dissected is a frame taken apart by a decoder that this project did not write.
-type dissected struct {
-	eth    *layers.Ethernet
-	ip     *layers.IPv4
-	tcp    *layers.TCP
-	udp    *layers.UDP
-	geneve *layers.Geneve
-	inner  *dissected
-}
+// only is one packet counted under one reason.
+func only(reason string) map[string]uint64 { return map[string]uint64{reason: 1} }
 
-// dissect decodes the frame and checks every checksum and length in it.
-func dissect(t testing.TB, frame []byte) *dissected {
-	t.Helper()
-	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
-	require.Nil(t, packet.ErrorLayer(), "%v", packet)
-	var all, current *dissected
-	for _, layer := range packet.Layers() {
-		switch l := layer.(type) {
-		case *layers.Ethernet:
-			next := &dissected{eth: l}
-			if current != nil {
-				current.inner = next
-			} else {
-				all = next
-			}
-			current = next
-		case *layers.IPv4:
-			current.ip = l
-			assert.EqualValues(t, len(l.Contents)+len(l.Payload), l.Length, "IPv4 length")
-		case *layers.TCP:
-			current.tcp = l
-			require.NoError(t, l.SetNetworkLayerForChecksum(current.ip))
-		case *layers.UDP:
-			current.udp = l
-			require.NoError(t, l.SetNetworkLayerForChecksum(current.ip))
-			assert.EqualValues(t, len(l.Contents)+len(l.Payload), l.Length, "UDP length")
-		case *layers.Geneve:
-			current.geneve = l
+// without returns the tables without some backends of a frontend's port.
+func without(tables *services.Tables, port uint16, backends ...int) *services.Tables {
+	for i := range tables.Frontends {
+		if f := &tables.Frontends[i]; f.Port == port {
+			f.Backends = slices.DeleteFunc(slices.Clone(f.Backends), func(b int) bool { return slices.Contains(backends, b) })
 		}
 	}
-	err, mismatches := packet.VerifyChecksums()
-	require.NoError(t, err)
-	for _, m := range mismatches {
-		if udp, ok := m.Layer.(*layers.UDP); ok && udp.Checksum == 0 {
-			continue // over IPv4 zero means none
-		}
-		assert.Fail(t, "wrong checksum", "%s: %v, correct is %#x", m.Layer.LayerType(), m, m.Correct)
-	}
-	return all
+	return tables
 }
-
-func (d *dissected) addresses() [2]string { return [2]string{d.ip.SrcIP.String(), d.ip.DstIP.String()} }
-
-func (d *dissected) mss() uint16 {
-	for _, o := range d.tcp.Options {
-		if o.OptionType == layers.TCPOptionKindMSS {
-			return uint16(o.OptionData[0])<<8 | uint16(o.OptionData[1])
-		}
-	}
-	return 0
-}
-
-func mustNames(t testing.TB) *Names {
-	t.Helper()
-	names, err := LoadNames()
-	require.NoError(t, err)
-	return names
-}
-
-func addrPortOf(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

@@ -9,24 +9,31 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// A node's pin folder: maps/NAME, and links/IFINDEX for what is attached.
+// A node's pin folder: maps/NAME, and links/IFINDEX… for what is attached (see pinOf).
 const (
 	mapsDir  = "maps"
 	linksDir = "links"
 )
 
+// byName are the fields of all maps.
 func (m *datapathMaps) byName() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
-		datapathMapBackends4: &m.Backends4, datapathMapCounters: &m.Counters, datapathMapDigests: &m.Digests,
-		datapathMapEvents: &m.Events, datapathMapFlows4: &m.Flows4, datapathMapFrontends4: &m.Frontends4,
-		datapathMapLocalBackends4: &m.LocalBackends4, datapathMapMaglev: &m.Maglev, datapathMapNodes4: &m.Nodes4,
-		datapathMapPods4: &m.Pods4, datapathMapReplies4: &m.Replies4, datapathMapSnatPorts4: &m.SnatPorts4,
+		datapathMapAffinities: &m.Affinities, datapathMapBackends: &m.Backends, datapathMapCluster: &m.Cluster,
+		datapathMapCounters: &m.Counters, datapathMapEvents: &m.Events, datapathMapFlows: &m.Flows,
+		datapathMapFlowsUnproven: &m.FlowsUnproven, datapathMapFragments: &m.Fragments, datapathMapFrontends: &m.Frontends,
+		datapathMapHops: &m.Hops, datapathMapLocalBackends: &m.LocalBackends, datapathMapNodes: &m.Nodes,
+		datapathMapPods: &m.Pods, datapathMapRanges: &m.Ranges, datapathMapReplies: &m.Replies,
+		datapathMapRepliesUnproven: &m.RepliesUnproven, datapathMapServiceCounters: &m.ServiceCounters,
+		datapathMapServiceNames: &m.ServiceNames, datapathMapSlots: &m.Slots, datapathMapSnapshots: &m.Snapshots,
+		datapathMapSnatPorts: &m.SnatPorts, datapathMapSnatPortsUnproven: &m.SnatPortsUnproven, datapathMapTracing: &m.Tracing,
 	}
 }
 
-func (d *DataPath) assign(maps map[string]*ebpf.Map) {
-	for name, field := range d.objects.byName() {
-		*field = maps[name]
+// byName are the fields of all programs.
+func (p *datapathPrograms) byName() map[string]**ebpf.Program {
+	return map[string]**ebpf.Program{
+		datapathProgFromNetwork: &p.FromNetwork, datapathProgFromNetworkXdp: &p.FromNetworkXdp,
+		datapathProgFromPod: &p.FromPod, datapathProgFromNode: &p.FromNode,
 	}
 }
 
@@ -67,7 +74,7 @@ func (d *DataPath) pinMaps() error {
 	if err := os.MkdirAll(temporary, 0o700); err != nil {
 		return fmt.Errorf("pin maps: %w", err)
 	}
-	for name, m := range d.objects.byName() {
+	for name, m := range d.objects.datapathMaps.byName() {
 		if err := (*m).Pin(filepath.Join(temporary, name)); err != nil {
 			return errors.Join(fmt.Errorf("pin map %s: %w", name, err), os.RemoveAll(temporary))
 		}

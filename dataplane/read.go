@@ -1,153 +1,205 @@
 package dataplane
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
-	"github.com/cilium/ebpf"
+	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // Listed is a frontend as the tables hold it.
 type Listed struct {
-	Address  netip.AddrPort  `json:"address"`
-	Protocol string          `json:"protocol"`
-	Kind     string          `json:"kind"`            // LoadBalancer, NodePort, ExternalIP or ClusterIP
-	Mode     string          `json:"mode"`            // dsr or snat
-	Local    bool            `json:"local,omitempty"` // externalTrafficPolicy: Local
+	Address   netip.AddrPort `json:"address"`
+	Protocol  string         `json:"protocol"`
+	Service   string         `json:"service"`            // namespace/name:port/PROTO
+	Number    uint32         `json:"number"`             // of the service's port, as in counters and events
+	Kind      string         `json:"kind"`               // LoadBalancer, NodePort, ExternalIP or ClusterIP
+	Mode      string         `json:"mode"`               // dsr or snat
+	Local     bool           `json:"local,omitempty"`    // externalTrafficPolicy, for a ClusterIP internalTrafficPolicy: Local
+	Random    bool           `json:"random,omitempty"`   // selects at random, not by Maglev
+	Affinity  uint32         `json:"affinity,omitempty"` // seconds for which a client keeps its backend
+	Ranges    []netip.Prefix `json:"ranges,omitempty"`   // who may use it; none: all
+	TableSize uint32         `json:"tableSize"`          // slots of its Maglev table; 0: no backend
+	// Backends are those for clients outside of the cluster.
 	Backends []ListedBackend `json:"backends"`
+	// Inside are those for pods and nodes, where they are others.
+	Inside []ListedBackend `json:"inside,omitempty"`
 }
 
 // ListedBackend is a backend of a frontend.
 type ListedBackend struct {
-	ID      uint32         `json:"id"`
-	Address netip.AddrPort `json:"address"`
-	Node    netip.Addr     `json:"node"`
-	Slots   int            `json:"slots"` // of the frontend's Maglev table
+	ID       uint32         `json:"id"`
+	Serial   uint32         `json:"serial"` // changes when the ID goes to another backend
+	Address  netip.AddrPort `json:"address"`
+	Protocol string         `json:"protocol"`
+	Node     netip.Addr     `json:"node"`            // where the tunnel to it ends
+	Local    bool           `json:"local,omitempty"` // a pod of this node
+	Slots    int            `json:"slots"`           // of the frontend's Maglev table
+	Share    float64        `json:"share"`           // of new flows, from 0 to 1
+	Draining bool           `json:"draining,omitempty"`
+	State    string         `json:"state"` // active, draining, or gone
 }
 
-// readInstalled reads back what earlier calls of Apply have left.
-func (d *DataPath) readInstalled() (*installed, error) {
-	now := &installed{image: *newImage(), index: make(map[digest]uint32), tables: d.objects.Maglev.MaxEntries()}
-	byIndex := make(map[uint32]digest)
-	digests := make(map[uint32]uint64)
-	raw := make(map[datapathService4Key]datapathFrontend)
-	if err := errors.Join(
-		readMap(d.objects.Pods4, now.pods),
-		readMap(d.objects.Nodes4, now.nodes),
-		readMap(d.objects.Backends4, now.backends),
-		readMap(d.objects.LocalBackends4, now.localBackends),
-		readMap(d.objects.Digests, digests),
-		readMap(d.objects.Frontends4, raw),
-	); err != nil {
-		return nil, err
-	}
-	for i, value := range digests {
-		if value != 0 {
-			now.index[digest(value)] = i
-			byIndex[i] = digest(value)
-		}
-	}
-	for key, f := range raw {
-		entry := frontendEntry{datapathFrontend: f}
-		if f.Backends > 0 {
-			entry.table = byIndex[f.Table]
-		}
-		now.frontends[key] = entry
-	}
-	return now, nil
+// listing is what a List reads of the maps.
+type listing struct {
+	names    map[uint32]string
+	ranges   map[uint32][]netip.Prefix
+	backends map[uint32]datapathBackend
+	rows     map[uint32]datapathRow
 }
 
-func readMap[K comparable, V any](m *ebpf.Map, into map[K]V) error {
-	var key K
-	var value V
-	entries := m.Iterate()
-	for entries.Next(&key, &value) {
-		into[key] = value
-	}
-	if err := entries.Err(); err != nil {
-		return fmt.Errorf("read map %v: %w", m, err)
-	}
-	return nil
-}
-
-// List reads all frontends with their backends, sorted by kind and address.
+// List reads all frontends with their backends, sorted by address, port and protocol. It says what packets meet, not what was
+// asked for.
 func (d *DataPath) List() ([]Listed, error) {
-	now, err := d.readInstalled()
+	l := listing{ranges: make(map[uint32][]netip.Prefix), rows: make(map[uint32]datapathRow)}
+	frontends := make(map[datapathServiceKey]datapathFrontend)
+	var err error
+	if l.names, err = d.serviceNames(); err == nil {
+		l.backends, err = d.usedBackends()
+	}
+	err = errors.Join(err,
+		readEntries(d.objects.Frontends, func(key datapathServiceKey, f datapathFrontend) { frontends[key] = f }),
+		readEntries(d.objects.Ranges, func(key datapathRangeKey, _ uint8) {
+			l.ranges[key.Service] = append(l.ranges[key.Service], prefixOf(key.Prefix-32, key.Address))
+		}),
+		readEntries(d.objects.Slots, func(number uint32, row datapathRow) {
+			if row != (datapathRow{}) {
+				l.rows[number] = row
+			}
+		}),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("list frontends: %w", err)
 	}
 	var list []Listed
-	for key, f := range now.frontends {
-		if datapathFrontendKind(f.Kind) == datapathFrontendKindFRONTEND_GUARD {
-			continue
+	for key, f := range frontends {
+		if datapathFrontendKind(f.Kind) != datapathFrontendKindFRONTEND_GUARD {
+			list = append(list, l.frontend(key, f))
 		}
-		l := Listed{
-			Address:  netip.AddrPortFrom(fromAddr4(key.Addr), port16(key.Port)),
-			Protocol: protocolName(key.Protocol),
-			Kind:     kindName(datapathFrontendKind(f.Kind)),
-			Mode:     modeName(datapathMode(f.Mode)),
-			Local:    datapathFrontendFlags(f.Flags)&datapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
-		}
-		if f.Backends > 0 {
-			if l.Backends, err = d.listBackends(f.Table, f.Slots, now.backends); err != nil {
-				return nil, fmt.Errorf("list frontends: %v: %w", l.Address, err)
-			}
-		}
-		list = append(list, l)
 	}
 	slices.SortFunc(list, func(a, b Listed) int {
-		if c := a.Address.Compare(b.Address); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Protocol, b.Protocol)
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	return list, nil
 }
 
-// listBackends reads a Maglev table slot by slot: it says what packets meet, not what was asked for.
-func (d *DataPath) listBackends(index, size uint32, backends map[uint32]datapathBackend4) ([]ListedBackend, error) {
-	var inner *ebpf.Map
-	if err := d.objects.Maglev.Lookup(index, &inner); err != nil {
-		return nil, fmt.Errorf("read Maglev table: %w", err)
+func (l listing) frontend(key datapathServiceKey, f datapathFrontend) Listed {
+	flags := datapathFrontendFlags(f.Flags)
+	listed := Listed{
+		Address:   addrPort(key.Address, key.Port),
+		Protocol:  protocolName(key.Protocol),
+		Service:   l.names[f.Service],
+		Number:    f.Service,
+		Kind:      kindName(datapathFrontendKind(f.Kind)),
+		Mode:      modeName(datapathMode(f.Mode)),
+		Local:     flags&datapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
+		Random:    flags&datapathFrontendFlagsFRONTEND_RANDOM != 0,
+		Affinity:  f.Affinity,
+		TableSize: f.Outside.Size,
+		Backends:  l.set(f.Outside),
 	}
-	defer inner.Close()
-	keys, slots := make([]uint32, size), make([]uint32, size)
-	if _, err := inner.BatchLookup(new(ebpf.MapBatchCursor), keys, slots, nil); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return nil, fmt.Errorf("read Maglev table: %w", err)
+	if f.Inside != f.Outside {
+		listed.Inside = l.set(f.Inside)
 	}
+	if flags&datapathFrontendFlagsFRONTEND_RANGES != 0 {
+		listed.Ranges = slices.SortedFunc(slices.Values(l.ranges[f.Service]), netip.Prefix.Compare)
+	}
+	return listed
+}
+
+// set reads a Maglev table slot by slot.
+func (l listing) set(s datapathBackendSet) []ListedBackend {
 	count := make(map[uint32]int)
-	for _, id := range slots {
-		count[id]++
+	for slot := range s.Size {
+		count[l.rows[s.First+slot/uint32(rowSlots)].Backend[slot%uint32(rowSlots)]]++
 	}
 	var list []ListedBackend
-	for id, n := range count {
-		b := backends[id]
-		list = append(list, ListedBackend{
-			ID: id, Address: netip.AddrPortFrom(fromAddr4(b.Addr), port16(b.Port)), Node: fromAddr4(b.Node), Slots: n,
-		})
+	for id, slots := range count {
+		b := listBackend(id, l.backends[id])
+		b.Slots, b.Share = slots, float64(slots)/float64(s.Size)
+		list = append(list, b)
 	}
-	slices.SortFunc(list, func(a, b ListedBackend) int { return a.Address.Compare(b.Address) })
+	sortBackends(list)
+	return list
+}
+
+func listBackend(id uint32, b datapathBackend) ListedBackend {
+	flags := datapathBackendFlags(b.Flags)
+	listed := ListedBackend{
+		ID: id, Serial: b.Serial, Address: addrPort(b.Address, b.Port), Protocol: protocolName(b.Protocol), Node: b.Node.address(),
+		Local: flags&datapathBackendFlagsBACKEND_LOCAL != 0, Draining: flags&datapathBackendFlagsBACKEND_DRAINING != 0,
+		State: "active",
+	}
+	if listed.Draining {
+		listed.State = "draining"
+	}
+	if b.Serial == 0 {
+		listed.State = "gone"
+	}
+	return listed
+}
+
+func sortBackends(list []ListedBackend) {
+	slices.SortFunc(list, func(a, b ListedBackend) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// Backends reads all backends, those too that drain and are no frontend's, sorted by address, port and protocol. They have no
+// slots and no share, which are of a frontend.
+func (d *DataPath) Backends() ([]ListedBackend, error) {
+	used, err := d.usedBackends()
+	if err != nil {
+		return nil, fmt.Errorf("list backends: %w", err)
+	}
+	var list []ListedBackend
+	for id, b := range used {
+		list = append(list, listBackend(id, b))
+	}
+	sortBackends(list)
 	return list, nil
+}
+
+// usedBackends are all that are not free, by number.
+func (d *DataPath) usedBackends() (map[uint32]datapathBackend, error) {
+	used := make(map[uint32]datapathBackend)
+	err := readEntries(d.objects.Backends, func(number uint32, b datapathBackend) {
+		if b.Serial != 0 {
+			used[number] = b
+		}
+	})
+	return used, err
+}
+
+// serviceNames are the names of all services' ports by number.
+func (d *DataPath) serviceNames() (map[uint32]string, error) {
+	names := make(map[uint32]string)
+	err := readEntries(d.objects.ServiceNames, func(number uint32, name datapathServiceName) {
+		if number != 0 {
+			names[number] = name.String()
+		}
+	})
+	return names, err
 }
 
 func kindName(k datapathFrontendKind) string {
 	switch k {
 	case datapathFrontendKindFRONTEND_NODE_PORT:
-		return "NodePort"
+		return string(services.KindNodePort)
 	case datapathFrontendKindFRONTEND_EXTERNAL_IP:
-		return "ExternalIP"
+		return string(services.KindExternalIP)
 	case datapathFrontendKindFRONTEND_CLUSTER_IP:
-		return "ClusterIP"
+		return string(services.KindClusterIP)
 	}
-	return "LoadBalancer"
+	return string(services.KindLoadBalancer)
 }
 
 func modeName(m datapathMode) string {
 	if m == datapathModeMODE_DSR {
-		return "dsr"
+		return string(services.ModeDSR)
 	}
-	return "snat"
+	return string(services.ModeSNAT)
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,128 +9,203 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// around is Geneve from LB node to pod node with the given options.
-func around(options []byte) *geneveSpec {
-	return &geneveSpec{src: lbNode, dst: podNode, vni: 2, protocol: 0x6558, options: options, critical: options != nil}
+// deliveries are the two ways of a packet from the network into a pod. Where tc takes off a tunnel of another family it uses
+// another redirect, but answers the same.
+func deliveries() map[Direction]uint32 {
+	return map[Direction]uint32{FromNetwork: actRedirect, FromNetworkXDP: xdpRedirect}
 }
 
 func TestReceiveAndReply(t *testing.T) {
-	tests := []struct {
-		name          string
-		packet        packetSpec
-		answer        packetSpec
-		answerSource  uint16
-		answerCounted string
-	}{
-		{
-			name:   "TCP with option",
-			packet: packetSpec{src: client, dst: pod, sport: 40000, dport: 90, syn: true, mss: 1460, geneve: around(dsrOption(vip, 9090))},
-			answer: packetSpec{src: pod, dst: client, sport: 90, dport: 40000, syn: true, ack: true, mss: 1460}, answerSource: 9090,
-		},
-		{
-			name:   "UDP with option",
-			packet: packetSpec{src: client, dst: pod, sport: 40000, dport: 8080, udp: true, payload: 5, geneve: around(dsrOption(vip, 8080))},
-			answer: packetSpec{src: pod, dst: client, sport: 8080, dport: 40000, udp: true, payload: 9}, answerSource: 8080,
-		},
-		{
-			name: "an unknown option that isn't critical comes first",
-			packet: packetSpec{src: client, dst: pod, sport: 40000, dport: 8080, syn: true,
-				geneve: around(append([]byte{0x12, 0x34, 0x01, 1, 9, 9, 9, 9}, dsrOption(vip, 8080)...))},
-			answer: packetSpec{src: pod, dst: client, sport: 8080, dport: 40000, syn: true, ack: true}, answerSource: 8080,
-		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			d := newNode(t, podNode, world("worker", services.ModeDSR))
-			action, out, reasons := d.send(t, FromNetwork, test.packet.frame(t))
-			assert.EqualValues(t, actRedirect, action)
-			assert.Equal(t, map[string]uint64{"from-overlay": 1}, reasons)
-			in := dissect(t, out)
-			assert.Nil(t, in.geneve)
-			assert.Equal(t, [2]string{client.String(), pod.String()}, in.addresses())
-			assert.Equal(t, podMAC, in.eth.DstMAC)
-			assert.Equal(t, vethMAC, in.eth.SrcMAC)
+	inWorlds(t, func(t *testing.T, w world) {
+		tests := []struct {
+			name         string
+			packet       packetSpec
+			answer       packetSpec
+			answerSource uint16
+		}{
+			{
+				name:   "TCP with option",
+				packet: packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 90, syn: true, mss: 1460, geneve: w.around(dsrOption(w.vip, portOther))},
+				answer: packetSpec{src: w.pod, dst: w.client, sport: 90, dport: 40000, syn: true, ack: true, mss: 1460}, answerSource: portOther,
+			},
+			{
+				name:   "UDP with option",
+				packet: packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, udp: true, payload: 5, geneve: w.around(dsrOption(w.vip, portEcho))},
+				answer: packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, udp: true, payload: 9}, answerSource: portEcho,
+			},
+			{
+				name: "an unknown option that isn't critical comes first",
+				packet: packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true,
+					geneve: w.around(append([]byte{0x12, 0x34, 0x01, 1, 9, 9, 9, 9}, dsrOption(w.vip, portEcho)...))},
+				answer: packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, syn: true, ack: true}, answerSource: portEcho,
+			},
+		}
+		for _, test := range tests {
+			for hook, action := range deliveries() {
+				t.Run(test.name+" "+string(hook), func(t *testing.T) {
+					d := w.worker(t, services.ModeDSR)
+					r := d.send(t, hook, test.packet.frame(t))
+					assert.EqualValues(t, action, r.action)
+					assert.Equal(t, only("from-overlay"), r.reasons)
+					in := dissect(t, r.frame)
+					assert.Nil(t, in.geneve)
+					assert.Equal(t, [2]netip.Addr{w.client, w.pod}, in.addresses())
+					assert.Equal(t, podMAC, in.eth.DstMAC)
+					assert.Equal(t, vethMAC, in.eth.SrcMAC)
 
-			action, out, reasons = d.send(t, FromPod, test.answer.frame(t))
-			assert.EqualValues(t, actRedirect, action)
-			assert.Equal(t, map[string]uint64{"reply-direct": 1}, reasons)
-			back := dissect(t, out)
-			assert.Equal(t, [2]string{vip.String(), client.String()}, back.addresses())
-			assert.EqualValues(t, 63, back.ip.TTL)
-			if test.packet.udp {
-				assert.EqualValues(t, test.answerSource, back.udp.SrcPort)
-				return
+					for range 2 { // unproven, and proven
+						r = d.send(t, FromPod, test.answer.frame(t))
+						assert.EqualValues(t, actRedirect, r.action)
+						assert.Equal(t, only("reply-direct"), r.reasons)
+						back := dissect(t, r.frame)
+						assert.Equal(t, [2]netip.Addr{w.vip, w.client}, back.addresses())
+						assert.Equal(t, [2]uint16{test.answerSource, 40000}, back.ports())
+						assert.EqualValues(t, 63, back.ttl())
+						if test.answer.mss != 0 {
+							ip, tunnel := w.headers()
+							assert.EqualValues(t, 1500-tunnel-ip-20, back.mss(), "clamped")
+						}
+						next := test.packet
+						next.syn, next.ack, next.mss, next.geneve = false, !next.udp, 0, w.around(nil)
+						if next.udp {
+							next.geneve = test.packet.geneve
+						}
+						assert.Equal(t, only("from-overlay"), d.send(t, hook, next.frame(t)).reasons)
+					}
+				})
 			}
-			assert.EqualValues(t, test.answerSource, back.tcp.SrcPort)
-			if test.answer.mss != 0 {
-				assert.EqualValues(t, 1398, back.mss(), "clamped")
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestReceiveFromSNAT(t *testing.T) {
-	d := newNode(t, podNode, world("worker", services.ModeSNAT))
-	packet := packetSpec{src: lbNode, dst: pod, sport: 40000, dport: 8080, syn: true, geneve: around(nil)}
-	action, _, reasons := d.send(t, FromNetwork, packet.frame(t))
-	assert.EqualValues(t, actRedirect, action)
-	assert.Equal(t, map[string]uint64{"from-overlay": 1}, reasons)
+	inWorlds(t, func(t *testing.T, w world) {
+		for hook, action := range deliveries() {
+			d := w.worker(t, services.ModeSNAT)
+			packet := packetSpec{src: w.lbNode, dst: w.pod, sport: 40000, dport: 8080, syn: true, geneve: w.around(nil)}
+			r := d.send(t, hook, packet.frame(t))
+			assert.EqualValues(t, action, r.action)
+			assert.Equal(t, only("from-overlay"), r.reasons)
 
-	answer := packetSpec{src: pod, dst: lbNode, sport: 8080, dport: 40000, syn: true, ack: true}
-	action, _, reasons = d.send(t, FromPod, answer.frame(t))
-	assert.EqualValues(t, actOK, action, "routed to the LB node by the stack")
-	assert.Equal(t, map[string]uint64{"not-ours": 1}, reasons)
+			answer := packetSpec{src: w.pod, dst: w.lbNode, sport: 8080, dport: 40000, syn: true, ack: true}
+			r = d.send(t, FromPod, answer.frame(t))
+			assert.EqualValues(t, actOK, r.action, "routed to the LB node by the stack")
+			assert.Equal(t, only("not-ours"), r.reasons)
+		}
+	})
 }
 
 func TestReceiveRefused(t *testing.T) {
-	good := packetSpec{src: client, dst: pod, sport: 40000, dport: 8080, syn: true}
-	with := func(change func(*packetSpec, *geneveSpec)) packetSpec {
-		p, g := good, *around(dsrOption(vip, 8080))
-		change(&p, &g)
-		p.geneve = &g
-		return p
-	}
-	tests := []struct {
-		name   string
-		packet packetSpec
-		reason string
-	}{
-		{"sender is no node", with(func(_ *packetSpec, g *geneveSpec) { g.src = client }), "unknown-node"},
-		{"sender is this node", with(func(_ *packetSpec, g *geneveSpec) { g.src = podNode }), "unknown-node"},
-		{"another VNI", with(func(_ *packetSpec, g *geneveSpec) { g.vni = 3 }), "vni"},
-		{"payload is no Ethernet frame", with(func(_ *packetSpec, g *geneveSpec) { g.protocol = 0x0800 }), "geneve"},
-		{"option longer than the options", with(func(_ *packetSpec, g *geneveSpec) { g.options = dsrOption(vip, 8080)[:8] }), "geneve"},
-		{"option of IPv6 length", with(func(_ *packetSpec, g *geneveSpec) {
-			g.options = append([]byte{0x01, 0x4b, 0x81, 5}, make([]byte, 20)...)
-		}), "geneve"},
-		{"option without address", with(func(_ *packetSpec, g *geneveSpec) {
-			g.options = []byte{0x01, 0x4b, 0x81, 2, 0, 0, 0, 0, 0x1f, 0x90, 0, 0}
-		}), "geneve"},
-		{"option twice", with(func(_ *packetSpec, g *geneveSpec) { g.options = append(dsrOption(vip, 8080), dsrOption(vip, 8080)...) }), "geneve"},
-		{"unknown critical option", with(func(_ *packetSpec, g *geneveSpec) { g.options = []byte{0x12, 0x34, 0x80, 0} }), "geneve"},
-		{"too many options", with(func(_ *packetSpec, g *geneveSpec) { g.options = make([]byte, 5*4) }), "geneve"},
-		{"pod that is no backend on this port", with(func(p *packetSpec, _ *geneveSpec) { p.dport = 22 }), "not-backend"},
-		{"no pod of this node", with(func(p *packetSpec, _ *geneveSpec) { p.dst = localPod }), "not-backend"},
-		{"client without option", with(func(_ *packetSpec, g *geneveSpec) { g.options = nil }), "no-flow"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			d := newNode(t, podNode, world("worker", services.ModeDSR))
-			action, _, reasons := d.send(t, FromNetwork, test.packet.frame(t))
-			assert.EqualValues(t, actShot, action)
-			assert.Equal(t, map[string]uint64{test.reason: 1}, reasons)
-		})
-	}
+	inWorlds(t, func(t *testing.T, w world) {
+		good := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true}
+		with := func(change func(*packetSpec, *geneveSpec)) packetSpec {
+			p, g := good, *w.around(dsrOption(w.vip, portEcho))
+			change(&p, &g)
+			p.geneve = &g
+			return p
+		}
+		stranger := w.other
+		if stranger.Is4() != w.podTunnel.Is4() {
+			stranger = map[bool]netip.Addr{true: addr("192.168.1.203"), false: addr("2001:db8:1::203")}[w.podTunnel.Is4()]
+		}
+		option := dsrOption(w.vip, portEcho)
+		tests := []struct {
+			name   string
+			packet packetSpec
+			reason string
+		}{
+			{"sender is no node", with(func(_ *packetSpec, g *geneveSpec) { g.src = stranger }), "unknown-node"},
+			{"sender is this node", with(func(_ *packetSpec, g *geneveSpec) { g.src = w.podTunnel }), "unknown-node"},
+			{"another VNI", with(func(_ *packetSpec, g *geneveSpec) { g.vni = 3 }), "vni"},
+			{"payload is no Ethernet frame", with(func(_ *packetSpec, g *geneveSpec) { g.protocol = 0x0800 }), "geneve"},
+			{"option longer than the options", with(func(_ *packetSpec, g *geneveSpec) { g.options = option[:8] }), "geneve"},
+			{"option of no family's length", with(func(_ *packetSpec, g *geneveSpec) {
+				g.options = append([]byte{0x01, 0x4b, 0x81, 3}, make([]byte, 12)...)
+			}), "geneve"},
+			{"option without address", with(func(_ *packetSpec, g *geneveSpec) {
+				g.options = []byte{0x01, 0x4b, 0x81, 2, 0, 0, 0, 0, 0x1f, 0x90, 0, 0}
+			}), "geneve"},
+			{"option twice", with(func(_ *packetSpec, g *geneveSpec) { g.options = append(option[:len(option):len(option)], option...) }), "geneve"},
+			{"unknown critical option", with(func(_ *packetSpec, g *geneveSpec) { g.options = []byte{0x12, 0x34, 0x80, 0} }), "geneve"},
+			{"too many options", with(func(_ *packetSpec, g *geneveSpec) { g.options = make([]byte, 5*4) }), "geneve"},
+			{"pod that is no backend on this port", with(func(p *packetSpec, _ *geneveSpec) { p.dport = 22 }), "not-backend"},
+			{"no pod of this node", with(func(p *packetSpec, _ *geneveSpec) { p.dst = w.localPod }), "not-backend"},
+			{"client without option", with(func(_ *packetSpec, g *geneveSpec) { g.options = nil }), "no-flow"},
+		}
+		d := w.worker(t, services.ModeDSR)
+		for _, test := range tests {
+			for hook, drop := range map[Direction]uint32{FromNetwork: actShot, FromNetworkXDP: xdpDrop} {
+				t.Run(test.name+" "+string(hook), func(t *testing.T) {
+					r := d.send(t, hook, test.packet.frame(t))
+					assert.EqualValues(t, drop, r.action)
+					assert.Equal(t, only(test.reason), r.reasons)
+				})
+			}
+		}
+	})
 }
 
 func TestPodGeneve(t *testing.T) {
-	d := newNode(t, podNode, world("worker", services.ModeDSR))
-	forged := packetSpec{src: pod, dst: lbNode, sport: 40000, dport: 6081, udp: true, payload: 60}
-	action, _, reasons := d.send(t, FromPod, forged.frame(t))
-	assert.EqualValues(t, actShot, action)
-	assert.Equal(t, map[string]uint64{"pod-geneve": 1}, reasons)
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeDSR)
+		for _, node := range append(w.lbAddresses, w.podsNodes...) {
+			if node.Is4() != w.pod.Is4() {
+				continue
+			}
+			forged := packetSpec{src: w.pod, dst: node, sport: 40000, dport: 6081, udp: true, payload: 60}
+			r := d.send(t, FromPod, forged.frame(t))
+			assert.EqualValues(t, actShot, r.action)
+			assert.Equal(t, only("pod-geneve"), r.reasons)
+		}
+		elsewhere := packetSpec{src: w.pod, dst: w.client, sport: 40000, dport: 6081, udp: true}
+		assert.EqualValues(t, actOK, d.send(t, FromPod, elsewhere.frame(t)).action)
+	})
+}
 
-	elsewhere := packetSpec{src: pod, dst: client, sport: 40000, dport: 6081, udp: true}
-	action, _, _ = d.send(t, FromPod, elsewhere.frame(t))
-	assert.EqualValues(t, actOK, action)
+// An answer that would show the pod's address to a client is dropped; to pods and nodes, and to clients that called the pod
+// itself, it is not.
+func TestNoLeak(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeDSR)
+		answer := packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, syn: true, ack: true}
+		r := d.send(t, FromPod, answer.frame(t))
+		assert.EqualValues(t, actShot, r.action)
+		assert.Equal(t, only("leak"), r.reasons)
+
+		for _, inside := range []netip.Addr{w.localPod, w.lbNode} {
+			to := answer
+			to.dst = inside
+			assert.Equal(t, only("not-ours"), d.send(t, FromPod, to.frame(t)).reasons, "to %v", inside)
+		}
+		own := packetSpec{src: w.pod, dst: w.client, sport: 50000, dport: 443, syn: true}
+		assert.Equal(t, only("not-ours"), d.send(t, FromPod, own.frame(t)).reasons, "the pod's own call")
+
+		direct := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true}
+		assert.Equal(t, only("not-ours"), d.send(t, FromNetwork, direct.frame(t)).reasons)
+		r = d.send(t, FromPod, answer.frame(t))
+		assert.Equal(t, only("not-ours"), r.reasons, "the client called the pod itself")
+		assert.Equal(t, answer.frame(t), r.frame)
+	})
+}
+
+// One client tuple that reaches one pod through two frontends could not be told apart in the answers.
+func TestCollision(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		for hook := range deliveries() {
+			d := w.worker(t, services.ModeDSR)
+			through := func(frontend netip.Addr, port uint16) packetSpec {
+				return packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true, geneve: w.around(dsrOption(frontend, port))}
+			}
+			answer := packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, ack: true}
+			assert.Equal(t, only("from-overlay"), d.send(t, hook, through(w.vip, portEcho).frame(t)).reasons)
+			assert.Equal(t, only("collision"), d.send(t, hook, through(w.vip, portOther).frame(t)).reasons)
+			assert.Equal(t, only("collision"), d.send(t, hook, through(w.lbNode, portEcho).frame(t)).reasons)
+			assert.EqualValues(t, portEcho, dissect(t, d.send(t, FromPod, answer.frame(t)).frame).ports()[0], "the first flow goes on")
+
+			reset := packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, rst: true}
+			d.send(t, FromPod, reset.frame(t))
+			assert.Equal(t, only("from-overlay"), d.send(t, hook, through(w.vip, portOther).frame(t)).reasons, "the first flow has ended")
+			assert.EqualValues(t, portOther, dissect(t, d.send(t, FromPod, answer.frame(t)).frame).ports()[0])
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -12,201 +13,219 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// simulated is what the maps hold in a test: the same change by change.
-type simulated struct {
-	installed
-	tableAt map[uint32]digest // index to table
-}
-
-func newSimulated(tables uint32) *simulated {
-	return &simulated{
-		installed: installed{image: *newImage(), index: make(map[digest]uint32), tables: tables},
-		tableAt:   make(map[uint32]digest),
-	}
-}
-
-// apply carries out one change.
-func (s *simulated) apply(t *testing.T, c change) {
-	t.Helper()
-	switch c.mapName {
-	case datapathMapPods4:
-		set(s.pods, c)
-	case datapathMapNodes4:
-		set(s.nodes, c)
-	case datapathMapBackends4:
-		set(s.backends, c)
-	case datapathMapLocalBackends4:
-		set(s.localBackends, c)
-	case datapathMapMaglev:
-		index := c.key.(uint32)
-		if c.delete {
-			delete(s.index, s.tableAt[index])
-			delete(s.image.tables, s.tableAt[index])
-			delete(s.tableAt, index)
-			return
-		}
-		at := c.value.(tableAt)
-		require.NotContains(t, s.tableAt, index, "a table that is there is never overwritten")
-		s.index[at.digest], s.tableAt[index], s.image.tables[at.digest] = index, at.digest, at.table
-	case datapathMapFrontends4:
-		key := c.key.(datapathService4Key)
-		if c.delete {
-			delete(s.frontends, key)
-			return
-		}
-		value := c.value.(datapathFrontend)
-		entry := frontendEntry{datapathFrontend: value}
-		if value.Backends > 0 {
-			entry.table = s.tableAt[value.Table]
-		}
-		s.frontends[key] = entry
-	default:
-		require.Fail(t, "unknown map", c.mapName)
-	}
-}
-
-func set[K comparable, V any](m map[K]V, c change) {
-	if c.delete {
-		delete(m, c.key.(K))
-		return
-	}
-	m[c.key.(K)] = c.value.(V)
-}
-
-// check holds what must be true at every moment: a packet that finds a frontend finds its table, every backend in it, and
-// for a local backend its pod.
-func (s *simulated) check(t *testing.T, after change) {
-	t.Helper()
-	for key, f := range s.frontends {
-		if f.Backends == 0 {
-			continue
-		}
-		table, ok := s.image.tables[f.table]
-		require.True(t, ok, "frontend %+v has no table after %s", key, after)
-		for _, i := range table.backends {
-			b, ok := s.backends[table.ids[i]]
-			require.True(t, ok, "frontend %+v has a backend without entry after %s", key, after)
-			if b.Flags&uint8(datapathBackendFlagsBACKEND_LOCAL) != 0 {
-				require.Contains(t, s.pods, b.Addr, "after %s", after)
-				require.Contains(t, s.localBackends, datapathService4Key{Addr: b.Addr, Port: b.Port, Protocol: b.Protocol}, "after %s", after)
-			}
-		}
-	}
-}
-
-// randomState has some services with some backends of some pods.
+// randomState has some services with some backends of some pods, shared, draining, local or not.
 func randomState(r *rand.Rand) State {
-	s := State{Node: "n0", Nodes: []Node{{Address: lbNode}, {Address: podNode, NextHop: podNodeMAC}}, Tables: &services.Tables{TableSize: 251}}
-	for i := range 6 {
+	s := State{Node: nodeName(0), Nodes: nodesOf(2 + r.IntN(2)), Tables: &services.Tables{TableSize: 251}}
+	for i := range 8 {
 		if r.IntN(4) == 0 {
 			continue
 		}
+		node := r.IntN(2)
 		addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 2)})
-		node := fmt.Sprintf("n%d", i%2)
+		if i%2 == 1 {
+			addr = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i + 2)})
+		}
 		s.Tables.Backends = append(s.Tables.Backends, services.Backend{
-			Address: addr, Port: 80, Protocol: services.TCP, Node: node, NodeAddress: s.Nodes[i%2].Address, Weight: uint32(1 + r.IntN(3)),
+			Address: addr, Port: 80, Protocol: services.TCP, Node: nodeName(node), NodeAddress: nodeAddr(node),
+			Weight: uint32(r.IntN(3)), Draining: r.IntN(4) == 0,
 		})
-		if node == s.Node {
-			s.Pods = append(s.Pods, Pod{Address: addr, Device: i + 2, MAC: podMAC, NodeMAC: vethMAC})
+		if node == 0 && r.IntN(8) > 0 {
+			s.Pods = append(s.Pods, Pod{Addresses: []netip.Addr{addr}, Device: 2 + r.IntN(3), MAC: macOf(1), NodeMAC: macOf(2)})
 		}
 	}
-	for i := range 5 {
-		if r.IntN(4) == 0 {
-			continue
+	for i := range 6 {
+		if r.IntN(4) > 0 {
+			s.Tables.Frontends = append(s.Tables.Frontends, randomFrontend(r, i, len(s.Tables.Backends)))
 		}
-		f := services.Frontend{
-			Address: netip.AddrFrom4([4]byte{185, 150, 8, byte(i)}), Port: 80, Protocol: services.TCP, Kind: services.KindLoadBalancer,
-			Mode: services.ModeDSR, LocalOnly: r.IntN(3) == 0,
-		}
-		for b := range s.Tables.Backends {
-			if r.IntN(2) == 0 {
-				f.Backends = append(f.Backends, b)
-			}
-		}
-		s.Tables.Frontends = append(s.Tables.Frontends, f)
 	}
 	return s
 }
 
-func TestUpdateIsWholeAtEveryStep(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	s := newSimulated(16)
-	for range 300 {
-		want, err := compile(randomState(r))
-		require.NoError(t, err)
-		changes, err := planUpdate(&s.installed, want)
-		require.NoError(t, err)
-		for _, c := range changes {
-			s.apply(t, c)
-			s.check(t, c)
+func randomFrontend(r *rand.Rand, i, backends int) services.Frontend {
+	f := services.Frontend{
+		Address: netip.AddrFrom4([4]byte{185, 150, 8, byte(i / 2)}), Port: uint16(80 + i), Protocol: services.TCP,
+		Kind: services.KindLoadBalancer, Mode: services.ModeDSR, LocalOnly: r.IntN(3) == 0,
+		Service: fmt.Sprintf("default/s%d", (i+r.IntN(2))%6),
+	}
+	if r.IntN(3) == 0 {
+		f.Kind = services.KindClusterIP
+	}
+	if r.IntN(3) == 0 {
+		f.SourceRanges = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, 0}), 20+r.IntN(8)).Masked()}
+	}
+	f.Affinity = time.Duration(r.IntN(2)) * time.Hour
+	for b := range backends {
+		if r.IntN(2) == 0 {
+			f.Backends = append(f.Backends, b)
 		}
-		assert.Equal(t, want.pods, s.pods)
-		assert.Equal(t, want.nodes, s.nodes)
-		assert.Equal(t, want.backends, s.backends)
-		assert.Equal(t, want.localBackends, s.localBackends)
-		assert.Len(t, s.frontends, len(want.frontends))
-		assert.Len(t, s.index, len(want.tables))
+	}
+	return f
+}
 
-		again, err := planUpdate(&s.installed, want)
-		require.NoError(t, err)
-		assert.Empty(t, again, "nothing is left to do")
+// ofService is the part of tables that Update is called with.
+func ofService(name string, t *services.Tables) *services.Tables {
+	part := &services.Tables{TableSize: t.TableSize}
+	index := make(map[int]int)
+	for _, f := range t.Frontends {
+		if f.Service != name {
+			continue
+		}
+		var backends []int
+		for _, b := range f.Backends {
+			if _, ok := index[b]; !ok {
+				index[b] = len(part.Backends)
+				part.Backends = append(part.Backends, t.Backends[b])
+			}
+			backends = append(backends, index[b])
+		}
+		f.Backends = backends
+		part.Frontends = append(part.Frontends, f)
+	}
+	return part
+}
+
+// desk is a book, the maps that its plans go to, and a clock.
+type desk struct {
+	*book
+	kernel *kernel
+	clock  stoppedClock
+}
+
+func newDesk(c capacities) *desk { return &desk{book: newBook(c), kernel: newKernel(c)} }
+
+// planAll plans a whole state.
+func (d *desk) planAll(t *testing.T, s State) []change {
+	t.Helper()
+	p, err := newPlace(s)
+	require.NoError(t, err)
+	forms, err := compileAll(p, s.Tables)
+	require.NoError(t, err)
+	changes, err := planAll(d.book, p, forms)
+	require.NoError(t, err)
+	return changes
+}
+
+// settle lets time pass after the changes of a plan: enough for what was freed before to be used again, or little.
+func (d *desk) settle(enough bool) {
+	for _, s := range d.spaces() {
+		s.settle(d.clock.at)
+	}
+	if enough {
+		d.clock.at = d.clock.at.Add(2 * rests)
+		clear(d.kernel.freed)
+	}
+	for _, s := range d.spaces() {
+		s.wake(d.clock.at.Add(-rests))
 	}
 }
 
-func TestUpdateOrder(t *testing.T) {
-	empty := newSimulated(16)
-	full, err := compile(world("worker", services.ModeDSR))
-	require.NoError(t, err)
-	assert.Equal(t, []string{
-		datapathMapPods4, datapathMapNodes4, datapathMapBackends4, datapathMapLocalBackends4, datapathMapMaglev, datapathMapFrontends4,
-	}, order(t, empty, full), "what is referred to comes first")
-	assert.Equal(t, []string{
-		datapathMapFrontends4, datapathMapMaglev, datapathMapBackends4, datapathMapLocalBackends4, datapathMapNodes4, datapathMapPods4,
-	}, order(t, empty, newImage()), "and goes last")
-}
-
-// order applies want and returns the maps in the order in which they were changed.
-func order(t *testing.T, s *simulated, want *image) []string {
-	changes, err := planUpdate(&s.installed, want)
-	require.NoError(t, err)
-	var names []string
+func waits(changes []change) int {
+	n := 0
 	for _, c := range changes {
-		if len(names) == 0 || names[len(names)-1] != c.mapName {
-			names = append(names, c.mapName)
-		}
-		s.apply(t, c)
-	}
-	return names
-}
-
-func TestUpdateTooManyTables(t *testing.T) {
-	want, err := compile(world("worker", services.ModeDSR))
-	require.NoError(t, err)
-	_, err = planUpdate(&newSimulated(2).installed, want)
-	assert.EqualError(t, err, "more than 2 different sets of backends: raise Sizes.Tables")
-}
-
-func TestBackendsKeepTheirIDs(t *testing.T) {
-	state := world("worker", services.ModeDSR)
-	before, err := compile(state)
-	require.NoError(t, err)
-	state.Tables.Backends = state.Tables.Backends[1:]
-	state.Tables.Frontends = nil
-	after, err := compile(state)
-	require.NoError(t, err)
-	for id, b := range after.backends {
-		assert.Equal(t, before.backends[id], b)
-	}
-}
-
-// BenchmarkMaglevTable builds what one changed service costs.
-func BenchmarkMaglevTable(b *testing.B) {
-	want, err := compile(world("worker", services.ModeDSR))
-	require.NoError(b, err)
-	for b.Loop() {
-		for _, t := range want.tables {
-			t.slots()
-			break
+		if c.wait {
+			n++
 		}
 	}
+	return n
+}
+
+func capacitiesOf(s Sizes) capacities {
+	c := make(capacities)
+	for _, f := range s.fields() {
+		for _, name := range f.maps {
+			c[name] = *f.entries
+		}
+	}
+	return c
+}
+
+// rounds are how many random states a test goes through: fewer where it is to be short, as under emulation.
+func rounds() int {
+	if testing.Short() {
+		return 8
+	}
+	return 120
+}
+
+func TestUpdateIsWholeAtEveryStep(t *testing.T) {
+	for _, room := range []struct {
+		name     string
+		rows     uint32
+		mustWait bool
+	}{{"room", 4096, false}, {"little room", 16 * 14, true}} {
+		t.Run(room.name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 2))
+			c := capacitiesOf(fewEntries)
+			c[datapathMapSlots] = room.rows
+			d := newDesk(c)
+			waited := 0
+			for range rounds() {
+				s := randomState(r)
+				changes := d.planAll(t, s)
+				d.kernel.makeWhole(t, changes, !room.mustWait)
+				d.kernel.checkEqual(t, d.book)
+				waited += waits(changes)
+				d.settle(r.IntN(3) == 0)
+				assert.Empty(t, d.planAll(t, s), "nothing is left to do")
+			}
+			if !testing.Short() {
+				assert.Equal(t, room.mustWait, waited > 0)
+			}
+		})
+	}
+}
+
+// TestUpdateOfOneService: services change one by one, and the maps come to the same as if all were applied at once.
+func TestUpdateOfOneService(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	d := newDesk(capacitiesOf(fewEntries))
+	s := randomState(r)
+	d.kernel.makeWhole(t, d.planAll(t, s), true)
+	d.settle(true)
+	for range rounds() {
+		next := randomState(r)
+		next.Nodes, next.Pods = s.Nodes, s.Pods
+		s = next
+		forms := make(map[string]*form)
+		for i := range 6 {
+			name := fmt.Sprintf("default/s%d", i)
+			f, err := compileOne(d.place, name, ofService(name, s.Tables))
+			require.NoError(t, err)
+			if f.isEmpty() {
+				f = nil
+			} else {
+				forms[name] = f
+			}
+			for key, owner := range d.owners { // as it is with services that come and go: whoever has it lets it go first
+				if f != nil && owner != name && f.has(key) {
+					changes, err := planOne(d.book, owner, nil)
+					require.NoError(t, err)
+					d.kernel.makeWhole(t, changes, true)
+				}
+			}
+			changes, err := planOne(d.book, name, f)
+			require.NoError(t, err)
+			d.kernel.makeWhole(t, changes, true)
+			d.kernel.checkEqual(t, d.book)
+			d.settle(r.IntN(3) == 0)
+		}
+		for name, f := range forms { // those that were taken away above
+			changes, err := planOne(d.book, name, f)
+			require.NoError(t, err)
+			d.kernel.makeWhole(t, changes, true)
+		}
+		d.settle(false)
+		changes, err := planAll(d.book, d.place, forms)
+		require.NoError(t, err)
+		assert.Empty(t, changes, "nothing is left to do")
+	}
+}
+
+func (f *form) has(key datapathServiceKey) bool {
+	for i := range f.frontends {
+		if f.frontends[i].key == key {
+			return true
+		}
+	}
+	return false
 }

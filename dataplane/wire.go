@@ -2,23 +2,41 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 )
 
 // Maps hold addresses and ports as they stand in packets. In Go's memory such a word is a number of this machine's byte
 // order, so it is read and written through the bytes.
 
-// addr4 is an IPv4 address as a __be32.
-func addr4(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.NativeEndian.Uint32(b[:])
+// wireAddress is an address as maps hold it: an IPv4 one mapped into IPv6. The zero Addr gives zeroes.
+func wireAddress(a netip.Addr) datapathAddress {
+	var w datapathAddress
+	b := a.As16()
+	for i := range w.Word {
+		w.Word[i] = binary.NativeEndian.Uint32(b[4*i:])
+	}
+	return w
 }
 
-// fromAddr4 is the inverse of addr4.
-func fromAddr4(v uint32) netip.Addr {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
+// address is the inverse of wireAddress; zeroes are the zero Addr: not known.
+func (w datapathAddress) address() netip.Addr {
+	if w == (datapathAddress{}) {
+		return netip.Addr{}
+	}
+	var b [16]byte
+	for i, word := range w.Word {
+		binary.NativeEndian.PutUint32(b[4*i:], word)
+	}
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// addrPort is the zero value for an address of zeroes: not known.
+func addrPort(w datapathAddress, port uint16) netip.AddrPort {
+	if w == (datapathAddress{}) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(w.address(), port16(port))
 }
 
 // port16 is a port as a __be16, and its own inverse.
@@ -26,4 +44,55 @@ func port16(p uint16) uint16 {
 	var b [2]byte
 	binary.BigEndian.PutUint16(b[:], p)
 	return binary.NativeEndian.Uint16(b[:])
+}
+
+// wireMAC is an Ethernet address, zeroes where there is none.
+func wireMAC(a net.HardwareAddr) [6]uint8 {
+	var mac [6]uint8
+	if len(a) == len(mac) {
+		copy(mac[:], a)
+	}
+	return mac
+}
+
+// wirePrefix is a prefix as tries hold it: how many bits of the 128 count, and the address without the others.
+func wirePrefix(p netip.Prefix) (uint32, datapathAddress) {
+	bits := uint32(p.Bits())
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	return bits, wireAddress(p.Masked().Addr())
+}
+
+// prefixOf is the inverse of wirePrefix.
+func prefixOf(bits uint32, w datapathAddress) netip.Prefix {
+	a := w.address()
+	if !a.IsValid() {
+		a = netip.IPv6Unspecified()
+	}
+	if a.Is4() && bits >= 96 {
+		return netip.PrefixFrom(a, int(bits)-96)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16(a.As16()), int(bits))
+}
+
+// wireText is text as a C string, cut off where the array ends.
+func wireText(text string) datapathServiceName {
+	var name datapathServiceName
+	for i := 0; i < len(text) && i < len(name.Text)-1; i++ {
+		name.Text[i] = int8(text[i])
+	}
+	return name
+}
+
+// String is the inverse of wireText.
+func (n datapathServiceName) String() string {
+	var b []byte
+	for _, c := range n.Text {
+		if c == 0 {
+			break
+		}
+		b = append(b, byte(c))
+	}
+	return string(b)
 }

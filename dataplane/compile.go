@@ -1,0 +1,226 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// compileAll makes the forms of all services, by name. Backends that no frontend has are those of the service "".
+func compileAll(p *place, t *services.Tables) (map[string]*form, error) {
+	frontends := make(map[string][]*services.Frontend)
+	listed := make([]bool, len(t.Backends))
+	for i := range t.Frontends {
+		f := &t.Frontends[i]
+		frontends[f.Service] = append(frontends[f.Service], f)
+		for _, b := range f.Backends {
+			if b < 0 || b >= len(listed) {
+				return nil, fmt.Errorf("frontend %s: backend %d: there are %d", f, b, len(listed))
+			}
+			listed[b] = true
+		}
+	}
+	owners := make(map[datapathServiceKey]string, len(t.Frontends))
+	forms := make(map[string]*form, len(frontends)+1)
+	for _, name := range sortedNames(frontends) {
+		c := newCompiler(p, t)
+		if err := c.service(name, frontends[name]); err != nil {
+			return nil, err
+		}
+		for i := range c.form.frontends {
+			key := c.form.frontends[i].key
+			if other, taken := owners[key]; taken {
+				return nil, fmt.Errorf("service %s: frontend %s is that of service %s", name, keyText(key), other)
+			}
+			owners[key] = name
+		}
+		forms[name] = c.form
+	}
+	rest := newCompiler(p, t)
+	for i := range listed {
+		if !listed[i] {
+			rest.backend(i)
+		}
+	}
+	if len(rest.form.backends) > 0 {
+		forms[""] = rest.form
+	}
+	return forms, nil
+}
+
+// compileOne makes the form of the one service that t is about.
+func compileOne(p *place, name string, t *services.Tables) (*form, error) {
+	var frontends []*services.Frontend
+	for i := range t.Frontends {
+		f := &t.Frontends[i]
+		if f.Service != name {
+			return nil, fmt.Errorf("frontend %s: is of service %q", f, f.Service)
+		}
+		for _, b := range f.Backends {
+			if b < 0 || b >= len(t.Backends) {
+				return nil, fmt.Errorf("frontend %s: backend %d: there are %d", f, b, len(t.Backends))
+			}
+		}
+		frontends = append(frontends, f)
+	}
+	c := newCompiler(p, t)
+	if err := c.service(name, frontends); err != nil {
+		return nil, err
+	}
+	for i := range t.Backends {
+		c.backend(i)
+	}
+	return c.form, nil
+}
+
+// compiler makes one form. It is pure.
+type compiler struct {
+	place  *place
+	tables *services.Tables
+	form   *form
+	index  map[int]int // of a backend in tables to that in the form
+	ranges map[rangeForm]bool
+}
+
+func newCompiler(p *place, t *services.Tables) *compiler {
+	return &compiler{place: p, tables: t, form: &form{}, index: make(map[int]int), ranges: make(map[rangeForm]bool)}
+}
+
+// service adds the frontends of a service, which are ordered.
+func (c *compiler) service(name string, frontends []*services.Frontend) error {
+	for _, f := range frontends {
+		if err := c.frontend(f); err != nil {
+			return fmt.Errorf("service %s: frontend %s: %w", name, f, err)
+		}
+	}
+	return nil
+}
+
+func (c *compiler) frontend(f *services.Frontend) error {
+	port, err := c.port(f)
+	if err != nil {
+		return err
+	}
+	address := wireAddress(f.Address)
+	added := frontendForm{
+		key:  datapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
+		port: port,
+		value: datapathFrontend{
+			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.place.node),
+		},
+	}
+	if added.outside, err = c.set(f, c.tables.Selectable(f, c.place.node)); err != nil {
+		return err
+	}
+	if added.inside, err = c.set(f, c.tables.SelectableInside(f, c.place.node)); err != nil {
+		return err
+	}
+	c.form.frontends = append(c.form.frontends, added)
+	for _, prefix := range f.SourceRanges {
+		c.addRanges(port, prefix)
+	}
+	if f.Kind != services.KindNodePort && !slices.Contains(c.form.guards, address) {
+		c.form.guards = append(c.form.guards, address)
+	}
+	return nil
+}
+
+// port is the index of the frontend's port.
+func (c *compiler) port(f *services.Frontend) (int, error) {
+	name := portName(f)
+	if longest := len(datapathServiceName{}.Text) - 1; len(name) > longest {
+		return 0, fmt.Errorf("name %q: must have %d bytes at most", name, longest)
+	}
+	if i := slices.Index(c.form.ports, name); i >= 0 {
+		return i, nil
+	}
+	c.form.ports = append(c.form.ports, name)
+	return len(c.form.ports) - 1, nil
+}
+
+// portName is what a number of the data path stands for: namespace/name:port/PROTO, without :port where the port has no name.
+func portName(f *services.Frontend) string {
+	if f.PortName == "" {
+		return f.Service + "/" + f.Protocol.String()
+	}
+	return f.Service + ":" + f.PortName + "/" + f.Protocol.String()
+}
+
+// backend is the index of a backend, given by its index in the tables.
+func (c *compiler) backend(i int) int {
+	if at, ok := c.index[i]; ok {
+		return at
+	}
+	b := &c.tables.Backends[i]
+	node := wireAddress(b.NodeAddress)
+	added := backendForm{
+		identity: identity{
+			datapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
+		},
+		nextHop: c.place.nodes[node].NextHop, local: b.Node == c.place.node, draining: b.Draining,
+	}
+	if added.local {
+		added.pod, added.hasPod = c.place.pods[added.Address]
+	}
+	c.form.backends = append(c.form.backends, added)
+	c.index[i] = len(c.form.backends) - 1
+	return c.index[i]
+}
+
+// set is the index of a table over some backends of the tables. Backends without weight have no part in it.
+func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
+	r := recipe{shares: make([]share, 0, len(backends))}
+	for _, i := range backends {
+		at := c.backend(i)
+		if weight := c.tables.Backends[i].Weight; weight > 0 {
+			r.shares = append(r.shares, share{at, weight})
+		}
+	}
+	if len(r.shares) == 0 {
+		return noSet, nil
+	}
+	r.size = tableSize(c.tables, f)
+	r.reduce()
+	for i := range c.form.sets {
+		if c.form.sets[i].equal(r) {
+			return i, nil
+		}
+	}
+	// The shares' names say nothing here: the size alone can be wrong.
+	if _, err := services.Maglev(nil, r.size); err != nil {
+		return 0, err
+	}
+	c.form.sets = append(c.form.sets, r)
+	return len(c.form.sets) - 1, nil
+}
+
+// addRanges lets the clients of a prefix use a port. A short IPv6 prefix doesn't mean the IPv4 addresses that are mapped into
+// it, so it becomes its parts beside them.
+func (c *compiler) addRanges(port int, prefix netip.Prefix) {
+	mapped := netip.MustParsePrefix("::ffff:0:0/96")
+	if prefix.Addr().Is6() && prefix.Bits() < mapped.Bits() && prefix.Contains(mapped.Addr()) {
+		for bits := prefix.Bits() + 1; bits <= mapped.Bits(); bits++ {
+			c.addRange(port, netip.PrefixFrom(flipped(mapped.Addr(), bits-1), bits).Masked())
+		}
+		return
+	}
+	c.addRange(port, prefix)
+}
+
+func (c *compiler) addRange(port int, prefix netip.Prefix) {
+	bits, address := wirePrefix(prefix)
+	r := rangeForm{port, datapathRangeKey{Prefix: 32 + bits, Address: address}}
+	if !c.ranges[r] {
+		c.ranges[r] = true
+		c.form.ranges = append(c.form.ranges, r)
+	}
+}
+
+// flipped is an IPv6 address with one bit turned over.
+func flipped(a netip.Addr, bit int) netip.Addr {
+	b := a.As16()
+	b[bit/8] ^= 0x80 >> (bit % 8)
+	return netip.AddrFrom16(b)
+}

@@ -1,0 +1,67 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// detachAll undoes every Attach whose pin is in the folder.
+func detachAll(links string) error {
+	entries, err := os.ReadDir(links)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		errs = append(errs, detach(filepath.Join(links, entry.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// detachIfPinned undoes the Attach of a pin, if there is one.
+func detachIfPinned(pin string) error {
+	if _, err := os.Stat(pin); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return detach(pin)
+}
+
+func detach(pin string) error {
+	name, isClsact := strings.CutSuffix(filepath.Base(pin), clsactSuffix)
+	name, isEgress := strings.CutSuffix(name, egressSuffix)
+	ifindex, err := strconv.Atoi(strings.TrimSuffix(name, xdpSuffix))
+	if err != nil {
+		return fmt.Errorf("detach %s: not a pin of ours: %w", pin, err)
+	}
+	if isClsact {
+		return detachClsact(ifindex, isEgress, pin)
+	}
+	l, err := link.LoadPinnedLink(pin, nil)
+	if err != nil {
+		return fmt.Errorf("detach from device %d: %w", ifindex, err)
+	}
+	defer l.Close()
+	return errors.Join(l.Detach(), l.Unpin())
+}
+
+func detachClsact(ifindex int, egress bool, pin string) error {
+	err := netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: clsactFilter(ifindex, egress)})
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) { // the device is gone, and its filter with it
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("detach from device %d: %w", ifindex, err)
+	}
+	return os.Remove(pin)
+}

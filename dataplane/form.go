@@ -1,0 +1,132 @@
+package dataplane
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// form is what one service is to have in the maps of one node, while nothing of it has a number or a place yet.
+type form struct {
+	ports     []string // names of numbers, see portName
+	backends  []backendForm
+	sets      []recipe
+	ranges    []rangeForm
+	frontends []frontendForm
+	guards    []datapathAddress
+}
+
+// identity tells backends apart: a pod's address that moves to another node is another backend.
+type identity struct {
+	datapathServiceKey
+	node datapathAddress
+}
+
+// backendForm is a backend of a service.
+type backendForm struct {
+	identity
+	nextHop  [6]uint8
+	local    bool
+	draining bool
+	hasPod   bool // of this node, and known
+	pod      datapathPod
+}
+
+// recipe is what a Maglev table is made of.
+type recipe struct {
+	size   uint32
+	shares []share
+}
+
+// share is a backend of a table, as an index into the form's backends.
+type share struct {
+	backend int
+	weight  uint32
+}
+
+// rangeForm lets clients use a port, an index into the form's ports.
+type rangeForm struct {
+	port             int
+	datapathRangeKey // without Service
+}
+
+// frontendForm is a frontend. Its sets are indices into the form's, or noSet.
+type frontendForm struct {
+	key             datapathServiceKey
+	port            int
+	outside, inside int
+	value           datapathFrontend // without sets and number
+}
+
+const noSet = -1
+
+func (f *form) equal(other *form) bool {
+	return slices.Equal(f.ports, other.ports) && slices.Equal(f.backends, other.backends) &&
+		slices.EqualFunc(f.sets, other.sets, recipe.equal) && slices.Equal(f.ranges, other.ranges) &&
+		slices.Equal(f.frontends, other.frontends) && slices.Equal(f.guards, other.guards)
+}
+
+func (r recipe) equal(other recipe) bool {
+	return r.size == other.size && slices.Equal(r.shares, other.shares)
+}
+
+// reduce divides the weights by what they have in common, which makes no other table.
+func (r recipe) reduce() {
+	common := uint32(0)
+	for _, s := range r.shares {
+		for a := s.weight; a != 0; {
+			common, a = a, common%a
+		}
+	}
+	for i := range r.shares {
+		r.shares[i].weight /= common
+	}
+}
+
+// tableSize is the number of slots of the frontend's tables.
+func tableSize(t *services.Tables, f *services.Frontend) uint32 {
+	return cmp.Or(f.TableSize, services.TableSizeFor(len(f.Backends), cmp.Or(t.TableSize, services.DefaultTableSize)))
+}
+
+func flagsOf(t *services.Tables, f *services.Frontend, node string) uint8 {
+	var flags datapathFrontendFlags
+	if f.LocalOnly {
+		flags |= datapathFrontendFlagsFRONTEND_LOCAL_ONLY
+	}
+	if f.Selection == services.SelectionRandom {
+		flags |= datapathFrontendFlagsFRONTEND_RANDOM
+	}
+	if t.Refusal(f, node) == services.RefusalReject {
+		flags |= datapathFrontendFlagsFRONTEND_EMPTY
+	}
+	if len(f.SourceRanges) > 0 {
+		flags |= datapathFrontendFlagsFRONTEND_RANGES
+	}
+	return uint8(flags)
+}
+
+// seconds rounds up: an affinity of half a second is not none.
+func seconds(d time.Duration) uint32 {
+	return uint32((d + time.Second - 1) / time.Second)
+}
+
+func modeNumber(m services.Mode) datapathMode {
+	if m == services.ModeDSR {
+		return datapathModeMODE_DSR
+	}
+	return datapathModeMODE_SNAT
+}
+
+func kindNumber(k services.Kind) datapathFrontendKind {
+	switch k {
+	case services.KindNodePort:
+		return datapathFrontendKindFRONTEND_NODE_PORT
+	case services.KindExternalIP:
+		return datapathFrontendKindFRONTEND_EXTERNAL_IP
+	case services.KindClusterIP:
+		return datapathFrontendKindFRONTEND_CLUSTER_IP
+	}
+	return datapathFrontendKindFRONTEND_LOAD_BALANCER
+}

@@ -1,0 +1,151 @@
+package dataplane
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// compiled is the form of one service, seen from node0.
+func compiled(t *testing.T, tables *services.Tables) *form {
+	t.Helper()
+	p, err := newPlace(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	require.NoError(t, err)
+	forms, err := compileAll(p, tables)
+	require.NoError(t, err)
+	require.Len(t, forms, 1)
+	for _, f := range forms {
+		return f
+	}
+	return nil
+}
+
+func TestCompileFrontends(t *testing.T) {
+	tables := oneService(0, 3)
+	tables.Backends[2].Node, tables.Backends[2].NodeAddress = nodeName(0), nodeAddr(0)
+	lb, clusterIP := &tables.Frontends[0], &tables.Frontends[1]
+	lb.LocalOnly = true
+	lb.Affinity = 1500 * time.Millisecond
+	lb.SourceRanges = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	nodePort := *lb
+	nodePort.Address, nodePort.Port, nodePort.Kind, nodePort.SourceRanges = nodeAddr(0), 31000, services.KindNodePort, nil
+	tables.Frontends = append(tables.Frontends, nodePort)
+	f := compiled(t, tables)
+
+	require.Len(t, f.frontends, 3)
+	shares := func(set int) (shares []share) { return f.sets[set].shares }
+	assert.Equal(t, []string{"default/s00000:http/TCP"}, f.ports)
+	assert.Equal(t, []datapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, f.guards, "a node's address has none")
+	first := f.frontends[0]
+	assert.Equal(t, datapathServiceKey{Address: wireAddress(lb.Address), Port: port16(80), Protocol: 6}, first.key)
+	assert.EqualValues(t, 2, first.value.Affinity, "seconds, rounded up")
+	assert.EqualValues(t, datapathModeMODE_DSR, first.value.Mode)
+	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY|datapathFrontendFlagsFRONTEND_RANGES, first.value.Flags)
+	assert.Len(t, shares(first.outside), 1, "only the pod of this node")
+	assert.Len(t, shares(first.inside), 3, "the policy is for traffic from outside")
+	second := f.frontends[1]
+	assert.EqualValues(t, datapathFrontendKindFRONTEND_CLUSTER_IP, second.value.Kind)
+	assert.Equal(t, first.inside, second.outside, "equal sets are one")
+	assert.Equal(t, second.outside, second.inside)
+	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY, f.frontends[2].value.Flags)
+	assert.Len(t, f.sets, 2)
+
+	tables.Frontends[1].LocalOnly = true
+	f = compiled(t, tables)
+	assert.Len(t, f.sets[f.frontends[1].inside].shares, 1, "internalTrafficPolicy: Local")
+	for i := range tables.Frontends {
+		tables.Frontends[i].Backends = nil
+	}
+	f = compiled(t, &services.Tables{Frontends: tables.Frontends})
+	assert.Equal(t, noSet, f.frontends[0].outside)
+	assert.Equal(t, noSet, f.frontends[0].inside)
+}
+
+func TestCompileTableSizes(t *testing.T) {
+	for _, test := range []struct{ most, backends, want uint32 }{
+		{16381, 1, 251}, {16381, 2, 251}, {16381, 3, 1021}, {16381, 10, 1021}, {16381, 11, 4093}, {16381, 163, 16381},
+		{16381, 1000, 16381}, {65537, 164, 65537}, {65537, 1000, 65537}, {251, 10, 251}, {0, 300, 16381}, {509, 10, 509},
+	} {
+		got := tableSize(&services.Tables{TableSize: test.most}, &services.Frontend{Backends: make([]int, test.backends)})
+		assert.Equal(t, test.want, got, "%d backends, at most %d slots", test.backends, test.most)
+	}
+}
+
+func TestCompileWeights(t *testing.T) {
+	tables := oneService(0, 3)
+	for i, weight := range []uint32{4, 0, 6} {
+		tables.Backends[i].Weight = weight
+	}
+	f := compiled(t, tables)
+	assert.Equal(t, []share{{0, 2}, {2, 3}}, f.sets[0].shares, "none for weight 0; 2 to 3 as 4 to 6")
+}
+
+// TestCompileRanges: a short IPv6 prefix lets no IPv4 client in, though their addresses are mapped into IPv6.
+func TestCompileRanges(t *testing.T) {
+	in := func(f *form, client string) bool {
+		a := netip.MustParseAddr(client)
+		for _, r := range f.ranges {
+			if prefixOf(r.Prefix-32, r.Address).Contains(a) {
+				return true
+			}
+		}
+		return false
+	}
+	tables := oneService(0, 1)
+	tables.Frontends[0].SourceRanges = []netip.Prefix{netip.MustParsePrefix("::/0")}
+	f := compiled(t, tables)
+	assert.Len(t, f.ranges, 96)
+	for _, client := range []string{"::1", "2001:db8::1", "ffff::1", "::fffe:192.0.2.1", "0:0:0:0:0:fffe::"} {
+		assert.True(t, in(f, client), client)
+	}
+	assert.False(t, in(f, "192.0.2.1"))
+	tables.Frontends[0].SourceRanges = append(tables.Frontends[0].SourceRanges, netip.MustParsePrefix("192.0.2.0/31"))
+	f = compiled(t, tables)
+	assert.True(t, in(f, "192.0.2.1"))
+	assert.False(t, in(f, "192.0.2.2"))
+}
+
+func TestCompileErrors(t *testing.T) {
+	p, err := newPlace(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name   string
+		change func(*services.Tables)
+		want   string
+	}{
+		{"long name", func(s *services.Tables) { s.Frontends[0].PortName = strings.Repeat("x", 150) },
+			`service default/s00000: frontend 198.18.0.0:80/TCP: name "default/s00000:` + strings.Repeat("x", 150) + `/TCP": must have 159 bytes at most`},
+		{"size", func(s *services.Tables) { s.TableSize = 100 },
+			"service default/s00000: frontend 198.18.0.0:80/TCP: check table size: 100 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
+		{"backend", func(s *services.Tables) { s.Frontends[1].Backends = []int{-1} }, "frontend 172.16.0.0:80/TCP: backend -1: there are 1"},
+		{"twice", func(s *services.Tables) {
+			other := s.Frontends[1]
+			other.Service = "default/other"
+			s.Frontends = append(s.Frontends, other)
+		}, "service default/s00000: frontend 172.16.0.0:80/TCP is that of service default/other"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tables := oneService(0, 1)
+			test.change(tables)
+			_, err := compileAll(p, tables)
+			assert.EqualError(t, err, test.want)
+		})
+	}
+}
+
+func TestPlaceErrors(t *testing.T) {
+	_, err := newPlace(State{
+		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}}, PodCIDRs: []netip.Prefix{{}}}},
+		Pods:  []Pod{{Addresses: []netip.Addr{nodeAddr(0)}}, {Addresses: []netip.Addr{{}}, MAC: macOf(1), NodeMAC: macOf(2)}},
+	})
+	assert.EqualError(t, err, `node n: address invalid IP: must be an IPv4 or IPv6 address
+node n: pods at invalid Prefix: must be a prefix like 10.0.1.0/24
+pod [192.0.2.1]: needs a MAC address at both ends of its veth
+pod [invalid IP]: address invalid IP: must be an IPv4 or IPv6 address`)
+}

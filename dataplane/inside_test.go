@@ -1,0 +1,129 @@
+package dataplane
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// A pod calls a service by its ClusterIP, its VIP or a NodePort: its own node translates, both ways.
+func TestPodCalls(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		tests := []struct {
+			name     string
+			frontend netip.Addr
+			port     uint16
+			udp      bool
+			backend  netip.Addr
+			target   uint16
+		}{
+			{"ClusterIP, TCP", w.clusterIP, portCluster, false, w.pod, 8080},
+			{"ClusterIP, UDP", w.clusterIP, portCluster, true, w.pod, 8080},
+			{"VIP", w.vip, portOther, false, w.pod, 90},
+			{"VIP of policy Local: concerns clients outside only", w.vip, portOnlyHere, false, w.pod, 8080},
+			{"NodePort", w.lbNode, portNode, false, w.pod, 8080},
+		}
+		d := w.lb(t, services.ModeDSR)
+		for i, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				source := 40000 + uint16(i)
+				call := packetSpec{src: w.localPod, dst: test.frontend, sport: source, dport: test.port, syn: !test.udp, udp: test.udp, payload: 4}
+				r := d.send(t, FromPod, call.frame(t))
+				assert.EqualValues(t, actOK, r.action, "the kernel routes it")
+				assert.Equal(t, only("to-network"), r.reasons)
+				out := dissect(t, r.frame)
+				assert.Equal(t, [2]netip.Addr{w.localPod, test.backend}, out.addresses())
+				assert.Equal(t, [2]uint16{source, test.target}, out.ports())
+				assert.EqualValues(t, 64, out.ttl(), "which is the kernel's hop")
+
+				answer := packetSpec{src: test.backend, dst: w.localPod, sport: test.target, dport: source, syn: !test.udp, ack: !test.udp, udp: test.udp}
+				assert.EqualValues(t, xdpPass, d.send(t, FromNetworkXDP, answer.frame(t)).action, "tc translates answers")
+				r = d.send(t, FromNetwork, answer.frame(t))
+				assert.EqualValues(t, actRedirect, r.action)
+				assert.Equal(t, only("reply-inside"), r.reasons)
+				back := dissect(t, r.frame)
+				assert.Equal(t, [2]netip.Addr{test.frontend, w.localPod}, back.addresses())
+				assert.Equal(t, [2]uint16{test.port, source}, back.ports())
+				assert.Equal(t, podMAC, back.eth.DstMAC)
+			})
+		}
+	})
+}
+
+// Caller and backend are pods of one node.
+func TestPodCallsNeighbour(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeSNAT)
+		call := packetSpec{src: w.second, dst: w.clusterIP, sport: 40000, dport: portCluster, syn: true}
+		r := d.send(t, FromPod, call.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("to-endpoint"), r.reasons)
+		out := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.second, w.pod}, out.addresses())
+		assert.EqualValues(t, 63, out.ttl())
+
+		answer := packetSpec{src: w.pod, dst: w.second, sport: 8080, dport: 40000, syn: true, ack: true}
+		r = d.send(t, FromPod, answer.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.second}, dissect(t, r.frame).addresses())
+	})
+}
+
+// A pod that calls itself through a service must not see its own address as the client's: its kernel would drop that.
+func TestPodCallsItself(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeDSR)
+		call := packetSpec{src: w.pod, dst: w.clusterIP, sport: 40000, dport: portCluster, syn: true}
+		r := d.send(t, FromPod, call.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("to-endpoint"), r.reasons)
+		out := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.podNode, w.pod}, out.addresses())
+		port := out.ports()[0]
+
+		answer := packetSpec{src: w.pod, dst: w.podNode, sport: 8080, dport: port, syn: true, ack: true}
+		r = d.send(t, FromPod, answer.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		back := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.pod}, back.addresses())
+		assert.Equal(t, [2]uint16{portCluster, 40000}, back.ports())
+	})
+}
+
+// The node itself calls a ClusterIP, with a backend elsewhere and one of its own.
+func TestNodeCalls(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		call := packetSpec{src: w.lbNode, dst: w.clusterIP, sport: 40000, dport: portCluster, syn: true}
+		r := d.send(t, FromNode, call.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("to-network"), r.reasons)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.pod}, dissect(t, r.frame).addresses())
+		answer := packetSpec{src: w.pod, dst: w.lbNode, sport: 8080, dport: 40000, syn: true, ack: true}
+		r = d.send(t, FromNetwork, answer.frame(t))
+		assert.EqualValues(t, actOK, r.action, "to the node's own stack")
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.lbNode}, dissect(t, r.frame).addresses())
+
+		call.dport = portLocal
+		r = d.send(t, FromNode, call.frame(t))
+		assert.Equal(t, only("to-endpoint"), r.reasons)
+		in := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.localPod}, in.addresses())
+		assert.Equal(t, podMAC, in.eth.DstMAC)
+		answer = packetSpec{src: w.localPod, dst: w.lbNode, sport: portLocal, dport: 40000, syn: true, ack: true}
+		r = d.send(t, FromPod, answer.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.lbNode}, dissect(t, r.frame).addresses())
+
+		other := packetSpec{src: w.lbNode, dst: w.client, sport: 40000, dport: 443, syn: true}
+		r = d.send(t, FromNode, other.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, other.frame(t), r.frame)
+	})
+}

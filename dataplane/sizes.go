@@ -1,0 +1,103 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sizes are map capacities in entries; zero takes the default. What an entry takes in the kernel's memory is stated: of
+// tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
+// at once per entry of capacity for those that hash. Memory adds it all up.
+type Sizes struct {
+	Services      uint32 // ports of services, default 4096; 56 bytes a CPU at once, 216 when used
+	Frontends     uint32 // with one for each LoadBalancer, external or cluster address; default 65536; 104 bytes
+	Slots         uint32 // rows of 16 Maglev slots, default 16384; 64 bytes at once. A table of 16381 slots takes 1024 rows
+	Backends      uint32 // default 16384; 48 bytes at once
+	LocalBackends uint32 // this node's, default 4096; 88 bytes
+	Pods          uint32 // this node's, default 1024; 80 bytes
+	Nodes         uint32 // addresses of nodes, default 4096; 72 bytes
+	Cluster       uint32 // prefixes of pods and nodes, default 8192; up to 128 bytes
+	Ranges        uint32 // loadBalancerSourceRanges of all services' ports, default 16384; up to 128 bytes
+
+	// Of these the least recently used goes first when they are full. Flows that have not been answered to yet wait in the
+	// table called unproven.
+	Flows             uint32 // client to frontend, default 65536; 104 bytes at once
+	FlowsUnproven     uint32 // default 32768; likewise
+	SNATPorts         uint32 // LB node, default 32768; 128 bytes at once
+	SNATPortsUnproven uint32 // default 16384; likewise
+	Replies           uint32 // pod node, default 65536; 120 bytes at once
+	RepliesUnproven   uint32 // default 32768; likewise
+	Affinities        uint32 // clients of services with session affinity, default 32768; 88 bytes at once
+	Fragments         uint32 // datagrams in fragments, default 8192; 96 bytes at once
+
+	Events uint32 // bytes of the event ring, a power of two and of pages (default 1 MiB)
+	Hops   uint32 // bytes of the ring for traced packets, likewise (default 256 KiB)
+}
+
+// withDefaults returns s with every zero field filled in.
+func (s Sizes) withDefaults() Sizes {
+	for _, f := range s.fields() {
+		*f.entries = orDefault(*f.entries, f.standard)
+	}
+	return s
+}
+
+// sizeField is a field of Sizes.
+type sizeField struct {
+	name     string
+	entries  *uint32
+	standard uint32
+	maps     []string
+}
+
+// fields lists what s sizes. The pointers are into s.
+func (s *Sizes) fields() []sizeField {
+	return []sizeField{
+		{"Services", &s.Services, 4096, []string{datapathMapServiceNames, datapathMapServiceCounters}},
+		{"Frontends", &s.Frontends, 65536, []string{datapathMapFrontends}},
+		{"Slots", &s.Slots, 16384, []string{datapathMapSlots}},
+		{"Backends", &s.Backends, 16384, []string{datapathMapBackends}},
+		{"LocalBackends", &s.LocalBackends, 4096, []string{datapathMapLocalBackends}},
+		{"Pods", &s.Pods, 1024, []string{datapathMapPods}},
+		{"Nodes", &s.Nodes, 4096, []string{datapathMapNodes}},
+		{"Cluster", &s.Cluster, 8192, []string{datapathMapCluster}},
+		{"Ranges", &s.Ranges, 16384, []string{datapathMapRanges}},
+		{"Flows", &s.Flows, 65536, []string{datapathMapFlows}},
+		{"FlowsUnproven", &s.FlowsUnproven, 32768, []string{datapathMapFlowsUnproven}},
+		{"SNATPorts", &s.SNATPorts, 32768, []string{datapathMapSnatPorts}},
+		{"SNATPortsUnproven", &s.SNATPortsUnproven, 16384, []string{datapathMapSnatPortsUnproven}},
+		{"Replies", &s.Replies, 65536, []string{datapathMapReplies}},
+		{"RepliesUnproven", &s.RepliesUnproven, 32768, []string{datapathMapRepliesUnproven}},
+		{"Affinities", &s.Affinities, 32768, []string{datapathMapAffinities}},
+		{"Fragments", &s.Fragments, 8192, []string{datapathMapFragments}},
+		{"Events", &s.Events, 1 << 20, []string{datapathMapEvents}},
+		{"Hops", &s.Hops, 1 << 18, []string{datapathMapHops}},
+	}
+}
+
+// check finds what is wrong with sizes that have their defaults.
+func (s Sizes) check() error {
+	var errs []error
+	for _, f := range s.fields() {
+		ring := f.name == "Events" || f.name == "Hops"
+		if ring && (*f.entries < 4096 || *f.entries&(*f.entries-1) != 0) {
+			errs = append(errs, fmt.Errorf("size %s %d: must be a power of two from 4096 on", f.name, *f.entries))
+		}
+		if *f.entries > 1<<28 {
+			errs = append(errs, fmt.Errorf("size %s %d: must be %d at most", f.name, *f.entries, 1<<28))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sizeOf names the field of Sizes that a map's capacity comes from.
+func sizeOf(mapName string) string {
+	for _, f := range new(Sizes).fields() {
+		for _, name := range f.maps {
+			if name == mapName {
+				return "Sizes." + f.name
+			}
+		}
+	}
+	return "Sizes"
+}

@@ -1,0 +1,97 @@
+package dataplane
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSpace(t *testing.T) {
+	at := time.Time{}
+	s := newSpace(1, 11)
+	first, ok := s.take(4)
+	require.True(t, ok)
+	assert.EqualValues(t, 1, first)
+	second, ok := s.take(4)
+	require.True(t, ok)
+	assert.EqualValues(t, 5, second)
+	_, ok = s.take(3)
+	assert.False(t, ok, "two are left")
+
+	s.give(first, 4)
+	_, ok = s.take(3)
+	assert.False(t, ok, "it has not left yet")
+	assert.True(t, s.waits())
+	s.settle(at)
+	s.wake(at)
+	_, ok = s.take(3)
+	assert.False(t, ok, "it has not rested yet")
+	s.wake(at.Add(time.Nanosecond))
+	assert.False(t, s.waits())
+	again, ok := s.take(3)
+	assert.True(t, ok)
+	assert.Equal(t, first, again)
+
+	s.give(again, 3)
+	s.wakeAll()
+	s.give(second, 4)
+	s.wakeAll()
+	assert.Equal(t, []extent{{1, 10}}, s.free, "what touches is one again")
+	_, ok = newSpace(1, 1).take(1)
+	assert.False(t, ok)
+}
+
+// TestSpaceNeverGivesTwice takes and gives at random, and looks at every entry.
+func TestSpaceNeverGivesTwice(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	s := newSpace(0, 500)
+	var taken [500]bool
+	var held []extent
+	total := 0
+	for range 20000 {
+		if r.IntN(2) == 0 && len(held) > 0 {
+			i := r.IntN(len(held))
+			e := held[i]
+			held[i] = held[len(held)-1]
+			held = held[:len(held)-1]
+			for j := range e.count {
+				taken[e.first+j] = false
+			}
+			s.give(e.first, e.count)
+			s.wakeAll()
+			total -= int(e.count)
+			continue
+		}
+		count := uint32(1 + r.IntN(40))
+		first, ok := s.take(count)
+		if !ok {
+			continue
+		}
+		for j := range count {
+			require.False(t, taken[first+j])
+			taken[first+j] = true
+		}
+		held = append(held, extent{first, count})
+		total += int(count)
+	}
+	free := 0
+	for i, e := range s.free {
+		free += int(e.count)
+		if i > 0 {
+			require.Less(t, s.free[i-1].first+s.free[i-1].count, e.first, "ascending, none touches another")
+		}
+	}
+	assert.Equal(t, 500, free+total)
+}
+
+func TestRecallSpace(t *testing.T) {
+	at := time.Unix(1, 0)
+	s := recallSpace(10, []usage{inUse, neverUsed, neverUsed, wasUsed, inUse, neverUsed}, at)
+	assert.Equal(t, []extent{{11, 2}, {15, 1}}, s.free)
+	assert.Equal(t, []rest{{extent{13, 1}, at}}, s.resting)
+	s.wakeAll()
+	assert.Equal(t, []extent{{11, 3}, {15, 1}}, s.free)
+}

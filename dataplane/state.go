@@ -1,0 +1,115 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// State is what a node's data path is to know.
+type State struct {
+	// Node is the name of this node.
+	Node string
+	// Nodes are all nodes of the cluster, this one too: who may send Geneve.
+	Nodes []Node
+	// Pods are those of this node.
+	Pods []Pod
+	// Tables are the frontends and backends, the same on all nodes.
+	Tables *services.Tables
+}
+
+// Node is a node of the cluster.
+type Node struct {
+	Name string
+	// Addresses are all that the node sends from, of both families.
+	Addresses []NodeAddress
+	// PodCIDRs are where the addresses of its pods are from.
+	PodCIDRs []netip.Prefix
+}
+
+// NodeAddress is an address of a node, and how it is reached.
+type NodeAddress struct {
+	Address netip.Addr
+	// NextHop is the MAC address that leads there by this node's device; without it each packet asks the kernel's tables.
+	NextHop net.HardwareAddr
+}
+
+// Pod is a pod of this node, and how it is reached.
+type Pod struct {
+	// Addresses are one or two: one of each family.
+	Addresses []netip.Addr
+	// Device is the index of the node's end of the pod's veth.
+	Device int
+	// MAC is the pod's own, NodeMAC that of the node's end.
+	MAC, NodeMAC net.HardwareAddr
+}
+
+// place is where a node sees the services from: what is local to it, and what leads elsewhere.
+type place struct {
+	node    string
+	nodes   map[datapathAddress]datapathNode
+	pods    map[datapathAddress]datapathPod
+	cluster map[datapathClusterKey]uint8
+}
+
+// newPlace reads all of a State but its tables.
+func newPlace(s State) (*place, error) {
+	p := &place{
+		node:    s.Node,
+		nodes:   make(map[datapathAddress]datapathNode),
+		pods:    make(map[datapathAddress]datapathPod),
+		cluster: make(map[datapathClusterKey]uint8),
+	}
+	var errs []error
+	for _, n := range s.Nodes {
+		errs = append(errs, p.addNode(n))
+	}
+	for _, pod := range s.Pods {
+		errs = append(errs, p.addPod(pod))
+	}
+	return p, errors.Join(errs...)
+}
+
+func (p *place) addNode(n Node) error {
+	var errs []error
+	for _, a := range n.Addresses {
+		if !a.Address.IsValid() {
+			errs = append(errs, fmt.Errorf("node %s: address %v: must be an IPv4 or IPv6 address", n.Name, a.Address))
+			continue
+		}
+		address := a.Address.Unmap()
+		p.nodes[wireAddress(address)] = datapathNode{NextHop: wireMAC(a.NextHop)}
+		p.addToCluster(netip.PrefixFrom(address, address.BitLen()))
+	}
+	for _, cidr := range n.PodCIDRs {
+		if !cidr.IsValid() {
+			errs = append(errs, fmt.Errorf("node %s: pods at %v: must be a prefix like 10.0.1.0/24", n.Name, cidr))
+			continue
+		}
+		p.addToCluster(cidr)
+	}
+	return errors.Join(errs...)
+}
+
+func (p *place) addToCluster(prefix netip.Prefix) {
+	bits, address := wirePrefix(prefix)
+	p.cluster[datapathClusterKey{Prefix: bits, Address: address}] = 1
+}
+
+func (p *place) addPod(pod Pod) error {
+	if len(pod.MAC) != 6 || len(pod.NodeMAC) != 6 {
+		return fmt.Errorf("pod %v: needs a MAC address at both ends of its veth", pod.Addresses)
+	}
+	for _, a := range pod.Addresses {
+		if !a.IsValid() {
+			return fmt.Errorf("pod %v: address %v: must be an IPv4 or IPv6 address", pod.Addresses, a)
+		}
+		p.pods[wireAddress(a)] = datapathPod{
+			Ifindex: uint32(pod.Device), Mac: wireMAC(pod.MAC), NodeMac: wireMAC(pod.NodeMAC),
+		}
+	}
+	return nil
+}

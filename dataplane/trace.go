@@ -1,0 +1,75 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// TraceFilter says which flows Trace follows: those of one client, in both directions.
+type TraceFilter struct {
+	Client   netip.Addr
+	Port     uint16            // the client's; 0: any
+	Protocol services.Protocol // 0: any
+	// Ready is called when the filter is in force, so that the flow can begin; may be nil.
+	Ready func()
+}
+
+// Hop is one packet of a traced flow at one of the node's hooks.
+type Hop struct {
+	Event
+	// LengthBefore and LengthAfter are those of the whole frame in bytes, as the program met it and as it left it.
+	LengthBefore, LengthAfter int
+	// Before and After are the frame's first bytes from the Ethernet header on, as many of them as were kept (at most 192).
+	Before, After []byte
+}
+
+// Trace hands each packet of the flows that the filter names to handle, until ctx ends. A node traces one filter at a time:
+// the last that was set; at the end nothing is traced.
+func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Hop) error) (err error) {
+	if !filter.Client.IsValid() {
+		return fmt.Errorf("trace: client %v: must be an IPv4 or IPv6 address", filter.Client)
+	}
+	r, err := d.newEventReader()
+	if err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	// What an earlier trace has left unread is not of this one.
+	if err := r.read(ctx, d.objects.Hops, false, func([]byte) error { return nil }); err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	value := datapathTraceFilter{
+		Client: wireAddress(filter.Client), Port: port16(filter.Port), Protocol: uint8(filter.Protocol), On: 1,
+	}
+	if err := d.objects.Tracing.Put(uint32(0), value); err != nil {
+		return fmt.Errorf("trace: set filter: %w", err)
+	}
+	defer func() {
+		if clear := d.objects.Tracing.Put(uint32(0), datapathTraceFilter{}); clear != nil {
+			err = errors.Join(err, fmt.Errorf("trace: clear filter: %w", clear))
+		}
+	}()
+	if filter.Ready != nil {
+		filter.Ready()
+	}
+	return r.read(ctx, d.objects.Hops, true, func(raw []byte) error {
+		var h datapathHop
+		if err := decode(raw, &h); err != nil {
+			return err
+		}
+		return handle(r.hop(&h))
+	})
+}
+
+func (r *eventReader) hop(h *datapathHop) Hop {
+	return Hop{
+		Event:        r.event(&h.Event),
+		LengthBefore: int(h.LengthBefore),
+		LengthAfter:  int(h.LengthAfter),
+		Before:       append([]byte(nil), h.Before[:min(int(h.LengthBefore), len(h.Before))]...),
+		After:        append([]byte(nil), h.After[:min(int(h.LengthAfter), len(h.After))]...),
+	}
+}
