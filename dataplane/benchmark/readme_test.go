@@ -1,0 +1,85 @@
+package benchmark
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write README.md's figures anew from reference.json")
+
+// TestReadme: the figures in README.md are those of the recorded benchmark.
+func TestReadme(t *testing.T) {
+	var figures []Figure
+	recorded, err := os.ReadFile("reference.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(recorded, &figures))
+	byName := make(map[string]Figure, len(figures))
+	for _, f := range figures {
+		byName[f.Name] = f
+	}
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	text := string(readme)
+	for name, block := range map[string]string{"cost": costTable(t, byName), "parts": partsTable(t, byName)} {
+		pattern := regexp.MustCompile(`(?s)(<!-- begin ` + name + ` -->\n).*?(<!-- end ` + name + ` -->)`)
+		require.Regexp(t, pattern, text, name)
+		if *update {
+			text = pattern.ReplaceAllString(text, "${1}"+block+"${2}")
+			continue
+		}
+		assert.Contains(t, text, block, "README.md is not what reference.json says: run this test with -update")
+	}
+	if *update {
+		require.NoError(t, os.WriteFile("../README.md", []byte(text), 0o644))
+	}
+}
+
+// costTable has a line for each path and family, a column for each number of flows.
+func costTable(t *testing.T, figures map[string]Figure) string {
+	var s strings.Builder
+	s.WriteString("| | 1 flow | 4,096 flows | 65,536 flows | new flows |\n|---|---|---|---|---|\n")
+	for _, path := range []string{"xdp/forward", "xdp/snat", "xdp/receive", "tc/forward", "tc/snat", "tc/receive", "tc/reply"} {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			fmt.Fprintf(&s, "| %s, %s |", strings.Replace(path, "/", " ", 1), strings.Replace(family, "ipv", "IPv", 1))
+			for _, flows := range []string{"1", "4096", "65536"} {
+				name := path + "/established/" + family + "/" + flows
+				require.Contains(t, figures, name)
+				fmt.Fprintf(&s, " %.0f |", figures[name].Min)
+			}
+			if f, ok := figures[fmt.Sprintf("%s/new/%s/%d", path, family, NewTuples)]; ok {
+				fmt.Fprintf(&s, " %.0f", f.Min)
+			}
+			s.WriteString(" |\n")
+		}
+	}
+	return s.String()
+}
+
+// partsTable has the cost of each part: the difference to the part before.
+func partsTable(t *testing.T, figures map[string]Figure) string {
+	var s strings.Builder
+	s.WriteString("| part | net ns |\n|---|---|\n")
+	before := 0.0
+	for _, part := range []struct{ name, figure string }{
+		{"parse", "xdp/up-to-parse/established/ipv4/1"},
+		{"frontend", "xdp/up-to-frontend/established/ipv4/1"},
+		{"flow and backend", "xdp/up-to-flow/established/ipv4/1"},
+		{"addresses and checksums", "xdp/up-to-checksum/established/ipv4/1"},
+		{"encapsulation", "xdp/up-to-encapsulation/established/ipv4/1"},
+		{"counters, events, trace", "xdp/forward/established/ipv4/1"},
+	} {
+		require.Contains(t, figures, part.figure)
+		fmt.Fprintf(&s, "| %s | %.0f |\n", part.name, figures[part.figure].Min-before)
+		before = figures[part.figure].Min
+	}
+	fmt.Fprintf(&s, "| all | %.0f |\n", before)
+	return s.String()
+}
