@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -62,7 +63,7 @@ func (l *Lab) validate() error {
 			fail("spec.variants[%d].name: %q must be a name of its own", i, v.Name)
 		}
 		variants[v.Name] = true
-		if err := v.validate(); err != nil {
+		if err := v.Validate(); err != nil {
 			fail("spec.variants[%d]: %w", i, err)
 		}
 	}
@@ -85,16 +86,20 @@ func (l *Lab) validate() error {
 	return errors.Join(errs...)
 }
 
-func (v Variant) validate() error {
+// Validate says what is wrong with the variant.
+func (v Variant) Validate() error {
 	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
 	if !slices.Contains(known, v.DataPath) {
 		return fmt.Errorf("dataPath: %q is none of %v", v.DataPath, known)
 	}
 	if v.DataPath != DataPathDSRLab {
-		if v.Mode != "" {
-			return fmt.Errorf("mode: only dataPath %s has one", DataPathDSRLab)
+		if v.Mode != "" || v.Hook != "" {
+			return fmt.Errorf("mode, hook: only dataPath %s has them", DataPathDSRLab)
 		}
 		return nil
+	}
+	if hooks := []dataplane.Hook{"", dataplane.HookTC, dataplane.HookXDP}; !slices.Contains(hooks, v.Hook) {
+		return fmt.Errorf("hook: %q is none of tc, xdp", v.Hook)
 	}
 	_, err := services.ParseMode(string(v.Mode))
 	return err
@@ -116,4 +121,19 @@ func (p *Phase) validate(variants map[string]bool) []error {
 		}
 	}
 	return errs
+}
+
+// UseHook sets the hook of all variants of our own data path; the empty one leaves them as they are.
+func (l *Lab) UseHook(h dataplane.Hook) error {
+	for i := range l.Spec.Variants {
+		v := &l.Spec.Variants[i]
+		if v.DataPath != DataPathDSRLab || h == "" {
+			continue
+		}
+		v.Hook = h
+		if err := v.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

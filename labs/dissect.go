@@ -34,7 +34,7 @@ type tunnel struct {
 // isFirst tells the first packet of a flow, as far as a packet alone can tell: a SYN, or any datagram.
 func (f *frame) isFirst() bool { return f.tcp == nil || f.tcp.SYN && !f.tcp.ACK }
 
-// dissectCapture reads a capture and hands every TCP and UDP frame over IPv4 to handle, in the order of their capture.
+// dissectCapture reads a capture and hands every TCP and UDP frame to handle, in the order of their capture.
 func dissectCapture(r io.Reader, handle func(*frame)) error {
 	capture, err := pcapgo.NewNgReader(r, pcapgo.DefaultNgReaderOptions)
 	if err != nil {
@@ -54,15 +54,17 @@ func dissectCapture(r io.Reader, handle func(*frame)) error {
 	}
 }
 
-// dissect is nil for what is neither TCP nor UDP over IPv4.
+// dissect is nil for what is neither TCP nor UDP.
 func dissect(data []byte) *frame {
 	packet := gopacket.NewPacket(data, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: true})
 	var f *frame
-	var ip *layers.IPv4
+	var ip gopacket.NetworkLayer
 	var outer *tunnel
 	for _, layer := range packet.Layers() {
 		switch l := layer.(type) {
 		case *layers.IPv4:
+			ip = l
+		case *layers.IPv6:
 			ip = l
 		case *layers.TCP:
 			f = newFrame(ip, services.TCP, uint16(l.SrcPort), uint16(l.DstPort), outer)
@@ -76,9 +78,10 @@ func dissect(data []byte) *frame {
 	return f
 }
 
-func newFrame(ip *layers.IPv4, p services.Protocol, source, destination uint16, outer *tunnel) *frame {
-	from, _ := netip.AddrFromSlice(ip.SrcIP)
-	to, _ := netip.AddrFromSlice(ip.DstIP)
+func newFrame(ip gopacket.NetworkLayer, p services.Protocol, source, destination uint16, outer *tunnel) *frame {
+	flow := ip.NetworkFlow()
+	from, _ := netip.AddrFromSlice(flow.Src().Raw())
+	to, _ := netip.AddrFromSlice(flow.Dst().Raw())
 	return &frame{
 		source:      endpoint{netip.AddrPortFrom(from.Unmap(), source), p},
 		destination: endpoint{netip.AddrPortFrom(to.Unmap(), destination), p},
@@ -97,17 +100,22 @@ func newTunnel(around *frame, g *layers.Geneve) *tunnel {
 		source: around.source.address.Addr(), destination: around.destination.address.Addr(),
 		sourcePort: around.source.address.Port(), vni: g.VNI, critical: g.CriticalOption,
 	}
-	options := g.Contents[8:]
+	t.frontend, t.option = findDSROption(g.Contents[8:])
+	return t
+}
+
+// findDSROption looks for the DSR option among Geneve's options: the frontend in it, and the option as on the wire.
+func findDSROption(options []byte) (netip.AddrPort, []byte) {
 	for len(options) >= 4 {
 		size := 4 + 4*int(options[3]&0x1f)
 		if size > len(options) {
 			break
 		}
-		if binary.BigEndian.Uint16(options) == dsrClass && options[2] == dsrType && size == 12 {
-			t.option = options[:size]
-			t.frontend = netip.AddrPortFrom(netip.AddrFrom4([4]byte(options[4:8])), binary.BigEndian.Uint16(options[8:]))
+		if binary.BigEndian.Uint16(options) == dsrClass && options[2] == dsrType && (size == 12 || size == 24) {
+			address, _ := netip.AddrFromSlice(options[4 : size-4])
+			return netip.AddrPortFrom(address, binary.BigEndian.Uint16(options[size-4:])), options[:size]
 		}
 		options = options[size:]
 	}
-	return t
+	return netip.AddrPort{}, nil
 }

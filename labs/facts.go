@@ -3,7 +3,6 @@ package labs
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -83,23 +82,10 @@ func (t *tunnel) String() string {
 func (f *frame) String() string {
 	s := fmt.Sprintf("%v → %v %v", f.source.address, f.destination.address, f.source.protocol)
 	if f.tcp != nil {
-		s += " [" + tcpFlags(f) + "]"
+		s += " [" + flagNames(f.tcp) + "]"
 	}
 	if f.outer == nil {
 		return s
 	}
 	return f.outer.String() + "  ┃ inside: " + s
-}
-
-func tcpFlags(f *frame) string {
-	var set []string
-	for _, flag := range []struct {
-		is   bool
-		name string
-	}{{f.tcp.SYN, "SYN"}, {f.tcp.FIN, "FIN"}, {f.tcp.RST, "RST"}, {f.tcp.PSH, "PSH"}, {f.tcp.ACK, "ACK"}} {
-		if flag.is {
-			set = append(set, flag.name)
-		}
-	}
-	return strings.Join(set, ", ")
 }

@@ -28,13 +28,16 @@ func (s *Stand) Install(ctx context.Context, v Variant) error {
 			return errors.Join(fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err), s.Uninstall(ctx))
 		}
 	}
-	return nil
+	if v.DataPath == DataPathNone {
+		return nil
+	}
+	return s.tellAgents(tables)
 }
 
 func (s *Stand) installOn(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
 	switch v.DataPath {
 	case DataPathDSRLab:
-		return s.load(n, tables)
+		return s.load(n, v, tables)
 	case DataPathKubeProxy, DataPathDNATOnly:
 		return s.installBaseline(ctx, n, v, tables)
 	case DataPathNone:
@@ -44,36 +47,76 @@ func (s *Stand) installOn(ctx context.Context, n topologies.Node, v Variant, tab
 }
 
 // load loads our programs on a node and fills their tables.
-func (s *Stand) load(n topologies.Node, tables *services.Tables) error {
+func (s *Stand) load(n topologies.Node, v Variant, tables *services.Tables) error {
 	dir, err := s.lab.BPFDir(n.Name)
 	if err != nil {
 		return err
 	}
+	if v.Hook == dataplane.HookXDP {
+		if err := s.prepareXDP(n); err != nil {
+			return err
+		}
+	}
 	return s.lab.Do(n.Name, func() error {
-		d, err := dataplane.Load(dataplane.Config{Address: n.Address.Addr(), Device: "eth0", PinDir: dir, MTU: s.plan.MTU})
+		d, err := dataplane.Load(dataplane.Config{Addresses: addressesOf(n), Device: "eth0", PinDir: dir, MTU: s.mtuOf(n), Hook: v.Hook})
 		if err != nil {
 			return err
 		}
 		defer d.Close()
-		state := dataplane.State{Node: n.Name, Nodes: s.reachedFrom(n), Tables: tables}
+		if notice := d.Notice(); notice != nil {
+			s.log.Warn("hook", "node", n.Name, "notice", notice)
+		}
 		for _, p := range s.plan.Pods {
 			if p.Node != n.Name {
 				continue
 			}
-			device, err := net.InterfaceByName(p.HostDevice)
-			if err != nil {
-				return fmt.Errorf("pod %s: device %s: %w", p.Name, p.HostDevice, err)
-			}
-			state.Pods = append(state.Pods, dataplane.Pod{
-				Address: p.Address, Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
-			})
 			if err := d.Attach(p.HostDevice, dataplane.FromPod, dataplane.AttachAuto); err != nil {
 				return err
 			}
 		}
-		_, err = d.Apply(state)
-		return err
+		return s.apply(d, n, tables)
 	})
+}
+
+// apply fills a node's tables. Call it in the node's network namespace.
+func (s *Stand) apply(d *dataplane.DataPath, n topologies.Node, tables *services.Tables) error {
+	state := dataplane.State{Node: n.Name, Nodes: s.reachedFrom(n), Tables: tables}
+	for _, p := range s.plan.Pods {
+		if p.Node != n.Name {
+			continue
+		}
+		device, err := net.InterfaceByName(p.HostDevice)
+		if err != nil {
+			return fmt.Errorf("pod %s: device %s: %w", p.Name, p.HostDevice, err)
+		}
+		state.Pods = append(state.Pods, dataplane.Pod{
+			Addresses: podAddresses(p), Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
+		})
+	}
+	_, err := d.Apply(state)
+	return err
+}
+
+// addressesOf are the node's own on the fabric, one or two: of both families.
+func addressesOf(n topologies.Node) []netip.Addr {
+	var all []netip.Addr
+	for _, prefix := range n.Addresses() {
+		all = append(all, prefix.Addr())
+	}
+	return all
+}
+
+// podAddresses are the pod's own, likewise.
+func podAddresses(p topologies.Pod) []netip.Addr { return p.Addresses() }
+
+// mtuOf is that of the node's network.
+func (s *Stand) mtuOf(n topologies.Node) int {
+	for _, network := range s.plan.Networks {
+		if network.Name == n.Network && network.MTU != 0 {
+			return network.MTU
+		}
+	}
+	return s.plan.MTU
 }
 
 // reachedFrom are all LB and pod nodes, with the MAC addresses that lead to them: their own, or that of the gateway.
@@ -88,7 +131,11 @@ func (s *Stand) reachedFrom(n topologies.Node) []dataplane.Node {
 		if other.Network != n.Network {
 			mac = gateways[n.Network]
 		}
-		all = append(all, dataplane.Node{Address: other.Address.Addr(), NextHop: net.HardwareAddr(mac)})
+		node := dataplane.Node{Name: other.Name, PodCIDRs: other.PodCIDRs()}
+		for _, a := range addressesOf(other) {
+			node.Addresses = append(node.Addresses, dataplane.NodeAddress{Address: a, NextHop: net.HardwareAddr(mac)})
+		}
+		all = append(all, node)
 	}
 	return all
 }
@@ -110,9 +157,9 @@ func (s *Stand) installBaseline(ctx context.Context, n topologies.Node, v Varian
 
 // Uninstall takes every data path off all nodes; plain routing stays.
 func (s *Stand) Uninstall(ctx context.Context) error {
-	var errs []error
+	errs := []error{s.tellAgents(nil)}
 	for _, n := range s.clusterNodes() {
-		if err := s.uninstallFrom(ctx, n.Name); err != nil {
+		if err := errors.Join(s.uninstallFrom(ctx, n.Name), s.restoreWire(n)); err != nil {
 			errs = append(errs, fmt.Errorf("take data path off %s: %w", n.Name, err))
 		}
 	}

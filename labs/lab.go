@@ -6,6 +6,7 @@ package labs
 import (
 	"time"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -63,6 +64,8 @@ type Variant struct {
 	DataPath DataPath `json:"dataPath"`
 	// Mode of services without an annotation; for dataPath dsrlab only.
 	Mode services.Mode `json:"mode,omitempty"`
+	// Hook on the nodes' devices towards the fabric: tc (default) or xdp; for dataPath dsrlab only.
+	Hook dataplane.Hook `json:"hook,omitempty"`
 }
 
 // Phase is a list of steps that each variant runs.

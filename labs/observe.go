@@ -29,9 +29,12 @@ type Flow struct {
 	Verdict     string `json:"verdict"` // FORWARDED or DROPPED
 	Reason      string `json:"reason"`  // the data path's own name for what it did
 	Mode        string `json:"mode,omitempty"`
-	// Option: the packet between the nodes carries the frontend.
+	// Option: the packet between the nodes carries the frontend in Geneve's DSR option.
 	Option bool `json:"option"`
-	Bytes  int  `json:"bytes"`
+	// Tunnel is the other end of the tunnel, where there is one.
+	Tunnel  netip.Addr `json:"tunnel,omitzero"`
+	Service string     `json:"service,omitempty"` // namespace/name:port/PROTO
+	Bytes   int        `json:"bytes"`
 }
 
 // Peer is one end of a flow.
@@ -64,13 +67,19 @@ func (f Flow) String() string {
 	} else {
 		fmt.Fprintf(&s, " (%s)", f.Protocol)
 	}
+	if f.Option && f.Frontend.IsValid() {
+		fmt.Fprintf(&s, " (DSR %v)", f.Frontend)
+	}
 	return s.String()
 }
 
 // Observe hands the flows of all nodes that run our data path to handle, one call at a time. With follow it goes on until ctx
 // ends, and flows come as each node reports them; without, it takes those that are waiting, in the order of their times. Each
-// event is seen once, by one observer.
-func (s *Stand) Observe(ctx context.Context, follow bool, handle func(Flow) error) error {
+// event is seen once, by one observer, whether the filter chooses it or not.
+func (s *Stand) Observe(ctx context.Context, follow bool, filter FlowFilter, handle func(Flow) error) error {
+	if err := filter.Validate(); err != nil {
+		return fmt.Errorf("observe: %w", err)
+	}
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return err
@@ -90,12 +99,16 @@ func (s *Stand) Observe(ctx context.Context, follow bool, handle func(Flow) erro
 	for node, d := range paths {
 		group.Go(func() error {
 			return d.Events(ctx, follow, func(e dataplane.Event) error {
+				flow := s.flow(node, e, names)
+				if !filter.Match(flow) {
+					return nil
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				if follow {
-					return handle(s.flow(node, e, names))
+					return handle(flow)
 				}
-				waiting = append(waiting, s.flow(node, e, names))
+				waiting = append(waiting, flow)
 				return nil
 			})
 		})
@@ -137,7 +150,7 @@ func observation(r string) string {
 	switch r {
 	case "to-overlay-dsr", "to-overlay-snat":
 		return "to-overlay"
-	case "to-endpoint", "from-overlay":
+	case "to-endpoint", "from-overlay", "reply-inside":
 		return "to-endpoint"
 	}
 	return "to-network"
@@ -147,6 +160,7 @@ func (s *Stand) flow(node string, e dataplane.Event, names *dataplane.Names) Flo
 	f := Flow{
 		Time: e.Time, Node: node, Source: s.peer(e.Source), Destination: s.peer(e.Destination), Frontend: e.Frontend,
 		Protocol: e.Protocol, Reason: names.Reason(e.Reason), Verdict: "FORWARDED", Option: e.Option, Bytes: int(e.Bytes),
+		Tunnel: e.Node, Service: e.Service,
 	}
 	if e.Protocol == "TCP" {
 		f.TCPFlags = e.TCPFlags.String()
@@ -172,12 +186,12 @@ func (s *Stand) flow(node string, e dataplane.Event, names *dataplane.Names) Flo
 func (s *Stand) peer(a netip.AddrPort) Peer {
 	p := Peer{Address: a, Identity: "world"}
 	for _, pod := range s.plan.Pods {
-		if pod.Address == a.Addr() {
+		if slices.Contains(podAddresses(pod), a.Addr()) {
 			p.Identity, p.Name = "pod", pod.Name
 		}
 	}
 	for _, n := range s.plan.Nodes {
-		if n.Address.Addr() == a.Addr() {
+		if slices.Contains(addressesOf(n), a.Addr()) {
 			p.Name = n.Name
 			if n.Role != "client" {
 				p.Identity = "host"

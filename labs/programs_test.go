@@ -41,6 +41,12 @@ func requirePrograms(t *testing.T, names ...string) {
 // standWith builds the named topology, without the pods' own workload, for one test.
 func standWith(t testing.TB, name string, change func(*topologies.Topology)) *Stand {
 	t.Helper()
+	return standOf(t, name, StandOptions{}, change)
+}
+
+// standOf is standWith with options.
+func standOf(t testing.TB, name string, o StandOptions, change func(*topologies.Topology)) *Stand {
+	t.Helper()
 	topology, err := topologies.Lookup(name)
 	require.NoError(t, err)
 	if change != nil {
@@ -51,7 +57,8 @@ func standWith(t testing.TB, name string, change func(*topologies.Topology)) *St
 	for i := range plan.Pods {
 		plan.Pods[i].Workload = nil // the test's own programs serve
 	}
-	stand, _, err := Up(t.Context(), plan, StandOptions{StateDir: testLabs.StateDir(t), Name: "test-" + name, LabPod: os.Args[0]})
+	o.StateDir, o.Name, o.LabPod = testLabs.StateDir(t), "test-"+name, os.Args[0]
+	stand, _, err := Up(t.Context(), plan, o)
 	require.NoError(t, err)
 	return stand
 }

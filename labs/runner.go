@@ -132,7 +132,7 @@ func (r *Runner) onStand(ctx context.Context, lab *Lab, plan *topologies.Plan, r
 	}
 	defer func() { err = errors.Join(err, stand.Down(context.WithoutCancel(ctx))) }()
 	x := &execution{runner: r, lab: lab, stand: stand, recorder: recorder}
-	if err := recorder.Describe("links", plan.Nodes); err != nil {
+	if err := errors.Join(recorder.Describe("links", plan.Nodes), recorder.Describe("variants", lab.Spec.Variants)); err != nil {
 		return err
 	}
 	if err := x.calibrate(ctx); err != nil {

@@ -14,17 +14,17 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// findLabPod is the workload binary: the one that was named, or labpod beside this program.
-func findLabPod(named string) (string, error) {
+// findProgram is one of our other programs: the one that was named, or that of this name beside this program.
+func findProgram(named, name, what string) (string, error) {
 	if named == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return "", fmt.Errorf("find labpod: %w", err)
+			return "", fmt.Errorf("find %s: %w", name, err)
 		}
-		named = filepath.Join(filepath.Dir(self), "labpod")
+		named = filepath.Join(filepath.Dir(self), name)
 	}
 	if _, err := os.Stat(named); err != nil {
-		return "", fmt.Errorf("find labpod, the workload binary: %w; `make build` puts it beside dsrlab", err)
+		return "", fmt.Errorf("find %s, %s: %w; `make build` puts it beside dsrlab", name, what, err)
 	}
 	return named, nil
 }

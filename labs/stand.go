@@ -30,7 +30,9 @@ type StandOptions struct {
 	Recreate bool   // take down what stands under this name
 	// LabPod is the workload binary (default: labpod beside this program).
 	LabPod string
-	Log    *slog.Logger
+	// Agent is the node agent (default: dsrd beside this program). It runs where a service has health checks.
+	Agent string
+	Log   *slog.Logger
 	// OnStep is told what is being done.
 	OnStep func(step string)
 }
@@ -38,9 +40,15 @@ type StandOptions struct {
 // Up builds the topology and starts its workload. Nodes route; Install puts a data path on them. If it fails nothing is left.
 // existing tells that the topology stood already, and nothing was done.
 func Up(ctx context.Context, plan *topologies.Plan, o StandOptions) (stand *Stand, existing bool, err error) {
-	labPod, err := findLabPod(o.LabPod)
+	labPod, err := findProgram(o.LabPod, "labpod", "the workload binary")
 	if err != nil {
 		return nil, false, err
+	}
+	agent := ""
+	if needsAgents(plan) {
+		if agent, err = findProgram(o.Agent, "dsrd", "the node agent"); err != nil {
+			return nil, false, err
+		}
 	}
 	lab, err := netns.Up(ctx, plan, netns.Options{
 		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Log: o.Log, OnStep: o.OnStep,
@@ -52,7 +60,11 @@ func Up(ctx context.Context, plan *topologies.Plan, o StandOptions) (stand *Stan
 	if lab.Existing() {
 		return s, true, nil
 	}
-	if err := s.startWorkload(ctx, labPod, o.OnStep); err != nil {
+	err = s.startWorkload(ctx, labPod, o.OnStep)
+	if err == nil && agent != "" {
+		err = s.startAgents(ctx, agent)
+	}
+	if err != nil {
 		return nil, false, errors.Join(err, s.Down(context.WithoutCancel(ctx)))
 	}
 	return s, false, nil
@@ -98,7 +110,7 @@ func (s *Stand) lbNodes() []topologies.Node {
 func (s *Stand) tables(mode services.Mode) (*services.Tables, error) {
 	state := services.State{Services: s.plan.Services, EndpointSlices: s.plan.EndpointSlices}
 	for _, n := range s.clusterNodes() {
-		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Address: n.Address.Addr(), PodCIDR: n.PodCIDR})
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs()})
 	}
 	tables, problems := services.Build(state, services.Options{Mode: mode})
 	var errs []error

@@ -79,9 +79,9 @@ func TestBulkByTime(t *testing.T) {
 					continue
 				}
 				assert.LessOrEqual(t, flow.Duration, time.Since(began))
-				assert.Positive(t, flow.Duration)
+				assert.Greater(t, flow.Duration, duration/2)
 				assert.Equal(t, flow.Sent, flow.Bytes)
-				assert.NotEmpty(t, flow.Series)
+				assert.GreaterOrEqual(t, len(flow.Series), 2)
 				var bits float64
 				before := time.Duration(0)
 				for _, rate := range flow.Series {
@@ -91,7 +91,7 @@ func TestBulkByTime(t *testing.T) {
 				assert.InEpsilon(t, 8*float64(flow.Bytes), bits, 1e-6, "the series adds up to what was delivered")
 			}
 			for _, end := range []*BulkEnd{report.Streams[0].Client, report.Streams[0].Server} {
-				require.GreaterOrEqual(t, len(end.Samples), 2, "samples on the way and one at the end")
+				require.GreaterOrEqual(t, len(end.Samples), 4, "a sample each 100 ms and one at the end")
 				for i := 1; i < len(end.Samples); i++ {
 					assert.Greater(t, end.Samples[i].At, end.Samples[i-1].At)
 					assert.GreaterOrEqual(t, end.Samples[i].Sent, end.Samples[i-1].Sent)
@@ -288,12 +288,12 @@ func TestBulkSilentServer(t *testing.T) {
 
 func TestBulkCancelled(t *testing.T) {
 	port, _ := startServer(t, KindBulk)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // enough for the transfer to have begun
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
 	report, err := Bulk(ctx, BulkOptions{Target: loopbacks(port)["IPv4"], Direction: Both, Duration: time.Minute})
 	require.True(t, errors.Is(err, context.DeadlineExceeded), "%v", err)
-	assert.Less(t, time.Since(began), 30*time.Second)
+	assert.Less(t, time.Since(began), 5*time.Second)
 	assert.Positive(t, report.Download.Bytes)
 }
 

@@ -19,7 +19,7 @@ func TestConnect(t *testing.T) {
 		for _, protocol := range []Protocol{TCP, UDP} {
 			t.Run(name+" "+string(protocol), func(t *testing.T) {
 				logged := len(log.entries(t, "seen"))
-				report, err := Connect(t.Context(), ConnectOptions{Protocol: protocol, Target: target, Count: 100, Timeout: 30 * time.Second})
+				report, err := Connect(t.Context(), ConnectOptions{Protocol: protocol, Target: target, Count: 100})
 				require.NoError(t, err)
 				assert.Equal(t, map[Outcome]int{OutcomeOK: 100}, report.Outcomes)
 				assert.Equal(t, 100, report.Preserved)

@@ -1,0 +1,163 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+const (
+	connectionTurns   = 9
+	connectionTime    = 400 * time.Millisecond
+	connectionCallers = 4
+)
+
+// BenchmarkConnections compares how many short connections (connect, a byte there, a byte back, close) a second the variants
+// carry, and how long each takes, where no link limits them. The variants take turns; the ratios are what counts.
+func BenchmarkConnections(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root: makes network namespaces")
+	}
+	s := standWith(b, "talk", func(t *topologies.Topology) {
+		for i := range t.Spec.Nodes {
+			t.Spec.Nodes[i].Link = topologies.LinkSpec{} // not shaped
+		}
+	})
+	answerBytes(b, s)
+	variants := []Variant{
+		{Name: "none", DataPath: DataPathNone},
+		{Name: "kube-proxy", DataPath: DataPathKubeProxy},
+		{Name: "snat", DataPath: DataPathDSRLab, Mode: services.ModeSNAT},
+		{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR},
+		{Name: "dsr-xdp", DataPath: DataPathDSRLab, Mode: services.ModeDSR, Hook: dataplane.HookXDP},
+	}
+	rates, latencies, failed := make(map[string][]float64), make(map[string][]time.Duration), make(map[string]int)
+	for range connectionTurns {
+		for _, v := range variants {
+			require.NoError(b, s.Install(b.Context(), v))
+			to, err := s.target(Target{Service: "tcp-echo", Port: "bulk"}, v)
+			require.NoError(b, err)
+			took, errs := shortConnections(s, to)
+			for _, err := range errs {
+				b.Logf("%s: %v", v.Name, err)
+			}
+			failed[v.Name] += len(errs)
+			rates[v.Name] = append(rates[v.Name], float64(len(took))/connectionTime.Seconds())
+			latencies[v.Name] = append(latencies[v.Name], took...)
+		}
+	}
+	for _, v := range variants {
+		all := latencies[v.Name]
+		slices.Sort(all)
+		b.ReportMetric(stats.Median(rates[v.Name]), v.Name+"-conn/s")
+		b.ReportMetric(stats.Median(rates[v.Name])/stats.Median(rates["kube-proxy"]), v.Name+"-of-kube-proxy")
+		b.ReportMetric(float64(all[len(all)/2].Microseconds()), v.Name+"-p50-us")
+		b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), v.Name+"-p99-us")
+		b.ReportMetric(float64(failed[v.Name]), v.Name+"-failed")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// answerBytes serves in the pod: reads a byte, writes it back, closes. The server closes first, so that the client's ports are
+// free again at once; and its kernel keeps none in TIME-WAIT, where those of one variant would hold up the next one's.
+func answerBytes(b *testing.B, s *Stand) {
+	var fd int
+	require.NoError(b, s.lab.Do(s.plan.Pods[0].Name, func() (err error) {
+		if err := os.WriteFile("/proc/sys/net/ipv4/tcp_max_tw_buckets", []byte("0"), 0); err != nil {
+			return err
+		}
+		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		return errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Port: 5201}), unix.Listen(fd, 1024))
+	}))
+	b.Cleanup(func() { _ = errors.Join(unix.Shutdown(fd, unix.SHUT_RDWR), unix.Close(fd)) })
+	for range connectionCallers { // by system calls alone, as the callers
+		go func() {
+			one := make([]byte, 1)
+			for {
+				conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+				if err != nil {
+					return
+				}
+				if n, err := unix.Read(conn, one); err == nil && n == 1 {
+					_, _ = unix.Write(conn, one)
+				}
+				_ = unix.Close(conn)
+			}
+		}()
+	}
+}
+
+// shortConnections makes connections, several at a time, for connectionTime, and returns how long each took, and why others
+// failed.
+func shortConnections(s *Stand, to netip.AddrPort) (took []time.Duration, failed []error) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	end := time.Now().Add(connectionTime)
+	for range connectionCallers {
+		group.Go(func() {
+			var own []time.Duration
+			var errs []error
+			err := s.lab.Do("client", func() error { // once: to enter a namespace costs more than a connection
+				for time.Now().Before(end) {
+					began := time.Now()
+					if err := shortConnection(to); err != nil {
+						errs = append(errs, err)
+						continue
+					}
+					own = append(own, time.Since(began))
+				}
+				return nil
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+			}
+			took, failed = append(took, own...), append(failed, errs...)
+		})
+	}
+	group.Wait()
+	return took, failed
+}
+
+// shortConnection is one connection by system calls alone: Go's own sockets would cost as much as what is measured.
+func shortConnection(to netip.AddrPort) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make socket: %w", err)
+	}
+	defer unix.Close(fd)
+	timeout := unix.NsecToTimeval((2 * time.Second).Nanoseconds())
+	if err := errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout)); err != nil {
+		return fmt.Errorf("set timeouts: %w", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+		return fmt.Errorf("connect to %v: %w", to, err)
+	}
+	buffer := []byte{1}
+	if _, err := unix.Write(fd, buffer); err != nil {
+		return fmt.Errorf("write to %v: %w", to, err)
+	}
+	for n := 1; n > 0; { // until the server has closed
+		if n, err = unix.Read(fd, buffer); err != nil {
+			return fmt.Errorf("read from %v: %w", to, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package labs
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+var dsr = Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}
+
+// lineServers answer every line with the pod's name and the line, in all pods.
+func lineServers(t *testing.T, s *Stand, port int) {
+	t.Helper()
+	for _, p := range s.plan.Pods {
+		var listener net.Listener
+		require.NoError(t, s.lab.Do(p.Name, func() (err error) {
+			listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+			return err
+		}))
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go answerLines(conn, p.Name)
+			}
+		}()
+	}
+}
+
+func answerLines(conn net.Conn, name string) {
+	defer conn.Close()
+	line := make([]byte, 1)
+	for {
+		if _, err := io.ReadFull(conn, line); err != nil {
+			return
+		}
+		if _, err := fmt.Fprintf(conn, "%-20s", name); err != nil {
+			return
+		}
+	}
+}
+
+// caller is a connection to lineServers.
+type caller struct{ net.Conn }
+
+func (s *Stand) call(t *testing.T, from string, to netip.AddrPort) caller {
+	t.Helper()
+	var c caller
+	require.NoError(t, s.lab.Do(from, func() (err error) {
+		c.Conn, err = net.DialTimeout("tcp", to.String(), 2*time.Second)
+		return err
+	}), "%s calls %v", from, to)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// ask is the name of the pod that answers.
+func (c caller) ask(t *testing.T) string {
+	t.Helper()
+	require.NoError(t, c.SetDeadline(time.Now().Add(3*time.Second)))
+	_, err := c.Write([]byte{'?'})
+	require.NoError(t, err)
+	name := make([]byte, 20)
+	_, err = io.ReadFull(c, name)
+	require.NoError(t, err)
+	return string(name)
+}
+
+// linesStand is five-nodes with lineServers behind the VIP's port 5201.
+func linesStand(t *testing.T, change func(*topologies.Topology)) (*Stand, netip.AddrPort) {
+	s := standOf(t, "five-nodes", StandOptions{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
+		for i := range topology.Spec.Nodes {
+			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
+		}
+		if change != nil {
+			change(topology)
+		}
+	})
+	lineServers(t, s, 5201)
+	return s, netip.AddrPortFrom(echoVIP.Addr(), 5201)
+}
+
+// routeVIP leads the VIP to one LB node alone.
+func routeVIP(t *testing.T, s *Stand, vip netip.Addr, to topologies.Node) {
+	t.Helper()
+	require.NoError(t, s.lab.Do(netns.Fabric, func() error {
+		return netlink.RouteReplace(&netlink.Route{
+			Dst: netlink.NewIPNet(vip.AsSlice()), Gw: to.Address.Addr().AsSlice(),
+		})
+	}))
+}
+
+// TestTakeoverOfRunningFlows: their packets come to another LB node, which never saw them begin; and back again.
+func TestTakeoverOfRunningFlows(t *testing.T) {
+	s, to := linesStand(t, nil)
+	require.NoError(t, s.Install(t.Context(), dsr))
+	lbs := s.lbNodes()
+	routeVIP(t, s, to.Addr(), lbs[0])
+	names := make(map[caller]string)
+	for range 24 {
+		c := s.call(t, "client", to)
+		names[c] = c.ask(t)
+	}
+	for _, lb := range []topologies.Node{lbs[1], lbs[0]} {
+		routeVIP(t, s, to.Addr(), lb)
+		for c, name := range names {
+			for range 3 {
+				assert.Equal(t, name, c.ask(t), "by %s", lb.Name)
+			}
+		}
+	}
+}
+
+// TestTakeoverOfDownload: a transfer goes on while its packets move from one LB node to the other and back.
+func TestTakeoverOfDownload(t *testing.T) {
+	s := standServing(t, "five-nodes", nil)
+	require.NoError(t, s.Install(t.Context(), dsr))
+	to, lbs := netip.AddrPortFrom(echoVIP.Addr(), 5201), s.lbNodes()
+	routeVIP(t, s, to.Addr(), lbs[0])
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 8 {
+			time.Sleep(100 * time.Millisecond)
+			routeVIP(t, s, to.Addr(), lbs[(i+1)%2])
+		}
+	}()
+	for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
+		report, err := workload.Bulk(t.Context(), workload.BulkOptions{
+			Dialer: workload.Dialer{Enter: s.enter("client")}, Target: to, Direction: direction, Duration: 500 * time.Millisecond,
+		})
+		require.NoError(t, err)
+		assert.NotNil(t, report)
+	}
+	<-done
+}
+
+// TestDrainedBackend: a terminating pod keeps its connections, and gets no new ones.
+func TestDrainedBackend(t *testing.T) {
+	s, to := linesStand(t, nil)
+	require.NoError(t, s.Install(t.Context(), dsr))
+	names := make(map[caller]string)
+	for range 24 {
+		c := s.call(t, "client", to)
+		names[c] = c.ask(t)
+	}
+	drained := s.plan.Pods[0]
+	var changed []discoveryv1.EndpointSlice
+	for _, slice := range s.plan.EndpointSlices {
+		slice = *slice.DeepCopy()
+		for i := range slice.Endpoints {
+			if slice.Endpoints[i].Addresses[0] == drained.Address.String() {
+				no, yes := false, true
+				slice.Endpoints[i].Conditions = discoveryv1.EndpointConditions{Ready: &no, Serving: &yes, Terminating: &yes}
+			}
+		}
+		changed = append(changed, slice)
+	}
+	require.NoError(t, s.SetEndpoints(dsr, changed))
+	kept := 0
+	for c, name := range names {
+		assert.Equal(t, name, c.ask(t))
+		if name == fmt.Sprintf("%-20s", drained.Name) {
+			kept++
+		}
+	}
+	assert.Positive(t, kept, "some of 24 connections were the drained pod's")
+	for range 24 {
+		assert.NotContains(t, s.call(t, "client", to).ask(t), drained.Name)
+	}
+}
+
+// TestReplacedUnderLoad: the programs are replaced while a transfer runs, with all that their maps hold.
+func TestReplacedUnderLoad(t *testing.T) {
+	s, to := linesStand(t, nil)
+	require.NoError(t, s.Install(t.Context(), dsr))
+	c := s.call(t, "client", to)
+	name := c.ask(t)
+	tables, err := s.tables(dsr.Mode)
+	require.NoError(t, err)
+	for range 5 {
+		for _, n := range s.clusterNodes() {
+			require.NoError(t, s.load(n, dsr, tables))
+		}
+		assert.Equal(t, name, c.ask(t))
+	}
+}
+
+// TestCallsFromInside: pods and nodes call the service by its ClusterIP, VIP and NodePort, wherever its pods are.
+func TestCallsFromInside(t *testing.T) {
+	s, vip := linesStand(t, nil)
+	require.NoError(t, s.Install(t.Context(), dsr))
+	tables, err := s.tables(dsr.Mode)
+	require.NoError(t, err)
+	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
+	clusterIP := tables.Frontends[i].AddrPort()
+	nodePort := netip.AddrPortFrom(s.lbNodes()[0].Address.Addr(), 31001)
+	for _, test := range []struct {
+		from string
+		to   netip.AddrPort
+	}{
+		{s.plan.Pods[0].Name, clusterIP}, {s.plan.Pods[0].Name, vip}, {s.plan.Pods[0].Name, nodePort},
+		{"worker-1", clusterIP}, {"lb-1", clusterIP}, {"lb-1", vip},
+	} {
+		t.Run(test.from+" "+test.to.String(), func(t *testing.T) {
+			seen := make(map[string]bool)
+			for range 24 { // so that all pods answer: of other nodes, of this one, and the caller itself
+				seen[s.call(t, test.from, test.to).ask(t)] = true
+			}
+			assert.Len(t, seen, len(s.plan.Pods))
+		})
+	}
+}
+
+// TestWhoMayCall: source ranges hold in both modes, and at both hooks.
+func TestWhoMayCall(t *testing.T) {
+	for allowed, ranges := range map[bool][]string{true: {"192.168.1.0/24"}, false: {"198.51.100.0/24"}} {
+		s, to := linesStand(t, func(topology *topologies.Topology) {
+			topology.Spec.Services[0].Spec.LoadBalancerSourceRanges = ranges
+		})
+		for _, v := range ourVariants() {
+			require.NoError(t, s.Install(t.Context(), v))
+			err := s.lab.Do("client", func() error {
+				conn, err := net.DialTimeout("tcp", to.String(), 300*time.Millisecond)
+				if err == nil {
+					conn.Close()
+				}
+				return err
+			})
+			assert.Equal(t, allowed, err == nil, "%s: %v", v.Name, err)
+			assert.Equal(t, !allowed, s.count(t, "source-range") > 0, v.Name)
+		}
+		require.NoError(t, s.Down(t.Context()))
+	}
+}
+
+// TestPolicyLocal: a node without a pod of the service drops, so that the client tries elsewhere; nobody is refused.
+func TestPolicyLocal(t *testing.T) {
+	s, to := linesStand(t, func(topology *topologies.Topology) {
+		topology.Spec.Services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	})
+	require.NoError(t, s.Install(t.Context(), dsr))
+	err := s.lab.Do("client", func() error {
+		_, err := net.DialTimeout("tcp", to.String(), 300*time.Millisecond)
+		return err
+	})
+	assert.Error(t, err, "LB nodes have no pods")
+	assert.Positive(t, s.count(t, "no-local-backend"))
+	worker := s.plan.Nodes[slices.IndexFunc(s.plan.Nodes, func(n topologies.Node) bool { return n.Name == "worker-1" })]
+	assert.NotEmpty(t, s.call(t, "client", netip.AddrPortFrom(worker.Address.Addr(), 31001)).ask(t), "its NodePort answers")
+}
+
+// TestAffinityOfClients: with sessionAffinity all connections of a client go to one pod.
+func TestAffinityOfClients(t *testing.T) {
+	s, to := linesStand(t, func(topology *topologies.Topology) {
+		topology.Spec.Services[0].Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	})
+	require.NoError(t, s.Install(t.Context(), dsr))
+	seen := make(map[string]bool)
+	for range 16 {
+		seen[s.call(t, "client", to).ask(t)] = true
+	}
+	assert.Len(t, seen, 1)
+}
