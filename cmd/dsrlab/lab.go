@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -109,14 +110,15 @@ func newLabRunCommand(s streams) *cobra.Command {
 
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
-	output, runs, stateDir string
-	repetitions            int
+	output, runs, stateDir, hook string
+	repetitions                  int
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "what is printed on stdout: text, or the summaries as json or yaml")
 	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
+	hookFlag(cmd, &o.hook)
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
 
@@ -132,13 +134,16 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		if err != nil {
 			return usageError(err)
 		}
+		if err := lab.UseHook(dataplane.Hook(o.hook)); err != nil {
+			return usageError(fmt.Errorf("--hook: %w", err))
+		}
 		all = append(all, lab)
 	}
 	if err := requireRoot("running a lab"); err != nil {
 		return err
 	}
 	runner := &labs.Runner{
-		Stand:   labs.StandOptions{StateDir: o.stateDir, Log: slog.New(slog.DiscardHandler)},
+		Stand:   labs.StandOptions{StateDir: o.stateDir, Log: notices(s)},
 		RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err),
 	}
 	var summaries []results.Summary
@@ -153,6 +158,16 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		return err
 	}
 	return outcome(summaries)
+}
+
+// hookFlag is where our data path takes packets from the network.
+func hookFlag(cmd *cobra.Command, hook *string) {
+	cmd.Flags().StringVar(hook, "hook", "", "where our data path takes packets from the network: tc, or xdp where the driver has it (default: what the lab says, else tc)")
+}
+
+// notices are told on stderr: what is done in another way than asked for.
+func notices(s streams) *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // newConsole draws progress bars only where a person sees them.

@@ -46,18 +46,28 @@ func newLBListCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// lbTable numbers frontends in the order of the list; slot 0 is the frontend itself.
+// lbTable is as cilium bpf lb list: in brackets the number of the service's port (REVNAT_ID) and the slot, of which 0 is the
+// frontend itself.
 func lbTable(out io.Writer, list []dataplane.Listed) {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "SERVICE ADDRESS\tBACKEND ADDRESS (FRONTEND) (SLOT)")
-	for i, f := range list {
+	fmt.Fprintln(w, "SERVICE ADDRESS\tBACKEND ADDRESS (REVNAT_ID) (SLOT)")
+	for _, f := range list {
 		flags := f.Kind + ", " + f.Mode
 		if f.Local {
 			flags += ", Local"
 		}
-		fmt.Fprintf(w, "%v/%s (0)\t0.0.0.0:0 (%d) (0) [%s]\n", f.Address, f.Protocol, i+1, flags)
+		if f.Random {
+			flags += ", random"
+		}
+		if f.Affinity > 0 {
+			flags += ", sessionAffinity"
+		}
+		if len(f.Ranges) > 0 {
+			flags += ", check source-range"
+		}
+		fmt.Fprintf(w, "%v/%s (0)\t0.0.0.0:0 (%d) (0) [%s]\n", f.Address, f.Protocol, f.Number, flags)
 		for slot, b := range f.Backends {
-			fmt.Fprintf(w, "%v/%s (%d)\t%v/%s (%d) (%d)\n", f.Address, f.Protocol, slot+1, b.Address, f.Protocol, i+1, slot+1)
+			fmt.Fprintf(w, "%v/%s (%d)\t%v/%s (%d) (%d)\n", f.Address, f.Protocol, slot+1, b.Address, f.Protocol, f.Number, slot+1)
 		}
 	}
 	w.Flush()

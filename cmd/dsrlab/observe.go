@@ -14,15 +14,22 @@ func newObserveCommand(s streams) *cobra.Command {
 	var target labTarget
 	var output string
 	var follow bool
+	var filter labs.FlowFilter
 	cmd := &cobra.Command{
 		Use: "observe", Short: "Show the flows that the data path has seen, as hubble observe does", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := filter.Validate(); err != nil {
+				return usageError(err)
+			}
+			if output != "compact" && output != "json" {
+				return usageError(fmt.Errorf("--output: %q is none of compact, json", output))
+			}
 			stand, err := target.stand()
 			if err != nil {
 				return err
 			}
 			encoder := json.NewEncoder(s.out)
-			return stand.Observe(cmd.Context(), follow, func(f labs.Flow) error {
+			return stand.Observe(cmd.Context(), follow, filter, func(f labs.Flow) error {
 				if output == "json" {
 					return encoder.Encode(f)
 				}
@@ -33,6 +40,10 @@ func newObserveCommand(s streams) *cobra.Command {
 	}
 	target.flags(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "compact", "format: compact or json, an object a line")
+	cmd.Flags().StringVar(&filter.From, "from", "", "source: name of a node or pod, address, or address and port")
+	cmd.Flags().StringVar(&filter.To, "to", "", "destination or frontend, likewise")
+	cmd.Flags().StringVar(&filter.Verdict, "verdict", "", "forwarded or dropped")
+	cmd.Flags().StringVar(&filter.Reason, "reason", "", "the data path's name for what it did, as in to-overlay-dsr or no-backend")
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on until interrupted")
 	return cmd
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -15,7 +15,7 @@ import (
 
 // newUpCommand builds a topology and leaves it standing, with its workload serving and a data path on its nodes.
 func newUpCommand(s streams) *cobra.Command {
-	var file, mode, name, stateDir string
+	var file, mode, hook, name, stateDir string
 	var recreate bool
 	cmd := &cobra.Command{
 		Use:   "up -f FILE|NAME",
@@ -28,7 +28,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err := requireRoot("building a lab"); err != nil {
 				return err
 			}
-			variant, err := variantOf(mode)
+			variant, err := variantOf(mode, hook)
 			if err != nil {
 				return usageError(err)
 			}
@@ -41,7 +41,7 @@ func newUpCommand(s streams) *cobra.Command {
 				return usageError(err)
 			}
 			stand, existing, err := labs.Up(cmd.Context(), plan, labs.StandOptions{
-				StateDir: stateDir, Name: name, Recreate: recreate, Log: slog.New(slog.DiscardHandler),
+				StateDir: stateDir, Name: name, Recreate: recreate, Log: notices(s),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
 			if err != nil {
@@ -58,14 +58,27 @@ func newUpCommand(s streams) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
 	cmd.Flags().StringVar(&mode, "mode", string(services.ModeDSR), "data path: snat, dsr, hybrid, kube-proxy, dnat-only or none")
+	hookFlag(cmd, &hook)
 	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
 	return cmd
 }
 
-// variantOf reads --mode: a mode of our own data path, or the name of another one.
-func variantOf(mode string) (labs.Variant, error) {
+// variantOf reads --mode, a mode of our own data path or the name of another one, and --hook.
+func variantOf(mode, hook string) (labs.Variant, error) {
+	v, err := modeOf(mode)
+	if err != nil {
+		return v, err
+	}
+	v.Hook = dataplane.Hook(hook)
+	if err := v.Validate(); err != nil {
+		return v, fmt.Errorf("--hook: %w", err)
+	}
+	return v, nil
+}
+
+func modeOf(mode string) (labs.Variant, error) {
 	switch path := labs.DataPath(mode); path {
 	case labs.DataPathKubeProxy, labs.DataPathDNATOnly, labs.DataPathNone:
 		return labs.Variant{Name: mode, DataPath: path}, nil

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// newMetricsCommand prints what the data path has counted.
+func newMetricsCommand(s streams) *cobra.Command {
+	var target labTarget
+	cmd := &cobra.Command{
+		Use: "metrics", Short: "Print what all nodes have counted, in Prometheus' text format", Args: noArgs,
+		Long: `Packets and bytes by reason, requests, answers, drops and flows by service, and entries and capacity of the maps, of every
+node that runs our data path. Each reason is explained in dataplane/bpf/reasons.h.`,
+		RunE: func(*cobra.Command, []string) error {
+			stand, err := target.stand()
+			if err != nil {
+				return err
+			}
+			return stand.WriteMetrics(s.out)
+		},
+	}
+	target.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// newTraceCommand walks one request through all nodes.
+func newTraceCommand(s streams) *cobra.Command {
+	var target labTarget
+	var output, protocol string
+	var all bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "trace CLIENT FRONTEND",
+		Short: "Walk one real request, and its answer, hop by hop through all nodes",
+		Long: `Sends one real request from a place of the lab to a frontend (ADDRESS:PORT, or SERVICE:PORT with the port's name or number),
+and shows what each program on its way met and what it made of it: namespace, hook, headers before and after, the DSR option,
+verdict. Of a TCP connection it shows the handshake's first two packets; --all shows every packet.`,
+		Example: "  dsrlab trace client 185.150.8.128:8080\n  dsrlab trace client tcp-echo:udp --protocol udp -o json",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
+				return usageError(fmt.Errorf("--protocol: %q is none of tcp, udp", protocol))
+			}
+			stand, err := target.stand()
+			if err != nil {
+				return err
+			}
+			frontend, err := stand.Frontend(args[1], workload.Protocol(protocol))
+			if err != nil {
+				return usageError(err)
+			}
+			report, err := stand.Trace(cmd.Context(), labs.TraceOptions{
+				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
+			})
+			if err != nil {
+				return err
+			}
+			if !all {
+				report.Hops = report.FirstPackets()
+			}
+			if err := printAs(s.out, output, report, func(w io.Writer) { printTrace(w, report) }); err != nil {
+				return err
+			}
+			if report.Outcome != string(workload.OutcomeOK) {
+				return errors.New("the request was not answered: " + report.Outcome)
+			}
+			return nil
+		},
+	}
+	target.flags(cmd)
+	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&protocol, "protocol", "tcp", "tcp or udp")
+	cmd.Flags().BoolVar(&all, "all", false, "every packet of the request, not just the first each way")
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "how long to wait for the answer")
+	return cmd
+}
+
+func printTrace(w io.Writer, r *labs.TraceReport) {
+	fmt.Fprintf(w, "%v calls %v over %s\n", r.Client, r.Frontend, r.Protocol)
+	for i, h := range r.Hops {
+		fmt.Fprintf(w, "\n%2d  %s, %s  +%v\n", i+1, h.Node, h.Hook, h.After.Round(time.Microsecond))
+		fmt.Fprintf(w, "    in   %v  (%d bytes)\n", h.In, h.InBytes)
+		if len(h.Out) > 0 {
+			fmt.Fprintf(w, "    out  %v  (%d bytes)\n", h.Out, h.OutBytes)
+		}
+		fmt.Fprintf(w, "    %s: %s\n", h.Verdict, h.Reason)
+	}
+	fmt.Fprintf(w, "\noutcome: %s", r.Outcome)
+	if r.Seen.IsValid() {
+		fmt.Fprintf(w, "; the pod saw %v", r.Seen)
+	}
+	fmt.Fprintln(w)
+}
