@@ -38,22 +38,26 @@ check-generate: generate ## fail if what is committed is not what `generate` mak
 .PHONY: lint
 lint: ## check formatting, the direction of imports, and the usual mistakes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
-	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' 'dataplane/bpf/*.h')
-	$(GO) vet ./...
-	$(GO) run $(LINT) run
+	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' '*/bpf/*.h')
+	$(GO) vet ./... ./.ci/kernels/...
+	$(GO) run $(LINT) run ./... ./.ci/kernels/...
 
 .PHONY: format
 format: ## format Go and C
 	gofmt -w $$(git ls-files '*.go')
-	$(FORMAT) -i $$(git ls-files '*.bpf.c' 'dataplane/bpf/*.h')
+	$(FORMAT) -i $$(git ls-files '*.bpf.c' '*/bpf/*.h')
 
 .PHONY: test
 test: build ## run all tests, one package at a time: some compare the whole host before and after
 	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 ./...
 
 .PHONY: bench
-bench: ## run all benchmarks
-	$(GO) test $(TEST_EXEC) -run '^$$' -bench . ./...
+bench: ## what the BPF programs cost per packet, in net nanoseconds; BENCH_OUT=FILE writes JSON, too
+	BENCH_OUT=$(abspath $(BENCH_OUT)) $(GO) test $(TEST_EXEC) -run '^$$' -bench 'BenchmarkPackets' -benchtime 1x -timeout 30m ./dataplane
+
+.PHONY: bench-all
+bench-all: ## run all benchmarks: packets, tables, throughput and connections without shaped links, bringing labs up
+	$(GO) test $(TEST_EXEC) -p 1 -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
 
 .PHONY: lab-up
 lab-up: build ## build the talk's topology with DSR, and leave it standing
@@ -80,3 +84,18 @@ test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newes
 	$(GO) vet ./.ci/kernels/...
 	$(GO) test ./.ci/kernels/...
 	$(GO) tool kernels --kernels $(KERNELS) $(KERNEL_FLAGS) $(KERNEL_PACKAGES)
+
+FUZZ_TIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
+	@set -e; for package in ./dataplane ./dataplane/services ./topologies; do \
+		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$fuzzer"; \
+			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \
+		done; \
+	done
+
+.PHONY: fuzz-long
+fuzz-long: ## the same for half an hour each
+	$(MAKE) fuzz FUZZ_TIME=30m

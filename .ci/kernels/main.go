@@ -167,7 +167,7 @@ func (o *options) try(ctx context.Context, r *result, c choice, b binaries, fold
 	}
 	r.version, r.suite = k.version, k.suite
 	// A test that hangs is told so by its own binary, while there is time to say where.
-	arguments := []string{"-test.v=test2json", "-test.timeout=" + (o.machine.timeout * 9 / 10).String(), "-test.run=" + o.only}
+	arguments := []string{"-test.v=test2json", "-test.short", "-test.timeout=" + (o.machine.timeout * 9 / 10).String(), "-test.run=" + o.only}
 	m := o.machine
 	m.image, m.initramfs = k.image, filepath.Join(folder, "initramfs")
 	if err := writeInitramfs(m.initramfs, b, k.modules, arguments); err != nil {
