@@ -2,6 +2,7 @@ package netns
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -69,8 +70,10 @@ func sendWhole(from, to netip.Addr, size int) (got icmpError, err error) {
 	if err := unix.Sendto(fd, make([]byte, size), 0, sockaddr(to, 4242)); err != nil {
 		return got, fmt.Errorf("send: %w", err)
 	}
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int((5 * time.Second).Milliseconds())); err != nil || n == 0 {
-		return got, fmt.Errorf("wait for an ICMP error: %d, %v", n, err)
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int((5 * time.Second).Milliseconds())); err != nil {
+		return got, fmt.Errorf("wait for an ICMP error: %w", err)
+	} else if n == 0 {
+		return got, errors.New("no ICMP error came")
 	}
 	control := make([]byte, 512)
 	_, n, _, about, err := unix.Recvmsg(fd, nil, control, unix.MSG_ERRQUEUE)
@@ -78,8 +81,11 @@ func sendWhole(from, to netip.Addr, size int) (got icmpError, err error) {
 		return got, fmt.Errorf("read error queue: %w", err)
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:n])
-	if err != nil || len(messages) != 1 {
-		return got, fmt.Errorf("read error queue: %d messages, %v", len(messages), err)
+	if err != nil {
+		return got, fmt.Errorf("read error queue: %w", err)
+	}
+	if len(messages) != 1 {
+		return got, fmt.Errorf("read error queue: %d messages, want 1", len(messages))
 	}
 	e := messages[0].Data
 	got = icmpError{
