@@ -42,9 +42,9 @@ func TestTopologyList(t *testing.T) {
 	var listed []listedTopology
 	require.NoError(t, json.Unmarshal([]byte(out), &listed))
 	require.Len(t, listed, len(topologies.Catalogue()))
-	assert.Equal(t, "five-nodes", listed[0].Name)
+	assert.Equal(t, "dual-stack", listed[0].Name)
 	assert.Equal(t, 5, listed[0].Nodes)
-	assert.Equal(t, 4, listed[0].Pods)
+	assert.Equal(t, 2, listed[0].Pods)
 
 	code, out, _ = runTopology(t, "", "list", "-o", "yaml")
 	require.Equal(t, exitOK, code)
