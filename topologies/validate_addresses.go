@@ -137,7 +137,7 @@ func (s *serviceChecker) clusterIPAddresses() {
 			s.errorf(field, "%q is no unicast IP address", text)
 		} else if i >= len(s.Spec.IPFamilies) {
 			s.errorf(field, "%s is one too many: want one of each IP version at most", text)
-		} else if family := s.Spec.IPFamilies[i]; family != familyOf(a) {
+		} else if family := s.Spec.IPFamilies[i]; family == otherFamily(familyOf(a)) {
 			s.errorf(field, "%s is not of %s, as spec.ipFamilies[%d] is", text, family, i)
 		} else if other, twice := s.clusterIPs[text]; twice {
 			s.errorf(field, "%s is already that of %s", text, other)

@@ -35,7 +35,9 @@ func (c *checker) subnets(field string, index int) {
 	n := &c.t.Spec.Networks[index]
 	subnets := givens(field, "subnet", "subnets", n.Subnet, n.Subnets)
 	if len(subnets) == 0 {
-		subnets = []given[netip.Prefix]{{field: field + ".subnet"}} // which is missing
+		c.unsure = true
+		c.follows(field+".subnets", field+".subnet", missingSubnet)
+		return
 	}
 	right := onePerFamily(c, field+".subnet", n.Subnet, subnets, netip.Prefix.Addr)
 	for _, s := range subnets {
@@ -105,12 +107,14 @@ func onePerFamily[T comparable](c *checker, field string, singular T, all []give
 	return right
 }
 
+const missingSubnet = "is missing, want a subnet, as in 192.168.1.0/24"
+
 // subnet checks a network's subnet or a pod CIDR.
 func (c *checker) subnet(field string, p netip.Prefix) bool {
 	const margin = 2 // a subnet needs a gateway, a host, and what is no host's
 	switch {
 	case !p.IsValid():
-		c.errorf(field, "is missing, want a subnet, as in 192.168.1.0/24")
+		c.errorf(field, missingSubnet)
 	case !isUnicast(p.Masked().Addr()) || !isUnicast(lastAddr(p)) || p.Bits() == 0:
 		c.errorf(field, "%s is no subnet of unicast addresses", p)
 	case p != p.Masked():

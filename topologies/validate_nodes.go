@@ -24,7 +24,7 @@ func (c *checker) nodes() {
 		}
 		addresses := givens(field, "address", "addresses", n.Address, n.Addresses)
 		if len(addresses) == 0 {
-			c.errorf(field+".address", "is missing, want an IP address in one of the networks")
+			c.follows(field+".addresses", field+".address", "is missing, want an IP address in one of the networks")
 		}
 		onePerFamily(c, field+".address", n.Address, addresses, func(a netip.Addr) netip.Addr { return a })
 		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))

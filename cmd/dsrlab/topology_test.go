@@ -6,8 +6,8 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
