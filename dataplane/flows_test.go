@@ -119,6 +119,24 @@ func TestAffinity(t *testing.T) {
 	})
 }
 
+// A service may select at random: flows of one client go to all backends, and each stays with its own.
+func TestRandomSelection(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		seen := make(map[netip.Addr]int)
+		for port := uint16(1024); port < 1088; port++ {
+			p := packetSpec{src: w.client, dst: w.vip.Next(), sport: port, dport: portTwo, syn: true}
+			b := d.backendOf(t, p)
+			seen[b]++
+			p.syn, p.ack = false, true
+			for range 3 {
+				assert.Equal(t, b, d.backendOf(t, p))
+			}
+		}
+		assert.Len(t, seen, 2, "both backends are used: %v", seen)
+	})
+}
+
 // SNAT has so many ports; when all are taken there is a reason, not silence, and running flows go on.
 func TestPortExhaustion(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {

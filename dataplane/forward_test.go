@@ -40,6 +40,7 @@ func TestForwardDSR(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
 		ack := packetSpec{src: w.client, dst: w.vip, sport: 40000, dport: portEcho, ack: true, payload: 100}
 		datagram := packetSpec{src: w.client, dst: w.vip, sport: 40000, dport: portEcho, udp: true, payload: 33}
+		externalIP := packetSpec{src: w.client, dst: w.vip.Next(), sport: 40000, dport: portEcho, syn: true}
 		nodePort := packetSpec{src: w.client, dst: w.lbNode, sport: 40000, dport: portNode, syn: true}
 		tests := []struct {
 			name   string
@@ -58,6 +59,7 @@ func TestForwardDSR(t *testing.T) {
 			{name: "UDP does on every packet", before: []packetSpec{datagram, datagram}, packet: datagram, port: 8080, option: dsrOption(w.vip, portEcho)},
 			{name: "another target port", packet: w.syn(portOther), port: 90, option: dsrOption(w.vip, portOther)},
 			{name: "NodePort", packet: nodePort, port: 8080, option: dsrOption(w.lbNode, portNode)},
+			{name: "ExternalIP", packet: externalIP, port: 8080, option: dsrOption(w.vip.Next(), portEcho)},
 		}
 		d := w.lb(t, services.ModeDSR)
 		source := uint16(40000)

@@ -189,11 +189,16 @@ func (w world) tables(mode services.Mode) *services.Tables {
 			frontend(w.clusterIP, portCluster, services.UDP, services.KindClusterIP, backendEchoUDP),
 			frontend(w.clusterIP, portLocal, services.TCP, services.KindClusterIP, backendLocal),
 			frontend(w.lbNode, portNode, services.TCP, services.KindNodePort, backendEcho),
+			frontend(w.vip.Next(), portEcho, services.TCP, services.KindExternalIP, backendEcho),
+			frontend(w.vip.Next(), portTwo, services.TCP, services.KindExternalIP, backendTwoA, backendTwoB),
 		},
 	}
 	for i := range tables.Frontends {
 		f := &tables.Frontends[i]
 		f.PortName += "-" + f.AddrPort().String() // each is a service port of its own
+		if f.Address == w.vip.Next() {
+			f.Selection = services.SelectionRandom
+		}
 		switch f.Port {
 		case portOnlyHere:
 			f.LocalOnly = true
