@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -194,6 +195,25 @@ func TestForwardRefused(t *testing.T) {
 					assert.Equal(t, in, r.frame, "refused before it was touched")
 				})
 			}
+		}
+	})
+}
+
+// An IP header that claims more than came, or less than itself, is not balanced.
+func TestForwardTruncated(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		for _, change := range []int{-1000, 1} {
+			frame := w.syn(portEcho).frame(t)
+			length := frame[16:18]
+			if w.vip.Is6() {
+				length = frame[18:20]
+			}
+			binary.BigEndian.PutUint16(length, uint16(max(0, int(binary.BigEndian.Uint16(length))+change)))
+			assert.EqualValues(t, xdpPass, d.send(t, FromNetworkXDP, frame).action, "tc counts it")
+			r := d.send(t, FromNetwork, frame)
+			assert.EqualValues(t, actShot, r.action)
+			assert.Equal(t, only("truncated"), r.reasons)
 		}
 	})
 }

@@ -86,6 +86,15 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
 	return p->fragment ? PARSED_FRAGMENT : PARSED_L4;
 }
 
+/* Whether the IP packet ends where its header says, or has padding behind (RFC 1812, 5.2.2). The kernel made super-packets, whose
+ * length may not fit the field. */
+static __always_inline bool is_whole(struct hook h, __u32 length, __u32 header)
+{
+	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
+		return true;
+	return length > header && L3 + length <= length_of(h);
+}
+
 static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 {
 	struct iphdr *ip = at(h, L3, sizeof(*ip));
@@ -99,6 +108,8 @@ static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 	p->ttl = ip->ttl;
 	if (ip->ihl != 5)
 		return PARSED_IP_OPTIONS;
+	if (!is_whole(h, bpf_ntohs(ip->tot_len), sizeof(*ip)))
+		return PARSED_TRUNCATED;
 	if (ip->frag_off & (IP4_OFFSET | IP4_MORE)) {
 		p->fragment = ip->frag_off & IP4_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
 		p->fragment_id = ip->id;
@@ -122,6 +133,8 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 	__builtin_memcpy(&p->tuple.destination, &ip->daddr, sizeof(p->tuple.destination));
 	p->tuple.protocol = ip->nexthdr;
 	p->ttl = ip->hop_limit;
+	if (!is_whole(h, sizeof(*ip) + bpf_ntohs(ip->payload_len), sizeof(*ip)))
+		return PARSED_TRUNCATED;
 	switch (ip->nexthdr) {
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_ROUTING:
