@@ -25,7 +25,7 @@ const (
 // calibrate measures every shaped link in both directions, between its node and the fabric, before anything stands on it.
 // Samples: link_calibration (ratio of goodput to what the spec leaves TCP), labelled with link and direction.
 func (x *execution) calibrate(ctx context.Context) error {
-	for _, n := range x.stand.plan.Nodes {
+	for _, n := range x.stand.Plan().Nodes {
 		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
 			continue
 		}
@@ -37,7 +37,7 @@ func (x *execution) calibrate(ctx context.Context) error {
 }
 
 func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error {
-	servers, err := workload.Start(ctx, x.stand.enter(n.Name), slog.New(slog.DiscardHandler),
+	servers, err := workload.Start(ctx, x.stand.Enter(n.Name), slog.New(slog.DiscardHandler),
 		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(n.Address.Addr(), 0)})
 	if err != nil {
 		return err
@@ -70,8 +70,8 @@ func (x *execution) measureLink(ctx context.Context, server netip.AddrPort, d wo
 	best := 0.0
 	for range calibrationTries {
 		report, err := workload.Bulk(ctx, workload.BulkOptions{
-			Dialer: workload.Dialer{Enter: x.stand.enter(netns.Fabric)}, Target: server, Direction: d,
-			Duration: calibrationTime, CongestionControl: x.stand.plan.CongestionControl,
+			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: server, Direction: d,
+			Duration: calibrationTime, CongestionControl: x.stand.Plan().CongestionControl,
 		})
 		if err != nil {
 			return 0, err
@@ -80,7 +80,7 @@ func (x *execution) measureLink(ctx context.Context, server netip.AddrPort, d wo
 		if d == workload.Upload {
 			flow = report.Upload
 		}
-		best = max(best, flow.Goodput/tcpCeiling(shape, x.stand.plan.MTU))
+		best = max(best, flow.Goodput/tcpCeiling(shape, x.stand.Plan().MTU))
 		if math.Abs(best-1) <= calibrationLimit {
 			break
 		}

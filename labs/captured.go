@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -38,7 +39,7 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 			return errors.Join(err, stopAll())
 		}
 		captures[node] = file
-		stop, err := t.stand.lab.StartCapture(ctx, node, "eth0", file)
+		stop, err := t.stand.Lab().StartCapture(ctx, node, "eth0", file)
 		if err != nil {
 			return errors.Join(err, stopAll())
 		}
@@ -52,9 +53,9 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 }
 
 func (t *turn) readCaptures(captures map[string]*os.File) error {
-	var seen facts
+	var seen capture.Facts
 	for _, name := range t.phase.Capture {
-		i := slices.IndexFunc(t.stand.plan.Nodes, func(n topologies.Node) bool { return n.Name == name })
+		i := slices.IndexFunc(t.stand.Plan().Nodes, func(n topologies.Node) bool { return n.Name == name })
 		if i < 0 {
 			return fmt.Errorf("capture on %s: no such node", name)
 		}
@@ -62,7 +63,7 @@ func (t *turn) readCaptures(captures map[string]*os.File) error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		err := dissectCapture(file, func(p *frame) { seen.note(t.stand.plan.Nodes[i], t.answers, p) })
+		err := capture.Dissect(file, func(p *capture.Frame) { seen.Note(t.stand.Plan().Nodes[i], t.answers, p) })
 		if err != nil {
 			return fmt.Errorf("capture on %s: %w", name, err)
 		}
@@ -70,17 +71,17 @@ func (t *turn) readCaptures(captures map[string]*os.File) error {
 	return t.recordFacts(&seen)
 }
 
-func (t *turn) recordFacts(seen *facts) error {
+func (t *turn) recordFacts(seen *capture.Facts) error {
 	errs := []error{
-		t.sample("client_resets", "packets", float64(seen.clientResets), nil),
-		t.sample("lb_reply_frames", "packets", float64(seen.lbReplies), nil),
+		t.sample("client_resets", "packets", float64(seen.ClientResets), nil),
+		t.sample("lb_reply_frames", "packets", float64(seen.LBReplies), nil),
 	}
 	for _, share := range []struct {
 		metric   string
 		part, of int
 	}{
-		{"reply_source_frontend", seen.repliesFromFrontend, seen.replies},
-		{"geneve_option", seen.tunnelledOption, seen.tunnelled},
+		{"reply_source_frontend", seen.RepliesFromFrontend, seen.Replies},
+		{"geneve_option", seen.TunnelledOption, seen.Tunnelled},
 	} {
 		if share.of > 0 { // a variant without tunnel has none to take a part of
 			errs = append(errs, t.sample(share.metric, "ratio", ratio(share.part, share.of), nil))
@@ -88,9 +89,9 @@ func (t *turn) recordFacts(seen *facts) error {
 	}
 	for _, shown := range []struct {
 		what string
-		p    *frame
+		p    *capture.Frame
 	}{
-		{"between the nodes", seen.firstTunnelled}, {"answer at the client", seen.firstReply}, {"the client resets", seen.firstReset},
+		{"between the nodes", seen.FirstTunnelled}, {"answer at the client", seen.FirstReply}, {"the client resets", seen.FirstReset},
 	} {
 		if shown.p != nil {
 			errs = append(errs, t.evidence(shown.what+": "+shown.p.String()))

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
@@ -86,25 +85,6 @@ func (l *Lab) validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate says what is wrong with the variant.
-func (v Variant) Validate() error {
-	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
-	if !slices.Contains(known, v.DataPath) {
-		return fmt.Errorf("dataPath: %q is none of %v", v.DataPath, known)
-	}
-	if v.DataPath != DataPathDSRLab {
-		if v.Mode != "" || v.Hook != "" {
-			return fmt.Errorf("mode, hook: only dataPath %s has them", DataPathDSRLab)
-		}
-		return nil
-	}
-	if hooks := []dataplane.Hook{"", dataplane.HookTC, dataplane.HookXDP}; !slices.Contains(hooks, v.Hook) {
-		return fmt.Errorf("hook: %q is none of tc, xdp", v.Hook)
-	}
-	_, err := services.ParseMode(string(v.Mode))
-	return err
-}
-
 func (p *Phase) validate(variants map[string]bool) []error {
 	var errs []error
 	for i, v := range p.Variants {
@@ -127,7 +107,7 @@ func (p *Phase) validate(variants map[string]bool) []error {
 func (l *Lab) UseHook(h dataplane.Hook) error {
 	for i := range l.Spec.Variants {
 		v := &l.Spec.Variants[i]
-		if v.DataPath != DataPathDSRLab || h == "" {
+		if v.DataPath != stand.DataPathDSRLab || h == "" {
 			continue
 		}
 		v.Hook = h

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -82,7 +83,7 @@ func (c *Console) Phase(p *Phase, turns int) {
 }
 
 // Turn moves the bar on.
-func (c *Console) Turn(v Variant, _ int, labels map[string]string) {
+func (c *Console) Turn(v stand.Variant, _ int, labels map[string]string) {
 	if c.tracker == nil {
 		return
 	}

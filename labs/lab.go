@@ -6,8 +6,7 @@ package labs
 import (
 	"time"
 
-	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -41,31 +40,11 @@ type Spec struct {
 	// Seed of everything that is random in the lab and its statistics.
 	Seed uint64 `json:"seed"`
 	// Variants are the ways to run it, in the order in which they take turns.
-	Variants []Variant `json:"variants"`
+	Variants []stand.Variant `json:"variants"`
 	// Phases run one after the other.
 	Phases []Phase `json:"phases"`
 	// Expectations are judged when all phases are done.
 	Expectations []Expectation `json:"expectations"`
-}
-
-// DataPath is what stands on the nodes.
-type DataPath string
-
-const (
-	DataPathNone      DataPath = "none"       // plain routing to the pod itself: the ceiling
-	DataPathKubeProxy DataPath = "kube-proxy" // the nftables rules of kube-proxy
-	DataPathDNATOnly  DataPath = "dnat-only"  // those rules without masquerading
-	DataPathDSRLab    DataPath = "dsrlab"     // our own eBPF programs
-)
-
-// Variant is one way of running a lab.
-type Variant struct {
-	Name     string   `json:"name"`
-	DataPath DataPath `json:"dataPath"`
-	// Mode of services without an annotation; for dataPath dsrlab only.
-	Mode services.Mode `json:"mode,omitempty"`
-	// Hook on the nodes' devices towards the fabric: tc (default) or xdp; for dataPath dsrlab only.
-	Hook dataplane.Hook `json:"hook,omitempty"`
 }
 
 // Phase is a list of steps that each variant runs.
@@ -99,18 +78,11 @@ type Step struct {
 	Transfer *TransferStep `json:"transfer,omitempty"`
 }
 
-// Target is a port of a service. In variants whose data path is none, it is the service's first pod instead.
-type Target struct {
-	Service string `json:"service"`
-	// Port is the name of the service's port.
-	Port string `json:"port"`
-}
-
 // ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
 // Samples: connected and source_preserved (ratio), labelled with the protocol.
 type ConnectStep struct {
 	From     string            `json:"from"`
-	To       Target            `json:"to"`
+	To       stand.Target      `json:"to"`
 	Protocol workload.Protocol `json:"protocol"`
 	Count    int               `json:"count"`
 	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
@@ -121,7 +93,7 @@ type ConnectStep struct {
 // Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets).
 type TransferStep struct {
 	From      string             `json:"from"`
-	To        Target             `json:"to"`
+	To        stand.Target       `json:"to"`
 	Direction workload.Direction `json:"direction"`
 	Time      Duration           `json:"time"`
 	// Streams in parallel (default 1).

@@ -7,7 +7,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/meter"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -16,7 +18,7 @@ import (
 type execution struct {
 	runner   *Runner
 	lab      *Lab
-	stand    *Stand
+	stand    *stand.Stand
 	recorder *results.Recorder
 	// uncalibrated is why links can't be trusted; empty when they can.
 	uncalibrated string
@@ -26,10 +28,10 @@ type execution struct {
 type turn struct {
 	*execution
 	phase      *Phase
-	variant    Variant
+	variant    stand.Variant
 	repetition int
 	labels     map[string]string // of the sweep
-	answers    answers
+	answers    capture.Answers
 	// invalid is why what was measured in this turn does not count.
 	invalid string
 }
@@ -66,11 +68,11 @@ func (x *execution) phase(ctx context.Context, p *Phase) error {
 	return nil
 }
 
-func (x *execution) variants(p *Phase) []Variant {
+func (x *execution) variants(p *Phase) []stand.Variant {
 	if len(p.Variants) == 0 {
 		return x.lab.Spec.Variants
 	}
-	return slices.DeleteFunc(slices.Clone(x.lab.Spec.Variants), func(v Variant) bool { return !slices.Contains(p.Variants, v.Name) })
+	return slices.DeleteFunc(slices.Clone(x.lab.Spec.Variants), func(v stand.Variant) bool { return !slices.Contains(p.Variants, v.Name) })
 }
 
 // sweep gives the link its queue, and returns what gives it back its own.
@@ -78,19 +80,19 @@ func (x *execution) sweep(s *Sweep, queue topologies.Size) (restore func() error
 	if s == nil {
 		return func() error { return nil }, nil, nil
 	}
-	i := slices.IndexFunc(x.stand.plan.Nodes, func(n topologies.Node) bool { return n.Name == s.Node })
+	i := slices.IndexFunc(x.stand.Plan().Nodes, func(n topologies.Node) bool { return n.Name == s.Node })
 	if i < 0 {
 		return nil, nil, fmt.Errorf("sweep: no node %s", s.Node)
 	}
-	n := x.stand.plan.Nodes[i]
+	n := x.stand.Plan().Nodes[i]
 	toNode, fromNode := n.ToNode, n.FromNode
 	for _, shape := range []*topologies.Shape{&toNode, &fromNode} {
 		shape.Queue, shape.Burst = queue, s.Burst
 	}
-	if err := x.stand.lab.Reshape(n.Name, toNode, fromNode); err != nil {
+	if err := x.stand.Lab().Reshape(n.Name, toNode, fromNode); err != nil {
 		return nil, nil, fmt.Errorf("sweep: %w", err)
 	}
-	return func() error { return x.stand.lab.Reshape(n.Name, n.ToNode, n.FromNode) }, map[string]string{"queue": queue.String()}, nil
+	return func() error { return x.stand.Lab().Reshape(n.Name, n.ToNode, n.FromNode) }, map[string]string{"queue": queue.String()}, nil
 }
 
 func (t *turn) run(ctx context.Context) error {
@@ -98,11 +100,11 @@ func (t *turn) run(ctx context.Context) error {
 	if err := t.stand.Install(ctx, t.variant); err != nil {
 		return err
 	}
-	tables, err := t.stand.tables(t.variant.Mode)
+	tables, err := t.stand.Tables(t.variant.Mode)
 	if err != nil {
 		return err
 	}
-	t.answers = answersOf(tables)
+	t.answers = capture.AnswersOf(tables)
 	return t.captured(ctx, func() error {
 		return t.metered(func() error {
 			for i := range t.phase.Steps {
@@ -124,9 +126,9 @@ func (t *turn) metered(f func() error) error {
 			m.Close()
 		}
 	}()
-	for _, n := range t.stand.lbNodes() {
-		err := t.stand.lab.Do("fabric", func() error {
-			m, err := meter.Open(n.Port, t.answers.sources())
+	for _, n := range t.stand.LBNodes() {
+		err := t.stand.Lab().Do("fabric", func() error {
+			m, err := meter.Open(n.Port, t.answers.Sources())
 			meters = append(meters, m)
 			return err
 		})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -19,7 +20,7 @@ type Narrator interface {
 	// Phase tells that a phase starts, with the number of turns that it will take.
 	Phase(p *Phase, turns int)
 	// Turn tells which variant runs now, with the labels of its samples.
-	Turn(v Variant, repetition int, labels map[string]string)
+	Turn(v stand.Variant, repetition int, labels map[string]string)
 	// Evidence tells something that was seen.
 	Evidence(variant, message string)
 	// End tells the outcome.
@@ -28,7 +29,7 @@ type Narrator interface {
 
 // Runner runs labs.
 type Runner struct {
-	Stand StandOptions
+	Stand stand.Options
 	// RunsDir is where run folders go.
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
@@ -53,7 +54,7 @@ func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
 	result, reason := results.Passed, ""
 	if runErr != nil {
 		result, reason = results.Failed, runErr.Error()
-		if IsMissing(runErr) {
+		if stand.IsMissing(runErr) {
 			result = results.Unsupported
 		}
 	} else if err := judgeRun(lab, recorder); err != nil {
@@ -126,12 +127,12 @@ func (r *Runner) onStand(ctx context.Context, lab *Lab, plan *topologies.Plan, r
 	options := r.Stand
 	options.Name = "lab-" + plan.Name
 	options.Recreate = true
-	stand, _, err := Up(ctx, plan, options)
+	built, _, err := stand.Up(ctx, plan, options)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stand.Down(context.WithoutCancel(ctx))) }()
-	x := &execution{runner: r, lab: lab, stand: stand, recorder: recorder}
+	defer func() { err = errors.Join(err, built.Down(context.WithoutCancel(ctx))) }()
+	x := &execution{runner: r, lab: lab, stand: built, recorder: recorder}
 	if err := errors.Join(recorder.Describe("links", plan.Nodes), recorder.Describe("variants", lab.Spec.Variants)); err != nil {
 		return err
 	}

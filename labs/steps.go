@@ -26,12 +26,12 @@ func (t *turn) step(ctx context.Context, s *Step) error {
 
 // connect asks the pod whom it sees.
 func (t *turn) connect(ctx context.Context, s *ConnectStep) error {
-	to, err := t.stand.target(s.To, t.variant)
+	to, err := t.stand.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: t.stand.enter(s.From)}, Protocol: s.Protocol, Target: to, Count: s.Count,
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: s.Protocol, Target: to, Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func ratio(part, of int) float64 { return float64(part) / float64(of) }
 func (t *turn) seenLBNode(report *workload.ConnectReport) int {
 	n := 0
 	for _, c := range report.Connections {
-		for _, lb := range t.stand.lbNodes() {
+		for _, lb := range t.stand.LBNodes() {
 			if c.Seen.Addr() == lb.Address.Addr() {
 				n++
 			}
@@ -94,7 +94,7 @@ func describeSeen(report *workload.ConnectReport) string {
 
 // transfer measures throughput.
 func (t *turn) transfer(ctx context.Context, s *TransferStep) error {
-	to, err := t.stand.target(s.To, t.variant)
+	to, err := t.stand.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (t *turn) transfer(ctx context.Context, s *TransferStep) error {
 		return err
 	}
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
-		Dialer: workload.Dialer{Enter: t.stand.enter(s.From)}, Target: to, Direction: s.Direction,
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
 		Duration: time.Duration(s.Time), Streams: s.Streams,
 	})
 	if report == nil {

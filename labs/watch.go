@@ -44,8 +44,8 @@ func (w *watch) stop() (watched, error) {
 
 func (t *turn) lbPortDrops() (uint64, error) {
 	var sum uint64
-	for _, n := range t.stand.lbNodes() {
-		toNode, fromNode, err := t.stand.lab.PortStats(n.Name)
+	for _, n := range t.stand.LBNodes() {
+		toNode, fromNode, err := t.stand.Lab().PortStats(n.Name)
 		if err != nil {
 			return 0, err
 		}

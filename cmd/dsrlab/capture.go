@@ -26,11 +26,11 @@ func newCaptureCommand(s streams) *cobra.Command {
 		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker -i any --count 20 | tshark -r -",
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
-			lab := stand.Lab()
+			lab := standing.Lab()
 			if !slices.Contains(lab.Places(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
 			}

@@ -23,11 +23,11 @@ func newExecCommand(s streams) *cobra.Command {
 		Example: "  dsrlab exec client -- curl http://185.150.8.128:8080/",
 		Args:    minArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
-			lab := stand.Lab()
+			lab := standing.Lab()
 			if !slices.Contains(lab.Places(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
 			}

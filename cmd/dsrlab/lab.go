@@ -14,6 +14,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -143,7 +144,7 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		return err
 	}
 	runner := &labs.Runner{
-		Stand:   labs.StandOptions{StateDir: o.stateDir, Log: notices(s)},
+		Stand:   stand.Options{StateDir: o.stateDir, Log: notices(s)},
 		RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err),
 	}
 	var summaries []results.Summary

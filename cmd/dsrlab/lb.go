@@ -24,11 +24,11 @@ func newLBListCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List frontends and backends of a node, as cilium bpf lb list does", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
-			data, err := stand.OpenDataPath(cmp.Or(node, stand.EntryNode()))
+			data, err := standing.OpenDataPath(cmp.Or(node, standing.EntryNode()))
 			if err != nil {
 				return err
 			}

@@ -12,11 +12,11 @@ func newMetricsCommand(s streams) *cobra.Command {
 		Long: `Packets and bytes by reason, requests, answers, drops and flows by service, and entries and capacity of the maps, of every
 node that runs our data path. Each reason is explained in dataplane/bpf/reasons.h.`,
 		RunE: func(*cobra.Command, []string) error {
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
-			return stand.WriteMetrics(s.out)
+			return standing.WriteMetrics(s.out)
 		},
 	}
 	target.flags(cmd)

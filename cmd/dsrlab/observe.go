@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/stand"
 )
 
 // newObserveCommand prints flows in the shape of `hubble observe`.
@@ -14,7 +14,7 @@ func newObserveCommand(s streams) *cobra.Command {
 	var target labTarget
 	var output string
 	var follow bool
-	var filter labs.FlowFilter
+	var filter stand.FlowFilter
 	cmd := &cobra.Command{
 		Use: "observe", Short: "Show the flows that the data path has seen, as hubble observe does", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -24,12 +24,12 @@ func newObserveCommand(s streams) *cobra.Command {
 			if output != "compact" && output != "json" {
 				return usageError(fmt.Errorf("--output: %q is none of compact, json", output))
 			}
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
 			encoder := json.NewEncoder(s.out)
-			return stand.Observe(cmd.Context(), follow, filter, func(f labs.Flow) error {
+			return standing.Observe(cmd.Context(), follow, filter, func(f stand.Flow) error {
 				if output == "json" {
 					return encoder.Encode(f)
 				}

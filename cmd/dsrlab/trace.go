@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -30,15 +30,15 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
 				return usageError(fmt.Errorf("--protocol: %q is none of tcp, udp", protocol))
 			}
-			stand, err := target.stand()
+			standing, err := target.stand()
 			if err != nil {
 				return err
 			}
-			frontend, err := stand.Frontend(args[1], workload.Protocol(protocol))
+			frontend, err := standing.Frontend(args[1], workload.Protocol(protocol))
 			if err != nil {
 				return usageError(err)
 			}
-			report, err := stand.Trace(cmd.Context(), labs.TraceOptions{
+			report, err := standing.Trace(cmd.Context(), stand.TraceOptions{
 				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
 			})
 			if err != nil {
@@ -64,7 +64,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 	return cmd
 }
 
-func printTrace(w io.Writer, r *labs.TraceReport) {
+func printTrace(w io.Writer, r *stand.TraceReport) {
 	fmt.Fprintf(w, "%v calls %v over %s\n", r.Client, r.Frontend, r.Protocol)
 	for i, h := range r.Hops {
 		fmt.Fprintf(w, "\n%2d  %s, %s  +%v\n", i+1, h.Node, h.Hook, h.After.Round(time.Microsecond))

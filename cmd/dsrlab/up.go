@@ -8,7 +8,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -40,7 +40,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			stand, existing, err := labs.Up(cmd.Context(), plan, labs.StandOptions{
+			standing, existing, err := stand.Up(cmd.Context(), plan, stand.Options{
 				StateDir: stateDir, Name: name, Recreate: recreate, Log: notices(s),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
@@ -48,12 +48,12 @@ func newUpCommand(s streams) *cobra.Command {
 				return upError(err)
 			}
 			if existing {
-				fmt.Fprintf(s.err, "%s stands already\n", stand.Lab().Name())
+				fmt.Fprintf(s.err, "%s stands already\n", standing.Lab().Name())
 			}
-			if err := stand.Install(cmd.Context(), variant); err != nil {
+			if err := standing.Install(cmd.Context(), variant); err != nil {
 				return err
 			}
-			return describeUp(s, stand, variant)
+			return describeUp(s, standing, variant)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
@@ -66,7 +66,7 @@ func newUpCommand(s streams) *cobra.Command {
 }
 
 // variantOf reads --mode, a mode of our own data path or the name of another one, and --hook.
-func variantOf(mode, hook string) (labs.Variant, error) {
+func variantOf(mode, hook string) (stand.Variant, error) {
 	v, err := modeOf(mode)
 	if err != nil {
 		return v, err
@@ -78,16 +78,16 @@ func variantOf(mode, hook string) (labs.Variant, error) {
 	return v, nil
 }
 
-func modeOf(mode string) (labs.Variant, error) {
-	switch path := labs.DataPath(mode); path {
-	case labs.DataPathKubeProxy, labs.DataPathDNATOnly, labs.DataPathNone:
-		return labs.Variant{Name: mode, DataPath: path}, nil
+func modeOf(mode string) (stand.Variant, error) {
+	switch path := stand.DataPath(mode); path {
+	case stand.DataPathKubeProxy, stand.DataPathDNATOnly, stand.DataPathNone:
+		return stand.Variant{Name: mode, DataPath: path}, nil
 	}
 	parsed, err := services.ParseMode(mode)
 	if err != nil {
-		return labs.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
+		return stand.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
 	}
-	return labs.Variant{Name: mode, DataPath: labs.DataPathDSRLab, Mode: parsed}, nil
+	return stand.Variant{Name: mode, DataPath: stand.DataPathDSRLab, Mode: parsed}, nil
 }
 
 // upError gives what went wrong its exit code.
@@ -95,7 +95,7 @@ func upError(err error) error {
 	var differs *netns.DiffersError
 	var occupied *netns.OccupiedError
 	switch {
-	case labs.IsMissing(err):
+	case stand.IsMissing(err):
 		return unsupportedError(err)
 	case errors.As(err, &differs), errors.As(err, &occupied):
 		return usageError(err)
@@ -104,9 +104,9 @@ func upError(err error) error {
 }
 
 // describeUp tells how to use what stands.
-func describeUp(s streams, stand *labs.Stand, v labs.Variant) error {
-	plan := stand.Lab().Plan()
-	fmt.Fprintf(s.out, "%s stands, data path %s\n", stand.Lab().Name(), v.Name)
+func describeUp(s streams, standing *stand.Stand, v stand.Variant) error {
+	plan := standing.Lab().Plan()
+	fmt.Fprintf(s.out, "%s stands, data path %s\n", standing.Lab().Name(), v.Name)
 	for _, service := range plan.Services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			for _, port := range service.Spec.Ports {

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"fmt"
@@ -86,7 +86,7 @@ func (c caller) ask(t *testing.T) string {
 
 // linesStand is five-nodes with lineServers behind the VIP's port 5201.
 func linesStand(t *testing.T, change func(*topologies.Topology)) (*Stand, netip.AddrPort) {
-	s := standOf(t, "five-nodes", StandOptions{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
+	s := standOf(t, "five-nodes", Options{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
 		for i := range topology.Spec.Nodes {
 			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
 		}
@@ -112,7 +112,7 @@ func routeVIP(t *testing.T, s *Stand, vip netip.Addr, to topologies.Node) {
 func TestTakeoverOfRunningFlows(t *testing.T) {
 	s, to := linesStand(t, nil)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	lbs := s.lbNodes()
+	lbs := s.LBNodes()
 	routeVIP(t, s, to.Addr(), lbs[0])
 	names := make(map[caller]string)
 	for range 24 {
@@ -133,7 +133,7 @@ func TestTakeoverOfRunningFlows(t *testing.T) {
 func TestTakeoverOfDownload(t *testing.T) {
 	s := standServing(t, "five-nodes", nil)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	to, lbs := netip.AddrPortFrom(echoVIP.Addr(), 5201), s.lbNodes()
+	to, lbs := netip.AddrPortFrom(echoVIP.Addr(), 5201), s.LBNodes()
 	routeVIP(t, s, to.Addr(), lbs[0])
 	done := make(chan struct{})
 	go func() {
@@ -145,7 +145,7 @@ func TestTakeoverOfDownload(t *testing.T) {
 	}()
 	for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 		report, err := workload.Bulk(t.Context(), workload.BulkOptions{
-			Dialer: workload.Dialer{Enter: s.enter("client")}, Target: to, Direction: direction, Duration: 500 * time.Millisecond,
+			Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: to, Direction: direction, Duration: 500 * time.Millisecond,
 		})
 		require.NoError(t, err)
 		assert.NotNil(t, report)
@@ -194,10 +194,10 @@ func TestReplacedUnderLoad(t *testing.T) {
 	require.NoError(t, s.Install(t.Context(), dsr))
 	c := s.call(t, "client", to)
 	name := c.ask(t)
-	tables, err := s.tables(dsr.Mode)
+	tables, err := s.Tables(dsr.Mode)
 	require.NoError(t, err)
 	for range 5 {
-		for _, n := range s.clusterNodes() {
+		for _, n := range s.ClusterNodes() {
 			require.NoError(t, s.load(n, dsr, tables))
 		}
 		assert.Equal(t, name, c.ask(t))
@@ -208,11 +208,11 @@ func TestReplacedUnderLoad(t *testing.T) {
 func TestCallsFromInside(t *testing.T) {
 	s, vip := linesStand(t, nil)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	tables, err := s.tables(dsr.Mode)
+	tables, err := s.Tables(dsr.Mode)
 	require.NoError(t, err)
 	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
 	clusterIP := tables.Frontends[i].AddrPort()
-	nodePort := netip.AddrPortFrom(s.lbNodes()[0].Address.Addr(), 31001)
+	nodePort := netip.AddrPortFrom(s.LBNodes()[0].Address.Addr(), 31001)
 	for _, test := range []struct {
 		from string
 		to   netip.AddrPort

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"net/netip"
@@ -58,7 +58,7 @@ func TestIPv6(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 				report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-					Dialer: workload.Dialer{Enter: s.enter("client")}, Protocol: protocol, Target: netip.AddrPortFrom(vip, 8080), Count: 20,
+					Dialer: workload.Dialer{Enter: s.Enter("client")}, Protocol: protocol, Target: netip.AddrPortFrom(vip, 8080), Count: 20,
 				})
 				require.NoError(t, err)
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s: %v", protocol, report.Connections[0])
@@ -67,7 +67,7 @@ func TestIPv6(t *testing.T) {
 			narrow(t, s, 1400)
 			for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{
-					Dialer: workload.Dialer{Enter: s.enter("client")}, Target: netip.AddrPortFrom(vip, 5201),
+					Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(vip, 5201),
 					Direction: direction, Bytes: 2_000_000, Duration: 5 * time.Second,
 				})
 				require.NoError(t, err, direction)
@@ -97,7 +97,7 @@ func TestDualStack(t *testing.T) {
 			for _, vip := range []string{"185.150.8.128", "2001:db8:8::128"} {
 				for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 					report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-						Dialer: workload.Dialer{Enter: s.enter("client")}, Protocol: protocol,
+						Dialer: workload.Dialer{Enter: s.Enter("client")}, Protocol: protocol,
 						Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 8080), Count: 20,
 					})
 					require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestDualStack(t *testing.T) {
 				}
 				before := s.count(t, "icmp-relayed")
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{
-					Dialer: workload.Dialer{Enter: s.enter("client")}, Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 5201),
+					Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 5201),
 					Direction: workload.Download, Bytes: 2_000_000, Duration: 5 * time.Second,
 				})
 				require.NoError(t, err, vip)

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 // are not touched.
 func (s *Stand) SetEndpoints(v Variant, slices []discoveryv1.EndpointSlice) error {
 	s.plan.EndpointSlices = slices
-	tables, err := s.tables(v.Mode)
+	tables, err := s.Tables(v.Mode)
 	if err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}
 	var errs []error
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		errs = append(errs, s.lab.Do(n.Name, func() error {
 			d, err := s.OpenDataPath(n.Name)
 			if err != nil {

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"context"
@@ -19,11 +19,11 @@ func (s *Stand) Install(ctx context.Context, v Variant) error {
 	if err := s.Uninstall(ctx); err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	tables, err := s.tables(v.Mode)
+	tables, err := s.Tables(v.Mode)
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		if err := s.installOn(ctx, n, v, tables); err != nil {
 			return errors.Join(fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err), s.Uninstall(ctx))
 		}
@@ -126,7 +126,7 @@ func (s *Stand) reachedFrom(n topologies.Node) []dataplane.Node {
 		gateways[network.Name] = network.MAC
 	}
 	var all []dataplane.Node
-	for _, other := range s.clusterNodes() {
+	for _, other := range s.ClusterNodes() {
 		mac := other.MAC
 		if other.Network != n.Network {
 			mac = gateways[n.Network]
@@ -158,7 +158,7 @@ func (s *Stand) installBaseline(ctx context.Context, n topologies.Node, v Varian
 // Uninstall takes every data path off all nodes; plain routing stays.
 func (s *Stand) Uninstall(ctx context.Context) error {
 	errs := []error{s.tellAgents(nil)}
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		if err := errors.Join(s.uninstallFrom(ctx, n.Name), s.restoreWire(n)); err != nil {
 			errs = append(errs, fmt.Errorf("take data path off %s: %w", n.Name, err))
 		}

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"context"
@@ -129,7 +129,7 @@ func (s *Stand) Observe(ctx context.Context, follow bool, filter FlowFilter, han
 // error too.
 func (s *Stand) openDataPaths() (map[string]*dataplane.DataPath, error) {
 	paths := make(map[string]*dataplane.DataPath)
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		d, err := s.OpenDataPath(n.Name)
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			continue

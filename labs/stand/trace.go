@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -26,8 +27,8 @@ type Hop struct {
 	// Hook is the program: from_network, from_network_xdp, from_pod or from_node.
 	Hook string `json:"hook"`
 	// In and Out are the packet's headers as the program met it and as it left it; Out is empty for a packet that was dropped.
-	In  Headers `json:"in"`
-	Out Headers `json:"out,omitempty"`
+	In  capture.Headers `json:"in"`
+	Out capture.Headers `json:"out,omitempty"`
 	// InBytes and OutBytes are the whole frame's length.
 	InBytes  int `json:"inBytes"`
 	OutBytes int `json:"outBytes,omitempty"`
@@ -70,7 +71,7 @@ func (s *Stand) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error)
 		return nil, fmt.Errorf("trace: %w", err)
 	}
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: s.enter(o.Client)}, Protocol: o.Protocol, Target: o.Frontend, Count: 1, Timeout: o.Timeout,
+		Dialer: workload.Dialer{Enter: s.Enter(o.Client)}, Protocol: o.Protocol, Target: o.Frontend, Count: 1, Timeout: o.Timeout,
 	})
 	time.Sleep(settle)
 	if err := errors.Join(err, t.stop()); err != nil {
@@ -172,10 +173,10 @@ func (t *tracing) close() error {
 }
 
 func (s *Stand) hop(node string, h dataplane.Hop, names *dataplane.Names) Hop {
-	hop := Hop{Flow: s.flow(node, h.Event, names), Hook: string(h.Point), In: readHeaders(h.Before), InBytes: h.LengthBefore}
+	hop := Hop{Flow: s.flow(node, h.Event, names), Hook: string(h.Point), In: capture.ReadHeaders(h.Before), InBytes: h.LengthBefore}
 	hop.begins = h.TCPFlags&dataplane.SYN != 0
 	if !dataplane.IsDrop(h.Reason) {
-		hop.Out, hop.OutBytes = readHeaders(h.After), h.LengthAfter
+		hop.Out, hop.OutBytes = capture.ReadHeaders(h.After), h.LengthAfter
 	}
 	return hop
 }
@@ -194,7 +195,7 @@ func (s *Stand) Frontend(text string, protocol workload.Protocol) (netip.AddrPor
 		return a, nil
 	}
 	service, port, _ := strings.Cut(text, ":")
-	tables, err := s.tables(services.ModeDSR)
+	tables, err := s.Tables(services.ModeDSR)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

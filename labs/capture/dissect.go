@@ -1,4 +1,4 @@
-package labs
+package capture
 
 import (
 	"encoding/binary"
@@ -15,27 +15,27 @@ import (
 )
 
 // frame is what a captured frame says, as far as labs ask.
-type frame struct {
-	source, destination endpoint
-	tcp                 *layers.TCP // nil for UDP
-	outer               *tunnel     // around it, or nil
+type Frame struct {
+	Source, Destination Endpoint
+	TCP                 *layers.TCP // nil for UDP
+	Outer               *Tunnel     // around it, or nil
 }
 
 // tunnel is the Geneve around a frame.
-type tunnel struct {
-	source, destination netip.Addr
-	sourcePort          uint16
-	vni                 uint32
-	critical            bool
-	frontend            netip.AddrPort // of the DSR option; zero without one
-	option              []byte         // as on the wire, its header too
+type Tunnel struct {
+	Source, Destination netip.Addr
+	SourcePort          uint16
+	VNI                 uint32
+	Critical            bool
+	Frontend            netip.AddrPort // of the DSR option; zero without one
+	Option              []byte         // as on the wire, its header too
 }
 
 // isFirst tells the first packet of a flow, as far as a packet alone can tell: a SYN, or any datagram.
-func (f *frame) isFirst() bool { return f.tcp == nil || f.tcp.SYN && !f.tcp.ACK }
+func (f *Frame) IsFirst() bool { return f.TCP == nil || f.TCP.SYN && !f.TCP.ACK }
 
-// dissectCapture reads a capture and hands every TCP and UDP frame to handle, in the order of their capture.
-func dissectCapture(r io.Reader, handle func(*frame)) error {
+// Dissect reads a capture and hands every TCP and UDP frame to handle, in the order of their capture.
+func Dissect(r io.Reader, handle func(*Frame)) error {
 	capture, err := pcapgo.NewNgReader(r, pcapgo.DefaultNgReaderOptions)
 	if err != nil {
 		return fmt.Errorf("read capture: %w", err)
@@ -55,11 +55,11 @@ func dissectCapture(r io.Reader, handle func(*frame)) error {
 }
 
 // dissect is nil for what is neither TCP nor UDP.
-func dissect(data []byte) *frame {
+func dissect(data []byte) *Frame {
 	packet := gopacket.NewPacket(data, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: true})
-	var f *frame
+	var f *Frame
 	var ip gopacket.NetworkLayer
-	var outer *tunnel
+	var outer *Tunnel
 	for _, layer := range packet.Layers() {
 		switch l := layer.(type) {
 		case *layers.IPv4:
@@ -68,7 +68,7 @@ func dissect(data []byte) *frame {
 			ip = l
 		case *layers.TCP:
 			f = newFrame(ip, services.TCP, uint16(l.SrcPort), uint16(l.DstPort), outer)
-			f.tcp = l
+			f.TCP = l
 		case *layers.UDP:
 			f = newFrame(ip, services.UDP, uint16(l.SrcPort), uint16(l.DstPort), outer)
 		case *layers.Geneve:
@@ -78,14 +78,14 @@ func dissect(data []byte) *frame {
 	return f
 }
 
-func newFrame(ip gopacket.NetworkLayer, p services.Protocol, source, destination uint16, outer *tunnel) *frame {
+func newFrame(ip gopacket.NetworkLayer, p services.Protocol, source, destination uint16, outer *Tunnel) *Frame {
 	flow := ip.NetworkFlow()
 	from, _ := netip.AddrFromSlice(flow.Src().Raw())
 	to, _ := netip.AddrFromSlice(flow.Dst().Raw())
-	return &frame{
-		source:      endpoint{netip.AddrPortFrom(from.Unmap(), source), p},
-		destination: endpoint{netip.AddrPortFrom(to.Unmap(), destination), p},
-		outer:       outer,
+	return &Frame{
+		Source:      Endpoint{netip.AddrPortFrom(from.Unmap(), source), p},
+		Destination: Endpoint{netip.AddrPortFrom(to.Unmap(), destination), p},
+		Outer:       outer,
 	}
 }
 
@@ -95,12 +95,12 @@ const (
 	dsrType  = 0x81
 )
 
-func newTunnel(around *frame, g *layers.Geneve) *tunnel {
-	t := &tunnel{
-		source: around.source.address.Addr(), destination: around.destination.address.Addr(),
-		sourcePort: around.source.address.Port(), vni: g.VNI, critical: g.CriticalOption,
+func newTunnel(around *Frame, g *layers.Geneve) *Tunnel {
+	t := &Tunnel{
+		Source: around.Source.Address.Addr(), Destination: around.Destination.Address.Addr(),
+		SourcePort: around.Source.Address.Port(), VNI: g.VNI, Critical: g.CriticalOption,
 	}
-	t.frontend, t.option = findDSROption(g.Contents[8:])
+	t.Frontend, t.Option = findDSROption(g.Contents[8:])
 	return t
 }
 

@@ -1,4 +1,4 @@
-package labs
+package capture
 
 import (
 	"encoding/hex"
@@ -29,8 +29,8 @@ func (h Headers) String() string {
 	return strings.Join(parts, " | ")
 }
 
-// readHeaders reads the headers at the beginning of a frame, as many as there are.
-func readHeaders(frame []byte) Headers {
+// ReadHeaders reads the headers at the beginning of a frame, as many as there are.
+func ReadHeaders(frame []byte) Headers {
 	var all Headers
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: false})
 	for _, layer := range packet.Layers() {

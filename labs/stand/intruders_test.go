@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ import (
 func TestForgedGeneve(t *testing.T) {
 	s, _ := linesStand(t, nil)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		before := s.count(t, "pod-geneve")
 		require.NoError(t, s.lab.Do(s.plan.Pods[0].Name, func() error {
 			conn, err := net.Dial("udp", netip.AddrPortFrom(n.Address.Addr(), 6081).String())

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func standServing(t *testing.T, name string, change func(*topologies.Topology)) 
 	s := standWith(t, name, func(other *topologies.Topology) { *other = *topology })
 	for _, p := range plan.Pods {
 		for _, w := range p.Workload {
-			servers, err := workload.Start(t.Context(), s.enter(p.Name), nil,
+			servers, err := workload.Start(t.Context(), s.Enter(p.Name), nil,
 				workload.ServerSpec{Kind: workload.Kind(w.Kind), Listen: netip.AddrPortFrom(netip.Addr{}, w.Port)})
 			require.NoError(t, err)
 			t.Cleanup(func() { servers.Close() })
@@ -108,7 +108,7 @@ func TestPathMTU(t *testing.T) {
 			narrow(t, s, 1300)
 			require.NoError(t, s.Install(t.Context(), v))
 			report, err := workload.Bulk(t.Context(), workload.BulkOptions{
-				Dialer: workload.Dialer{Enter: s.enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
+				Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
 				Direction: workload.Download, Bytes: 3_000_000, Duration: 10 * time.Second,
 			})
 			require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestPathMTUOfAnotherNode(t *testing.T) {
 	require.NoError(t, s.Install(t.Context(), Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}))
 	for range 8 {
 		report, err := workload.Bulk(t.Context(), workload.BulkOptions{
-			Dialer: workload.Dialer{Enter: s.enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
+			Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
 			Direction: workload.Download, Bytes: 1_000_000, Duration: 5 * time.Second,
 		})
 		require.NoError(t, err)

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func (s *Stand) get(t *testing.T, from, url string) (status int, body string) {
 func buildAgent(t *testing.T) string {
 	t.Helper()
 	dsrd := filepath.Join(t.TempDir(), "dsrd")
-	out, err := exec.Command("go", "build", "-o", dsrd, "../cmd/dsrd").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dsrd, "../../cmd/dsrd").CombinedOutput()
 	require.NoError(t, err, string(out))
 	return dsrd
 }
@@ -53,13 +53,13 @@ func buildAgent(t *testing.T) string {
 // path and under kube-proxy's rules; and the agent that answers shows the node's counters.
 func TestHealthChecks(t *testing.T) {
 	const port = 32100
-	s := standOf(t, "five-nodes", StandOptions{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
+	s := standOf(t, "five-nodes", Options{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
 		service := &topology.Spec.Services[0].Spec
 		service.ExternalTrafficPolicy, service.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, port
 	})
 	for _, v := range []Variant{dsr, {Name: "kube-proxy", DataPath: DataPathKubeProxy}} {
 		require.NoError(t, s.Install(t.Context(), v))
-		for _, n := range s.clusterNodes() {
+		for _, n := range s.ClusterNodes() {
 			pods := 0
 			for _, p := range s.plan.Pods {
 				if p.Node == n.Name {
@@ -86,7 +86,7 @@ func TestHealthChecks(t *testing.T) {
 		}
 	}
 	require.NoError(t, s.Install(t.Context(), dsr))
-	_, body := s.get(t, "client", fmt.Sprintf("http://%v:9964/metrics", s.lbNodes()[0].Address.Addr()))
+	_, body := s.get(t, "client", fmt.Sprintf("http://%v:9964/metrics", s.LBNodes()[0].Address.Addr()))
 	assert.Contains(t, body, `dsrlab_loaded{node="lb-1"} 1`)
 	assert.Contains(t, body, `dsrlab_packets_total{node="lb-1",reason="to-overlay-dsr",verdict="forwarded"}`)
 }

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func BenchmarkUnshaped(b *testing.B) {
 			t.Spec.Nodes[i].Link = topologies.LinkSpec{} // not shaped
 		}
 	})
-	servers, err := workload.Start(b.Context(), s.enter(s.plan.Pods[0].Name), nil,
+	servers, err := workload.Start(b.Context(), s.Enter(s.plan.Pods[0].Name), nil,
 		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(netip.Addr{}, 5201)})
 	require.NoError(b, err)
 	defer servers.Close()
@@ -45,7 +45,7 @@ func BenchmarkUnshaped(b *testing.B) {
 	for range turns {
 		for _, v := range variants {
 			require.NoError(b, s.Install(b.Context(), v))
-			to, err := s.target(Target{Service: "tcp-echo", Port: "bulk"}, v)
+			to, err := s.Target(Target{Service: "tcp-echo", Port: "bulk"}, v)
 			require.NoError(b, err)
 			for _, d := range directions {
 				rates[d][v.Name] = append(rates[d][v.Name], goodput(b, s, to, d))
@@ -64,7 +64,7 @@ func BenchmarkUnshaped(b *testing.B) {
 // goodput transfers for a second.
 func goodput(b *testing.B, s *Stand, to netip.AddrPort, d workload.Direction) float64 {
 	report, err := workload.Bulk(b.Context(), workload.BulkOptions{
-		Dialer: workload.Dialer{Enter: s.enter("client")}, Target: to, Direction: d, Duration: time.Second,
+		Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: to, Direction: d, Duration: time.Second,
 	})
 	require.NoError(b, err)
 	if d == workload.Upload {

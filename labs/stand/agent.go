@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func needsAgents(plan *topologies.Plan) bool {
 
 // startAgents starts one on every LB and pod node. They live as long as the lab.
 func (s *Stand) startAgents(ctx context.Context, dsrd string) error {
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		pins, err := s.lab.BPFDir(n.Name)
 		if err != nil {
 			return err

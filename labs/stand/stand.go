@@ -1,4 +1,7 @@
-package labs
+// Package stand builds a topology with its workload and puts a data path on its nodes. Here substrate and data path meet:
+// neither knows of the other. Everything that can be asked of a lab that stands is asked here: its load-balancer tables, its
+// flows, its metrics, and the way of one request.
+package stand
 
 import (
 	"context"
@@ -15,16 +18,15 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// Stand is a topology that stands, with its workload serving and a data path on its nodes. Here substrate and data path meet:
-// neither knows of the other.
+// Stand is a topology that stands, with its workload serving and a data path on its nodes.
 type Stand struct {
 	lab  *netns.Lab
 	plan *topologies.Plan
 	log  *slog.Logger
 }
 
-// StandOptions say where and how a topology is built.
-type StandOptions struct {
+// Options say where and how a topology is built.
+type Options struct {
 	StateDir string // default netns.DefaultStateDir
 	Name     string // default the topology's
 	Recreate bool   // take down what stands under this name
@@ -39,7 +41,7 @@ type StandOptions struct {
 
 // Up builds the topology and starts its workload. Nodes route; Install puts a data path on them. If it fails nothing is left.
 // existing tells that the topology stood already, and nothing was done.
-func Up(ctx context.Context, plan *topologies.Plan, o StandOptions) (stand *Stand, existing bool, err error) {
+func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, existing bool, err error) {
 	labPod, err := findProgram(o.LabPod, "labpod", "the workload binary")
 	if err != nil {
 		return nil, false, err
@@ -84,32 +86,35 @@ func (s *Stand) Down(ctx context.Context) error {
 	return netns.Down(ctx, s.lab.StateDir(), s.lab.Name())
 }
 
+// Plan is what stands.
+func (s *Stand) Plan() *topologies.Plan { return s.plan }
+
 // Lab is the substrate's side of the stand.
 func (s *Stand) Lab() *netns.Lab { return s.lab }
 
-// enter is the way into a node's, pod's or the fabric's network for the workload package.
-func (s *Stand) enter(place string) workload.Enter {
+// Enter is the way into a node's, pod's or the fabric's network for the workload package.
+func (s *Stand) Enter(place string) workload.Enter {
 	return func(f func() error) error { return s.lab.Do(place, f) }
 }
 
-// clusterNodes are the LB and pod nodes.
-func (s *Stand) clusterNodes() []topologies.Node {
+// ClusterNodes are the LB and pod nodes.
+func (s *Stand) ClusterNodes() []topologies.Node {
 	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role == topologies.RoleClient })
 }
 
-// lbNodes are where VIPs are routed to.
-func (s *Stand) lbNodes() []topologies.Node {
-	lbs := slices.DeleteFunc(s.clusterNodes(), func(n topologies.Node) bool { return n.Role != topologies.RoleLB })
+// LBNodes are where VIPs are routed to.
+func (s *Stand) LBNodes() []topologies.Node {
+	lbs := slices.DeleteFunc(s.ClusterNodes(), func(n topologies.Node) bool { return n.Role != topologies.RoleLB })
 	if len(lbs) == 0 {
-		return s.clusterNodes()
+		return s.ClusterNodes()
 	}
 	return lbs
 }
 
-// tables are the frontends and backends of the topology's services.
-func (s *Stand) tables(mode services.Mode) (*services.Tables, error) {
+// Tables are the frontends and backends of the topology's services.
+func (s *Stand) Tables(mode services.Mode) (*services.Tables, error) {
 	state := services.State{Services: s.plan.Services, EndpointSlices: s.plan.EndpointSlices}
-	for _, n := range s.clusterNodes() {
+	for _, n := range s.ClusterNodes() {
 		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs()})
 	}
 	tables, problems := services.Build(state, services.Options{Mode: mode})
@@ -120,9 +125,9 @@ func (s *Stand) tables(mode services.Mode) (*services.Tables, error) {
 	return tables, errors.Join(errs...)
 }
 
-// target is where a client of the variant sends to.
-func (s *Stand) target(t Target, v Variant) (netip.AddrPort, error) {
-	tables, err := s.tables(v.Mode)
+// Target is where a client of the variant sends to.
+func (s *Stand) Target(t Target, v Variant) (netip.AddrPort, error) {
+	tables, err := s.Tables(v.Mode)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -152,7 +157,7 @@ func (s *Stand) OpenDataPath(node string) (*dataplane.DataPath, error) {
 
 // EntryNode is the name of the first LB node.
 func (s *Stand) EntryNode() string {
-	if lbs := s.lbNodes(); len(lbs) > 0 {
+	if lbs := s.LBNodes(); len(lbs) > 0 {
 		return lbs[0].Name
 	}
 	return ""

@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"bytes"
@@ -41,11 +41,11 @@ func requirePrograms(t *testing.T, names ...string) {
 // standWith builds the named topology, without the pods' own workload, for one test.
 func standWith(t testing.TB, name string, change func(*topologies.Topology)) *Stand {
 	t.Helper()
-	return standOf(t, name, StandOptions{}, change)
+	return standOf(t, name, Options{}, change)
 }
 
 // standOf is standWith with options.
-func standOf(t testing.TB, name string, o StandOptions, change func(*topologies.Topology)) *Stand {
+func standOf(t testing.TB, name string, o Options, change func(*topologies.Topology)) *Stand {
 	t.Helper()
 	topology, err := topologies.Lookup(name)
 	require.NoError(t, err)

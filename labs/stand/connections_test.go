@@ -1,4 +1,4 @@
-package labs
+package stand
 
 import (
 	"errors"
@@ -48,7 +48,7 @@ func BenchmarkConnections(b *testing.B) {
 	for range connectionTurns {
 		for _, v := range variants {
 			require.NoError(b, s.Install(b.Context(), v))
-			to, err := s.target(Target{Service: "tcp-echo", Port: "bulk"}, v)
+			to, err := s.Target(Target{Service: "tcp-echo", Port: "bulk"}, v)
 			require.NoError(b, err)
 			took, errs := shortConnections(s, to)
 			for _, err := range errs {
