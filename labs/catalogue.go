@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/dsrlab/dsrlab/dataplane"
@@ -70,8 +71,18 @@ func (l *Lab) validate() error {
 		fail("spec.variants: there must be one")
 	}
 	for i := range l.Spec.Phases {
-		for _, err := range l.Spec.Phases[i].validate(variants) {
+		for _, err := range l.Spec.Phases[i].validate(l) {
 			fail("spec.phases[%d].%w", i, err)
+		}
+	}
+	exercises := make(map[string]bool)
+	for i := range l.Spec.Exercises {
+		if id := l.Spec.Exercises[i].ID; exercises[id] {
+			fail("spec.exercises[%d].id: %q must be an id of its own", i, id)
+		}
+		exercises[l.Spec.Exercises[i].ID] = true
+		for _, err := range l.Spec.Exercises[i].validate(l) {
+			fail("spec.exercises[%d].%w", i, err)
 		}
 	}
 	for i, e := range l.Spec.Expectations {
@@ -85,19 +96,24 @@ func (l *Lab) validate() error {
 	return errors.Join(errs...)
 }
 
-func (p *Phase) validate(variants map[string]bool) []error {
-	var errs []error
+// has says whether the lab has a variant.
+func (l *Lab) has(variant string) bool {
+	return slices.ContainsFunc(l.Spec.Variants, func(v stand.Variant) bool { return v.Name == variant })
+}
+
+func (p *Phase) validate(l *Lab) []error {
+	errs := p.Sweep.validate()
 	for i, v := range p.Variants {
-		if !variants[v] {
+		if !l.has(v) {
 			errs = append(errs, fmt.Errorf("variants[%d]: %q is none of the lab's", i, v))
 		}
 	}
 	if len(p.Steps) == 0 {
 		errs = append(errs, errors.New("steps: there must be one"))
 	}
-	for i, s := range p.Steps {
-		if (s.Connect == nil) == (s.Transfer == nil) {
-			errs = append(errs, fmt.Errorf("steps[%d]: want exactly one of connect, transfer", i))
+	for i := range p.Steps {
+		for _, err := range p.Steps[i].validate(l) {
+			errs = append(errs, fmt.Errorf("steps[%d].%w", i, err))
 		}
 	}
 	return errs

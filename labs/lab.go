@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/stand"
-	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -45,6 +44,10 @@ type Spec struct {
 	Phases []Phase `json:"phases"`
 	// Expectations are judged when all phases are done.
 	Expectations []Expectation `json:"expectations"`
+	// Requires are programs and abilities of the machine that the lab cannot do without, in words.
+	Requires []string `json:"requires,omitempty"`
+	// Exercises are for whoever works through the lab alone.
+	Exercises []Exercise `json:"exercises,omitempty"`
 }
 
 // Phase is a list of steps that each variant runs.
@@ -56,48 +59,11 @@ type Phase struct {
 	Repetitions int `json:"repetitions,omitempty"`
 	// Variants of the lab that take part (default: all).
 	Variants []string `json:"variants,omitempty"`
-	// Sweep repeats everything for each value of a link's queue.
+	// Sweep repeats everything for each value of something.
 	Sweep *Sweep `json:"sweep,omitempty"`
 	// Capture is at the devices towards the fabric of these nodes, in the first repetition.
 	Capture []string `json:"capture,omitempty"`
 	Steps   []Step   `json:"steps"`
-}
-
-// Sweep changes both directions of a node's link.
-type Sweep struct {
-	Node string `json:"node"`
-	// Queue sizes in bytes, each a label of the samples.
-	Queue []topologies.Size `json:"queue"`
-	// Burst of the token bucket while the sweep runs.
-	Burst topologies.Size `json:"burst"`
-}
-
-// Step is one action; exactly one field is set.
-type Step struct {
-	Connect  *ConnectStep  `json:"connect,omitempty"`
-	Transfer *TransferStep `json:"transfer,omitempty"`
-}
-
-// ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
-// Samples: connected and source_preserved (ratio), labelled with the protocol.
-type ConnectStep struct {
-	From     string            `json:"from"`
-	To       stand.Target      `json:"to"`
-	Protocol workload.Protocol `json:"protocol"`
-	Count    int               `json:"count"`
-	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
-	Timeout Duration `json:"timeout,omitempty"`
-}
-
-// TransferStep moves bytes as fast as they go.
-// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets).
-type TransferStep struct {
-	From      string             `json:"from"`
-	To        stand.Target       `json:"to"`
-	Direction workload.Direction `json:"direction"`
-	Time      Duration           `json:"time"`
-	// Streams in parallel (default 1).
-	Streams int `json:"streams,omitempty"`
 }
 
 // Expectation is what the median of a metric of a variant should be.

@@ -11,7 +11,6 @@ import (
 	"github.com/dsrlab/dsrlab/labs/meter"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
-	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // execution is one run of a lab on its stand.
@@ -31,6 +30,7 @@ type turn struct {
 	variant    stand.Variant
 	repetition int
 	labels     map[string]string // of the sweep
+	stepLabels map[string]string // of the step that runs
 	answers    capture.Answers
 	// invalid is why what was measured in this turn does not count.
 	invalid string
@@ -39,23 +39,22 @@ type turn struct {
 // phase runs all turns of a phase: for each value of the sweep, for each repetition, each variant.
 func (x *execution) phase(ctx context.Context, p *Phase) error {
 	variants := x.variants(p)
-	values := []topologies.Size{0}
-	if p.Sweep != nil {
-		values = p.Sweep.Queue
-	}
+	values := p.Sweep.settings()
 	repetitions := x.runner.repetitions(p)
 	x.runner.Narrator.Phase(p, len(values)*repetitions*len(variants))
 	if err := x.recorder.AddEvent(results.KindNarration, p.Narration, nil); err != nil {
 		return err
 	}
-	for _, queue := range values {
-		restore, labels, err := x.sweep(p.Sweep, queue)
+	for _, value := range values {
+		restore, err := x.reshape(p.Sweep, value)
 		if err != nil {
 			return err
 		}
 		for repetition := range repetitions {
 			for _, v := range variants {
-				t := &turn{execution: x, phase: p, variant: v, repetition: repetition, labels: labels}
+				t := &turn{
+					execution: x, phase: p, variant: value.variant(v, x.stand.Plan()), repetition: repetition, labels: value.labels,
+				}
 				if err := t.run(ctx); err != nil {
 					return errors.Join(fmt.Errorf("variant %s: %w", v.Name, err), restore())
 				}
@@ -75,32 +74,12 @@ func (x *execution) variants(p *Phase) []stand.Variant {
 	return slices.DeleteFunc(slices.Clone(x.lab.Spec.Variants), func(v stand.Variant) bool { return !slices.Contains(p.Variants, v.Name) })
 }
 
-// sweep gives the link its queue, and returns what gives it back its own.
-func (x *execution) sweep(s *Sweep, queue topologies.Size) (restore func() error, labels map[string]string, err error) {
-	if s == nil {
-		return func() error { return nil }, nil, nil
-	}
-	i := slices.IndexFunc(x.stand.Plan().Nodes, func(n topologies.Node) bool { return n.Name == s.Node })
-	if i < 0 {
-		return nil, nil, fmt.Errorf("sweep: no node %s", s.Node)
-	}
-	n := x.stand.Plan().Nodes[i]
-	toNode, fromNode := n.ToNode, n.FromNode
-	for _, shape := range []*topologies.Shape{&toNode, &fromNode} {
-		shape.Queue, shape.Burst = queue, s.Burst
-	}
-	if err := x.stand.Lab().Reshape(n.Name, toNode, fromNode); err != nil {
-		return nil, nil, fmt.Errorf("sweep: %w", err)
-	}
-	return func() error { return x.stand.Lab().Reshape(n.Name, n.ToNode, n.FromNode) }, map[string]string{"queue": queue.String()}, nil
-}
-
 func (t *turn) run(ctx context.Context) error {
 	t.runner.Narrator.Turn(t.variant, t.repetition, t.labels)
 	if err := t.stand.Install(ctx, t.variant); err != nil {
 		return err
 	}
-	tables, err := t.stand.Tables(t.variant.Mode)
+	tables, err := t.stand.Tables(t.variant)
 	if err != nil {
 		return err
 	}
@@ -150,10 +129,10 @@ func (t *turn) metered(f func() error) error {
 	return t.sample("lb_port_bytes_reply", "B", float64(sum.Bytes), nil)
 }
 
-// sample records a value of this turn, with the sweep's labels and more.
+// sample records a value of this turn, with the labels of sweep and step, and more.
 func (t *turn) sample(metric, unit string, value float64, labels map[string]string) error {
 	all := map[string]string{}
-	for _, m := range []map[string]string{t.labels, labels} {
+	for _, m := range []map[string]string{t.labels, t.stepLabels, labels} {
 		for k, v := range m {
 			all[k] = v
 		}

@@ -11,7 +11,7 @@ import (
 // are not touched.
 func (s *Stand) SetEndpoints(v Variant, slices []discoveryv1.EndpointSlice) error {
 	s.plan.EndpointSlices = slices
-	tables, err := s.Tables(v.Mode)
+	tables, err := s.Tables(v)
 	if err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}

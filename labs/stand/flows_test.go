@@ -194,7 +194,7 @@ func TestReplacedUnderLoad(t *testing.T) {
 	require.NoError(t, s.Install(t.Context(), dsr))
 	c := s.call(t, "client", to)
 	name := c.ask(t)
-	tables, err := s.Tables(dsr.Mode)
+	tables, err := s.Tables(dsr)
 	require.NoError(t, err)
 	for range 5 {
 		for _, n := range s.ClusterNodes() {
@@ -208,7 +208,7 @@ func TestReplacedUnderLoad(t *testing.T) {
 func TestCallsFromInside(t *testing.T) {
 	s, vip := linesStand(t, nil)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	tables, err := s.Tables(dsr.Mode)
+	tables, err := s.Tables(dsr)
 	require.NoError(t, err)
 	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
 	clusterIP := tables.Frontends[i].AddrPort()

@@ -19,7 +19,7 @@ func (s *Stand) Install(ctx context.Context, v Variant) error {
 	if err := s.Uninstall(ctx); err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	tables, err := s.Tables(v.Mode)
+	tables, err := s.Tables(v)
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}

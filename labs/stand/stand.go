@@ -111,13 +111,13 @@ func (s *Stand) LBNodes() []topologies.Node {
 	return lbs
 }
 
-// Tables are the frontends and backends of the topology's services.
-func (s *Stand) Tables(mode services.Mode) (*services.Tables, error) {
-	state := services.State{Services: s.plan.Services, EndpointSlices: s.plan.EndpointSlices}
+// Tables are the frontends and backends of the topology's services, as a variant has them.
+func (s *Stand) Tables(v Variant) (*services.Tables, error) {
+	state := services.State{Services: v.services(s.plan.Services), EndpointSlices: v.endpoints(s.plan.EndpointSlices)}
 	for _, n := range s.ClusterNodes() {
 		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs()})
 	}
-	tables, problems := services.Build(state, services.Options{Mode: mode})
+	tables, problems := services.Build(state, services.Options{Mode: v.Mode})
 	var errs []error
 	for _, p := range problems {
 		errs = append(errs, p)
@@ -127,13 +127,13 @@ func (s *Stand) Tables(mode services.Mode) (*services.Tables, error) {
 
 // Target is where a client of the variant sends to.
 func (s *Stand) Target(t Target, v Variant) (netip.AddrPort, error) {
-	tables, err := s.Tables(v.Mode)
+	tables, err := s.Tables(v)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	for i := range tables.Frontends {
 		f := &tables.Frontends[i]
-		if f.Kind != services.KindLoadBalancer || f.Service != "default/"+t.Service || f.PortName != t.Port {
+		if f.Service != "default/"+t.Service || f.PortName != t.Port || !s.entersBy(f, t.Via) {
 			continue
 		}
 		if v.DataPath != DataPathNone {
@@ -143,7 +143,38 @@ func (s *Stand) Target(t Target, v Variant) (netip.AddrPort, error) {
 			return tables.Backends[f.Backends[0]].AddrPort(), nil
 		}
 	}
+	if t.Via != "" {
+		return netip.AddrPort{}, fmt.Errorf("service %s has no NodePort %s on %s", t.Service, t.Port, t.Via)
+	}
 	return netip.AddrPort{}, fmt.Errorf("service %s has no LoadBalancer port %s with a pod", t.Service, t.Port)
+}
+
+// Backends are the addresses of the pods that may answer a target's clients.
+func (s *Stand) Backends(t Target, v Variant) ([]netip.Addr, error) {
+	tables, err := s.Tables(v)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Service == "default/"+t.Service && f.PortName == t.Port && s.entersBy(f, t.Via) {
+			var all []netip.Addr
+			for _, b := range f.Backends {
+				all = append(all, tables.Backends[b].AddrPort().Addr())
+			}
+			return all, nil
+		}
+	}
+	return nil, fmt.Errorf("service %s has no port %s", t.Service, t.Port)
+}
+
+// entersBy says whether the frontend is the VIP's, or that of a node.
+func (s *Stand) entersBy(f *services.Frontend, node string) bool {
+	if node == "" {
+		return f.Kind == services.KindLoadBalancer
+	}
+	i := slices.IndexFunc(s.plan.Nodes, func(n topologies.Node) bool { return n.Name == node })
+	return f.Kind == services.KindNodePort && i >= 0 && slices.Contains(addressesOf(s.plan.Nodes[i]), f.AddrPort().Addr())
 }
 
 // OpenDataPath takes hold of a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.

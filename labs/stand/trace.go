@@ -195,7 +195,7 @@ func (s *Stand) Frontend(text string, protocol workload.Protocol) (netip.AddrPor
 		return a, nil
 	}
 	service, port, _ := strings.Cut(text, ":")
-	tables, err := s.Tables(services.ModeDSR)
+	tables, err := s.Tables(Variant{})
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

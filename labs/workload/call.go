@@ -82,7 +82,7 @@ func (o *ConnectOptions) line(local netip.AddrPort) ([]byte, error) {
 func (s *Seen) parseDetail(line string) error {
 	answer := EchoSeen{}
 	if err := json.Unmarshal([]byte(line), &answer); err == nil {
-		s.Seen, s.Socket, s.ProxyHeader = answer.Seen, answer.Socket, answer.ProxyHeader
+		s.Seen, s.Socket, s.ProxyHeader, s.Server = answer.Seen, answer.Socket, answer.ProxyHeader, answer.Server
 		return nil
 	}
 	seen, err := parseSeen(line)

@@ -58,6 +58,8 @@ type Seen struct {
 	// Socket is the other end of the TCP connection that the server had, and ProxyHeader what it parsed; with Detail only.
 	Socket      netip.AddrPort     `json:"socket,omitzero"`
 	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
+	// Server is the server's own address, of several behind one frontend; with Detail only.
+	Server netip.AddrPort `json:"server,omitzero"`
 	// Preserved: the server saw the client's own address. The port may have been translated: compare Local and Seen.
 	Preserved bool    `json:"preserved"`
 	Outcome   Outcome `json:"outcome"`

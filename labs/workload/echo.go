@@ -143,7 +143,7 @@ func (s *Echo) handle(conn *PeerConn, web *handover) {
 	case err == nil:
 		log.Info("seen", "spoke", "line")
 		if string(line) == detailLine {
-			answer = detail(conn.Peer)
+			answer = detail(conn)
 		}
 		_, _ = conn.reader.Discard(len(line)) // it is buffered
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -46,10 +46,12 @@ type Garbage struct {
 // EchoSeen is what the echo server answers, as a line of JSON, to the line "who am i, in detail".
 type EchoSeen struct {
 	Peer
+	// Server is the server's own end of the connection: of several pods behind one frontend, the one that answered.
+	Server netip.AddrPort `json:"server"`
 }
 
-func detail(peer Peer) string {
-	b, err := json.Marshal(EchoSeen{peer})
+func detail(conn *PeerConn) string {
+	b, err := json.Marshal(EchoSeen{conn.Peer, AddrPortOf(conn.LocalAddr())})
 	if err != nil {
 		return fmt.Sprintf("encode answer: %v\n", err) // not reached: all of it can be encoded
 	}

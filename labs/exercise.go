@@ -1,0 +1,76 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/dsrlab/dsrlab/results"
+)
+
+// Exercise is a task of a lab whose answer a command checks (`dsrlab workshop verify`).
+type Exercise struct {
+	ID string `json:"id"` // unique in its lab
+	// Task is what to find out or to bring about.
+	Task string `json:"task"`
+	// Hint is for whoever is stuck.
+	Hint string `json:"hint"`
+	// Solve is how it is done: commands, one a line, with what to look at as comments.
+	Solve  string `json:"solve"`
+	Answer Answer `json:"answer"`
+}
+
+// Answer is how an exercise's answer is checked; exactly one field is set.
+type Answer struct {
+	// Measured: the answer is a number, and the participant's own newest run of the lab tells whether it is right.
+	Measured *MeasuredAnswer `json:"measured,omitempty"`
+	// Text: the answer is a text that this regular expression matches as a whole, in any case.
+	Text string `json:"text,omitempty"`
+	// Run: there is no answer to give; the newest run of the lab shows whether it was done.
+	Run *RunAnswer `json:"run,omitempty"`
+}
+
+// MeasuredAnswer is the median of a metric of a variant.
+type MeasuredAnswer struct {
+	Variant string            `json:"variant"`
+	Metric  string            `json:"metric"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Scale divides the metric before it is compared, as 1e6 for an answer in Mbit/s (default 1).
+	Scale float64 `json:"scale,omitempty"`
+	// Tolerance is how far off the answer may be, in proportion (0: it must be the same number).
+	Tolerance float64 `json:"tolerance,omitempty"`
+}
+
+// RunAnswer is what the newest run of the lab must show.
+type RunAnswer struct {
+	// Fault that the run was made with; empty: none.
+	Fault string `json:"fault,omitempty"`
+	// Claim and its verdict in that run.
+	Claim   string          `json:"claim"`
+	Verdict results.Verdict `json:"verdict"`
+}
+
+func (e *Exercise) validate(l *Lab) []error {
+	var errs []error
+	for _, field := range []struct{ name, value string }{{"id", e.ID}, {"task", e.Task}, {"hint", e.Hint}, {"solve", e.Solve}} {
+		if field.value == "" {
+			errs = append(errs, fmt.Errorf("%s: must be given", field.name))
+		}
+	}
+	set := 0
+	for _, given := range []bool{e.Answer.Measured != nil, e.Answer.Text != "", e.Answer.Run != nil} {
+		if given {
+			set++
+		}
+	}
+	if set != 1 {
+		errs = append(errs, errors.New("answer: want exactly one of measured, text, run"))
+	}
+	if m := e.Answer.Measured; m != nil && !l.has(m.Variant) {
+		errs = append(errs, fmt.Errorf("answer.measured.variant: %q is none of the lab's", m.Variant))
+	}
+	if _, err := regexp.Compile(e.Answer.Text); err != nil {
+		errs = append(errs, fmt.Errorf("answer.text: %w", err))
+	}
+	return errs
+}

@@ -1,0 +1,88 @@
+package labs
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Step is one action of a phase: exactly one of the fields that are pointers is set. Its name in lab.yaml is the kind of
+// the step.
+type Step struct {
+	Connect  *ConnectStep  `json:"connect,omitempty"`
+	Transfer *TransferStep `json:"transfer,omitempty"`
+
+	// Variants are those that do the step (default: all of the phase).
+	Variants []string `json:"variants,omitempty"`
+	// Labels are added to all samples of the step, to tell them from those of others of its kind.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// action is what a kind of step does.
+type action interface {
+	// run does it, in a turn of a variant, and records samples and evidence.
+	run(ctx context.Context, t *turn) error
+	// validate says all that is wrong with it.
+	validate(l *Lab) []error
+}
+
+// action is the step's one action, with its name.
+func (s *Step) action() (kind string, a action, err error) {
+	var kinds []string
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() != reflect.Pointer {
+			continue
+		}
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		kinds = append(kinds, name)
+		if v.Field(i).IsNil() {
+			continue
+		}
+		if a != nil {
+			return "", nil, fmt.Errorf("both %s and %s: want one action a step", kind, name)
+		}
+		kind, a = name, v.Field(i).Interface().(action)
+	}
+	if a == nil {
+		return "", nil, fmt.Errorf("no action: want one of %s", strings.Join(kinds, ", "))
+	}
+	return kind, a, nil
+}
+
+func (s *Step) validate(l *Lab) []error {
+	var errs []error
+	for i, v := range s.Variants {
+		if !l.has(v) {
+			errs = append(errs, fmt.Errorf("variants[%d]: %q is none of the lab's", i, v))
+		}
+	}
+	kind, a, err := s.action()
+	if err != nil {
+		return append(errs, err)
+	}
+	for _, err := range a.validate(l) {
+		errs = append(errs, fmt.Errorf("%s.%w", kind, err))
+	}
+	return errs
+}
+
+// step does one step, if it is one of the variant's.
+func (t *turn) step(ctx context.Context, s *Step) error {
+	if len(s.Variants) > 0 && !slices.Contains(s.Variants, t.variant.Name) {
+		return nil
+	}
+	kind, a, err := s.action()
+	if err != nil {
+		return err
+	}
+	outer := t.stepLabels
+	t.stepLabels = s.Labels
+	defer func() { t.stepLabels = outer }()
+	if err := a.run(ctx, t); err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	return nil
+}

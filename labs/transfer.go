@@ -1,0 +1,90 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/results"
+)
+
+// TransferStep moves bytes as fast as they go.
+// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets), cpu_busy (ratio).
+type TransferStep struct {
+	From      string             `json:"from"`
+	To        stand.Target       `json:"to"`
+	Direction workload.Direction `json:"direction"`
+	Time      Duration           `json:"time"`
+	// Streams in parallel (default 1).
+	Streams int `json:"streams,omitempty"`
+}
+
+func (s *TransferStep) validate(*Lab) []error {
+	if s.Direction != workload.Download && s.Direction != workload.Upload {
+		return []error{fmt.Errorf("direction: %q is none of download, upload", s.Direction)}
+	}
+	return nil
+}
+
+func (s *TransferStep) run(ctx context.Context, t *turn) error {
+	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	watch, err := t.watch()
+	if err != nil {
+		return err
+	}
+	report, err := workload.Bulk(ctx, workload.BulkOptions{
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
+		Duration: time.Duration(s.Time), Streams: s.Streams,
+	})
+	if report == nil {
+		return err
+	}
+	flow := report.Download
+	if s.Direction == workload.Upload {
+		flow = report.Upload
+	}
+	invalid := ""
+	if err != nil {
+		invalid = err.Error()
+	}
+	after, err := watch.stop()
+	if err != nil {
+		return err
+	}
+	t.invalid = firstReason(invalid, t.uncalibrated, after.invalid)
+	defer func() { t.invalid = "" }()
+	if err := errors.Join(
+		t.sample("goodput", "bit/s", flow.Goodput, nil),
+		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
+		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
+		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
+		t.sample("cpu_busy", "ratio", after.busy, nil),
+	); err != nil {
+		return err
+	}
+	return t.evidence(fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
+		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels)))
+}
+
+func firstReason(reasons ...string) string {
+	for _, r := range reasons {
+		if r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+// describeLabels tells what a measurement was made under, where it was anything special.
+func describeLabels(labels map[string]string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	return " (" + results.FormatLabels(labels) + ")"
+}
