@@ -133,7 +133,28 @@ type WorkloadKind string
 const (
 	WorkloadEcho WorkloadKind = "echo" // TCP and UDP: says who it saw, as a line or as HTTP
 	WorkloadBulk WorkloadKind = "bulk" // TCP: sends or takes bytes as fast as it can
+	WorkloadDNS  WorkloadKind = "dns"  // TCP and UDP: answers a name with the client's address
+
+	WorkloadInference WorkloadKind = "inference" // HTTP: answers of any size, in one piece or as a stream of tokens
+	WorkloadDownload  WorkloadKind = "download"  // TCP: many slow downloads, each byte of which is checked
 )
+
+// WorkloadKinds are all kinds.
+func WorkloadKinds() []WorkloadKind {
+	return []WorkloadKind{WorkloadEcho, WorkloadBulk, WorkloadDNS, WorkloadInference, WorkloadDownload}
+}
+
+// servesUDP says whether servers of the kind answer datagrams, too.
+func (k WorkloadKind) servesUDP() bool { return k == WorkloadEcho || k == WorkloadDNS }
+
+// workloadNames are the kinds as texts.
+func workloadNames() []string {
+	var all []string
+	for _, k := range WorkloadKinds() {
+		all = append(all, string(k))
+	}
+	return all
+}
 
 // WorkloadSpec is one server in a pod.
 type WorkloadSpec struct {

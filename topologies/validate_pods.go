@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -133,12 +134,11 @@ func (c *checker) workload(field string, workload []WorkloadSpec) {
 	ports, names := map[uint16]int{}, map[string]int{}
 	for i, w := range workload {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		switch w.Kind {
-		case WorkloadEcho, WorkloadBulk:
-		case "":
-			c.errorf(at+".kind", "is missing, want echo or bulk")
-		default:
-			c.errorf(at+".kind", "%q is no workload%s", w.Kind, manifest.Suggest(string(w.Kind), []string{"echo", "bulk"}))
+		switch {
+		case w.Kind == "":
+			c.errorf(at+".kind", "is missing, want one of %s", strings.Join(workloadNames(), ", "))
+		case !slices.Contains(WorkloadKinds(), w.Kind):
+			c.errorf(at+".kind", "%q is no workload%s", w.Kind, manifest.Suggest(string(w.Kind), workloadNames()))
 		}
 		first, twice := ports[w.Port]
 		switch {

@@ -76,8 +76,8 @@ func (s *serviceChecker) targetPort(field string, p *corev1.ServicePort) {
 		if w, ok := namedPort(pod.Workload, p.TargetPort.StrVal); !ok {
 			s.errorf(field, "pod %s has no port named %q%s", pod.Name, p.TargetPort.StrVal,
 				manifest.Suggest(p.TargetPort.StrVal, portNames(pod.Workload)))
-		} else if w.Kind == WorkloadBulk && p.Protocol == corev1.ProtocolUDP {
-			s.errorf(field, "%q of pod %s is bulk, which serves TCP only", w.Name, pod.Name)
+		} else if !w.Kind.servesUDP() && p.Protocol == corev1.ProtocolUDP {
+			s.errorf(field, "%q of pod %s is %s, which serves TCP only", w.Name, pod.Name, w.Kind)
 		}
 	}
 }

@@ -83,7 +83,11 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[topologies.SubstrateKind]():
 		return enum(topologies.SubstrateNetns, topologies.SubstrateKindK)
 	case reflect.TypeFor[topologies.WorkloadKind]():
-		return enum(topologies.WorkloadEcho, topologies.WorkloadBulk)
+		var kinds []any
+		for _, k := range topologies.WorkloadKinds() {
+			kinds = append(kinds, k)
+		}
+		return enum(kinds...)
 	case reflect.TypeFor[intstr.IntOrString]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "string"}}}
 	case reflect.TypeFor[metav1.Time]():
