@@ -13,7 +13,9 @@ import (
 )
 
 // captured captures at the phase's nodes while f runs, keeps the captures, and records what they show.
-// Samples: client_resets and lb_reply_frames (packets), reply_source_frontend and geneve_option (ratio).
+// Samples: client_resets and lb_reply_frames (packets); of answers at the client and at the pod node (ratio)
+// reply_source_frontend and pod_node_reply_frontend; of first packets between the nodes (ratio) geneve_option,
+// geneve_between_nodes, geneve_option_frontend and geneve_inner_client.
 func (t *turn) captured(ctx context.Context, f func() error) error {
 	if len(t.phase.Capture) == 0 || t.repetition > 0 {
 		return f()
@@ -53,7 +55,7 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 }
 
 func (t *turn) readCaptures(captures map[string]*os.File) error {
-	var seen capture.Facts
+	seen := t.lookFor()
 	for _, name := range t.phase.Capture {
 		i := slices.IndexFunc(t.stand.Plan().Nodes, func(n topologies.Node) bool { return n.Name == name })
 		if i < 0 {
@@ -71,6 +73,20 @@ func (t *turn) readCaptures(captures map[string]*os.File) error {
 	return t.recordFacts(&seen)
 }
 
+// lookFor are facts of which none is known yet.
+func (t *turn) lookFor() capture.Facts {
+	var f capture.Facts
+	for _, n := range t.stand.Plan().Nodes {
+		if n.Role == topologies.RoleClient {
+			f.Clients = append(f.Clients, n.Address.Addr())
+		}
+	}
+	for _, n := range t.stand.LBNodes() {
+		f.LBNodes = append(f.LBNodes, n.Address.Addr())
+	}
+	return f
+}
+
 func (t *turn) recordFacts(seen *capture.Facts) error {
 	errs := []error{
 		t.sample("client_resets", "packets", float64(seen.ClientResets), nil),
@@ -81,7 +97,11 @@ func (t *turn) recordFacts(seen *capture.Facts) error {
 		part, of int
 	}{
 		{"reply_source_frontend", seen.RepliesFromFrontend, seen.Replies},
+		{"pod_node_reply_frontend", seen.LeavingFromFrontend, seen.Leaving},
 		{"geneve_option", seen.TunnelledOption, seen.Tunnelled},
+		{"geneve_between_nodes", seen.TunnelledNodes, seen.Tunnelled},
+		{"geneve_option_frontend", seen.TunnelledCalled, seen.Tunnelled},
+		{"geneve_inner_client", seen.TunnelledClient, seen.Tunnelled},
 	} {
 		if share.of > 0 { // a variant without tunnel has none to take a part of
 			errs = append(errs, t.sample(share.metric, "ratio", ratio(share.part, share.of), nil))

@@ -47,7 +47,7 @@ spec:
 		`spec.phases[1].sweep: want either queue or pods`,
 		`spec.phases[1].sweep: want node with queue, and only with it`,
 		`spec.phases[1].steps[0].variants[0]: "z" is none of the lab's`,
-		`spec.phases[1].steps[0].no action: want one of connect, transfer`,
+		`spec.phases[1].steps[0].no action: want one of connect, transfer,`,
 		`spec.phases[1].steps[1].both connect and transfer: want one action a step`,
 		`spec.phases[1].steps[2].connect.spread: only tcp tells which pod answered`,
 		"spec.exercises[0].answer: want exactly one of measured, text, run",

@@ -30,10 +30,7 @@ type ConnectStep struct {
 }
 
 func (s *ConnectStep) validate(*Lab) []error {
-	var errs []error
-	if s.Protocol != workload.TCP && s.Protocol != workload.UDP {
-		errs = append(errs, fmt.Errorf("protocol: %q is none of tcp, udp", s.Protocol))
-	}
+	errs := checkProtocol(s.Protocol)
 	if s.Spread && s.Protocol != workload.TCP {
 		errs = append(errs, errors.New("spread: only tcp tells which pod answered"))
 	}
@@ -129,10 +126,8 @@ func describeSeen(report *workload.ConnectReport) string {
 	for _, addr := range slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare) {
 		parts = append(parts, fmt.Sprintf("%v %d times", addr, seen[addr]))
 	}
-	client := "?"
-	if len(report.Connections) > 0 {
-		client = report.Connections[0].Local.Addr().String()
-	}
-	return fmt.Sprintf("%s: client %s called %v, and the pod saw %s",
+	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome == workload.OutcomeOK })
+	client := report.Connections[i].Local.Addr()
+	return fmt.Sprintf("%s: client %v called %v, and the pod saw %s",
 		strings.ToUpper(string(report.Protocol)), client, report.Target, strings.Join(parts, ", "))
 }

@@ -13,6 +13,10 @@ import (
 type Step struct {
 	Connect  *ConnectStep  `json:"connect,omitempty"`
 	Transfer *TransferStep `json:"transfer,omitempty"`
+	Health   *HealthStep   `json:"health,omitempty"`
+	Trace    *TraceStep    `json:"trace,omitempty"`
+	LBList   *LBListStep   `json:"lbList,omitempty"`
+	Observe  *ObserveStep  `json:"observe,omitempty"`
 
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

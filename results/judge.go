@@ -56,7 +56,7 @@ func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 		case Held:
 			held = append(held, e.Evidence)
 		case Broken:
-			broken = append(broken, fmt.Sprintf("expected %q, but: %s", e.Text, e.Evidence))
+			broken = append(broken, fmt.Sprintf("expected %q, but: %s", e.Text, e.found()))
 		default:
 			missing = append(missing, fmt.Sprintf("not run: %s (%s)", e.Text, e.Evidence))
 		}
@@ -106,9 +106,9 @@ func (r *Run) result(s Summary) (Result, []string) {
 	for _, e := range s.Expectations {
 		switch e.Outcome {
 		case Broken:
-			found(Failed, "expectation %s%s failed: %s: %s", e.ID, claimsOf(e), e.Text, e.Evidence)
+			found(Failed, "expectation %s%s failed: %s: %s", e.ID, claimsOf(e), e.Text, e.found())
 		case NotRun:
-			found(Untested, "expectation %s%s did not run: %s: %s", e.ID, claimsOf(e), e.Text, e.Evidence)
+			found(Untested, "expectation %s%s did not run: %s: %s", e.ID, claimsOf(e), e.Text, e.found())
 		}
 	}
 	for _, c := range s.Claims {
@@ -152,3 +152,6 @@ func (r *Run) unmeasured() []string {
 	}
 	return gaps
 }
+
+// found is the evidence without the expectation's own text, which labs put before it.
+func (e ExpectationOutcome) found() string { return strings.TrimPrefix(e.Evidence, e.Text+": ") }

@@ -13,7 +13,7 @@ type Endpoint struct {
 	Protocol services.Protocol
 }
 
-// answers is what an answer to a client can come from, on any stretch of its way: a frontend, or a pod itself.
+// Answers is what an answer to a client can come from, on any stretch of its way: a frontend, or a pod itself.
 type Answers struct {
 	Frontends map[Endpoint]bool
 	Backends  map[Endpoint]bool
@@ -34,7 +34,7 @@ func AnswersOf(t *services.Tables) Answers {
 
 func (a Answers) IsAnswer(from Endpoint) bool { return a.Frontends[from] || a.Backends[from] }
 
-// sources is the same for a meter.
+// Sources is the same for a meter.
 func (a Answers) Sources() []meter.Source {
 	var all []meter.Source
 	for _, set := range []map[Endpoint]bool{a.Frontends, a.Backends} {

@@ -1,3 +1,5 @@
+// Package capture reads what labs have captured: frames, the Geneve around them, and what follows from all frames of a
+// variant about the way of requests and answers.
 package capture
 
 import (
@@ -14,14 +16,14 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// frame is what a captured frame says, as far as labs ask.
+// Frame is what a captured frame says, as far as labs ask.
 type Frame struct {
 	Source, Destination Endpoint
 	TCP                 *layers.TCP // nil for UDP
 	Outer               *Tunnel     // around it, or nil
 }
 
-// tunnel is the Geneve around a frame.
+// Tunnel is the Geneve around a frame.
 type Tunnel struct {
 	Source, Destination netip.Addr
 	SourcePort          uint16
@@ -31,7 +33,7 @@ type Tunnel struct {
 	Option              []byte         // as on the wire, its header too
 }
 
-// isFirst tells the first packet of a flow, as far as a packet alone can tell: a SYN, or any datagram.
+// IsFirst tells the first packet of a flow, as far as a packet alone can tell: a SYN, or any datagram.
 func (f *Frame) IsFirst() bool { return f.TCP == nil || f.TCP.SYN && !f.TCP.ACK }
 
 // Dissect reads a capture and hands every TCP and UDP frame to handle, in the order of their capture.

@@ -3,12 +3,16 @@ package capture
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// facts is what the captures of one variant show.
+// Facts is what the captures of one variant show.
 type Facts struct {
+	// Clients and LBNodes are whose packets are looked for inside and outside of tunnels.
+	Clients, LBNodes []netip.Addr
+
 	// At the client.
 	Replies             int // frames that answer it
 	RepliesFromFrontend int // those whose source is what it called
@@ -20,10 +24,16 @@ type Facts struct {
 	// At pod nodes.
 	Tunnelled       int // first packets of flows that came by Geneve
 	TunnelledOption int // those that carry the DSR option
+	TunnelledNodes  int // those that go from an LB node to the node where they were captured
+	TunnelledCalled int // those whose option is a frontend
+	TunnelledClient int // those whose inner source is a client
+	// Answers that leave the pod node, outside of a tunnel.
+	Leaving             int
+	LeavingFromFrontend int
 	FirstTunnelled  *Frame
 }
 
-// note takes in a frame that was captured on a node.
+// Note takes in a frame that was captured on a node.
 func (f *Facts) Note(n topologies.Node, a Answers, p *Frame) {
 	switch n.Role {
 	case topologies.RoleClient:
@@ -33,7 +43,7 @@ func (f *Facts) Note(n topologies.Node, a Answers, p *Frame) {
 			f.LBReplies++
 		}
 	case topologies.RoleWorker:
-		f.noteWorker(n.Address.Addr(), p)
+		f.noteWorker(n.Address.Addr(), a, p)
 	}
 }
 
@@ -51,15 +61,31 @@ func (f *Facts) noteClient(client netip.Addr, a Answers, p *Frame) {
 	}
 }
 
-func (f *Facts) noteWorker(node netip.Addr, p *Frame) {
-	if p.Outer == nil || p.Outer.Destination != node || !p.IsFirst() {
+func (f *Facts) noteWorker(node netip.Addr, a Answers, p *Frame) {
+	if p.Outer == nil {
+		if slices.Contains(f.Clients, p.Destination.Address.Addr()) && a.IsAnswer(p.Source) {
+			f.Leaving++
+			f.LeavingFromFrontend += count(a.Frontends[p.Source])
+		}
+		return
+	}
+	if p.Outer.Destination != node || !p.IsFirst() {
 		return
 	}
 	f.Tunnelled++
 	first(&f.FirstTunnelled, p)
-	if p.Outer.Option != nil {
-		f.TunnelledOption++
+	f.TunnelledOption += count(p.Outer.Option != nil)
+	f.TunnelledNodes += count(slices.Contains(f.LBNodes, p.Outer.Source))
+	f.TunnelledCalled += count(a.Frontends[Endpoint{p.Outer.Frontend, p.Source.Protocol}])
+	f.TunnelledClient += count(slices.Contains(f.Clients, p.Source.Address.Addr()))
+}
+
+// count is 1 for what is so.
+func count(so bool) int {
+	if so {
+		return 1
 	}
+	return 0
 }
 
 func first(keep **Frame, p *Frame) {

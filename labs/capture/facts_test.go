@@ -69,7 +69,7 @@ func TestFacts(t *testing.T) {
 	}
 	clientNode, lb, worker := node(topologies.RoleClient, theClient.Addr()), node(topologies.RoleLB, nodeA), node(topologies.RoleWorker, nodeB)
 	synAck := layers.TCP{SYN: true, ACK: true}
-	var seen Facts
+	seen := Facts{Clients: []netip.Addr{theClient.Addr()}, LBNodes: []netip.Addr{nodeA}}
 	seen.Note(clientNode, a, segment(t, theVIP, theClient, synAck, nil))
 	seen.Note(clientNode, a, segment(t, thePod, theClient, synAck, nil))
 	seen.Note(clientNode, a, segment(t, theClient, thePod, layers.TCP{RST: true}, nil))
@@ -87,4 +87,11 @@ func TestFacts(t *testing.T) {
 	seen.Note(worker, a, segment(t, theClient, thePod, layers.TCP{ACK: true}, []byte{}))
 	assert.Equal(t, 2, seen.Tunnelled, "first packets only")
 	assert.Equal(t, 1, seen.TunnelledOption)
+	assert.Equal(t, 2, seen.TunnelledNodes)
+	assert.Equal(t, 1, seen.TunnelledCalled, "the other has no option")
+	assert.Equal(t, 2, seen.TunnelledClient)
+	seen.Note(worker, a, segment(t, theVIP, theClient, synAck, nil))
+	seen.Note(worker, a, segment(t, thePod, theClient, synAck, nil))
+	assert.Equal(t, 2, seen.Leaving)
+	assert.Equal(t, 1, seen.LeavingFromFrontend)
 }

@@ -1,0 +1,79 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// HealthStep asks every node's health check of a service with externalTrafficPolicy Local (healthCheckNodePort), as a load
+// balancer in front would.
+// Sample, labelled with the node: health_status (HTTP status).
+type HealthStep struct {
+	From    string `json:"from"`
+	Service string `json:"service"`
+}
+
+// healthPatience is how long a node's agent may take to tell of new tables.
+const healthPatience = 3 * time.Second
+
+func (s *HealthStep) validate(*Lab) []error {
+	if s.Service == "" {
+		return []error{errors.New("service: must be named")}
+	}
+	return nil
+}
+
+func (s *HealthStep) run(ctx context.Context, t *turn) error {
+	services := t.stand.Plan().Services
+	i := slices.IndexFunc(services, func(service corev1.Service) bool { return service.Name == s.Service })
+	if i < 0 || services[i].Spec.HealthCheckNodePort == 0 {
+		return fmt.Errorf("service %s has no healthCheckNodePort", s.Service)
+	}
+	for _, n := range t.stand.ClusterNodes() {
+		url := fmt.Sprintf("http://%v/", netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort)))
+		status, body, err := t.get(ctx, s.From, url)
+		if err != nil {
+			return fmt.Errorf("health check of %s: %w", n.Name, err)
+		}
+		if err := errors.Join(
+			t.sample("health_status", "status", float64(status), map[string]string{"node": n.Name}),
+			t.evidence(fmt.Sprintf("health check of %s: %d %s", n.Name, status, body)),
+		); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get requests a URL until somebody answers.
+func (t *turn) get(ctx context.Context, from, url string) (status int, body string, err error) {
+	for deadline := time.Now().Add(healthPatience); ; {
+		report, err := workload.Get(ctx, workload.GetOptions{
+			Dialer: workload.Dialer{Enter: t.stand.Enter(from)}, URL: url, Count: 1, Timeout: healthPatience,
+		})
+		if err != nil {
+			return 0, "", err
+		}
+		answer := report.Responses[0]
+		if answer.Outcome == workload.OutcomeOK {
+			return answer.Status, answer.Body, nil
+		}
+		if time.Now().After(deadline) {
+			return 0, "", errors.New("no answer from " + url + ": " + string(answer.Outcome) + " " + strconv.Quote(answer.Error))
+		}
+		select {
+		case <-ctx.Done():
+			return 0, "", ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

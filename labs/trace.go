@@ -1,0 +1,76 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// TraceStep sends one request and follows each of its packets, and of the answer's, through all nodes (`dsrlab trace`). Only
+// our own data path can be traced.
+// Samples: traced_answered (ratio), traced_hops (hops), traced_answer_at_lb (hops of the answer at LB nodes).
+type TraceStep struct {
+	From     string            `json:"from"`
+	To       stand.Target      `json:"to"`
+	Protocol workload.Protocol `json:"protocol"`
+	// Timeout of the request (default 2s).
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+func (s *TraceStep) validate(*Lab) []error { return checkProtocol(s.Protocol) }
+
+func (s *TraceStep) run(ctx context.Context, t *turn) error {
+	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	report, err := t.stand.Trace(ctx, stand.TraceOptions{
+		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout),
+	})
+	if err != nil {
+		return err
+	}
+	answered, atLB := 0.0, 0
+	if report.Outcome == string(workload.OutcomeOK) {
+		answered = 1
+	}
+	for _, hop := range report.Hops {
+		fromServer := hop.Source.Identity == "pod" || hop.Source.Address == report.Frontend
+		if fromServer && t.isLBNode(hop.Node) {
+			atLB++
+		}
+	}
+	for i, hop := range report.FirstPackets() {
+		if err := t.evidence(fmt.Sprintf("%d %s, %s: %v → %v (%s)", i+1, hop.Node, hop.Hook, hop.In, hop.Out, hop.Reason)); err != nil {
+			return err
+		}
+	}
+	labels := map[string]string{"protocol": string(s.Protocol)}
+	return errors.Join(
+		t.sample("traced_answered", "ratio", answered, labels),
+		t.sample("traced_hops", "hops", float64(len(report.Hops)), labels),
+		t.sample("traced_answer_at_lb", "hops", float64(atLB), labels),
+	)
+}
+
+// isLBNode says whether requests enter at the node.
+func (t *turn) isLBNode(name string) bool {
+	for _, n := range t.stand.LBNodes() {
+		if n.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func checkProtocol(p workload.Protocol) []error {
+	if !slices.Contains([]workload.Protocol{workload.TCP, workload.UDP}, p) {
+		return []error{fmt.Errorf("protocol: %q is none of tcp, udp", p)}
+	}
+	return nil
+}
