@@ -127,6 +127,9 @@ func TestClaimStatuses(t *testing.T) {
 	resultstest.Run(t, own, resultstest.Options{Run: "open", Start: at(3), LeaveOpen: true})
 	check("THR-1", results.Reproduced, "new") // an unfinished run says nothing
 
+	resultstest.Run(t, own, resultstest.Options{Run: "broken", Start: at(4), Fault: "snat", Break: "dsr-full"})
+	check("THR-2", results.NotMeasured, "new") // nor does one that was broken on purpose
+
 	resultstest.Run(t, own, resultstest.Options{Run: "other", Lab: "08-oversubscription", Start: at(1), Break: "snat-capped"})
 	check("THR-1", results.Differs, "other") // an older run of another lab that disagrees is not hidden
 }

@@ -138,7 +138,7 @@ type ClaimStatus struct {
 
 // ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one, and of
 // several labs the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
-// claims that no run of Dir checks. Entries must be in the order of List.
+// claims that no run of Dir checks; runs that were broken on purpose never do. Entries must be in the order of List.
 func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 	type key struct {
 		lab, claim string
@@ -147,7 +147,7 @@ func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 	latest := map[key]bool{}
 	found := map[string]ClaimStatus{}
 	for _, entry := range entries {
-		if entry.Run == nil || entry.Run.State() == Unfinished {
+		if entry.Run == nil || entry.Run.State() == Unfinished || len(entry.Run.Manifest.Faults) > 0 {
 			continue
 		}
 		for _, verdict := range Verdicts(entry.Run).Claims {
