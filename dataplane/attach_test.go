@@ -268,7 +268,7 @@ func TestAttachErrors(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	_, err := Load(Config{SNATPorts: [2]uint16{9, 8}, VNI: 1 << 24, MTU: 70000, Hook: "tcp", Sizes: Sizes{Events: 5000}})
+	_, err := Load(Config{SNATPorts: [2]uint16{9, 8}, VNI: 1 << 24, MTU: 70000, Hook: "tcp", Fault: "all", Sizes: Sizes{Events: 5000}})
 	assert.EqualError(t, err, `load data path: node addresses: must be one of IPv4, one of IPv6, or both
 device: must be named
 pin folder: must be named
@@ -276,6 +276,7 @@ MTU 70000: must be from 576 to 65535
 VNI 16777216: must be less than 16777216
 SNAT ports 9 to 8: first must not be after last
 hook "tcp": must be tc or xdp
+fault "all": must be no-option, no-reply-rewrite, snat, or empty for none
 size Events 5000: must be a power of two from 4096 on`)
 	two := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.2"), netip.IPv6Unspecified()}
 	_, err = Load(Config{Addresses: two, Device: "nosuch0", PinDir: "/nosuch"})

@@ -45,6 +45,8 @@ type Config struct {
 	Sizes Sizes
 	// Hook on Device (default HookTC). Where the driver refuses XDP it is tc all the same; see DataPath.Notice.
 	Hook Hook
+	// Fault is what is broken on purpose (default FaultNone).
+	Fault Fault
 	// Attach forces one way of attaching at tc, for tests.
 	Attach AttachMode
 
@@ -83,6 +85,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Hook != HookTC && c.Hook != HookXDP {
 		errs = append(errs, fmt.Errorf("hook %q: must be tc or xdp", c.Hook))
+	}
+	if _, err := ParseFault(string(c.Fault)); err != nil {
+		errs = append(errs, err)
 	}
 	return c, errors.Join(append(errs, c.Sizes.check())...)
 }

@@ -94,6 +94,15 @@ const (
 	datapathEventFlagsEVENT_BEGINS datapathEventFlags = 2
 )
 
+type datapathFault uint32
+
+const (
+	datapathFaultFAULT_NONE             datapathFault = 0
+	datapathFaultFAULT_NO_OPTION        datapathFault = 1
+	datapathFaultFAULT_NO_REPLY_REWRITE datapathFault = 2
+	datapathFaultFAULT_SNAT             datapathFault = 3
+)
+
 type datapathFlow struct {
 	_        structs.HostLayout
 	Backend  uint32
@@ -398,6 +407,7 @@ const (
 	datapathProgFromNetworkXdp   = "from_network_xdp"
 	datapathProgFromNode         = "from_node"
 	datapathProgFromPod          = "from_pod"
+	datapathVarBroken            = "broken"
 	datapathVarEventSample       = "event_sample"
 	datapathVarExportedToGo      = "exported_to_go"
 	datapathVarMarkTunnels       = "mark_tunnels"
@@ -495,6 +505,7 @@ type datapathMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type datapathVariableSpecs struct {
+	Broken         *ebpf.VariableSpec `ebpf:"broken"`
 	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
@@ -590,6 +601,7 @@ func (m *datapathMaps) Close() error {
 //
 // It can be passed to loadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type datapathVariables struct {
+	Broken         *ebpf.Variable `ebpf:"broken"`
 	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`

@@ -127,6 +127,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 		s.SnatPortFirst.Set(config.SNATPorts[0]),
 		s.SnatPortLast.Set(config.SNATPorts[1]),
 		s.EventSample.Set(config.EventSample),
+		s.Broken.Set(faultNumber(config.Fault)),
 	)
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -132,4 +133,38 @@ func (l *Lab) UseHook(h dataplane.Hook) error {
 		}
 	}
 	return nil
+}
+
+// UseFault breaks all variants of our own data path that are of mode dsr; FaultNone leaves them as they are. A lab without such
+// a variant is an error: it would not show what was asked for.
+func (l *Lab) UseFault(f dataplane.Fault) error {
+	if f == dataplane.FaultNone {
+		return nil
+	}
+	broken := false
+	for i := range l.Spec.Variants {
+		v := &l.Spec.Variants[i]
+		if v.DataPath != stand.DataPathDSRLab || v.Mode != services.ModeDSR {
+			continue
+		}
+		v.Fault, broken = f, true
+		if err := v.Validate(); err != nil {
+			return err
+		}
+	}
+	if !broken {
+		return fmt.Errorf("lab %s has no variant of mode dsr to break", l.Metadata.Name)
+	}
+	return nil
+}
+
+// faults are what is broken on purpose, by variant.
+func (l *Lab) faults() map[string]string {
+	all := make(map[string]string)
+	for _, v := range l.Spec.Variants {
+		if v.Fault != dataplane.FaultNone {
+			all[v.Name] = string(v.Fault)
+		}
+	}
+	return all
 }

@@ -41,7 +41,7 @@ spec:
 	for _, want := range []string{
 		`spec.variants[0]: dataPath: "ipvs" is none of [none kube-proxy dnat-only dsrlab]`,
 		`spec.variants[1].name: "a" must be a name of its own`,
-		`spec.variants[1]: mode, hook: only dataPath dsrlab has them`,
+		`spec.variants[1]: mode, hook, fault: only dataPath dsrlab has them`,
 		`spec.phases[0].variants[0]: "b" is none of the lab's`,
 		`spec.phases[0].steps: there must be one`,
 		`spec.phases[1].sweep: want either queue or pods`,

@@ -87,7 +87,7 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 		return nil, err
 	}
 	m := results.Manifest{
-		Lab: lab.Metadata.Name, Seed: lab.Spec.Seed, Claims: lab.Claims(),
+		Lab: lab.Metadata.Name, Seed: lab.Spec.Seed, Claims: lab.Claims(), Faults: lab.faults(),
 		Topology: results.TopologyRef{Name: plan.Name, Hash: plan.Hash, Document: string(document)},
 	}
 	for _, v := range lab.Spec.Variants {

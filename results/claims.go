@@ -56,6 +56,11 @@ func (c Claims) Find(id string) (Claim, bool) {
 	return c[i], true
 }
 
+// WithoutLab are the claims whose lab is none of labs.
+func (c Claims) WithoutLab(labs []string) Claims {
+	return slices.DeleteFunc(slices.Clone(c), func(claim Claim) bool { return slices.Contains(labs, claim.Lab) })
+}
+
 // LoadClaims reads the claims that are built into the program (claims.yaml).
 func LoadClaims() (Claims, error) {
 	data, err := embedded.ReadFile("claims.yaml")

@@ -56,6 +56,22 @@ func TestClaimsMeetTheirLabs(t *testing.T) {
 	}
 }
 
+func TestClaimsWithoutLab(t *testing.T) {
+	claims := results.Claims{{ID: "SNAT-1", Lab: "01-source-ip"}, {ID: "NLB-1", Lab: "10-nlb-and-bgp"}, {ID: "NLB-2", Lab: "10-nlb-and-bgp"}}
+	assert.Equal(t, claims[1:], claims.WithoutLab([]string{"01-source-ip", "02-throughput"}))
+	assert.Empty(t, claims.WithoutLab([]string{"01-source-ip", "10-nlb-and-bgp"}))
+	assert.Len(t, claims, 3)
+	assert.Equal(t, "SNAT-1", claims[0].ID, "the list itself stays")
+}
+
+func TestVerdictInWords(t *testing.T) {
+	for verdict, want := range map[results.Verdict]string{
+		results.Reproduced: "reproduced", results.Differs: "differs", results.NotApplicable: "not applicable", results.NotMeasured: "untested",
+	} {
+		assert.Equal(t, want, verdict.Words())
+	}
+}
+
 func TestParseClaimsRefuses(t *testing.T) {
 	const head = "apiVersion: dsrlab.dev/v1alpha1\nkind: Claims\n"
 	const good = "  - {id: SNAT-1, slides: [4, 5], text: A., measured: B., expectation: C., lab: 01-source-ip, variant: snat}\n"
@@ -111,7 +127,7 @@ func TestClaimStatuses(t *testing.T) {
 	check := func(id string, verdict results.Verdict, run string) {
 		t.Helper()
 		got := status(id)
-		assert.Equal(t, verdict, got.Verdict)
+		assert.Equal(t, verdict.Words(), got.Verdict)
 		assert.Equal(t, run, got.Run)
 	}
 	check("NLB-1", results.NotMeasured, "")
@@ -126,6 +142,9 @@ func TestClaimStatuses(t *testing.T) {
 
 	resultstest.Run(t, own, resultstest.Options{Run: "open", Start: at(3), LeaveOpen: true})
 	check("THR-1", results.Reproduced, "new") // an unfinished run says nothing
+
+	resultstest.Run(t, own, resultstest.Options{Run: "broken", Start: at(4), Fault: "snat", Break: "dsr-full"})
+	check("THR-2", results.NotMeasured, "new") // nor does one that was broken on purpose
 
 	resultstest.Run(t, own, resultstest.Options{Run: "other", Lab: "08-oversubscription", Start: at(1), Break: "snat-capped"})
 	check("THR-1", results.Differs, "other") // an older run of another lab that disagrees is not hidden

@@ -207,6 +207,7 @@ func conditions(a, b *Run) []Condition {
 	ma, mb, ea, eb := a.Manifest, b.Manifest, a.Environment.Before, b.Environment.Before
 	compare("lab", ma.Lab, mb.Lab)
 	compare("substrate", ma.Substrate, mb.Substrate)
+	compare("broken on purpose", FormatLabels(ma.Faults), FormatLabels(mb.Faults))
 	compare("topology", ma.Topology.Name, mb.Topology.Name)
 	compare("topology hash", ma.Topology.Hash, mb.Topology.Hash)
 	compare("revision", ma.Revision.Commit, mb.Revision.Commit)

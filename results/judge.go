@@ -3,6 +3,7 @@ package results
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -90,6 +91,9 @@ func (r *Run) result(s Summary) (Result, []string) {
 	found := func(as Result, format string, args ...any) {
 		result = worse(result, as)
 		reasons = append(reasons, fmt.Sprintf(format, args...))
+	}
+	for _, variant := range slices.Sorted(maps.Keys(r.Manifest.Faults)) {
+		found(Untested, "variant %s was broken on purpose: %s", variant, r.Manifest.Faults[variant])
 	}
 	if r.Manifest.Reported != "" && r.Manifest.Reported != Passed {
 		found(r.Manifest.Reported, "%s", r.Manifest.Reason)

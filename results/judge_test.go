@@ -50,6 +50,11 @@ func TestResult(t *testing.T) {
 		"a failure is not hidden by unsupported": {resultstest.Options{Break: "dsr-bypass", Reported: results.Unsupported, Reason: "no netem"}, results.Failed, 1,
 			"no netem; expectation dsr-bypass failed: no byte of a reply passes the LB node's port: " + prefix + "dsr-bypass did not hold <&>",
 			results.Reproduced, results.Reproduced},
+		"broken on purpose, and no one noticed": {resultstest.Options{Fault: "no-option"}, results.Untested, 1,
+			"variant dsr was broken on purpose: no-option", results.Reproduced, results.Reproduced},
+		"broken on purpose": {resultstest.Options{Fault: "no-option", Break: "dsr-bypass"}, results.Failed, 1,
+			"variant dsr was broken on purpose: no-option; expectation dsr-bypass failed: no byte of a reply passes the LB node's port: " +
+				prefix + "dsr-bypass did not hold <&>", results.Reproduced, results.Reproduced},
 		"unfinished": {resultstest.Options{LeaveOpen: true}, results.Untested, 1, "the run is unfinished", results.Reproduced, results.Reproduced},
 	}
 	for name, test := range tests {

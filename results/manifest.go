@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -21,6 +22,8 @@ type Manifest struct {
 	Substrate string `json:"substrate,omitempty"`
 	// Variants are the ways in which the lab is run. Samples may only name these.
 	Variants []string `json:"variants"`
+	// Faults are what was broken on purpose in variants, by their names. Such a run never passes, and no claim rests on it.
+	Faults map[string]string `json:"faults,omitempty"`
 	// Repetitions is how many samples of each metric a variant is meant to give.
 	Repetitions int `json:"repetitions"`
 	// Claims are the ids of the claims that the run checks.
@@ -125,6 +128,11 @@ func (m Manifest) Validate(claims Claims) error {
 	for i, variant := range m.Variants {
 		if variant == "" || slices.Contains(m.Variants[:i], variant) {
 			fail("variants[%d]: %q must be a name of its own", i, variant)
+		}
+	}
+	for _, variant := range slices.Sorted(maps.Keys(m.Faults)) {
+		if !slices.Contains(m.Variants, variant) {
+			fail("faults: %q is no variant of the run", variant)
 		}
 	}
 	for i, id := range m.Claims {

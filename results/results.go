@@ -79,6 +79,17 @@ const (
 	NotApplicable Verdict = "not-applicable"
 )
 
+// Words are the verdict as the list of claims says it: reproduced, differs, not applicable or untested.
+func (v Verdict) Words() string {
+	switch v {
+	case NotMeasured:
+		return "untested"
+	case NotApplicable:
+		return "not applicable"
+	}
+	return string(v)
+}
+
 func (v Verdict) severity() int {
 	switch v {
 	case Reproduced:

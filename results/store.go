@@ -123,11 +123,12 @@ func (s Store) Find(name string) (*Run, error) {
 
 // ClaimStatus is a claim and what the latest runs say about it.
 type ClaimStatus struct {
-	ID      string  `json:"id"`
-	Slide   string  `json:"slide"`
-	Lab     string  `json:"lab"`
-	Variant string  `json:"variant"`
-	Verdict Verdict `json:"verdict"`
+	ID      string `json:"id"`
+	Slide   string `json:"slide"`
+	Lab     string `json:"lab"`
+	Variant string `json:"variant"`
+	// Verdict is one of Verdict.Words.
+	Verdict string `json:"verdict"`
 	// Run is the id of the run that the verdict comes from; empty when no run checks the claim.
 	Run string `json:"run"`
 	// Evidence of the run, and whether it is a reference run.
@@ -136,42 +137,49 @@ type ClaimStatus struct {
 	Text      string `json:"-"`
 }
 
+// latestVerdict is a verdict and the run that it comes from.
+type latestVerdict struct {
+	ClaimVerdict
+	run       string
+	reference bool
+}
+
 // ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one, and of
 // several labs the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
-// claims that no run of Dir checks. Entries must be in the order of List.
+// claims that no run of Dir checks; runs that were broken on purpose never do. Entries must be in the order of List.
 func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 	type key struct {
 		lab, claim string
 		reference  bool
 	}
 	latest := map[key]bool{}
-	found := map[string]ClaimStatus{}
+	found := map[string]latestVerdict{}
 	for _, entry := range entries {
-		if entry.Run == nil || entry.Run.State() == Unfinished {
+		if entry.Run == nil || entry.Run.State() == Unfinished || len(entry.Run.Manifest.Faults) > 0 {
 			continue
 		}
 		for _, verdict := range Verdicts(entry.Run).Claims {
 			k := key{entry.Run.Manifest.Lab, verdict.ID, entry.Reference}
 			before, have := found[verdict.ID]
-			if latest[k] || have && entry.Reference && !before.Reference {
+			if latest[k] || have && entry.Reference && !before.reference {
 				continue
 			}
 			latest[k] = true
 			if !have || tells(verdict.Verdict) > tells(before.Verdict) {
-				found[verdict.ID] = ClaimStatus{
-					Verdict: verdict.Verdict, Run: entry.Run.Manifest.Run, Evidence: verdict.Evidence, Reference: entry.Reference,
-				}
+				found[verdict.ID] = latestVerdict{verdict, entry.Run.Manifest.Run, entry.Reference}
 			}
 		}
 	}
 	statuses := make([]ClaimStatus, 0, len(claims))
 	for _, claim := range claims {
-		status := found[claim.ID]
-		if status.Run == "" {
-			status.Verdict = NotMeasured
+		latest, have := found[claim.ID]
+		if !have {
+			latest.Verdict = NotMeasured
 		}
-		status.ID, status.Slide, status.Lab, status.Variant, status.Text = claim.ID, claim.Slide(), claim.Lab, claim.Variant, claim.Text
-		statuses = append(statuses, status)
+		statuses = append(statuses, ClaimStatus{
+			ID: claim.ID, Slide: claim.Slide(), Lab: claim.Lab, Variant: claim.Variant, Verdict: latest.Verdict.Words(),
+			Run: latest.run, Evidence: latest.Evidence, Reference: latest.reference, Text: claim.Text,
+		})
 	}
 	return statuses
 }

@@ -106,13 +106,14 @@ func newLabRunCommand(s streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return runLabs(cmd, s, o, args) },
 	}
 	o.flags(cmd)
+	faultFlag(cmd, &o.fault)
 	return cmd
 }
 
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
-	output, runs, stateDir, hook string
-	repetitions                  int
+	output, runs, stateDir, hook, fault string
+	repetitions                         int
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
@@ -137,6 +138,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		}
 		if err := lab.UseHook(dataplane.Hook(o.hook)); err != nil {
 			return usageError(fmt.Errorf("--hook: %w", err))
+		}
+		if err := lab.UseFault(dataplane.Fault(o.fault)); err != nil {
+			return usageError(fmt.Errorf("--fault: %w", err))
 		}
 		all = append(all, lab)
 	}
@@ -164,6 +168,12 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 // hookFlag is where our data path takes packets from the network.
 func hookFlag(cmd *cobra.Command, hook *string) {
 	cmd.Flags().StringVar(hook, "hook", "", "where our data path takes packets from the network: tc, or xdp where the driver has it (default: what the lab says, else tc)")
+}
+
+// faultFlag breaks our data path on purpose.
+func faultFlag(cmd *cobra.Command, fault *string) {
+	cmd.Flags().StringVar(fault, "fault", "", "break our data path in mode dsr on purpose: no-option (the LB node tells the pod node no frontend), "+
+		"no-reply-rewrite (answers keep the pod's address) or snat (the LB node forwards as SNAT does)")
 }
 
 // notices are told on stderr: what is done in another way than asked for.

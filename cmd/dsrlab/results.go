@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
 )
@@ -35,7 +36,7 @@ RUN is the path of a run's folder, the id of a run or the beginning of one, the 
 	store := func() results.Store { return results.Store{Dir: dir, Reference: results.Reference()} }
 	command.AddCommand(
 		newResultsListCommand(s, store), newResultsShowCommand(s, store), newResultsCompareCommand(s, store),
-		newResultsClaimsCommand(s, store), newResultsReportCommand(s, store),
+		newResultsClaimsCommand(s, store, labs.Catalogue), newResultsReportCommand(s, store),
 	)
 	return command
 }
@@ -313,38 +314,4 @@ func median(value *float64, unit string) string {
 		return "–"
 	}
 	return report.Value(*value, unit)
-}
-
-func newResultsClaimsCommand(s streams, store func() results.Store) *cobra.Command {
-	command := &cobra.Command{
-		Use: "claims", Short: "List the talk's claims with the verdicts of the latest runs", Args: resultsArgs(cobra.NoArgs),
-		Long: `Lists every claim of the talk with the verdict of the latest runs that check it: those recorded in --dir, and the
-reference runs where nothing was recorded.`,
-	}
-	output := resultsFormat(s, command)
-	command.RunE = func(*cobra.Command, []string) error {
-		claims, err := results.LoadClaims() // fails if a claim has no lab
-		if err != nil {
-			return err
-		}
-		entries, err := store().List()
-		if err != nil {
-			return err
-		}
-		statuses := results.ClaimStatuses(claims, entries)
-		return output(statuses, func(w io.Writer) {
-			var rows []table.Row
-			for _, status := range statuses {
-				run := status.Run
-				if status.Reference {
-					run += " (reference)"
-				}
-				rows = append(rows, table.Row{
-					status.ID, status.Slide, status.Lab, text.WrapSoft(status.Variant, 20), status.Verdict, run, text.WrapSoft(status.Text, 50),
-				})
-			}
-			resultsTable(w, table.Row{"CLAIM", "SLIDE", "LAB", "VARIANT", "VERDICT", "RUN", "WHAT IT SAYS"}, rows)
-		})
-	}
-	return command
 }

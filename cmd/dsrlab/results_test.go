@@ -169,21 +169,6 @@ func TestResultsCompare(t *testing.T) {
 	}
 }
 
-func TestResultsClaims(t *testing.T) {
-	dir := fabricatedRuns(t)
-	stdout, _, code := runResults(t, "claims", "--dir", dir, "-o", "json")
-	require.Equal(t, exitOK, code)
-	var rows []map[string]any
-	require.NoError(t, json.Unmarshal([]byte(stdout), &rows))
-	assert.Len(t, rows, 36)
-	assert.Contains(t, rows, map[string]any{
-		"id": "THR-2", "slide": "24", "lab": "02-throughput", "variant": "dsr", "verdict": "differs", "run": "two",
-	})
-	stdout, _, code = runResults(t, "claims", "--dir", dir)
-	require.Equal(t, exitOK, code)
-	assert.Contains(t, squeezed(stdout), "THR-1 23 02-throughput snat reproduced two With client and")
-}
-
 func TestResultsReport(t *testing.T) {
 	dir := fabricatedRuns(t)
 	for format, begins := range map[string]string{

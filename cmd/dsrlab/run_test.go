@@ -11,6 +11,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/stand"
 )
 
 // command runs a command line in this process.
@@ -32,6 +36,10 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: "xml" is none of table, json, yaml`},
 		{[]string{"lab", "show", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
 		{[]string{"lab", "run", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
+		{
+			[]string{"lab", "run", "01-source-ip", "--fault", "all"},
+			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
+		},
 		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
@@ -40,6 +48,23 @@ func TestBadUsage(t *testing.T) {
 			assert.Empty(t, out)
 			assert.Equal(t, test.err, strings.TrimSpace(stderr))
 		})
+	}
+}
+
+func TestVariantOf(t *testing.T) {
+	v, err := variantOf("dsr", "xdp", "no-option")
+	require.NoError(t, err)
+	assert.Equal(t, stand.Variant{
+		Name: "dsr", DataPath: stand.DataPathDSRLab, Mode: services.ModeDSR, Hook: dataplane.HookXDP, Fault: dataplane.FaultNoOption,
+	}, v)
+	for args, want := range map[[3]string]string{
+		{"ipvs", "", ""}:           `--mode: "ipvs" is none of snat, dsr, hybrid, kube-proxy, dnat-only, none`,
+		{"dsr", "pcap", ""}:        `--hook: hook: "pcap" is none of tc, xdp`,
+		{"dsr", "", "all"}:         `--fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
+		{"kube-proxy", "", "snat"}: `--fault: mode, hook, fault: only dataPath dsrlab has them`,
+	} {
+		_, err := variantOf(args[0], args[1], args[2])
+		assert.EqualError(t, err, want)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // newUpCommand builds a topology and leaves it standing, with its workload serving and a data path on its nodes.
 func newUpCommand(s streams) *cobra.Command {
-	var file, mode, hook, name, stateDir string
+	var file, mode, hook, fault, name, stateDir string
 	var recreate bool
 	cmd := &cobra.Command{
 		Use:   "up -f FILE|NAME",
@@ -28,7 +28,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err := requireRoot("building a lab"); err != nil {
 				return err
 			}
-			variant, err := variantOf(mode, hook)
+			variant, err := variantOf(mode, hook, fault)
 			if err != nil {
 				return usageError(err)
 			}
@@ -59,14 +59,15 @@ func newUpCommand(s streams) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
 	cmd.Flags().StringVar(&mode, "mode", string(services.ModeDSR), "data path: snat, dsr, hybrid, kube-proxy, dnat-only or none")
 	hookFlag(cmd, &hook)
+	faultFlag(cmd, &fault)
 	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
 	return cmd
 }
 
-// variantOf reads --mode, a mode of our own data path or the name of another one, and --hook.
-func variantOf(mode, hook string) (stand.Variant, error) {
+// variantOf reads --mode, a mode of our own data path or the name of another one, --hook and --fault.
+func variantOf(mode, hook, fault string) (stand.Variant, error) {
 	v, err := modeOf(mode)
 	if err != nil {
 		return v, err
@@ -74,6 +75,10 @@ func variantOf(mode, hook string) (stand.Variant, error) {
 	v.Hook = dataplane.Hook(hook)
 	if err := v.Validate(); err != nil {
 		return v, fmt.Errorf("--hook: %w", err)
+	}
+	v.Fault = dataplane.Fault(fault)
+	if err := v.Validate(); err != nil {
+		return v, fmt.Errorf("--fault: %w", err)
 	}
 	return v, nil
 }
@@ -106,7 +111,11 @@ func upError(err error) error {
 // describeUp tells how to use what stands.
 func describeUp(s streams, standing *stand.Stand, v stand.Variant) error {
 	plan := standing.Lab().Plan()
-	fmt.Fprintf(s.out, "%s stands, data path %s\n", standing.Lab().Name(), v.Name)
+	broken := ""
+	if v.Fault != dataplane.FaultNone {
+		broken = ", broken on purpose: " + string(v.Fault)
+	}
+	fmt.Fprintf(s.out, "%s stands, data path %s%s\n", standing.Lab().Name(), v.Name, broken)
 	for _, service := range plan.Services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			for _, port := range service.Spec.Ports {

@@ -45,6 +45,7 @@ const (
 	partsProgPartFlow          = "part_flow"
 	partsProgPartFrontend      = "part_frontend"
 	partsProgPartParse         = "part_parse"
+	partsVarBroken             = "broken"
 	partsVarEventSample        = "event_sample"
 	partsVarExportedToGo       = "exported_to_go"
 	partsVarMarkTunnels        = "mark_tunnels"
@@ -142,6 +143,7 @@ type partsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type partsVariableSpecs struct {
+	Broken         *ebpf.VariableSpec `ebpf:"broken"`
 	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
@@ -235,6 +237,7 @@ func (m *partsMaps) Close() error {
 //
 // It can be passed to loadPartsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type partsVariables struct {
+	Broken         *ebpf.Variable `ebpf:"broken"`
 	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`

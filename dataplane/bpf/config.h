@@ -14,4 +14,5 @@ const volatile __u32 vni = 2;		  /* Geneve network identifier; 2 is "world" in C
 const volatile __u16 snat_port_first = 32768;
 const volatile __u16 snat_port_last = 65535;
 const volatile __u32 event_sample;    /* besides first and last packets of a flow: 1 in this many; 0: none */
+const volatile enum fault broken;     /* on purpose; where nothing is, the verifier takes the code of it out */
 const volatile __u8 mark_tunnels = 1; /* 0 only for benchmarks, which use one packet again and again: the kernel marks it once */

@@ -49,7 +49,7 @@ static __always_inline int balance(const struct packet *p, struct verdict *v, co
 	struct backend *b;
 
 	v->service = f->service;
-	v->mode = f->mode;
+	v->mode = broken == FAULT_SNAT ? MODE_SNAT : f->mode;
 	set_frontend(v, &p->tuple.destination, p->tuple.destination_port);
 	if (!is_allowed(p, f))
 		return -REASON_DROP_SOURCE_RANGE;
@@ -92,7 +92,8 @@ static __always_inline bool fits(struct hook h, const struct packet *p, const st
  * packet, and on all of a flow that began at another LB node. */
 static __always_inline int to_overlay_dsr(struct verdict *v, const struct packet *p, const struct flow *flow)
 {
-	v->option = is_syn(p) || p->tuple.protocol == IPPROTO_UDP || !(flow->flags & FLOW_BEGUN_HERE);
+	v->option =
+		broken != FAULT_NO_OPTION && (is_syn(p) || p->tuple.protocol == IPPROTO_UDP || !(flow->flags & FLOW_BEGUN_HERE));
 	return REASON_TO_OVERLAY_DSR;
 }
 
@@ -123,7 +124,7 @@ static __always_inline int forward(struct hook h, const struct packet *p, struct
 	if (b->flags & BACKEND_LOCAL) {
 		answer = to_endpoint(p, v, 0);
 	} else {
-		answer = f->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
+		answer = v->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
 		__builtin_memcpy(v->next_hop, b->next_hop, sizeof(v->next_hop));
 		v->encapsulate = true;
 		v->split = answer > 0 && !fits(h, p, v);

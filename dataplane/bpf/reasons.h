@@ -44,6 +44,9 @@ enum reason {
 /* How a frontend's packets travel to a backend on another node. */
 enum mode { MODE_SNAT = 0, MODE_DSR = 1 };
 
+/* What is broken on purpose, to show what breaks with it and that a lab notices: what each does is said in fault.go. */
+enum fault { FAULT_NONE = 0, FAULT_NO_OPTION, FAULT_NO_REPLY_REWRITE, FAULT_SNAT };
+
 /* What kind of address a frontend is. */
 enum frontend_kind {
 	FRONTEND_LOAD_BALANCER = 0,

@@ -38,6 +38,10 @@ static __always_inline int reply(const struct packet *p, struct verdict *v, stru
 	if (r->flags & FLOW_INSIDE)
 		return reply_inside(p, v, r);
 	translate_answer(p, v, r);
+	if (broken == FAULT_NO_REPLY_REWRITE) {
+		v->to.source = p->tuple.source;
+		v->to.source_port = p->tuple.source_port;
+	}
 	v->mode = MODE_DSR;
 	v->clamp = p->tcp_flags & TCP_SYN;
 	return REASON_REPLY_DIRECT;

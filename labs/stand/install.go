@@ -58,7 +58,9 @@ func (s *Stand) load(n topologies.Node, v Variant, tables *services.Tables) erro
 		}
 	}
 	return s.lab.Do(n.Name, func() error {
-		d, err := dataplane.Load(dataplane.Config{Addresses: addressesOf(n), Device: "eth0", PinDir: dir, MTU: s.mtuOf(n), Hook: v.Hook})
+		d, err := dataplane.Load(dataplane.Config{
+			Addresses: addressesOf(n), Device: "eth0", PinDir: dir, MTU: s.mtuOf(n), Hook: v.Hook, Fault: v.Fault,
+		})
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,8 @@ type Variant struct {
 	Policy corev1.ServiceExternalTrafficPolicy `json:"policy,omitempty"`
 	// Pods are those that are ready; without any, all are. The others run, and no service leads to them.
 	Pods []string `json:"pods,omitempty"`
+	// Fault breaks the data path on purpose, on all nodes; for dataPath dsrlab only.
+	Fault dataplane.Fault `json:"fault,omitempty"`
 }
 
 // Validate says what is wrong with the variant.
@@ -46,13 +48,16 @@ func (v Variant) Validate() error {
 		return fmt.Errorf("policy: %q is none of Cluster, Local", v.Policy)
 	}
 	if v.DataPath != DataPathDSRLab {
-		if v.Mode != "" || v.Hook != "" {
-			return fmt.Errorf("mode, hook: only dataPath %s has them", DataPathDSRLab)
+		if v.Mode != "" || v.Hook != "" || v.Fault != dataplane.FaultNone {
+			return fmt.Errorf("mode, hook, fault: only dataPath %s has them", DataPathDSRLab)
 		}
 		return nil
 	}
 	if hooks := []dataplane.Hook{"", dataplane.HookTC, dataplane.HookXDP}; !slices.Contains(hooks, v.Hook) {
 		return fmt.Errorf("hook: %q is none of tc, xdp", v.Hook)
+	}
+	if _, err := dataplane.ParseFault(string(v.Fault)); err != nil {
+		return err
 	}
 	_, err := services.ParseMode(string(v.Mode))
 	return err

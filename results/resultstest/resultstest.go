@@ -24,6 +24,8 @@ type Options struct {
 	Scale float64
 	// Break is the id of an expectation that fails, Skip of one that never runs.
 	Break, Skip string
+	// Fault is what was broken on purpose in dsr.
+	Fault string
 	// AllInvalid makes all samples of dsr invalid.
 	AllInvalid bool
 	// LeaveOpen does not close the run.
@@ -49,6 +51,9 @@ func Manifest(o Options) results.Manifest {
 		},
 		Topology: results.TopologyRef{Name: "talk", Hash: "5f3c<fabricated>", Document: "kind: Topology\nmetadata: {name: talk}\n"},
 		Revision: results.Revision{Commit: "fabricated"},
+	}
+	if o.Fault != "" {
+		m.Faults = map[string]string{"dsr": o.Fault}
 	}
 	if m.Lab == "" {
 		m.Lab = "02-throughput"
