@@ -20,6 +20,11 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 		e := &lab.Spec.Expectations[i]
 		outcome, evidence := e.judge(summary, run.Ratio)
 		errs = append(errs, recorder.Expect(e.ID, outcome, evidence))
+		if e.Differs != "" && outcome == results.Held {
+			for _, claim := range e.Claims {
+				errs = append(errs, recorder.Verdict(claim, results.Differs, evidence+". "+e.Differs))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -80,6 +80,9 @@ type Expectation struct {
 	// Bounds, both included. One of them must be given.
 	AtLeast *float64 `json:"atLeast,omitempty"`
 	AtMost  *float64 `json:"atMost,omitempty"`
+	// Differs is for an expectation that is not the slide's: what the slide says, and why we measure something else. When
+	// it holds, its claims differ, and the run passes all the same.
+	Differs string `json:"differs,omitempty"`
 }
 
 // Duration is written as in 2s or 500ms.

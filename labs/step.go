@@ -17,6 +17,7 @@ type Step struct {
 	Trace    *TraceStep    `json:"trace,omitempty"`
 	LBList   *LBListStep   `json:"lbList,omitempty"`
 	Observe  *ObserveStep  `json:"observe,omitempty"`
+	Table    *TableStep    `json:"table,omitempty"`
 
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

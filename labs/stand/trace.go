@@ -62,7 +62,7 @@ const settle = 50 * time.Millisecond
 // Trace sends one real request from a client and records what every node's programs do with each of its packets, and with
 // those of the answer.
 func (s *Stand) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error) {
-	client, err := s.addressOf(o.Client, o.Frontend.Addr().Is4())
+	client, err := s.AddressOf(o.Client, o.Frontend.Addr().Is4())
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
@@ -92,8 +92,8 @@ func (s *Stand) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error)
 	return r, nil
 }
 
-// addressOf is the address of a node or pod, of the family that is wanted.
-func (s *Stand) addressOf(place string, ipv4 bool) (netip.Addr, error) {
+// AddressOf is the address of a node or pod, of the family that is wanted.
+func (s *Stand) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
 	var all []netip.Addr
 	for _, n := range s.plan.Nodes {
 		if n.Name == place {

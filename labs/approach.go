@@ -1,0 +1,142 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+	"github.com/dsrlab/dsrlab/labs/workload/tcpproxy"
+)
+
+// Approach is a way of telling a pod who its client is (slides 12 and 21).
+type Approach string
+
+const (
+	ApproachDirect  Approach = "direct"          // by the packets themselves
+	ApproachHeader  Approach = "x-forwarded-for" // an HTTP proxy in front says it in a header
+	ApproachProxied Approach = "proxy-protocol"  // a TCP proxy in front says it before the stream
+)
+
+// entrances are where clients call the service: for each node, for an application that knows nothing of the approach
+// (plain) and for one that does (parsing).
+type entrances struct {
+	plain, parsing map[string]netip.AddrPort
+	servers        *workload.Servers // what was opened for them
+}
+
+func (e *entrances) close() error {
+	if e.servers == nil {
+		return nil
+	}
+	return e.servers.Close()
+}
+
+// enter opens what the approach needs: a proxy for each node, and the applications that parse its headers.
+func (t *turn) enter(ctx context.Context, s *TableStep) (*entrances, error) {
+	e := &entrances{plain: make(map[string]netip.AddrPort), parsing: make(map[string]netip.AddrPort)}
+	var opened []workload.Server
+	fail := func(err error) (*entrances, error) {
+		for _, server := range opened {
+			server.Close()
+		}
+		return nil, err
+	}
+	if s.Approach == ApproachProxied {
+		for _, p := range t.stand.Plan().Pods {
+			server, err := workload.OpenEcho(ctx, t.stand.Enter(p.Name), nil, workload.EchoOptions{
+				Listen: netip.AddrPortFrom(p.Address, s.ParsingPort), ProxyProtocol: proxyproto.Policy{Require: true},
+			})
+			if err != nil {
+				return fail(err)
+			}
+			opened = append(opened, server)
+		}
+	}
+	for _, n := range t.stand.LBNodes() {
+		for _, way := range []struct {
+			port string
+			to   map[string]netip.AddrPort
+		}{{s.Port, e.plain}, {s.Parsing, e.parsing}} {
+			upstream, err := t.stand.Target(stand.Target{Service: s.Service, Port: way.port, Via: n.Name}, t.variant)
+			if err != nil {
+				return fail(err)
+			}
+			server, err := t.openProxy(ctx, s, upstream)
+			if err != nil {
+				return fail(err)
+			}
+			way.to[n.Name] = upstream
+			if server != nil {
+				opened = append(opened, server)
+				way.to[n.Name] = server.Listening().Address
+			}
+		}
+	}
+	if len(opened) > 0 {
+		e.servers = workload.Run(ctx, opened...)
+	}
+	return e, nil
+}
+
+// openProxy opens the approach's proxy in front of an upstream; nil where there is none.
+func (t *turn) openProxy(ctx context.Context, s *TableStep, upstream netip.AddrPort) (workload.Server, error) {
+	if s.Approach == ApproachDirect {
+		return nil, nil
+	}
+	at, err := t.stand.AddressOf(s.Proxy, upstream.Addr().Is4())
+	if err != nil {
+		return nil, err
+	}
+	dialer, listen := workload.Dialer{Enter: t.stand.Enter(s.Proxy)}, netip.AddrPortFrom(at, 0)
+	if s.Approach == ApproachHeader {
+		return l7proxy.Open(ctx, l7proxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}})
+	}
+	return tcpproxy.Open(ctx, tcpproxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}, Send: proxyproto.V2})
+}
+
+// believed is whom an application takes for the client of a response: one that knows of X-Forwarded-For believes what the one
+// proxy in front of it has appended.
+func believed(r workload.Response, headers bool) netip.Addr {
+	if !headers {
+		return r.Seen.Addr()
+	}
+	header := make(http.Header)
+	for line := range strings.Lines(r.Body) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			header.Add(name, value)
+		}
+	}
+	return l7proxy.Trust{Hops: 1}.Client(header, r.Seen.Addr())
+}
+
+func (a Approach) validate() error {
+	switch a {
+	case ApproachDirect, ApproachHeader, ApproachProxied:
+		return nil
+	}
+	return fmt.Errorf("approach: %q is none of direct, x-forwarded-for, proxy-protocol", a)
+}
+
+func (s *TableStep) validate(*Lab) []error {
+	errs := []error{s.Approach.validate()}
+	if (s.Approach != ApproachDirect) != (s.Proxy != "") {
+		errs = append(errs, errors.New("proxy: want the node that it runs on, for every approach but direct"))
+	}
+	if s.Count <= 0 {
+		errs = append(errs, errors.New("count: must be 1 or more"))
+	}
+	var all []error
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
