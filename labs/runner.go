@@ -97,7 +97,9 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 		m.Repetitions = max(m.Repetitions, r.repetitions(&p))
 	}
 	for _, e := range lab.Spec.Expectations {
-		m.Expectations = append(m.Expectations, results.Expectation{ID: e.ID, Text: e.Text, Variant: e.Variant, Claims: e.Claims})
+		m.Expectations = append(m.Expectations, results.Expectation{
+			ID: e.ID, Text: e.Text, Variant: e.Variant, Metric: e.Metric, Labels: e.Labels, Claims: e.Claims, Differs: e.Differs,
+		})
 	}
 	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
 }

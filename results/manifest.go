@@ -50,8 +50,12 @@ type Expectation struct {
 	Text string `json:"text"`
 	// Claims are the ids of the claims that it speaks for; all of their expectations must hold for "reproduced".
 	Claims []string `json:"claims,omitempty"`
-	// Variant is the variant that it is about, if it is about one.
-	Variant string `json:"variant,omitempty"`
+	// Variant is the variant that it is about, if it is about one, and Metric, Labels what of it.
+	Variant string            `json:"variant,omitempty"`
+	Metric  string            `json:"metric,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Differs is what the slide says instead, and why: of an expectation that is ours and not the slide's.
+	Differs string `json:"differs,omitempty"`
 }
 
 // TopologyRef names the topology of a run and keeps its text.

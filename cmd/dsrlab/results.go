@@ -36,7 +36,7 @@ RUN is the path of a run's folder, the id of a run or the beginning of one, the 
 	store := func() results.Store { return results.Store{Dir: dir, Reference: results.Reference()} }
 	command.AddCommand(
 		newResultsListCommand(s, store), newResultsShowCommand(s, store), newResultsCompareCommand(s, store),
-		newResultsClaimsCommand(s, store, labs.Catalogue), newResultsReportCommand(s, store),
+		newResultsClaimsCommand(s, store, labs.Catalogue), newResultsReportCommand(s, store), newResultsTableCommand(s, store),
 	)
 	return command
 }
