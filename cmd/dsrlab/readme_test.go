@@ -8,10 +8,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -45,6 +47,49 @@ func TestReadme(t *testing.T) {
 	if *update {
 		require.NoError(t, os.WriteFile("../../README.md", []byte(text), 0o644))
 	}
+}
+
+// TestLabReadmes: what a lab's README says was measured is what its command printed in the reference run.
+func TestLabReadmes(t *testing.T) {
+	names, err := labs.Catalogue()
+	require.NoError(t, err)
+	pattern := regexp.MustCompile(`(?s)(<!-- measured: begin -->\n).*?(<!-- measured: end -->)`)
+	for _, name := range names {
+		file := "../../labs/" + name + "/README.md"
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		text := string(data)
+		require.Regexp(t, pattern, text, "%s: wants the lines <!-- measured: begin --> and <!-- measured: end -->", file)
+		for _, section := range []string{"**Question.**", "**Run.**", "**Measured.**", "**Why.**", "**Exercises.**", "sudo bin/dsrlab lab run " + name} {
+			assert.Contains(t, text, section, file)
+		}
+		block := measured(t, referenceRun(t, name))
+		if *update {
+			text = pattern.ReplaceAllStringFunc(text, func(found string) string {
+				parts := pattern.FindStringSubmatch(found)
+				return parts[1] + block + parts[2]
+			})
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+			continue
+		}
+		assert.Contains(t, text, block, "%s is not what the reference run says: run this test with -update", file)
+	}
+}
+
+// measured is where a lab's figures come from, and what its command printed in the end.
+func measured(t *testing.T, run *results.Run) string {
+	t.Helper()
+	var b strings.Builder
+	m, machine := run.Manifest, run.Environment.Before
+	fmt.Fprintf(&b, "Reference run [`%s`](../../results/reference/%s), %v on %d CPUs (%s) under Linux %s. In the end it printed:\n\n```\n",
+		m.Run, m.Run, m.Ended.Sub(m.Started).Round(time.Second), machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel)
+	labs.Verdicts(&b, []results.Summary{results.Summarize(run)})
+	if table, err := results.TableOf(run); err == nil {
+		fmt.Fprintf(&b, "```\n\nand `dsrlab results table` shows:\n\n```\n")
+		showTable(&b, table)
+	}
+	b.WriteString("```\n")
+	return b.String()
 }
 
 // referenceRun is the newest committed run of a lab.
