@@ -71,6 +71,11 @@ lab-down: build ## take down what lab-up built
 demo-dsr: build ## show what SNAT does to the client's address and to throughput, and what DSR changes
 	$(SUDO) bin/dsrlab demo dsr
 
+.PHONY: labs
+labs: build ## run all labs, and say what became of each claim
+	$(SUDO) bin/dsrlab lab run --all
+	bin/dsrlab results claims
+
 .PHONY: clean
 clean: ## remove what the build made
 	rm -rf bin

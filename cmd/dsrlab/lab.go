@@ -101,12 +101,27 @@ func newLabShowCommand(s streams) *cobra.Command {
 
 func newLabRunCommand(s streams) *cobra.Command {
 	o := runOptions{}
+	var all bool
 	cmd := &cobra.Command{
-		Use: "run LAB...", Short: "Run labs and record what they measure", Args: minArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runLabs(cmd, s, o, args) },
+		Use: "run LAB... | --all", Short: "Run labs and record what they measure",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if all {
+				return noArgs(cmd, args)
+			}
+			return minArgs(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if all {
+				if args, err = labs.Catalogue(); err != nil {
+					return err
+				}
+			}
+			return runLabs(cmd, s, o, args)
+		},
 	}
 	o.flags(cmd)
 	faultFlag(cmd, &o.fault)
+	cmd.Flags().BoolVar(&all, "all", false, "run all labs of the catalogue")
 	return cmd
 }
 
