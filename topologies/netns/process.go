@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -73,4 +74,17 @@ func (l *Lab) Run(ctx context.Context, place string, argv []string, s Streams) e
 		return fmt.Errorf("run %s in %s: %w", argv[0], place, err)
 	}
 	return cmd.Wait()
+}
+
+// Stop ends the programs that Start started under this name, and returns when they have ended. It is no error if none runs.
+func (l *Lab) Stop(ctx context.Context, name string) error {
+	entries, err := l.journal.read()
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", name, err)
+	}
+	started := slices.DeleteFunc(entries, func(e entry) bool { return e.Kind != "process" || e.Name != name })
+	if err := endProcesses(ctx, started, nil); err != nil {
+		return fmt.Errorf("stop %s: %w", name, err)
+	}
+	return nil
 }
