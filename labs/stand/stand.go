@@ -99,7 +99,7 @@ func (s *Stand) Enter(place string) workload.Enter {
 
 // ClusterNodes are the LB and pod nodes.
 func (s *Stand) ClusterNodes() []topologies.Node {
-	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role == topologies.RoleClient })
+	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role.OutsideCluster() })
 }
 
 // LBNodes are where VIPs are routed to.
