@@ -23,6 +23,8 @@ type Stand struct {
 	lab  *netns.Lab
 	plan *topologies.Plan
 	log  *slog.Logger
+	// labPod is the workload binary; empty: the one beside this program.
+	labPod string
 }
 
 // Options say where and how a topology is built.
@@ -58,7 +60,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 	if err != nil {
 		return nil, false, err
 	}
-	s := &Stand{lab: lab, plan: plan, log: o.Log}
+	s := &Stand{lab: lab, plan: plan, log: o.Log, labPod: labPod}
 	if lab.Existing() {
 		return s, true, nil
 	}
