@@ -78,7 +78,7 @@ func defaultPodCIDRs(s *Spec) {
 	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if n.Role == RoleClient {
+		if n.Role.OutsideCluster() {
 			continue
 		}
 		all := slices.Clone(n.podCIDRs())

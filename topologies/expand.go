@@ -17,7 +17,7 @@ type expandedNode struct {
 	spec      int // index
 	name      string
 	addresses []netip.Addr   // as the spec has them; not valid if the addresses end
-	podCIDRs  []netip.Prefix // as the spec has them, none for clients; not valid if the addresses end
+	podCIDRs  []netip.Prefix // as the spec has them, none outside the cluster; not valid if the addresses end
 }
 
 // expandedPod is one pod of a PodSpec.

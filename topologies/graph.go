@@ -3,6 +3,7 @@ package topologies
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ type drawing struct {
 	fabric  []network
 	vips    []vip
 	clients []box
-	cluster []box // LB nodes first
+	cluster []box // what is in front of LB nodes first, then those
 }
 
 // network is a network of the fabric; mtu is empty where it is the topology's.
@@ -94,15 +95,16 @@ func draw(p *Plan) *drawing {
 		*column = append(*column, boxOf(n, pods[n.Name]))
 		before, last = n, &(*column)[len(*column)-1]
 	}
-	var lbs, rest []box
-	for _, b := range d.cluster {
-		if b.role == RoleLB {
-			lbs = append(lbs, b)
-		} else {
-			rest = append(rest, b)
+	rank := func(b box) int {
+		switch {
+		case b.role.isEdge():
+			return 0
+		case b.role == RoleLB:
+			return 1
 		}
+		return 2
 	}
-	d.cluster = append(lbs, rest...)
+	slices.SortStableFunc(d.cluster, func(a, b box) int { return rank(a) - rank(b) })
 	return d
 }
 

@@ -52,6 +52,11 @@ func Mermaid(p *Plan) string {
 	line("  classDef client stroke:%s,stroke-width:2px", roleStrokes()[RoleClient])
 	line("  classDef lb stroke:%s,stroke-width:2px", roleStrokes()[RoleLB])
 	line("  classDef worker stroke:%s,stroke-width:2px", roleStrokes()[RoleWorker])
+	for _, role := range []Role{RoleNLB, RoleRouter} {
+		if slices.ContainsFunc(d.cluster, func(b box) bool { return b.role == role }) {
+			line("  classDef %s stroke:%s,stroke-width:2px", role, roleStrokes()[role])
+		}
+	}
 	for i := range d.clients {
 		line("  class %s client", clients[i])
 	}
@@ -63,7 +68,7 @@ func Mermaid(p *Plan) string {
 
 // roleStrokes are outlines that can be seen on white and on black.
 func roleStrokes() map[Role]string {
-	return map[Role]string{RoleClient: "#4a7fe0", RoleLB: "#c98a1b", RoleWorker: "#2f9e62"}
+	return map[Role]string{RoleClient: "#4a7fe0", RoleLB: "#c98a1b", RoleWorker: "#2f9e62", RoleNLB: "#c2528b", RoleRouter: "#1f8a96"}
 }
 
 func mermaidNode(line func(string, ...any), id string, n *box) {

@@ -59,7 +59,7 @@ type Node struct {
 	Address netip.Prefix `json:"address"` // with the network's length
 	Gateway netip.Addr   `json:"gateway"`
 	MAC     HardwareAddr `json:"mac"`
-	PodCIDR netip.Prefix `json:"podCIDR,omitzero"` // not for clients
+	PodCIDR netip.Prefix `json:"podCIDR,omitzero"` // of roles lb and worker
 	// The secondary ones are of the other IP version; not valid where the node has one. The pod CIDRs have an order of their own.
 	SecondaryAddress netip.Prefix `json:"secondaryAddress,omitzero"`
 	SecondaryGateway netip.Addr   `json:"secondaryGateway,omitzero"`

@@ -75,7 +75,7 @@ func TestPlanHolds(t *testing.T) {
 				assert.False(t, ports[n.Port])
 				ports[n.Port] = true
 				assert.LessOrEqual(t, len(n.Port), 13)
-				assert.Equal(t, n.Role == RoleClient, !n.PodCIDR.IsValid())
+				assert.Equal(t, n.Role.OutsideCluster(), !n.PodCIDR.IsValid())
 			}
 			devices := map[string]bool{}
 			for _, p := range plan.Pods {

@@ -201,7 +201,7 @@ func (p *planner) acquaint(n, other *Node) {
 			n.Neighbours = append(n.Neighbours, Neighbour{Address: address.Addr(), MAC: other.MAC})
 		}
 	}
-	if len(p.Nodes) > MaxFullMesh || n.Role == RoleClient {
+	if len(p.Nodes) > MaxFullMesh || n.Role.OutsideCluster() {
 		return
 	}
 	for _, cidr := range other.PodCIDRs() {

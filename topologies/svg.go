@@ -287,7 +287,9 @@ func svgStyle() string {
 .fabric{fill:#f3f4f6;stroke:#8c959f;stroke-width:1.5}
 .box,.pod{stroke-width:1.5}
 .client{fill:#eaf1ff;stroke:#3b6fd4}.lb{fill:#fff3dc;stroke:#b7791f}.worker{fill:#e6f6ec;stroke:#2f8f5b}
+.nlb{fill:#fdeaf3;stroke:#b23c77}.router{fill:#e2f5f7;stroke:#1b7985}
 .client-ink{fill:#2f5db8}.lb-ink{fill:#8a5a12}.worker-ink{fill:#22704a}
+.nlb-ink{fill:#8f2c5d}.router-ink{fill:#125f69}
 .pod{fill:#fff}
 @media (prefers-color-scheme:dark){
 text{fill:#e6edf3}
@@ -295,7 +297,9 @@ text{fill:#e6edf3}
 .wire{stroke:#8b949e}
 .fabric{fill:#161b22;stroke:#6e7681}
 .client{fill:#12233f;stroke:#6ea0ff}.lb{fill:#33260d;stroke:#e0a94a}.worker{fill:#10291b;stroke:#57c088}
+.nlb{fill:#35152a;stroke:#e787b7}.router{fill:#0e2b30;stroke:#5bbcc9}
 .client-ink{fill:#8fb5ff}.lb-ink{fill:#efbf6b}.worker-ink{fill:#7bd3a3}
+.nlb-ink{fill:#f2a9cd}.router-ink{fill:#86d3dd}
 .pod{fill:#0d1117}
 }
 `

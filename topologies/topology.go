@@ -24,7 +24,19 @@ const (
 	RoleClient Role = "client" // sends requests; no pods, no data path
 	RoleLB     Role = "lb"     // an LB node: VIPs are routed to it
 	RoleWorker Role = "worker" // a pod node
+	// Machines in front of the LB nodes; no pods, no data path. Nothing is routed over them until it is asked for at run time.
+	RoleNLB    Role = "nlb"    // a network load balancer
+	RoleRouter Role = "router" // a router that hears of VIPs by BGP
 )
+
+// OutsideCluster says that nodes of the role are not of the cluster: they have no pods, no pod CIDR and no data path.
+func (r Role) OutsideCluster() bool { return r == RoleClient || r.isEdge() }
+
+// Forwards says that nodes of the role send on what isn't for them.
+func (r Role) Forwards() bool { return r != RoleClient }
+
+// isEdge says that nodes of the role stand between the fabric and the LB nodes.
+func (r Role) isEdge() bool { return r == RoleNLB || r == RoleRouter }
 
 // SubstrateKind names what a topology is built from.
 type SubstrateKind string
@@ -60,7 +72,7 @@ type Spec struct {
 	MTU int `json:"mtu,omitempty"`
 	// Networks are the IP subnets of the fabric, the switch and router between all nodes.
 	Networks []NetworkSpec `json:"networks"`
-	// Nodes are the clients, LB nodes and pod nodes.
+	// Nodes are the clients, LB nodes and pod nodes, and at most one network load balancer and one router in front of them.
 	Nodes []NodeSpec `json:"nodes"`
 	// Pods run on nodes of role lb or worker.
 	Pods []PodSpec `json:"pods,omitempty"`
@@ -93,7 +105,7 @@ type NodeSpec struct {
 	Address netip.Addr `json:"address,omitzero"`
 	// Addresses are one of IPv4 and one of IPv6 in the same network, the primary one first; instead of Address.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// PodCIDR holds the node's pods; not for clients (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6
+	// PodCIDR holds the node's pods; for roles lb and worker alone (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6
 	// the next free /64 of fd00:10::/48).
 	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
 	// PodCIDRs are one for each IP version of the node's addresses, the primary one first; instead of PodCIDR. What is

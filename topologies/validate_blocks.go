@@ -54,7 +54,7 @@ func (c *checker) allBlocks() []block {
 	short := map[string]bool{}
 	for _, n := range c.x.nodes {
 		spec := &c.t.Spec.Nodes[n.spec]
-		if spec.Role == RoleClient {
+		if spec.Role.OutsideCluster() {
 			continue
 		}
 		for k, g := range givens(fmt.Sprintf("spec.nodes[%d]", n.spec), "podCIDR", "podCIDRs", spec.PodCIDR, spec.PodCIDRs) {

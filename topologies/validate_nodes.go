@@ -29,6 +29,7 @@ func (c *checker) nodes() {
 		onePerFamily(c, field+".address", n.Address, addresses, func(a netip.Addr) netip.Addr { return a })
 		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))
 	}
+	c.onePerEdge()
 	broken := map[string]bool{} // one error of a kind for each NodeSpec is enough
 	for i := range c.x.nodes {
 		n := &c.x.nodes[i]
@@ -46,16 +47,33 @@ func (c *checker) nodes() {
 
 func (c *checker) role(field string, n *NodeSpec) {
 	switch n.Role {
-	case RoleClient:
+	case RoleClient, RoleNLB, RoleRouter:
 		for _, g := range givens(field, "podCIDR", "podCIDRs", n.PodCIDR, n.PodCIDRs) {
-			c.errorf(g.field, "a client has no pods, want none")
+			c.errorf(g.field, "nodes of role %s have no pods, want none", n.Role)
 		}
 	case RoleLB, RoleWorker:
 		c.podCIDRs(field, n)
 	case "":
-		c.errorf(field+".role", "is missing, want client, lb or worker")
+		c.errorf(field+".role", "is missing, want client, lb, worker, nlb or router")
 	default:
-		c.errorf(field+".role", "%q is no role%s", n.Role, manifest.Suggest(string(n.Role), []string{"client", "lb", "worker"}))
+		c.errorf(field+".role", "%q is no role%s", n.Role, manifest.Suggest(string(n.Role), []string{"client", "lb", "worker", "nlb", "router"}))
+	}
+}
+
+// onePerEdge checks that there is at most one network load balancer, and one router: there is one way to the LB nodes at a time.
+func (c *checker) onePerEdge() {
+	first := map[Role]string{}
+	for i := range c.x.nodes {
+		n := &c.x.nodes[i]
+		role := c.roleOf(i)
+		if !role.isEdge() {
+			continue
+		}
+		if other, twice := first[role]; twice {
+			c.errorf(fmt.Sprintf("spec.nodes[%d].role", n.spec), "%s is a second node of role %s, beside %s, want one at most", n.name, role, other)
+			return
+		}
+		first[role] = n.name
 	}
 }
 

@@ -55,19 +55,22 @@ func (c *checker) podNode(field string, p *PodSpec, nodes []int) {
 		}
 		var known []string
 		for _, n := range c.t.Spec.Nodes {
-			if n.Role != RoleClient {
+			if !n.Role.OutsideCluster() {
 				known = append(known, n.Name)
 			}
 		}
 		c.follows("spec.nodes", field+".node", "there is no node %q%s", p.Node, manifest.Suggest(p.Node, known))
-	case c.t.Spec.Nodes[c.x.nodes[nodes[0]].spec].Role == RoleClient:
-		c.errorf(field+".node", "%s is a client, want a node of role lb or worker", p.Node)
+	case c.roleOf(nodes[0]).OutsideCluster():
+		c.errorf(field+".node", "%s is of role %s, want a node of role lb or worker", p.Node, c.roleOf(nodes[0]))
 	case len(nodes) > 1:
 		for _, g := range givens(field, "address", "addresses", p.Address, p.Addresses) {
 			c.errorf(g.field, "can't be given for pods on %d nodes", len(nodes))
 		}
 	}
 }
+
+// roleOf is the role of an expanded node.
+func (c *checker) roleOf(node int) Role { return c.t.Spec.Nodes[c.x.nodes[node].spec].Role }
 
 // podAddresses checks the addresses of one pod.
 func (c *checker) podAddresses(field string, spec *PodSpec, p *expandedPod) bool {

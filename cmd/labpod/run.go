@@ -67,7 +67,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(newServeCommand(s), newConnectCommand(s), newGetCommand(s), newBulkCommand(s),
-		newL7ProxyCommand(s), newTCPProxyCommand(s), newAppCommand(s), newCallMeCommand(s), newLoadCommand(s), newDownloadCommand(s))
+		newL7ProxyCommand(s), newTCPProxyCommand(s), newAppCommand(s), newCallMeCommand(s), newLoadCommand(s), newDownloadCommand(s), newBGPCommand(s))
 	return root
 }
 

@@ -229,6 +229,11 @@ func TestExitCodes(t *testing.T) {
 		{"app chat", exitUsage, `labpod: unknown application "chat": see labpod app --help` + "\n"},
 		{"app geo --listen 0 --region x", exitUsage, `labpod: region "x": want PREFIX=NAME, as 192.0.2.0/24=eu` + "\n"},
 		{"app quota --listen 0 --tokens 0", exitUsage, "labpod: quota of 0 tokens: want 1 or more\n"},
+		{"bgp", exitUsage, "labpod: want announce or learn: see labpod bgp --help\n"},
+		{"bgp announce --id x --next-hop y", exitUsage, `labpod: --id "x": want an IP address` + "\n" + `--router "": want an IP address` + "\n" +
+			`--next-hop "y": want an IP address` + "\n"},
+		{"bgp announce --id 1.2.3.4 --router 1.2.3.5 --vip ::1", exitUsage, "labpod: next hop: want one of the same IP version as VIP ::1\n"},
+		{"bgp learn --id ::1", exitUsage, "labpod: router id: want an IPv4 address\npeer: want at least one to listen to\n"},
 		{"callme 127.0.0.1:1", exitFailed, "labpod: call from 127.0.0.1:1 did not come\n"},
 		{"load 1.2.3.4:5 --shape x", exitUsage, `labpod: shape "x": want one of ["llm" "image" "embeddings" "video"]` + "\n"},
 		{"load 1.2.3.4:5 --request 1- --workers 1", exitUsage, `labpod: request "1-": want BYTES or MIN-MAX` + "\n"},

@@ -193,7 +193,7 @@ func (s *Stand) peer(a netip.AddrPort) Peer {
 	for _, n := range s.plan.Nodes {
 		if slices.Contains(addressesOf(n), a.Addr()) {
 			p.Name = n.Name
-			if n.Role != "client" {
+			if !n.Role.OutsideCluster() {
 				p.Identity = "host"
 			}
 		}

@@ -23,6 +23,8 @@ type Stand struct {
 	lab  *netns.Lab
 	plan *topologies.Plan
 	log  *slog.Logger
+	// labPod is the workload binary; empty: the one beside this program.
+	labPod string
 }
 
 // Options say where and how a topology is built.
@@ -58,7 +60,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 	if err != nil {
 		return nil, false, err
 	}
-	s := &Stand{lab: lab, plan: plan, log: o.Log}
+	s := &Stand{lab: lab, plan: plan, log: o.Log, labPod: labPod}
 	if lab.Existing() {
 		return s, true, nil
 	}
@@ -99,7 +101,7 @@ func (s *Stand) Enter(place string) workload.Enter {
 
 // ClusterNodes are the LB and pod nodes.
 func (s *Stand) ClusterNodes() []topologies.Node {
-	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role == topologies.RoleClient })
+	return slices.DeleteFunc(slices.Clone(s.plan.Nodes), func(n topologies.Node) bool { return n.Role.OutsideCluster() })
 }
 
 // LBNodes are where VIPs are routed to.

@@ -149,7 +149,7 @@ func (l *Lab) settings(place string) map[string]string {
 		"ipv6/conf/default/router_solicitations": "0",
 	}
 	routes := place == Fabric || slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool {
-		return n.Name == place && n.Role != topologies.RoleClient
+		return n.Name == place && n.Role.Forwards()
 	})
 	if routes {
 		s["ipv4/ip_forward"] = "1"

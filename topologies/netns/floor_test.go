@@ -113,7 +113,7 @@ func (f *floor) place(name string, forwards bool) error {
 
 func (f *floor) build() error {
 	for _, n := range f.plan.Nodes {
-		if err := f.place(n.Name, n.Role != topologies.RoleClient); err != nil {
+		if err := f.place(n.Name, n.Role.Forwards()); err != nil {
 			return err
 		}
 	}

@@ -27,10 +27,7 @@ type inhabitants struct {
 
 // endProcesses ends those that the journal names and all that live in the lab's namespaces, however they came there.
 func endProcesses(ctx context.Context, recorded []entry, namespaces []string) error {
-	in := inhabitants{recorded: make(map[int]uint64), namespaces: make(map[uint64]bool)}
-	for _, e := range recorded {
-		in.recorded[e.PID] = e.Start
-	}
+	in := inhabitants{recorded: recordedOf(recorded), namespaces: make(map[uint64]bool)}
 	for _, name := range namespaces {
 		var st unix.Stat_t
 		if err := unix.Stat(filepath.Join(namespaceDir, name), &st); err != nil {
@@ -53,6 +50,15 @@ func endProcesses(ctx context.Context, recorded []entry, namespaces []string) er
 		}
 	}
 	return errors.Join(fmt.Errorf("processes %v do not end", in.living()), ctx.Err())
+}
+
+// recordedOf are processes that the journal names.
+func recordedOf(entries []entry) map[int]uint64 {
+	all := make(map[int]uint64)
+	for _, e := range entries {
+		all[e.PID] = e.Start
+	}
+	return all
 }
 
 // living are those that still run; never this process.

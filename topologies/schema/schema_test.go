@@ -84,7 +84,7 @@ func TestSchemaRefuses(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"unknown field":      {"role: client", "role: client\n    colour: red"},
 		"missing field":      {"    role: client\n", ""},
-		"unknown role":       {"role: client", "role: router"},
+		"unknown role":       {"role: client", "role: switch"},
 		"rate without unit":  {"rate: 100mbit", "rate: 100"},
 		"rate of wrong unit": {"rate: 100mbit", "rate: 100mb"},
 		"no address":         {"address: 192.168.1.11 ", "address: lb.example.org "},

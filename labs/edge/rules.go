@@ -1,0 +1,180 @@
+// Package edge is what a network does in front of LB nodes, as nf_tables rules: a network load balancer that translates
+// addresses and remembers connections (NAT), the way back to it (Return), and ports that accept no foreign source (Protect).
+//
+// Every function acts on the network namespace of the calling thread, in a transaction of its own, and has a table of its
+// own: what it made is replaced when it is called again, and taken away by Remove.
+package edge
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// Names of the tables.
+const (
+	tableNAT     = "dsrlab-nlb"
+	tableReturn  = "dsrlab-return"
+	tableProtect = "dsrlab-protect"
+)
+
+// inTransaction changes the rules of the thread's namespace, all at once or not at all. The tables of these names are gone
+// before change is called.
+func inTransaction(names []string, change func(*nftables.Conn) error) error {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return fmt.Errorf("open nf_tables: %w", err)
+	}
+	defer func() { _ = conn.CloseLasting() }()
+	tables, err := conn.ListTables()
+	if err != nil {
+		return fmt.Errorf("list nf_tables: %w", err)
+	}
+	for _, table := range tables {
+		if slices.Contains(names, table.Name) {
+			conn.DelTable(table)
+		}
+	}
+	if err := change(conn); err != nil {
+		return err
+	}
+	return conn.Flush()
+}
+
+// Remove takes all away that this package has made in the namespace, but protection. It is no error if there is nothing.
+func Remove() error {
+	err := inTransaction([]string{tableNAT, tableReturn}, func(*nftables.Conn) error { return nil })
+	if err != nil {
+		return fmt.Errorf("remove edge rules: %w", err)
+	}
+	return nil
+}
+
+// prerouting adds a table with a chain that sees packets first.
+func prerouting(conn *nftables.Conn, family nftables.TableFamily, name string, kind nftables.ChainType, priority nftables.ChainPriority) *nftables.Chain {
+	accept := nftables.ChainPolicyAccept
+	return conn.AddChain(&nftables.Chain{
+		Name: "prerouting", Table: conn.AddTable(&nftables.Table{Name: name, Family: family}),
+		Type: kind, Hooknum: nftables.ChainHookPrerouting, Priority: &priority, Policy: &accept,
+	})
+}
+
+// addRule adds a rule; the comment names it.
+func addRule(conn *nftables.Conn, chain *nftables.Chain, comment string, parts ...[]expr.Any) {
+	rule := &nftables.Rule{Table: chain.Table, Chain: chain}
+	for _, part := range parts {
+		rule.Exprs = append(rule.Exprs, part...)
+	}
+	if comment != "" {
+		rule.UserData = userdata.AppendString(nil, userdata.TypeComment, comment)
+	}
+	conn.AddRule(rule)
+}
+
+// Offsets in bytes from the start of the network or transport header, as in RFC 791, 8200, 9293 and 768.
+const (
+	source4, destination4 = 12, 16
+	source6, destination6 = 8, 24
+	sourcePort, destPort  = 0, 2
+)
+
+func equal(data []byte) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: data}
+}
+
+// fromPort matches frames that came in by a bridge port.
+func fromPort(device string) []expr.Any {
+	name := make([]byte, unix.IFNAMSIZ)
+	copy(name, device)
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1}, equal(name)}
+}
+
+// ofFamily matches packets of an IP version, where others come by, too.
+func ofFamily(a netip.Addr) []expr.Any {
+	kind := uint16(unix.ETH_P_IP)
+	if a.Is6() {
+		kind = unix.ETH_P_IPV6
+	}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: unix.NFT_REG_1}, equal(big16(kind))}
+}
+
+func load(offset4, offset6 uint32, a netip.Addr) expr.Any {
+	p := &expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseNetworkHeader, Offset: offset4, Len: net.IPv4len}
+	if a.Is6() {
+		p.Offset, p.Len = offset6, net.IPv6len
+	}
+	return p
+}
+
+func fromAddress(a netip.Addr) []expr.Any {
+	return []expr.Any{load(source4, source6, a), equal(a.AsSlice())}
+}
+
+func toAddress(a netip.Addr) []expr.Any {
+	return []expr.Any{load(destination4, destination6, a), equal(a.AsSlice())}
+}
+
+// notFrom matches packets whose source is not in the prefix.
+func notFrom(p netip.Prefix) []expr.Any {
+	p = p.Masked()
+	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+	return []expr.Any{
+		load(source4, source6, p.Addr()),
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: p.Addr().AsSlice()},
+	}
+}
+
+// onPort matches a protocol, and a port at the offset.
+func onPort(p services.Protocol, offset uint32, port uint16) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1}, equal([]byte{byte(p)}),
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2}, equal(big16(port)),
+	}
+}
+
+func big16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+
+// native32 is a number as registers have it that the kernel itself fills.
+func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// counted are the packets that each rule of a table has counted, by the rule's comment. It is nil without the table.
+func counted(family nftables.TableFamily, name string) (map[string]uint64, error) {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open nf_tables: %w", err)
+	}
+	defer func() { _ = conn.CloseLasting() }()
+	tables, err := conn.ListTablesOfFamily(family)
+	if err != nil {
+		return nil, fmt.Errorf("list nf_tables: %w", err)
+	}
+	i := slices.IndexFunc(tables, func(t *nftables.Table) bool { return t.Name == name })
+	if i < 0 {
+		return nil, nil
+	}
+	table := tables[i]
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: "prerouting", Table: table})
+	if err != nil {
+		return nil, fmt.Errorf("read table %s: %w", name, err)
+	}
+	all := make(map[string]uint64)
+	for _, r := range rules {
+		comment, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+		for _, e := range r.Exprs {
+			if c, ok := e.(*expr.Counter); ok {
+				all[comment] += c.Packets
+			}
+		}
+	}
+	return all, nil
+}
