@@ -120,6 +120,15 @@ func (p *Phase) validate(l *Lab) []error {
 	return errs
 }
 
+// UseBird makes BIRD the router's daemon in all variants whose edge speaks BGP.
+func (l *Lab) UseBird() {
+	for i := range l.Spec.Variants {
+		if v := &l.Spec.Variants[i]; v.Edge == stand.EdgeBGP {
+			v.Edge = stand.EdgeBird
+		}
+	}
+}
+
 // UseHook sets the hook of all variants of our own data path; the empty one leaves them as they are.
 func (l *Lab) UseHook(h dataplane.Hook) error {
 	for i := range l.Spec.Variants {

@@ -76,7 +76,7 @@ func (x *execution) variants(p *Phase) []stand.Variant {
 
 func (t *turn) run(ctx context.Context) error {
 	t.runner.Narrator.Turn(t.variant, t.repetition, t.labels)
-	if err := t.stand.Install(ctx, t.variant); err != nil {
+	if err := t.install(ctx); err != nil {
 		return err
 	}
 	tables, err := t.stand.Tables(t.variant)
@@ -94,6 +94,17 @@ func (t *turn) run(ctx context.Context) error {
 			return nil
 		})
 	})
+}
+
+// install puts the variant's data path on the nodes, and around them what belongs to it.
+func (t *turn) install(ctx context.Context) error {
+	if err := t.stand.Install(ctx, t.variant); err != nil {
+		return err
+	}
+	if err := t.stand.SetEdge(ctx, t.variant.Edge); err != nil {
+		return err
+	}
+	return t.stand.SetSpoofProtection(t.variant.SpoofProtection)
 }
 
 // metered counts the answers that cross the ports of LB nodes while f runs.

@@ -18,6 +18,9 @@ type Step struct {
 	LBList   *LBListStep   `json:"lbList,omitempty"`
 	Observe  *ObserveStep  `json:"observe,omitempty"`
 	Table    *TableStep    `json:"table,omitempty"`
+	Diagnose *DiagnoseStep `json:"diagnose,omitempty"`
+	Entry    *EntryStep    `json:"entry,omitempty"`
+	Withdraw *WithdrawStep `json:"withdraw,omitempty"`
 
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

@@ -71,12 +71,7 @@ type ObserveStep struct {
 	Count int          `json:"count"`
 }
 
-func (s *ObserveStep) validate(*Lab) []error {
-	if s.Count <= 0 {
-		return []error{errors.New("count: must be 1 or more")}
-	}
-	return nil
-}
+func (s *ObserveStep) validate(*Lab) []error { return checkCount(s.Count) }
 
 func (s *ObserveStep) run(ctx context.Context, t *turn) error {
 	to, err := t.stand.Target(s.To, t.variant)

@@ -121,14 +121,15 @@ func newLabRunCommand(s streams) *cobra.Command {
 	}
 	o.flags(cmd)
 	faultFlag(cmd, &o.fault)
+	cmd.Flags().StringVar(&o.router, "router", "builtin", "the router's BGP daemon: builtin, or bird where it is installed")
 	cmd.Flags().BoolVar(&all, "all", false, "run all labs of the catalogue")
 	return cmd
 }
 
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
-	output, runs, stateDir, hook, fault string
-	repetitions                         int
+	output, runs, stateDir, router, hook, fault string
+	repetitions                                 int
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
@@ -156,6 +157,13 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		}
 		if err := lab.UseFault(dataplane.Fault(o.fault)); err != nil {
 			return usageError(fmt.Errorf("--fault: %w", err))
+		}
+		switch o.router {
+		case "", "builtin":
+		case "bird":
+			lab.UseBird()
+		default:
+			return usageError(fmt.Errorf("--router: %q is none of builtin, bird", o.router))
 		}
 		all = append(all, lab)
 	}

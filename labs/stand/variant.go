@@ -33,6 +33,10 @@ type Variant struct {
 	Policy corev1.ServiceExternalTrafficPolicy `json:"policy,omitempty"`
 	// Pods are those that are ready; without any, all are. The others run, and no service leads to them.
 	Pods []string `json:"pods,omitempty"`
+	// Edge is what stands in front of the LB nodes.
+	Edge Edge `json:"edge,omitempty"`
+	// SpoofProtection makes the fabric drop what a node sends with a source that is not its own.
+	SpoofProtection bool `json:"spoofProtection,omitempty"`
 	// Fault breaks the data path on purpose, on all nodes; for dataPath dsrlab only.
 	Fault dataplane.Fault `json:"fault,omitempty"`
 }
@@ -42,6 +46,9 @@ func (v Variant) Validate() error {
 	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
 	if !slices.Contains(known, v.DataPath) {
 		return fmt.Errorf("dataPath: %q is none of %v", v.DataPath, known)
+	}
+	if err := v.Edge.Validate(); err != nil {
+		return err
 	}
 	policies := []corev1.ServiceExternalTrafficPolicy{"", corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal}
 	if !slices.Contains(policies, v.Policy) {

@@ -1,0 +1,40 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+)
+
+// DiagnoseStep is connect, watched: when requests or answers die, it says where, and which counter shows it.
+// Samples are those of connect, and, labelled with the protocol, answers_from_wrong_source and spoof_drops (packets).
+type DiagnoseStep struct {
+	ConnectStep `json:",inline"`
+}
+
+func (s *DiagnoseStep) run(ctx context.Context, t *turn) error {
+	investigation, err := t.stand.Investigate(ctx, s.From)
+	if err != nil {
+		return err
+	}
+	err = s.ConnectStep.run(ctx, t)
+	observed, concludeErr := investigation.Conclude()
+	if err := errors.Join(err, concludeErr); err != nil {
+		return err
+	}
+	var drops uint64
+	for _, n := range observed.SpoofDrops {
+		drops += n
+	}
+	labels := map[string]string{"protocol": string(s.Protocol)}
+	errs := []error{
+		t.sample("answers_from_wrong_source", "packets", float64(observed.WrongSource), labels),
+		t.sample("spoof_drops", "packets", float64(drops), labels),
+	}
+	for _, f := range stand.Diagnose(observed) {
+		errs = append(errs, t.evidence(fmt.Sprintf("died at %s, counter %s = %d: %s", f.Place, f.Counter, f.Count, f.Text)))
+	}
+	return errors.Join(errs...)
+}

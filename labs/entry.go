@@ -1,0 +1,124 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// EntryStep opens connections and looks where they entered: which LB nodes forwarded them, as our own data path reports it.
+// Samples: connected (ratio), lb_nodes_used (nodes), and least_share (ratio): of the flows, those of the LB node that got the
+// fewest; where a router has learned the VIP, vip_next_hops (next hops), too.
+type EntryStep struct {
+	From  string       `json:"from"`
+	To    stand.Target `json:"to"`
+	Count int          `json:"count"`
+	// Timeout of each connection (default 2s).
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+func (s *EntryStep) validate(*Lab) []error { return checkCount(s.Count) }
+
+func checkCount(count int) []error {
+	if count <= 0 {
+		return []error{errors.New("count: must be 1 or more")}
+	}
+	return nil
+}
+
+func (s *EntryStep) run(ctx context.Context, t *turn) error {
+	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	if err := t.stand.Observe(ctx, false, stand.FlowFilter{}, func(stand.Flow) error { return nil }); err != nil { // earlier flows
+		return err
+	}
+	report, err := workload.Connect(ctx, workload.ConnectOptions{
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
+	})
+	if err != nil {
+		return err
+	}
+	flows := make(map[string]map[netip.AddrPort]bool)
+	err = t.stand.Observe(ctx, false, stand.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f stand.Flow) error {
+		if t.isLBNode(f.Node) {
+			if flows[f.Node] == nil {
+				flows[f.Node] = make(map[netip.AddrPort]bool)
+			}
+			flows[f.Node][f.Source.Address] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	least, told := s.Count, []string{}
+	for _, n := range t.stand.LBNodes() {
+		least = min(least, len(flows[n.Name]))
+	}
+	for _, node := range slices.Sorted(maps.Keys(flows)) {
+		told = append(told, fmt.Sprintf("%s %d", node, len(flows[node])))
+	}
+	return errors.Join(
+		t.sample("connected", "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), nil),
+		t.sample("lb_nodes_used", "nodes", float64(len(flows)), nil),
+		t.sample("least_share", "ratio", ratio(least, s.Count), nil),
+		t.sampleNextHops(nil),
+		t.evidence("flows of each LB node: "+strings.Join(told, ", ")+describeLabels(t.stepLabels)),
+	)
+}
+
+// sampleNextHops records how many LB nodes the router knows for the VIP; nothing where there is no router.
+func (t *turn) sampleNextHops(labels map[string]string) error {
+	e, err := t.stand.Edge()
+	if err != nil {
+		return err
+	}
+	router, err := t.stand.EdgeNode(e)
+	if err != nil || router == nil {
+		return err
+	}
+	routes, err := t.stand.VIPRoutes(router.Name)
+	if err != nil {
+		return err
+	}
+	hops := 0
+	for _, r := range routes {
+		hops += len(r.Via)
+	}
+	return errors.Join(
+		t.sample("vip_next_hops", "next hops", float64(hops), labels),
+		t.evidence(fmt.Sprintf("%s's routes to VIPs: %v", router.Name, routes)),
+	)
+}
+
+// WithdrawStep ends an LB node's BGP speaker, makes connections without it, and starts it again.
+// Samples: withdrawn_after (s), and those of entry, labelled without=NODE.
+type WithdrawStep struct {
+	Node  string    `json:"node"`
+	Entry EntryStep `json:"entry"`
+}
+
+func (s *WithdrawStep) validate(l *Lab) []error { return s.Entry.validate(l) }
+
+func (s *WithdrawStep) run(ctx context.Context, t *turn) error {
+	began := time.Now()
+	if err := t.stand.StopAnnouncing(ctx, s.Node); err != nil {
+		return err
+	}
+	after := time.Since(began)
+	outer := t.stepLabels
+	t.stepLabels = map[string]string{"without": s.Node}
+	err := errors.Join(t.sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
+	t.stepLabels = outer
+	return errors.Join(err, t.stand.StartAnnouncing(ctx, s.Node))
+}
