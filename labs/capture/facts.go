@@ -30,7 +30,7 @@ type Facts struct {
 	// Answers that leave the pod node, outside of a tunnel.
 	Leaving             int
 	LeavingFromFrontend int
-	FirstTunnelled  *Frame
+	FirstTunnelled      *Frame
 }
 
 // Note takes in a frame that was captured on a node.
