@@ -127,7 +127,7 @@ func (c *Console) finishBar() {
 	c.bar, c.tracker = nil, nil
 }
 
-// Verdicts is the table of all claims that the runs checked.
+// Verdicts is the table of all claims that the runs checked, and of what they expected beyond the talk's claims.
 func Verdicts(w io.Writer, summaries []results.Summary) {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
@@ -138,6 +138,12 @@ func Verdicts(w io.Writer, summaries []results.Summary) {
 		for _, claim := range s.Claims {
 			t.AppendRow(table.Row{claim.ID, claim.Verdict, claim.Evidence})
 			t.AppendSeparator()
+		}
+		for _, e := range s.Expectations {
+			if len(e.Claims) == 0 {
+				t.AppendRow(table.Row{"–", e.Outcome, e.Evidence})
+				t.AppendSeparator()
+			}
 		}
 	}
 	t.Render()

@@ -1,15 +1,18 @@
 package stand
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// SetEndpoints gives every node of our own data path other endpoints, as when pods come, go or begin to terminate. Running flows
-// are not touched.
-func (s *Stand) SetEndpoints(v Variant, slices []discoveryv1.EndpointSlice) error {
+// SetEndpoints gives every node other endpoints, as when pods come, go or begin to terminate. Running flows are not touched.
+func (s *Stand) SetEndpoints(ctx context.Context, v Variant, slices []discoveryv1.EndpointSlice) error {
 	s.plan.EndpointSlices = slices
 	tables, err := s.Tables(v)
 	if err != nil {
@@ -17,17 +20,48 @@ func (s *Stand) SetEndpoints(v Variant, slices []discoveryv1.EndpointSlice) erro
 	}
 	var errs []error
 	for _, n := range s.ClusterNodes() {
-		errs = append(errs, s.lab.Do(n.Name, func() error {
+		errs = append(errs, s.update(ctx, n, v, tables))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("set endpoints: %w", err)
+	}
+	return s.tellAgents(tables)
+}
+
+// update gives a node whose data path stands other tables.
+func (s *Stand) update(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
+	switch v.DataPath {
+	case DataPathKubeProxy, DataPathDNATOnly:
+		return s.installBaseline(ctx, n, v, tables)
+	case DataPathDSRLab:
+		return s.lab.Do(n.Name, func() error {
 			d, err := s.OpenDataPath(n.Name)
 			if err != nil {
 				return err
 			}
 			defer d.Close()
 			return s.apply(d, n, tables)
-		}))
+		})
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("set endpoints: %w", err)
+	return nil
+}
+
+// SetDraining lets a pod terminate, or be ready again: a terminating pod keeps its connections and gets no new ones.
+func (s *Stand) SetDraining(ctx context.Context, v Variant, pod string, draining bool) error {
+	ready, found := !draining, false
+	changed := make([]discoveryv1.EndpointSlice, len(s.plan.EndpointSlices))
+	for i := range changed {
+		s.plan.EndpointSlices[i].DeepCopyInto(&changed[i])
+		for j := range changed[i].Endpoints {
+			if e := &changed[i].Endpoints[j]; e.TargetRef != nil && e.TargetRef.Name == pod {
+				serving := true
+				e.Conditions = discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &draining}
+				found = true
+			}
+		}
 	}
-	return s.tellAgents(tables)
+	if !found {
+		return fmt.Errorf("drain %s: no service has a pod of this name", pod)
+	}
+	return s.SetEndpoints(ctx, v, changed)
 }

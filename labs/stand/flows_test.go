@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -163,18 +162,7 @@ func TestDrainedBackend(t *testing.T) {
 		names[c] = c.ask(t)
 	}
 	drained := s.plan.Pods[0]
-	var changed []discoveryv1.EndpointSlice
-	for _, slice := range s.plan.EndpointSlices {
-		slice = *slice.DeepCopy()
-		for i := range slice.Endpoints {
-			if slice.Endpoints[i].Addresses[0] == drained.Address.String() {
-				no, yes := false, true
-				slice.Endpoints[i].Conditions = discoveryv1.EndpointConditions{Ready: &no, Serving: &yes, Terminating: &yes}
-			}
-		}
-		changed = append(changed, slice)
-	}
-	require.NoError(t, s.SetEndpoints(dsr, changed))
+	require.NoError(t, s.SetDraining(t.Context(), dsr, drained.Name, true))
 	kept := 0
 	for c, name := range names {
 		assert.Equal(t, name, c.ask(t))

@@ -1,0 +1,198 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/download"
+	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// DownloadsStep keeps many slow downloads running while LB nodes die and join, and pods drain.
+// Samples: running (downloads under way at the first event), completed (ratio of all); and for each event, labelled with it,
+// survived (ratio) and lost (downloads) of those that were under way, and longest_gap_p99 (s) of those that completed.
+type DownloadsStep struct {
+	From string       `json:"from"`
+	To   stand.Target `json:"to"`
+	// Count of downloads at the same time, each at this rate for this long.
+	Count  int             `json:"count"`
+	Rate   topologies.Rate `json:"rate"`
+	Length Duration        `json:"length"`
+	// Stall is how long a download may get nothing before it is given up (default 3s).
+	Stall Duration `json:"stall,omitempty"`
+	// Again begins another download for each that ends before the last event.
+	Again  bool    `json:"again,omitempty"`
+	Events []Event `json:"events"`
+}
+
+// Event is something that happens to a node or pod; exactly one of its names is set.
+type Event struct {
+	// After is since all downloads were under way.
+	After Duration `json:"after"`
+	// Fail is the LB node that dies; Join the one that comes back, with an empty data path.
+	Fail string `json:"fail,omitempty"`
+	Join string `json:"join,omitempty"`
+	// Drain is the pod that gets no new connections; Return the one that gets them again.
+	Drain  string `json:"drain,omitempty"`
+	Return string `json:"return,omitempty"`
+}
+
+const defaultStall = 3 * time.Second
+
+// kinds are what can happen: a name, to whom, and the doing of it.
+func (e Event) kinds() map[string]string {
+	all := map[string]string{"fail": e.Fail, "join": e.Join, "drain": e.Drain, "return": e.Return}
+	maps.DeleteFunc(all, func(_, name string) bool { return name == "" })
+	return all
+}
+
+// String is as in "fail lb-2".
+func (e Event) String() string {
+	for kind, name := range e.kinds() {
+		return kind + " " + name
+	}
+	return "nothing"
+}
+
+func (s *DownloadsStep) validate(*Lab) []error {
+	errs := checkCount(s.Count)
+	if s.Rate <= 0 || s.Length <= 0 {
+		errs = append(errs, errors.New("rate, length: must be given"))
+	}
+	if len(s.Events) == 0 {
+		errs = append(errs, errors.New("events: there must be one"))
+	}
+	for i, e := range s.Events {
+		if len(e.kinds()) != 1 {
+			errs = append(errs, fmt.Errorf("events[%d]: want exactly one of fail, join, drain, return", i))
+		}
+		if i > 0 && e.After < s.Events[i-1].After {
+			errs = append(errs, fmt.Errorf("events[%d].after: want them in the order of their times", i))
+		}
+	}
+	return errs
+}
+
+func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
+	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	o := download.Options{
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Count: s.Count, Rate: float64(s.Rate),
+		Length: time.Duration(s.Length), Stall: time.Duration(s.Stall), Seed: t.lab.Spec.Seed,
+	}
+	if o.Stall == 0 {
+		o.Stall = defaultStall
+	}
+	if s.Again {
+		o.Duration = time.Duration(s.Events[len(s.Events)-1].After)
+	}
+	load, err := download.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	at, happenErr := s.happen(ctx, t, load)
+	if happenErr != nil {
+		load.Stop()
+	}
+	report := load.Wait()
+	return errors.Join(happenErr, t.restore(ctx, s.Events), s.record(t, report, at))
+}
+
+// happen lets the events happen, and tells when each did.
+func (s *DownloadsStep) happen(ctx context.Context, t *turn, load *download.Load) ([]time.Time, error) {
+	select {
+	case <-load.Ready():
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	began := time.Now()
+	if err := t.sample("running", "downloads", float64(load.Running()), nil); err != nil {
+		return nil, err
+	}
+	var at []time.Time
+	for _, e := range s.Events {
+		select {
+		case <-time.After(time.Until(began.Add(time.Duration(e.After)))):
+		case <-ctx.Done():
+			return at, ctx.Err()
+		}
+		at = append(at, time.Now())
+		if err := t.let(ctx, e); err != nil {
+			return at, fmt.Errorf("%v: %w", e, err)
+		}
+	}
+	return at, nil
+}
+
+// let makes one event happen.
+func (t *turn) let(ctx context.Context, e Event) error {
+	switch {
+	case e.Fail != "":
+		return t.stand.FailNode(e.Fail)
+	case e.Join != "":
+		return t.stand.ReviveNode(ctx, e.Join, t.variant)
+	case e.Drain != "":
+		return t.stand.SetDraining(ctx, t.variant, e.Drain, true)
+	}
+	return t.stand.SetDraining(ctx, t.variant, e.Return, false)
+}
+
+// restore undoes what the events have left: the next turn begins with all nodes and pods.
+func (t *turn) restore(ctx context.Context, events []Event) error {
+	open := make(map[string]Event)
+	for _, e := range events {
+		switch {
+		case e.Fail != "":
+			open[e.Fail] = Event{Join: e.Fail}
+		case e.Drain != "":
+			open[e.Drain] = Event{Return: e.Drain}
+		default:
+			delete(open, e.Join+e.Return)
+		}
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(open)) {
+		errs = append(errs, t.let(context.WithoutCancel(ctx), open[name]))
+	}
+	return errors.Join(errs...)
+}
+
+// record tells what became of the downloads.
+func (s *DownloadsStep) record(t *turn, r *download.Report, at []time.Time) error {
+	all := len(r.Downloads)
+	errs := []error{
+		t.sample("completed", "ratio", ratio(r.Ends[download.Completed], max(all, 1)), nil),
+		t.evidence(fmt.Sprintf("%d downloads: %v", all, r.Ends)),
+	}
+	for i, when := range at {
+		running := r.RunningAt(when)
+		if len(running) == 0 {
+			errs = append(errs, fmt.Errorf("%v: no download was under way", s.Events[i]))
+			continue
+		}
+		survived, gaps := 0, []float64{}
+		for _, d := range running {
+			if d.End == download.Completed {
+				survived++
+				gaps = append(gaps, d.LongestGap.Seconds())
+			}
+		}
+		labels := map[string]string{"event": s.Events[i].String()}
+		errs = append(errs,
+			t.sample("survived", "ratio", ratio(survived, len(running)), labels),
+			t.sample("lost", "downloads", float64(len(running)-survived), labels),
+			t.sample("longest_gap_p99", "s", stats.Percentile(gaps, 99), labels),
+			t.evidence(fmt.Sprintf("%v: of %d downloads under way %d were lost", s.Events[i], len(running), len(running)-survived)),
+		)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,101 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// FailNode lets an LB node die: nothing passes its port any more, and the fabric leads no VIP to it, as a router does that has
+// noticed.
+func (s *Stand) FailNode(node string) error {
+	return s.setAlive(node, false)
+}
+
+// ReviveNode brings a dead LB node back, as after a reboot: with an empty data path of the variant, without any flow.
+func (s *Stand) ReviveNode(ctx context.Context, node string, v Variant) error {
+	n, err := s.lbNode(node)
+	if err != nil {
+		return err
+	}
+	tables, err := s.Tables(v)
+	if err != nil {
+		return fmt.Errorf("revive %s: %w", node, err)
+	}
+	if err := errors.Join(s.uninstallFrom(ctx, node), s.installOn(ctx, n, v, tables)); err != nil {
+		return fmt.Errorf("revive %s: %w", node, err)
+	}
+	return s.setAlive(node, true)
+}
+
+func (s *Stand) lbNode(name string) (topologies.Node, error) {
+	lbs := s.LBNodes()
+	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == name })
+	if i < 0 {
+		return topologies.Node{}, fmt.Errorf("%q is no LB node of %s", name, s.plan.Name)
+	}
+	return lbs[i], nil
+}
+
+// setAlive opens or shuts an LB node's port, and leads VIPs to all LB nodes whose ports are open.
+func (s *Stand) setAlive(node string, alive bool) error {
+	n, err := s.lbNode(node)
+	if err != nil {
+		return err
+	}
+	err = s.lab.Do(netns.Fabric, func() error {
+		port, err := netlink.LinkByName(n.Port)
+		if err != nil {
+			return err
+		}
+		set := netlink.LinkSetDown
+		if alive {
+			set = netlink.LinkSetUp
+		}
+		if err := set(port); err != nil {
+			return err
+		}
+		routes, err := s.routesToLiving()
+		if err != nil {
+			return err
+		}
+		return replaceRoutes(routes)
+	})
+	if err != nil {
+		return fmt.Errorf("set %s alive=%t: %w", node, alive, err)
+	}
+	return nil
+}
+
+// routesToLiving are the routes of VIPs to those LB nodes whose ports are open. Call it in the fabric.
+func (s *Stand) routesToLiving() ([]topologies.Route, error) {
+	dead := make(map[netip.Addr]bool)
+	for _, n := range s.LBNodes() {
+		port, err := netlink.LinkByName(n.Port)
+		if err != nil {
+			return nil, err
+		}
+		if port.Attrs().Flags&net.FlagUp == 0 {
+			for _, a := range addressesOf(n) {
+				dead[a] = true
+			}
+		}
+	}
+	var all []topologies.Route
+	for _, r := range s.vipRoutes() {
+		via := slices.DeleteFunc(slices.Clone(r.Via), func(a netip.Addr) bool { return dead[a] })
+		if len(via) == 0 {
+			return nil, errors.New("the last LB node that lives must not die")
+		}
+		all = append(all, topologies.Route{Destination: r.Destination, Via: via})
+	}
+	return all, nil
+}
