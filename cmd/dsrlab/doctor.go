@@ -8,6 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/doctor"
 )
 
@@ -23,8 +24,12 @@ func newDoctorCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Find out, by trying, which labs can run on this machine", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			needs, err := labs.Needs()
+			if err != nil {
+				return err
+			}
 			checks := doctor.Run(cmd.Context())
-			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks)}
+			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks, needs)}
 			if err := printAs(s.out, output, d, func(w io.Writer) { diagnosisTable(w, d) }); err != nil {
 				return err
 			}

@@ -24,9 +24,9 @@ const (
 // The labs' needs, from few to many.
 const (
 	needAll    = "every lab"
-	needShaped = "labs with shaped links (02-throughput)"
-	needBase   = "the kube-proxy variant"
-	needNone   = "no lab yet" // told for information
+	needShaped = "labs with shaped links"
+	needBase   = "labs with kube-proxy's rules or a translating fabric"
+	needNone   = "no lab" // told for information, or for an option of a lab
 )
 
 // Check is one thing that the machine has or lacks.
@@ -116,14 +116,26 @@ type needsError string
 
 func (e needsError) Error() string { return "needs " + string(e) }
 
+// Lab is what a lab needs beyond what every lab does.
+type Lab struct {
+	Name string
+	// Shaped: its links have rates. Translates: something in it translates addresses or filters by nftables.
+	Shaped, Translates bool
+}
+
 // Judge says of each lab whether it can run, and what is missing if not. It is pure.
-func Judge(checks []Check) []Verdict {
-	verdicts := []Verdict{
-		{Lab: "01-source-ip", Missing: lacking(checks, needAll, needBase)},
-		{Lab: "02-throughput", Missing: lacking(checks, needAll, needBase, needShaped)},
-	}
-	for i := range verdicts {
-		verdicts[i].CanRun = len(verdicts[i].Missing) == 0
+func Judge(checks []Check, labs []Lab) []Verdict {
+	var verdicts []Verdict
+	for _, l := range labs {
+		needs := []string{needAll}
+		if l.Translates {
+			needs = append(needs, needBase)
+		}
+		if l.Shaped {
+			needs = append(needs, needShaped)
+		}
+		missing := lacking(checks, needs...)
+		verdicts = append(verdicts, Verdict{Lab: l.Name, CanRun: len(missing) == 0, Missing: missing})
 	}
 	return verdicts
 }

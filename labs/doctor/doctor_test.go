@@ -18,15 +18,19 @@ func TestJudge(t *testing.T) {
 		{Name: "shaped wires", Needed: needShaped, State: Missing},
 		{Name: "netem", Needed: needNone, State: Missing},
 	}
+	labs := []Lab{{Name: "plain"}, {Name: "shaped", Shaped: true}, {Name: "translating", Translates: true}}
 	assert.Equal(t, []Verdict{
-		{Lab: "01-source-ip", CanRun: true},
-		{Lab: "02-throughput", Missing: []string{"shaped wires"}},
-	}, Judge(checks))
+		{Lab: "plain", CanRun: true},
+		{Lab: "shaped", Missing: []string{"shaped wires"}},
+		{Lab: "translating", CanRun: true},
+	}, Judge(checks, labs))
+	checks = append(checks, Check{Name: "nftables", Needed: needBase, State: Missing})
 	checks[0].State = Missing
 	assert.Equal(t, []Verdict{
-		{Lab: "01-source-ip", Missing: []string{"root"}},
-		{Lab: "02-throughput", Missing: []string{"root", "shaped wires"}},
-	}, Judge(checks))
+		{Lab: "plain", Missing: []string{"root"}},
+		{Lab: "shaped", Missing: []string{"root", "shaped wires"}},
+		{Lab: "translating", Missing: []string{"root", "nftables"}},
+	}, Judge(checks, labs))
 }
 
 func TestWithoutRoot(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -58,7 +59,16 @@ func probes() []probe {
 		probe{"shaped wires (tbf, ifb, u32, mirred)", needShaped, "modprobe sch_tbf ifb cls_u32 act_mirred", (*scratch).shapeWire},
 		probe{"XDP programs", needNone, "Linux 6.1 or later", func(*scratch) error { return features.HaveProgramType(ebpf.XDP) }},
 		probe{"netem (delay and loss)", needNone, "modprobe sch_netem", (*scratch).netem},
+		program("nginx", "nginx-light", "--proxy nginx"), program("haproxy", "haproxy", "--proxy haproxy"), program("bird", "bird2", "--router bird"),
 	)
+}
+
+// program is one that users run, and that an option of a lab runs, too.
+func program(name, pkg, option string) probe {
+	return probe{name + " (" + option + ")", needNone, "apt-get install " + pkg, func(*scratch) error {
+		_, err := exec.LookPath(name)
+		return err
+	}}
 }
 
 func (s *scratch) makeVeth() error {

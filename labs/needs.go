@@ -1,0 +1,40 @@
+package labs
+
+import (
+	"slices"
+
+	"github.com/dsrlab/dsrlab/labs/doctor"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Needs is what each lab of the catalogue needs of the machine.
+func Needs() ([]doctor.Lab, error) {
+	names, err := Catalogue()
+	if err != nil {
+		return nil, err
+	}
+	var all []doctor.Lab
+	for _, name := range names {
+		lab, err := Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := planOf(lab)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lab.needs(plan))
+	}
+	return all, nil
+}
+
+func (l *Lab) needs(plan *topologies.Plan) doctor.Lab {
+	return doctor.Lab{
+		Name:   l.Metadata.Name,
+		Shaped: slices.ContainsFunc(plan.Nodes, func(n topologies.Node) bool { return n.ToNode.Rate > 0 || n.FromNode.Rate > 0 }),
+		Translates: slices.ContainsFunc(l.Spec.Variants, func(v stand.Variant) bool {
+			return v.DataPath == stand.DataPathKubeProxy || v.DataPath == stand.DataPathDNATOnly || v.Edge == stand.EdgeStateful || v.SpoofProtection
+		}),
+	}
+}
