@@ -26,6 +26,7 @@ func TestReadme(t *testing.T) {
 	blocks := map[string]string{
 		"addresses": "```\n" + evidenceOf(t, source, "kube-proxy", "dsr") + "```\n",
 		"goodput":   goodputTable(throughput),
+		"table":     pictureTable(t),
 		"machine": fmt.Sprintf("%d CPUs (%s) under Linux %s, %s\n", machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel,
 			machine.Time.Format("2 January 2006")),
 	}
@@ -47,6 +48,23 @@ func TestReadme(t *testing.T) {
 	if *update {
 		require.NoError(t, os.WriteFile("../../README.md", []byte(text), 0o644))
 	}
+}
+
+// pictureTable is the table of slides 12 and 21 as the reference run measured it.
+func pictureTable(t *testing.T) string {
+	t.Helper()
+	table, err := results.TableOf(referenceRun(t, tableLab))
+	require.NoError(t, err)
+	var b strings.Builder
+	fmt.Fprintf(&b, "| variant | %s |\n|---|%s\n", strings.Join(table.Columns, " | "), strings.Repeat("---|", len(table.Columns)))
+	for _, row := range table.Rows {
+		fmt.Fprintf(&b, "| `%s` |", row.Approach)
+		for _, column := range table.Columns {
+			fmt.Fprintf(&b, " %v |", row.Cells[column])
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // TestLabReadmes: what a lab's README says was measured is what its command printed in the reference run.

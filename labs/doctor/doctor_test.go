@@ -74,7 +74,7 @@ func TestRunLeavesNothing(t *testing.T) {
 			assert.Equal(t, OK, c.State, "%s: %s", c.Name, c.Seen)
 		}
 	}
-	for _, v := range Judge(checks) {
+	for _, v := range Judge(checks, []Lab{{Name: "all", Shaped: true, Translates: true}}) {
 		assert.True(t, v.CanRun, v.Lab)
 	}
 }
