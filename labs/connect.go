@@ -16,7 +16,8 @@ import (
 )
 
 // ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
-// Samples, labelled with the protocol: connected, source_preserved and source_is_lb_node (ratio); with spread also pods
+// Samples, labelled with the protocol: connected, source_preserved and source_is_lb_node (ratio), answer_p50 and answer_p99 (s,
+// from the connection's begin to the answer); with spread also pods
 // (those that answered) and requests_cv (the coefficient of variation of the answers of all ready pods).
 type ConnectStep struct {
 	From     string            `json:"from"`
@@ -58,6 +59,8 @@ func (s *ConnectStep) run(ctx context.Context, t *turn) error {
 		if err := errors.Join(
 			t.sample("source_preserved", "ratio", ratio(report.Preserved, answered), labels),
 			t.sample("source_is_lb_node", "ratio", ratio(t.seenLBNode(report), answered), labels),
+			t.sample("answer_p50", "s", stats.Percentile(answerTimes(report), 50), labels),
+			t.sample("answer_p99", "s", stats.Percentile(answerTimes(report), 99), labels),
 		); err != nil {
 			return err
 		}
@@ -96,6 +99,17 @@ func (t *turn) sampleSpread(to stand.Target, report *workload.ConnectReport, lab
 }
 
 func ratio(part, of int) float64 { return float64(part) / float64(of) }
+
+// answerTimes are, in seconds, how long the connections took that were answered.
+func answerTimes(report *workload.ConnectReport) []float64 {
+	var all []float64
+	for _, c := range report.Connections {
+		if c.Outcome == workload.OutcomeOK {
+			all = append(all, (c.Handshake + c.RTT).Seconds())
+		}
+	}
+	return all
+}
 
 // seenLBNode counts the connections in which the pod saw an LB node.
 func (t *turn) seenLBNode(report *workload.ConnectReport) int {
