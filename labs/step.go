@@ -22,6 +22,8 @@ type Step struct {
 	Entry    *EntryStep    `json:"entry,omitempty"`
 	Withdraw *WithdrawStep `json:"withdraw,omitempty"`
 
+	Application *ApplicationStep `json:"application,omitempty"`
+
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`
 	// Labels are added to all samples of the step, to tell them from those of others of its kind.
