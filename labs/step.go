@@ -22,7 +22,8 @@ type Step struct {
 	Entry    *EntryStep    `json:"entry,omitempty"`
 	Withdraw *WithdrawStep `json:"withdraw,omitempty"`
 
-	Downloads *DownloadsStep `json:"downloads,omitempty"`
+	Downloads   *DownloadsStep   `json:"downloads,omitempty"`
+	Application *ApplicationStep `json:"application,omitempty"`
 
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

@@ -1,0 +1,153 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/application"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// ApplicationStep runs an application that needs its clients' addresses in the pod of a service (there must be one, so that what
+// it remembers is in one place), lets every client of the topology call it, and compares what it decided with the truth.
+// Samples, of app ratelimit: innocent_served and abusive_blocked (ratio), of the requests after the abuse; of audit: lines_right
+// (ratio); of geo: regions_right and regions_of_nodes (ratio); of visitors: visitors_true and visitors_counted (visitors); of
+// callback: reached (ratio); of quota: bills_right and refused_within_quota (ratio), and bills (bills).
+type ApplicationStep struct {
+	App workload.Kind `json:"app"`
+	To  stand.Target  `json:"to"`
+	// Requests are those of each client (default 5).
+	Requests int `json:"requests,omitempty"`
+	// Abuser is the client that asks far too often; ratelimit only.
+	Abuser string `json:"abuser,omitempty"`
+}
+
+const (
+	defaultVisits = 5
+	// visitTimeout is for one request. Where a variant does not work at all, it is what a lab waits.
+	visitTimeout = time.Second
+	// visitsAtOnce are requests of one client under way.
+	visitsAtOnce = 4
+)
+
+// visit is an application under way, with those who call it.
+type visit struct {
+	*turn
+	step    *ApplicationStep
+	clients []topologies.Node
+	to      netip.AddrPort // what clients call
+	pod     topologies.Pod
+	port    uint16 // of the application in the pod
+}
+
+func (s *ApplicationStep) validate(*Lab) []error {
+	var errs []error
+	if (&visit{}).check(s.App) == nil {
+		errs = append(errs, fmt.Errorf("app: %q is none of ratelimit, audit, geo, visitors, callback, quota", s.App))
+	}
+	if s.Requests < 0 {
+		errs = append(errs, errors.New("requests: must not be negative"))
+	}
+	if (s.Abuser != "") != (s.App == "ratelimit") {
+		errs = append(errs, errors.New("abuser: a client for ratelimit, and for no other app"))
+	}
+	return errs
+}
+
+func (s *ApplicationStep) run(ctx context.Context, t *turn) error {
+	v, err := s.visit(t)
+	if err != nil {
+		return err
+	}
+	return v.check(s.App)(ctx)
+}
+
+// check is what an application is put to; nil when there is no such application.
+func (v *visit) check(app workload.Kind) func(context.Context) error {
+	switch app {
+	case "ratelimit":
+		return v.rateLimit
+	case "audit":
+		return v.audit
+	case "geo":
+		return v.geo
+	case "visitors":
+		return v.visitors
+	case "callback":
+		return v.callBack
+	case "quota":
+		return v.quota
+	}
+	return nil
+}
+
+// visit finds out who calls, and where the application has to be.
+func (s *ApplicationStep) visit(t *turn) (*visit, error) {
+	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := t.stand.Backends(s.To, t.variant)
+	if err != nil {
+		return nil, err
+	}
+	if len(pods) != 1 {
+		return nil, fmt.Errorf("service %s has %d pods: an application wants one, which remembers all clients", s.To.Service, len(pods))
+	}
+	direct := t.variant
+	direct.DataPath = stand.DataPathNone
+	backend, err := t.stand.Target(s.To, direct)
+	if err != nil {
+		return nil, err
+	}
+	plan := t.stand.Plan()
+	i := slices.IndexFunc(plan.Pods, func(p topologies.Pod) bool { return slices.Contains(p.Addresses(), pods[0]) })
+	v := &visit{turn: t, step: s, to: to, pod: plan.Pods[i], port: backend.Port()}
+	for _, n := range plan.Nodes {
+		if n.Role == topologies.RoleClient {
+			v.clients = append(v.clients, n)
+		}
+	}
+	if s.Abuser != "" && !slices.ContainsFunc(v.clients, func(n topologies.Node) bool { return n.Name == s.Abuser }) {
+		return nil, fmt.Errorf("abuser: %q is no client of %s", s.Abuser, plan.Name)
+	}
+	return v, nil
+}
+
+// serve runs the application in the pod while f runs.
+func (v *visit) serve(ctx context.Context, app application.App, f func() error) error {
+	web, err := application.Open(ctx, app, application.Options{
+		Enter: v.stand.Enter(v.pod.Name), Listen: netip.AddrPortFrom(netip.Addr{}, v.port),
+	})
+	if err != nil {
+		return err
+	}
+	servers := workload.Run(ctx, web)
+	return errors.Join(f(), servers.Close())
+}
+
+// get makes a client's requests. A request that fails is a response without a status.
+func (v *visit) get(ctx context.Context, client *topologies.Node, path string, count int) ([]workload.Response, error) {
+	report, err := workload.Get(ctx, workload.GetOptions{
+		Dialer: workload.Dialer{Enter: v.stand.Enter(client.Name)}, URL: fmt.Sprintf("http://%s%s", v.to, path),
+		Count: count, Concurrency: visitsAtOnce, Timeout: visitTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report.Responses, nil
+}
+
+// requests is how many each client makes.
+func (v *visit) requests() int {
+	if v.step.Requests > 0 {
+		return v.step.Requests
+	}
+	return defaultVisits
+}
