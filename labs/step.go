@@ -21,6 +21,9 @@ type Step struct {
 	Diagnose *DiagnoseStep `json:"diagnose,omitempty"`
 	Entry    *EntryStep    `json:"entry,omitempty"`
 	Withdraw *WithdrawStep `json:"withdraw,omitempty"`
+	Headers  *HeadersStep  `json:"headers,omitempty"`
+
+	ProxyProtocol *ProxyProtocolStep `json:"proxyProtocol,omitempty"`
 
 	// Variants are those that do the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

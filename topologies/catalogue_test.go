@@ -9,7 +9,7 @@ import (
 )
 
 func TestCatalogue(t *testing.T) {
-	require.Equal(t, []string{"dual-stack", "edge", "five-nodes", "local-policy", "source-ip", "talk"}, Catalogue())
+	require.Equal(t, []string{"dual-stack", "edge", "five-nodes", "local-policy", "proxies", "source-ip", "talk"}, Catalogue())
 	for _, name := range Catalogue() {
 		t.Run(name, func(t *testing.T) {
 			topology, err := Lookup(name)
@@ -27,5 +27,5 @@ func TestLookupUnknown(t *testing.T) {
 	_, err := Lookup("tlak")
 	require.EqualError(t, err, `look up topology: there is none named "tlak": did you mean "talk"?`)
 	_, err = Lookup("../secret")
-	require.EqualError(t, err, `look up topology: there is none named "../secret": want one of dual-stack, edge, five-nodes, local-policy, source-ip, talk`)
+	require.EqualError(t, err, `look up topology: there is none named "../secret": want one of dual-stack, edge, five-nodes, local-policy, proxies, source-ip, talk`)
 }
