@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -34,8 +35,10 @@ type Runner struct {
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
 	Repetitions int
-	Narrator    Narrator
-	Log         *slog.Logger
+	// Proxy is what runs where a lab's steps send requests through proxies (default: the ones that are built in).
+	Proxy    proxies.Engine
+	Narrator Narrator
+	Log      *slog.Logger
 }
 
 // Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever
@@ -54,7 +57,7 @@ func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
 	result, reason := results.Passed, ""
 	if runErr != nil {
 		result, reason = results.Failed, runErr.Error()
-		if stand.IsMissing(runErr) {
+		if isUnsupported(runErr) {
 			result = results.Unsupported
 		}
 	} else if err := judgeRun(lab, recorder); err != nil {
@@ -126,6 +129,15 @@ func (r *Runner) repetitions(p *Phase) int {
 
 // onStand runs the phases on a stand of their own.
 func (r *Runner) onStand(ctx context.Context, lab *Lab, plan *topologies.Plan, recorder *results.Recorder) (err error) {
+	proxied, err := r.checkProxies(lab)
+	if err != nil {
+		return err
+	}
+	if proxied {
+		if err := recorder.Describe("proxy", proxies.Version(r.engine())); err != nil {
+			return err
+		}
+	}
 	options := r.Stand
 	options.Name = "lab-" + plan.Name
 	options.Recreate = true

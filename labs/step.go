@@ -21,6 +21,9 @@ type Step struct {
 	Diagnose *DiagnoseStep `json:"diagnose,omitempty"`
 	Entry    *EntryStep    `json:"entry,omitempty"`
 	Withdraw *WithdrawStep `json:"withdraw,omitempty"`
+	Headers  *HeadersStep  `json:"headers,omitempty"`
+
+	ProxyProtocol *ProxyProtocolStep `json:"proxyProtocol,omitempty"`
 
 	Downloads   *DownloadsStep   `json:"downloads,omitempty"`
 	Application *ApplicationStep `json:"application,omitempty"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -122,14 +123,15 @@ func newLabRunCommand(s streams) *cobra.Command {
 	o.flags(cmd)
 	faultFlag(cmd, &o.fault)
 	cmd.Flags().StringVar(&o.router, "router", "builtin", "the router's BGP daemon: builtin, or bird where it is installed")
+	cmd.Flags().StringVar(&o.proxy, "proxy", "builtin", "the proxies of labs 04 and 05: builtin, or nginx or haproxy where they are installed and can do what the lab needs")
 	cmd.Flags().BoolVar(&all, "all", false, "run all labs of the catalogue")
 	return cmd
 }
 
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
-	output, runs, stateDir, router, hook, fault string
-	repetitions                                 int
+	output, runs, stateDir, router, proxy, hook, fault string
+	repetitions                                        int
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
@@ -145,6 +147,10 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	story := s.out
 	if o.output != "text" {
 		story = s.err
+	}
+	engine, err := proxies.ParseEngine(o.proxy)
+	if err != nil {
+		return usageError(fmt.Errorf("--proxy: %w", err))
 	}
 	var all []*labs.Lab
 	for _, name := range names {
@@ -172,7 +178,7 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	}
 	runner := &labs.Runner{
 		Stand:   stand.Options{StateDir: o.stateDir, Log: notices(s)},
-		RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err),
+		RunsDir: o.runs, Repetitions: o.repetitions, Proxy: engine, Narrator: newConsole(story, s.err),
 	}
 	var summaries []results.Summary
 	for _, lab := range all {

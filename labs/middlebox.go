@@ -1,0 +1,110 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/dsrlab/dsrlab/labs/proxies"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+)
+
+// proxyPort is where proxies listen, on machines that have nothing else.
+const proxyPort = 8000
+
+// proxied is a step that sends requests through proxies of Runner's engine.
+type proxied interface {
+	// sends are the versions of PROXY headers that the proxies must send; proxyproto.None is an HTTP proxy.
+	sends() []proxyproto.Version
+}
+
+// engine is what the proxies of steps are.
+func (r *Runner) engine() proxies.Engine {
+	if r.Proxy == "" {
+		return proxies.Builtin
+	}
+	return r.Proxy
+}
+
+// checkProxies says why the lab's proxies can't be those of the runner's engine, before anything is built. used tells whether
+// the lab has any.
+func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
+	var errs []error
+	for i := range lab.Spec.Phases {
+		for j := range lab.Spec.Phases[i].Steps {
+			_, a, err := lab.Spec.Phases[i].Steps[j].action()
+			if err != nil {
+				return used, err
+			}
+			p, ok := a.(proxied)
+			if !ok {
+				continue
+			}
+			used = true
+			for _, version := range p.sends() {
+				errs = append(errs, proxies.Check(r.Proxy, version))
+			}
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return used, err // the first will do: the others say the same
+		}
+	}
+	return used, nil
+}
+
+// isUnsupported tells that the machine lacks something, rather than that something went wrong.
+func isUnsupported(err error) bool {
+	var lacking *proxies.UnsupportedError
+	return stand.IsMissing(err) || errors.As(err, &lacking)
+}
+
+// chain starts a proxy on each of some nodes, the first of which clients call, and returns the proxies' addresses.
+func (t *turn) chain(ctx context.Context, through []string, upstream netip.AddrPort, send proxyproto.Version) ([]netip.AddrPort, *proxies.Running, error) {
+	addresses := make([]netip.AddrPort, len(through))
+	for i, node := range through {
+		at, err := t.stand.AddressOf(node, upstream.Addr().Is4())
+		if err != nil {
+			return nil, nil, err
+		}
+		addresses[i] = netip.AddrPortFrom(at, proxyPort)
+	}
+	all := make([]proxies.Proxy, len(through))
+	for i, node := range through {
+		all[i] = proxies.Proxy{Name: "proxy-on-" + node, Place: node, Listen: addresses[i], Upstream: upstream, Send: send}
+		if i+1 < len(through) {
+			all[i].Upstream = addresses[i+1]
+		}
+	}
+	running, err := proxies.Start(ctx, t.stand.Lab(), t.runner.Proxy, all...)
+	return addresses, running, err
+}
+
+// isClusterNode says whether an address is a node's of the cluster.
+func (t *turn) isClusterNode(a netip.Addr) bool {
+	for _, n := range t.stand.ClusterNodes() {
+		if n.AddressFor(a) == a {
+			return true
+		}
+	}
+	return false
+}
+
+// checkNode says whether a node is given.
+func checkNode(field, node string) []error {
+	if node == "" {
+		return []error{fmt.Errorf("%s: must name a node", field)}
+	}
+	return nil
+}
+
+// checkForge says whether an address can be forged in a header.
+func checkForge(forge string) []error {
+	if a, err := netip.ParseAddr(forge); err != nil || !a.Is4() {
+		return []error{fmt.Errorf("forge: %q must be an IPv4 address", forge)}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package proxies
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+)
+
+// nginxHead makes it one process in the foreground, whose files are in the lab's folder.
+const nginxHead = `daemon off;
+master_process off;
+pid %[1]s.pid;
+error_log stderr warn;
+`
+
+// nginxHTTP appends as RFC 7239 wants it: an IPv6 address in brackets and quotes.
+const nginxHTTP = `events {}
+http {
+  access_log off;
+  client_body_temp_path %[1]s.body;
+  proxy_temp_path %[1]s.proxy;
+  fastcgi_temp_path %[1]s.fastcgi;
+  uwsgi_temp_path %[1]s.uwsgi;
+  scgi_temp_path %[1]s.scgi;
+  map $http_forwarded $earlier {
+    "" "";
+    default "$http_forwarded, ";
+  }
+  server {
+    listen %[2]s;
+    location / {
+      proxy_pass http://%[3]s;
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header Forwarded '${earlier}for=%[4]s';
+    }
+  }
+}
+`
+
+const nginxStream = `events {}
+stream {
+  server {
+    listen %[2]s;
+    proxy_pass %[3]s;
+    proxy_protocol on;
+  }
+}
+`
+
+// NginxConfig is the proxy as nginx is told of it. prefix is the path that its own files begin with; module is the file of the
+// stream module, empty where it is built in.
+func (p *Proxy) NginxConfig(prefix, module string) (string, error) {
+	head := fmt.Sprintf(nginxHead, prefix)
+	switch p.Send {
+	case proxyproto.None:
+		from := "$remote_addr"
+		if p.Listen.Addr().Is6() {
+			from = `"[$remote_addr]"`
+		}
+		return head + fmt.Sprintf(nginxHTTP, prefix, p.Listen, p.Upstream, from), nil
+	case proxyproto.V1:
+		if module != "" {
+			head = "load_module " + module + ";\n" + head
+		}
+		return head + fmt.Sprintf(nginxStream, prefix, p.Listen, p.Upstream), nil
+	}
+	return "", &UnsupportedError{Nginx, "it sends PROXY headers of version 1 only", "use builtin or haproxy"}
+}
+
+// nginxStreamModule is where an nginx has its stream module: in itself, in a file, or nowhere.
+type nginxStreamModule struct {
+	builtIn bool
+	file    string
+}
+
+var nginxArgument = regexp.MustCompile(`(?:^|\s)--(with-stream|modules-path|prefix)(?:=(\S+))?`)
+
+// parseNginxBuild finds the stream module in what nginx -V says.
+func parseNginxBuild(build string) nginxStreamModule {
+	var m nginxStreamModule
+	dynamic, modules, prefix := false, "", ""
+	for _, found := range nginxArgument.FindAllStringSubmatch(build, -1) {
+		switch found[1] {
+		case "with-stream":
+			m.builtIn, dynamic = found[2] == "", found[2] == "dynamic"
+		case "modules-path":
+			modules = strings.Trim(found[2], `'"`)
+		case "prefix":
+			prefix = strings.Trim(found[2], `'"`)
+		}
+	}
+	if modules == "" {
+		modules = filepath.Join(prefix, "modules")
+	}
+	if dynamic {
+		m.file = filepath.Join(modules, "ngx_stream_module.so")
+	}
+	return m
+}
+
+// findNginx finds nginx, and the file of its stream module if the proxy needs one.
+func findNginx(send proxyproto.Version) (program, module string, err error) {
+	program, err = exec.LookPath("nginx")
+	if err != nil {
+		return "", "", &UnsupportedError{Nginx, "it is not installed", "apt-get install nginx-light"}
+	}
+	switch send {
+	case proxyproto.None:
+		return program, "", nil
+	case proxyproto.V1:
+	default:
+		return "", "", &UnsupportedError{Nginx, "it sends PROXY headers of version 1 only", "use builtin or haproxy"}
+	}
+	build, err := exec.Command(program, "-V").CombinedOutput()
+	if err != nil {
+		return "", "", fmt.Errorf("ask nginx for its modules: %w: %s", err, build)
+	}
+	m := parseNginxBuild(string(build))
+	if m.builtIn {
+		return program, "", nil
+	}
+	if _, err := os.Stat(m.file); m.file == "" || err != nil {
+		return "", "", &UnsupportedError{Nginx, "it has no stream module, which sends PROXY headers", "apt-get install libnginx-mod-stream"}
+	}
+	return program, m.file, nil
+}

@@ -1,0 +1,187 @@
+package labs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+)
+
+// ProxyProtocolStep opens TCP connections through a proxy that sends a PROXY header before each stream, with version 1 and with
+// version 2, to three applications in turn: plain knows nothing of the protocol, parsing reads headers from whoever connects,
+// and guarded reads them from the proxy's own address alone and refuses others. Then the client calls each application past the
+// proxy, with a header that it has forged.
+// Samples, labelled with version and application: answered (ratio): connections whose client got the right answer;
+// garbled (ratio): those whose header the application took for input; refused (ratio): those that it refused; of the answered
+// ones parsed_is_client, socket_is_proxy and socket_is_node (ratio); and believed_is_forged (ratio), of all forged connections.
+type ProxyProtocolStep struct {
+	From string `json:"from"`
+	// Through is the node that the proxy runs on.
+	Through string `json:"through"`
+	// To is a port of a service that leads to Port in Pod, where the applications listen for the time of the step.
+	To   stand.Target `json:"to"`
+	Pod  string       `json:"pod"`
+	Port uint16       `json:"port"`
+	// Count of connections of each kind.
+	Count int `json:"count"`
+	// Forge is the address that the client claims past the proxy.
+	Forge string `json:"forge"`
+	// Timeout of each (default 2s).
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+// The applications behind the proxy.
+const (
+	applicationPlain   = "plain"
+	applicationParsing = "parsing"
+	applicationGuarded = "guarded"
+)
+
+func (s *ProxyProtocolStep) sends() []proxyproto.Version {
+	return []proxyproto.Version{proxyproto.V1, proxyproto.V2}
+}
+
+func (s *ProxyProtocolStep) validate(*Lab) []error {
+	errs := append(checkCount(s.Count), checkForge(s.Forge)...)
+	errs = append(errs, checkNode("through", s.Through)...)
+	if s.Pod == "" || s.Port == 0 {
+		errs = append(errs, errors.New("pod and port: must say where applications listen"))
+	}
+	return errs
+}
+
+func (s *ProxyProtocolStep) run(ctx context.Context, t *turn) error {
+	upstream, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	for _, version := range s.sends() {
+		chain, running, err := t.chain(ctx, []string{s.Through}, upstream, version)
+		if err != nil {
+			return err
+		}
+		err = s.measure(ctx, t, version, chain[0], upstream)
+		if err := errors.Join(err, running.Close(context.WithoutCancel(ctx))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure calls all applications by way of the proxy and past it.
+func (s *ProxyProtocolStep) measure(ctx context.Context, t *turn, version proxyproto.Version, proxy, upstream netip.AddrPort) error {
+	for _, application := range []string{applicationPlain, applicationParsing, applicationGuarded} {
+		policy := proxyproto.Policy{Require: application != applicationPlain}
+		if application == applicationGuarded {
+			policy.From = []netip.Prefix{netip.PrefixFrom(proxy.Addr(), proxy.Addr().BitLen())}
+		}
+		report, echo, err := s.call(ctx, t, policy, proxy, nil)
+		if err != nil {
+			return err
+		}
+		labels := map[string]string{"version": fmt.Sprintf("v%d", version), "application": application}
+		if err := s.sample(t, labels, report, echo, proxy.Addr()); err != nil {
+			return err
+		}
+		header := &proxyproto.Header{
+			Version: version, Command: proxyproto.Proxy, Source: netip.AddrPortFrom(netip.MustParseAddr(s.Forge), 4711), Destination: upstream,
+		}
+		if report, _, err = s.call(ctx, t, policy, upstream, header); err != nil {
+			return err
+		}
+		if err := s.sampleForged(t, labels, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call opens an application, calls it by some way, and closes it.
+func (s *ProxyProtocolStep) call(
+	ctx context.Context, t *turn, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
+) (*workload.ConnectReport, workload.EchoReport, error) {
+	at, err := t.stand.AddressOf(s.Pod, way.Addr().Is4())
+	if err != nil {
+		return nil, workload.EchoReport{}, err
+	}
+	application, err := workload.OpenEcho(ctx, t.stand.Enter(s.Pod), nil, workload.EchoOptions{
+		Listen: netip.AddrPortFrom(at, s.Port), ProxyProtocol: policy,
+	})
+	if err != nil {
+		return nil, workload.EchoReport{}, err
+	}
+	servers := workload.Run(ctx, application)
+	report, err := workload.Connect(ctx, workload.ConnectOptions{
+		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: workload.TCP, Target: way, Count: s.Count,
+		Timeout: time.Duration(s.Timeout), Detail: true, ProxyHeader: header,
+	})
+	err = errors.Join(err, servers.Close())
+	return report, application.Report(), err
+}
+
+// sample records what came of connections through the proxy.
+func (s *ProxyProtocolStep) sample(
+	t *turn, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
+) error {
+	refused := 0
+	for _, n := range application.Refused {
+		refused += n
+	}
+	answered := answeredOf(report)
+	errs := []error{
+		t.sample("answered", "ratio", ratio(len(answered), s.Count), labels),
+		t.sample("garbled", "ratio", ratio(application.Garbled, s.Count), labels),
+		t.sample("refused", "ratio", ratio(refused, s.Count), labels),
+	}
+	told := fmt.Sprintf("%s %s application: ", labels["version"], labels["application"])
+	switch {
+	case len(answered) > 0:
+		client := answered[0].Local.Addr()
+		share := func(f func(workload.Seen) bool) float64 { return shareOf(answered, f) }
+		errs = append(errs,
+			t.sample("parsed_is_client", "ratio", share(func(c workload.Seen) bool {
+				return c.ProxyHeader != nil && c.ProxyHeader.Source.Addr() == client
+			}), labels),
+			t.sample("socket_is_proxy", "ratio", share(func(c workload.Seen) bool { return c.Socket.Addr() == proxy }), labels),
+			t.sample("socket_is_node", "ratio", share(func(c workload.Seen) bool { return t.isClusterNode(c.Socket.Addr()) }), labels),
+		)
+		told += fmt.Sprintf("client %v, socket %v, header %v", client, answered[0].Socket.Addr(), answered[0].ProxyHeader)
+	case len(application.Garbage) > 0:
+		told += "takes the header for input: " + application.Garbage[0].Input
+	default:
+		told += fmt.Sprintf("refused %v, and clients saw %v", application.Refused, report.Outcomes)
+	}
+	return errors.Join(append(errs, t.evidence(told+" (proxy: "+string(t.runner.engine())+")"))...)
+}
+
+// sampleForged records what came of connections past the proxy.
+func (s *ProxyProtocolStep) sampleForged(t *turn, labels map[string]string, report *workload.ConnectReport) error {
+	forged := netip.MustParseAddr(s.Forge)
+	believed := 0
+	for _, c := range answeredOf(report) {
+		if c.Seen.Addr() == forged {
+			believed++
+		}
+	}
+	return errors.Join(
+		t.sample("believed_is_forged", "ratio", ratio(believed, s.Count), labels),
+		t.evidence(fmt.Sprintf("%s %s application, past the proxy: %d of %d clients are taken for %v, whom they claim to be",
+			labels["version"], labels["application"], believed, s.Count, forged)),
+	)
+}
+
+// answeredOf are the connections whose client got the right answer.
+func answeredOf(report *workload.ConnectReport) []workload.Seen {
+	var all []workload.Seen
+	for _, c := range report.Connections {
+		if c.Outcome == workload.OutcomeOK {
+			all = append(all, c)
+		}
+	}
+	return all
+}
