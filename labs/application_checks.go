@@ -193,7 +193,7 @@ func (v *visit) callBack(ctx context.Context) error {
 // quota lets each client ask for another number of tokens, and for fewer than it is entitled to.
 func (v *visit) quota(ctx context.Context) error {
 	tokens := func(i int) int { return 100 + 10*i } // of each request of a client
-	limit := tokens(len(v.clients)) * v.requests() // of the one who asks for most, and a little more
+	limit := tokens(len(v.clients)) * v.requests()  // of the one who asks for most, and a little more
 	quota, err := application.NewQuota(int64(limit))
 	if err != nil {
 		return err
