@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/stand"
@@ -16,7 +17,7 @@ const proxyPort = 8000
 
 // proxied is a step that sends requests through proxies of Runner's engine.
 type proxied interface {
-	// sends are the versions of PROXY headers that the proxies must send; proxyproto.None is an HTTP proxy.
+	// sends are the versions of PROXY headers that the proxies must send, in order; proxyproto.None is an HTTP proxy.
 	sends() []proxyproto.Version
 }
 
@@ -31,7 +32,6 @@ func (r *Runner) engine() proxies.Engine {
 // checkProxies says why the lab's proxies can't be those of the runner's engine, before anything is built. used tells whether
 // the lab has any.
 func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
-	var errs []error
 	for i := range lab.Spec.Phases {
 		for j := range lab.Spec.Phases[i].Steps {
 			_, a, err := lab.Spec.Phases[i].Steps[j].action()
@@ -43,14 +43,12 @@ func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 				continue
 			}
 			used = true
-			for _, version := range p.sends() {
-				errs = append(errs, proxies.Check(r.Proxy, version))
+			// The newest version first: there is no use in a module that sends an older one alone.
+			for _, version := range slices.Backward(p.sends()) {
+				if err := proxies.Check(r.Proxy, version); err != nil {
+					return used, err
+				}
 			}
-		}
-	}
-	for _, err := range errs {
-		if err != nil {
-			return used, err // the first will do: the others say the same
 		}
 	}
 	return used, nil

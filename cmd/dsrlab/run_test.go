@@ -40,6 +40,7 @@ func TestBadUsage(t *testing.T) {
 			[]string{"lab", "run", "01-source-ip", "--fault", "all"},
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		},
+		{[]string{"lab", "run", "04-l7-headers", "--proxy", "squid"}, `dsrlab: --proxy: "squid" is none of builtin, nginx, haproxy`},
 		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

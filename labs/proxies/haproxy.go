@@ -8,7 +8,9 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
+// haproxyHead makes it one thread: of a process with several, sockets may outlive the first, which is what is waited for.
 const haproxyHead = `global
+  nbthread 1
   maxconn 1000
 defaults
   mode %s

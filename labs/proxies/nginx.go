@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -81,29 +80,25 @@ type nginxStreamModule struct {
 	file    string
 }
 
-var nginxArgument = regexp.MustCompile(`(?:^|\s)--(with-stream|modules-path|prefix)(?:=(\S+))?`)
-
 // parseNginxBuild finds the stream module in what nginx -V says.
 func parseNginxBuild(build string) nginxStreamModule {
-	var m nginxStreamModule
-	dynamic, modules, prefix := false, "", ""
-	for _, found := range nginxArgument.FindAllStringSubmatch(build, -1) {
-		switch found[1] {
-		case "with-stream":
-			m.builtIn, dynamic = found[2] == "", found[2] == "dynamic"
-		case "modules-path":
-			modules = strings.Trim(found[2], `'"`)
-		case "prefix":
-			prefix = strings.Trim(found[2], `'"`)
-		}
+	arguments := make(map[string]string)
+	for argument := range strings.FieldsSeq(build) {
+		name, value, _ := strings.Cut(argument, "=")
+		arguments[name] = value
 	}
+	how, has := arguments["--with-stream"]
+	switch {
+	case !has:
+		return nginxStreamModule{}
+	case how != "dynamic":
+		return nginxStreamModule{builtIn: true}
+	}
+	modules := arguments["--modules-path"]
 	if modules == "" {
-		modules = filepath.Join(prefix, "modules")
+		modules = filepath.Join(arguments["--prefix"], "modules")
 	}
-	if dynamic {
-		m.file = filepath.Join(modules, "ngx_stream_module.so")
-	}
-	return m
+	return nginxStreamModule{file: filepath.Join(modules, "ngx_stream_module.so")}
 }
 
 // findNginx finds nginx, and the file of its stream module if the proxy needs one.

@@ -116,7 +116,7 @@ func (r *Running) serve(ctx context.Context, all []Proxy) error {
 
 // startProgram starts a proxy as a process in the foreground of its place, and waits until it listens.
 func (r *Running) startProgram(ctx context.Context, e Engine, p *Proxy) error {
-	argv, err := r.command(e, p)
+	argv, err := p.command(e, r.lab.Dir())
 	if err != nil {
 		return fmt.Errorf("start proxy %s: %w", p.Name, err)
 	}
@@ -131,9 +131,9 @@ func (r *Running) startProgram(ctx context.Context, e Engine, p *Proxy) error {
 	return nil
 }
 
-// command writes a proxy's configuration and says how to start it.
-func (r *Running) command(e Engine, p *Proxy) (argv []string, err error) {
-	prefix := filepath.Join(r.lab.Dir(), p.Name)
+// command writes the proxy's configuration into a folder and says how to start it.
+func (p *Proxy) command(e Engine, dir string) (argv []string, err error) {
+	prefix := filepath.Join(dir, p.Name)
 	file := prefix + ".conf"
 	var config string
 	switch e {

@@ -1,0 +1,111 @@
+package labs
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/labs/proxies"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
+	"github.com/dsrlab/dsrlab/results"
+)
+
+// buildAgent builds the node agent for one test.
+func buildAgent(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dsrd")
+	cmd := exec.Command("go", "build", "-o", path, "../cmd/dsrd")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(output))
+	return path
+}
+
+// Whichever the proxies are, applications get and believe the same; where an engine can't do what a lab needs, the lab is
+// unsupported, and nothing is built.
+func TestLabsWithEveryProxy(t *testing.T) {
+	labPod := buildLabPod(t)
+	agent := buildAgent(t)
+	for _, test := range []struct {
+		lab  string
+		send proxyproto.Version
+	}{{"04-l7-headers", proxyproto.None}, {"05-proxy-protocol", proxyproto.V2}} {
+		for _, engine := range []proxies.Engine{proxies.Builtin, proxies.Nginx, proxies.HAProxy} {
+			t.Run(test.lab+" "+string(engine), func(t *testing.T) {
+				if err := proxies.Check(engine, proxyproto.None); err != nil {
+					t.Skip(err)
+				}
+				lab, err := Lookup(test.lab)
+				require.NoError(t, err)
+				fewRequests(lab)
+				runner := &Runner{
+					Stand:   stand.Options{StateDir: testLabs.StateDir(t), LabPod: labPod, Agent: agent},
+					RunsDir: t.TempDir(), Proxy: engine, Narrator: &Console{Out: io.Discard},
+				}
+				summary, err := runner.Run(t.Context(), lab)
+				require.NoError(t, err)
+				var lacking *proxies.UnsupportedError
+				if check := proxies.Check(engine, test.send); errors.As(check, &lacking) {
+					assert.Equal(t, results.Unsupported, summary.Result)
+					assert.Equal(t, lacking.Error(), summary.Reasons[0])
+					return
+				}
+				assert.Equal(t, results.Passed, summary.Result, summary.Reasons)
+				run, err := results.Open(filepath.Join(runner.RunsDir, summary.Run))
+				require.NoError(t, err)
+				assert.Equal(t, proxies.Version(engine), run.Environment.Lab["proxy"], "the run says what its proxies were")
+			})
+		}
+	}
+}
+
+// fewRequests makes a lab's steps short: what they ask is the same for every request.
+func fewRequests(lab *Lab) {
+	for i := range lab.Spec.Phases {
+		for j := range lab.Spec.Phases[i].Steps {
+			step := &lab.Spec.Phases[i].Steps[j]
+			switch {
+			case step.Headers != nil:
+				step.Headers.Count = 3
+			case step.ProxyProtocol != nil:
+				step.ProxyProtocol.Count = 3
+			case step.Connect != nil:
+				step.Connect.Count = 3
+			}
+		}
+	}
+}
+
+func TestEntriesOf(t *testing.T) {
+	header := map[string][]string{
+		"X-Forwarded-For": {"203.0.113.7, 1.2.3.4", "1.2.3.5"},
+		"Forwarded":       {`for=203.0.113.7, for="[2001:db8::1]";by=1.2.3.5`, "for=1.2.3.5"},
+	}
+	assert.Equal(t, []string{"203.0.113.7", "1.2.3.4", "1.2.3.5"}, entriesOf(header, "X-Forwarded-For"))
+	assert.Equal(t, []string{"203.0.113.7", "[2001:db8::1]", "1.2.3.5"}, entriesOf(header, "Forwarded"))
+	assert.Nil(t, entriesOf(nil, "X-Forwarded-For"))
+	assert.Nil(t, entriesOf(map[string][]string{"Forwarded": {"for=;;="}}, "Forwarded"), "a broken header tells nothing")
+}
+
+func TestProxyStepsNameAllErrors(t *testing.T) {
+	texts := func(errs []error) (all []string) {
+		for _, err := range errs {
+			all = append(all, err.Error())
+		}
+		return all
+	}
+	assert.Equal(t, []string{
+		"count: must be 1 or more", `forge: "nobody" must be an IPv4 address`, "through: must name nodes",
+	}, texts((&HeadersStep{Forge: "nobody"}).validate(nil)))
+	assert.Equal(t, []string{
+		"count: must be 1 or more", `forge: "::1" must be an IPv4 address`, "through: must name a node",
+		"pod and port: must say where applications listen",
+	}, texts((&ProxyProtocolStep{Forge: "::1"}).validate(nil)))
+}
