@@ -90,6 +90,9 @@ func (l *Lab) validate() error {
 		if !variants[e.Variant] || e.Over != "" && !variants[e.Over] {
 			fail("spec.expectations[%d]: variant %q or over %q is none of the lab's", i, e.Variant, e.Over)
 		}
+		if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
+			fail("spec.expectations[%d]: over: not together with slope or overLabels", i)
+		}
 		if e.AtLeast == nil && e.AtMost == nil {
 			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
 		}

@@ -31,11 +31,14 @@ spec:
     - connect: {from: client, to: {service: s, port: p}, protocol: sctp, count: 1}
       transfer: {from: client, to: {service: s, port: p}, direction: down, time: 1s}
     - connect: {from: client, to: {service: s, port: p}, protocol: udp, count: 1, spread: true}
+    - infer: {from: client, to: {service: s, port: p}, shape: audio, scale: -1, rate: 2, workers: 1}
+    - transfer: {from: client, to: {service: s, port: p}, direction: upload, streams: 1, streamsPerPod: 8, time: 1s}
   exercises:
   - {id: x, task: t, hint: h, solve: s, answer: {text: "(", measured: {variant: z, metric: m}}}
   - {id: x, task: t, hint: h, answer: {text: "yes"}}
   expectations:
   - {id: e, text: t, claims: [], variant: c, metric: m}
+  - {id: f, text: t, claims: [], variant: a, metric: m, over: a, slope: pods, atLeast: 1}
 `))
 	require.Error(t, err)
 	for _, want := range []string{
@@ -50,6 +53,11 @@ spec:
 		`spec.phases[1].steps[0].no action: want one of connect, transfer,`,
 		`spec.phases[1].steps[1].both connect and transfer: want one action a step`,
 		`spec.phases[1].steps[2].connect.spread: only tcp tells which pod answered`,
+		`spec.phases[1].steps[3].infer.rate, workers, workersPerPod: want exactly one of them`,
+		`spec.phases[1].steps[3].infer.count, time: want one of them or both`,
+		`spec.phases[1].steps[3].infer.scale: -1 must not be negative`,
+		`spec.phases[1].steps[3].infer.shape: shape "audio": want one of ["llm" "image" "embeddings" "video"]`,
+		`spec.phases[1].steps[4].transfer.streams, streamsPerPod: want one of them at most`,
 		"spec.exercises[0].answer: want exactly one of measured, text, run",
 		`spec.exercises[0].answer.measured.variant: "z" is none of the lab's`,
 		"spec.exercises[0].answer.text: error parsing regexp",
@@ -57,6 +65,7 @@ spec:
 		`spec.exercises[1].id: "x" must be an id of its own`,
 		`spec.expectations[0]: variant "c" or over "" is none of the lab's`,
 		`spec.expectations[0]: want atLeast, atMost or both`,
+		`spec.expectations[1]: over: not together with slope or overLabels`,
 	} {
 		assert.ErrorContains(t, err, want)
 	}

@@ -70,19 +70,55 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		}
 		return m, nil
 	}
-	found, ok := s.Find(e.Variant, e.Metric, e.Labels)
-	if !ok || found.Median == nil {
-		return measured{}, fmt.Errorf("%s of %s was not measured", e.name(), e.Variant)
+	v, unit, err := e.value(s)
+	if err != nil {
+		return measured{}, err
 	}
-	v := *found.Median
-	return measured{v, v, v, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(v, found.Unit))}, nil
+	if e.OverLabels == nil {
+		return measured{v, v, v, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(v, unit))}, nil
+	}
+	base, _, err := e.median(s, e.OverLabels)
+	if err != nil {
+		return measured{}, err
+	}
+	if base == 0 {
+		return measured{}, fmt.Errorf("%s of %s is 0: nothing can be compared with it", nameUnder(e.Metric, e.OverLabels), e.Variant)
+	}
+	v /= base
+	return measured{v, v, v, fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, format(v), nameUnder(e.Metric, e.OverLabels))}, nil
+}
+
+// value is the median, or the slope through medians, and its unit.
+func (e *Expectation) value(s results.Summary) (v float64, unit string, err error) {
+	if e.Slope != "" {
+		return slope(s, e)
+	}
+	return e.median(s, e.Labels)
+}
+
+// median is that of the metric under labels.
+func (e *Expectation) median(s results.Summary, labels map[string]string) (v float64, unit string, err error) {
+	found, ok := s.Find(e.Variant, e.Metric, labels)
+	if !ok || found.Median == nil {
+		return 0, "", fmt.Errorf("%s of %s was not measured", nameUnder(e.Metric, labels), e.Variant)
+	}
+	return *found.Median, found.Unit, nil
 }
 
 func (e *Expectation) name() string {
-	if len(e.Labels) == 0 {
-		return e.Metric
+	name := nameUnder(e.Metric, e.Labels)
+	if e.Slope != "" {
+		return "growth of " + name + " for each of " + e.Slope
 	}
-	return e.Metric + " (" + results.FormatLabels(e.Labels) + ")"
+	return name
+}
+
+// nameUnder is a metric with its labels.
+func nameUnder(metric string, labels map[string]string) string {
+	if len(labels) == 0 {
+		return metric
+	}
+	return metric + " (" + results.FormatLabels(labels) + ")"
 }
 
 // format prints four digits, with thousands and millions in words that people read at a glance.

@@ -77,6 +77,11 @@ type Expectation struct {
 	// Over compares with the same metric of another variant: the bounds are for the ratio, pair by pair of repetitions, and
 	// are broken when the ratio's whole 95 % interval lies beyond them.
 	Over string `json:"over,omitempty"`
+	// Slope names a label that is a number: the bounds are for how much the metric grows for each 1 of it (least squares
+	// through the medians under all its values; Labels are the others).
+	Slope string `json:"slope,omitempty"`
+	// OverLabels divides what was measured by the median of the same metric and variant under these labels.
+	OverLabels map[string]string `json:"overLabels,omitempty"`
 	// Bounds, both included. One of them must be given.
 	AtLeast *float64 `json:"atLeast,omitempty"`
 	AtMost  *float64 `json:"atMost,omitempty"`

@@ -32,6 +32,7 @@ type turn struct {
 	labels     map[string]string // of the sweep
 	stepLabels map[string]string // of the step that runs
 	answers    capture.Answers
+	meters     []*meter.Meter // of the LB nodes' ports
 	// invalid is why what was measured in this turn does not count.
 	invalid string
 }
@@ -110,16 +111,16 @@ func (t *turn) install(ctx context.Context) error {
 // metered counts the answers that cross the ports of LB nodes while f runs.
 // Sample: lb_port_bytes_reply (B), in both directions together.
 func (t *turn) metered(f func() error) error {
-	var meters []*meter.Meter
 	defer func() {
-		for _, m := range meters {
+		for _, m := range t.meters {
 			m.Close()
 		}
+		t.meters = nil
 	}()
 	for _, n := range t.stand.LBNodes() {
 		err := t.stand.Lab().Do("fabric", func() error {
 			m, err := meter.Open(n.Port, t.answers.Sources())
-			meters = append(meters, m)
+			t.meters = append(t.meters, m)
 			return err
 		})
 		if err != nil {
@@ -129,15 +130,24 @@ func (t *turn) metered(f func() error) error {
 	if err := f(); err != nil {
 		return err
 	}
+	bytes, err := t.replyBytes()
+	if err != nil {
+		return err
+	}
+	return t.sample("lb_port_bytes_reply", "B", float64(bytes), nil)
+}
+
+// replyBytes are those of answers that have crossed the LB nodes' ports in this turn, in both directions.
+func (t *turn) replyBytes() (uint64, error) {
 	var sum meter.Crossed
-	for _, m := range meters {
+	for _, m := range t.meters {
 		to, from, err := m.Read()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		sum = sum.Add(to).Add(from)
 	}
-	return t.sample("lb_port_bytes_reply", "B", float64(sum.Bytes), nil)
+	return sum.Bytes, nil
 }
 
 // sample records a value of this turn, with the labels of sweep and step, and more.

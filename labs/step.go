@@ -13,6 +13,7 @@ import (
 type Step struct {
 	Connect  *ConnectStep  `json:"connect,omitempty"`
 	Transfer *TransferStep `json:"transfer,omitempty"`
+	Infer    *InferStep    `json:"infer,omitempty"`
 	Health   *HealthStep   `json:"health,omitempty"`
 	Trace    *TraceStep    `json:"trace,omitempty"`
 	LBList   *LBListStep   `json:"lbList,omitempty"`

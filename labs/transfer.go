@@ -12,7 +12,8 @@ import (
 )
 
 // TransferStep moves bytes as fast as they go.
-// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets), cpu_busy (ratio).
+// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the
+// part of its rate that the busier direction of the LB node's port carried), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
 	To        stand.Target       `json:"to"`
@@ -20,17 +21,27 @@ type TransferStep struct {
 	Time      Duration           `json:"time"`
 	// Streams in parallel (default 1).
 	Streams int `json:"streams,omitempty"`
+	// StreamsPerPod are so many for each ready pod, instead of Streams: enough of them, and every pod gets some.
+	StreamsPerPod int `json:"streamsPerPod,omitempty"`
 }
 
 func (s *TransferStep) validate(*Lab) []error {
+	var errs []error
 	if s.Direction != workload.Download && s.Direction != workload.Upload {
-		return []error{fmt.Errorf("direction: %q is none of download, upload", s.Direction)}
+		errs = append(errs, fmt.Errorf("direction: %q is none of download, upload", s.Direction))
 	}
-	return nil
+	if s.Streams != 0 && s.StreamsPerPod != 0 {
+		errs = append(errs, errors.New("streams, streamsPerPod: want one of them at most"))
+	}
+	return errs
 }
 
 func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	to, err := t.stand.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	pods, err := t.stand.Backends(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -40,7 +51,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	}
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
 		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
-		Duration: time.Duration(s.Time), Streams: s.Streams,
+		Duration: time.Duration(s.Time), Streams: s.Streams + s.StreamsPerPod*len(pods),
 	})
 	if report == nil {
 		return err
@@ -64,6 +75,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
 		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
 		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
+		t.sample("lb_port_use", "ratio", after.use(flow.Duration), nil),
 		t.sample("cpu_busy", "ratio", after.busy, nil),
 	); err != nil {
 		return err
