@@ -12,8 +12,9 @@ import (
 )
 
 // TransferStep moves bytes as fast as they go.
-// Samples: goodput (bit/s), retransmits (segments) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the
-// part of its rate that the busier direction of the LB node's port carried), cpu_busy (ratio).
+// Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments)
+// and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
+// LB node's port carried), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
 	To        stand.Target       `json:"to"`
@@ -70,6 +71,11 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	}
 	t.invalid = firstReason(invalid, t.uncalibrated, after.invalid)
 	defer func() { t.invalid = "" }()
+	if len(report.Streams) > 1 {
+		if err := t.sample("goodput_together", "bit/s", flow.Together, nil); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(
 		t.sample("goodput", "bit/s", flow.Goodput, nil),
 		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),

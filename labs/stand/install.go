@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/baseline"
@@ -23,15 +26,36 @@ func (s *Stand) Install(ctx context.Context, v Variant) error {
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	for _, n := range s.ClusterNodes() {
+	err = s.onClusterNodes(func(n topologies.Node) error {
 		if err := s.installOn(ctx, n, v, tables); err != nil {
-			return errors.Join(fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err), s.Uninstall(ctx))
+			return fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, s.Uninstall(ctx))
 	}
 	if v.DataPath == DataPathNone {
 		return nil
 	}
 	return s.tellAgents(tables)
+}
+
+// onClusterNodes does something on all nodes, on as many at a time as there are processors: most of an installation is the
+// kernel's verification of programs. All errors come back.
+func (s *Stand) onClusterNodes(do func(topologies.Node) error) error {
+	nodes := s.ClusterNodes()
+	errs := make([]error, len(nodes))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, n := range nodes {
+		group.Go(func() error {
+			errs[i] = do(n)
+			return nil
+		})
+	}
+	_ = group.Wait() // errs has the errors
+	return errors.Join(errs...)
 }
 
 func (s *Stand) installOn(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
@@ -159,13 +183,12 @@ func (s *Stand) installBaseline(ctx context.Context, n topologies.Node, v Varian
 
 // Uninstall takes every data path off all nodes; plain routing stays.
 func (s *Stand) Uninstall(ctx context.Context) error {
-	errs := []error{s.tellAgents(nil)}
-	for _, n := range s.ClusterNodes() {
+	return errors.Join(s.tellAgents(nil), s.onClusterNodes(func(n topologies.Node) error {
 		if err := errors.Join(s.uninstallFrom(ctx, n.Name), s.restoreWire(n)); err != nil {
-			errs = append(errs, fmt.Errorf("take data path off %s: %w", n.Name, err))
+			return fmt.Errorf("take data path off %s: %w", n.Name, err)
 		}
-	}
-	return errors.Join(errs...)
+		return nil
+	}))
 }
 
 func (s *Stand) uninstallFrom(ctx context.Context, node string) error {

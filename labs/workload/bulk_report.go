@@ -31,6 +31,9 @@ type Stream struct {
 type Flow struct {
 	// Goodput is payload that the receiver's application got, from its first byte to its last, in bit/s.
 	Goodput float64 `json:"goodput"`
+	// Together is goodput while all streams ran: from when the last of them got its first byte until the first of them got its
+	// last, in bit/s; 0 if they never all ran. It leaves out that streams which share a link end at different times.
+	Together float64 `json:"together"`
 	// Bytes is that payload; Sent is what the sender's application wrote: the same unless a stream broke.
 	Bytes int64 `json:"bytes"`
 	Sent  int64 `json:"sent"`
@@ -82,16 +85,18 @@ func newBulkReport(o *BulkOptions, streams []Stream) *BulkReport {
 // newFlow sums up one direction of all streams; ends tells who sent and who received, nil for who did not report.
 func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *Flow {
 	flow := &Flow{SenderReported: true}
-	var first, last time.Duration
+	var first, last, allFrom, allUntil time.Duration
 	var rtts, samples time.Duration
 	var progress []progress
 	for _, stream := range streams {
 		sender, receiver := ends(stream)
 		if receiver != nil && receiver.Received > 0 {
-			if begin := stream.Begin + receiver.FirstByte; flow.Bytes == 0 || begin < first {
-				first = begin
+			begin, end := stream.Begin+receiver.FirstByte, stream.Begin+receiver.LastByte
+			if len(progress) == 0 {
+				first, allUntil = begin, end
 			}
-			last = max(last, stream.Begin+receiver.LastByte)
+			first, last = min(first, begin), max(last, end)
+			allFrom, allUntil = max(allFrom, begin), min(allUntil, end)
 			flow.Bytes += receiver.Received
 			progress = append(progress, progressOf(stream.Begin, receiver))
 		}
@@ -112,6 +117,7 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 	if flow.Duration = last - first; flow.Duration > 0 {
 		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
 	}
+	flow.Together = together(progress, allFrom, allUntil)
 	flow.Series = series(progress, last)
 	return flow
 }
@@ -160,6 +166,18 @@ func (p progress) until(at time.Duration) float64 {
 	}
 	a, b := p[i-1], p[i]
 	return float64(a.bytes) + float64(b.bytes-a.bytes)*float64(at-a.at)/float64(b.at-a.at)
+}
+
+// together is the rate of all streams between two times; 0 if the second is not later.
+func together(streams []progress, from, until time.Duration) float64 {
+	if until <= from {
+		return 0
+	}
+	bytes := 0.0
+	for _, p := range streams {
+		bytes += p.until(until) - p.until(from)
+	}
+	return bitsPerSecond(bytes, until-from)
 }
 
 // series adds the streams' progress up on common points in time.
