@@ -36,7 +36,7 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 		return errors.Join(errs...)
 	}
 	for _, node := range t.phase.Capture {
-		file, err := t.recorder.RawFile(fmt.Sprintf("%s-%s-%s.pcapng", t.phase.Name, t.variant.Name, node))
+		file, err := t.recorder.RawFile(t.captureName(node))
 		if err != nil {
 			return errors.Join(err, stopAll())
 		}
@@ -52,6 +52,14 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 		return err
 	}
 	return t.readCaptures(captures)
+}
+
+// captureName is the file of a node's capture; a turn that is taken again has files of its own.
+func (t *turn) captureName(node string) string {
+	if t.take > 1 {
+		node = fmt.Sprintf("%s-take%d", node, t.take)
+	}
+	return fmt.Sprintf("%s-%s-%s.pcapng", t.phase.Name, t.variant.Name, node)
 }
 
 func (t *turn) readCaptures(captures map[string]*os.File) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/meter"
@@ -23,56 +22,34 @@ type execution struct {
 	uncalibrated string
 }
 
-// turn is one variant's turn in one repetition of a phase.
+// turn is a turn while it is taken.
 type turn struct {
 	*execution
 	phase      *Phase
 	variant    stand.Variant
 	repetition int
 	labels     map[string]string // of the sweep
+	value      setting
 	stepLabels map[string]string // of the step that runs
 	answers    capture.Answers
 	meters     []*meter.Meter // of the LB nodes' ports
+	// take counts from 1: how often the turn was taken.
+	take int
+	// stopped says why nothing more counts; nil while it does.
+	stopped func() error
 	// invalid is why what was measured in this turn does not count.
 	invalid string
+	// sampled is what was recorded.
+	sampled []results.Sample
 }
 
-// phase runs all turns of a phase: for each value of the sweep, for each repetition, each variant.
-func (x *execution) phase(ctx context.Context, p *Phase) error {
-	variants := x.variants(p)
-	values := p.Sweep.settings()
-	repetitions := x.runner.repetitions(p)
-	x.runner.Narrator.Phase(p, len(values)*repetitions*len(variants))
-	if err := x.recorder.AddEvent(results.KindNarration, p.Narration, nil); err != nil {
+// reshaped gives the swept link its queue while f runs.
+func (t *turn) reshaped(f func() error) error {
+	restore, err := t.reshape(t.phase.Sweep, t.value)
+	if err != nil {
 		return err
 	}
-	for _, value := range values {
-		restore, err := x.reshape(p.Sweep, value)
-		if err != nil {
-			return err
-		}
-		for repetition := range repetitions {
-			for _, v := range variants {
-				t := &turn{
-					execution: x, phase: p, variant: value.variant(v, x.stand.Plan()), repetition: repetition, labels: value.labels,
-				}
-				if err := t.run(ctx); err != nil {
-					return errors.Join(fmt.Errorf("variant %s: %w", v.Name, err), restore())
-				}
-			}
-		}
-		if err := restore(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *execution) variants(p *Phase) []stand.Variant {
-	if len(p.Variants) == 0 {
-		return x.lab.Spec.Variants
-	}
-	return slices.DeleteFunc(slices.Clone(x.lab.Spec.Variants), func(v stand.Variant) bool { return !slices.Contains(p.Variants, v.Name) })
+	return errors.Join(f(), restore())
 }
 
 func (t *turn) run(ctx context.Context) error {
@@ -164,7 +141,14 @@ func (t *turn) sample(metric, unit string, value float64, labels map[string]stri
 	if math.IsNaN(value) && s.Invalid == "" {
 		s.Invalid = "nothing was measured"
 	}
-	return t.recorder.AddSample(s)
+	if err := t.stopped(); err != nil && s.Invalid == "" {
+		s.Invalid = "the turn was stopped: " + err.Error()
+	}
+	if err := t.recorder.AddSample(s); err != nil {
+		return err
+	}
+	t.sampled = append(t.sampled, s)
+	return nil
 }
 
 // evidence records and tells something that was seen.

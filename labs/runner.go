@@ -3,7 +3,6 @@ package labs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -44,31 +43,15 @@ type Runner struct {
 // Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever
 // happens. The summary says how it went; the error, why it couldn't be run at all.
 func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
-	plan, err := planOf(lab)
+	s, err := r.Begin(lab)
 	if err != nil {
 		return results.Summary{}, err
 	}
-	r.Narrator.Begin(lab, plan)
-	recorder, err := r.record(lab, plan)
-	if err != nil {
-		return results.Summary{}, fmt.Errorf("run %s: %w", lab.Metadata.Name, err)
+	err = s.Build(ctx)
+	for i := 0; i < len(s.turns) && err == nil; i++ {
+		_, err = s.Take(ctx, i)
 	}
-	runErr := r.onStand(ctx, lab, plan, recorder)
-	result, reason := results.Passed, ""
-	if runErr != nil {
-		result, reason = results.Failed, runErr.Error()
-		if isUnsupported(runErr) {
-			result = results.Unsupported
-		}
-	} else if err := judgeRun(lab, recorder); err != nil {
-		result, reason = results.Failed, err.Error()
-	}
-	summary, err := recorder.Close(result, reason)
-	if err != nil {
-		return summary, errors.Join(runErr, err)
-	}
-	r.Narrator.End(summary)
-	return summary, nil
+	return s.End(ctx) // which knows what went wrong
 }
 
 func planOf(lab *Lab) (*topologies.Plan, error) {
@@ -125,38 +108,4 @@ func (r *Runner) repetitions(p *Phase) int {
 		return r.Repetitions
 	}
 	return max(p.Repetitions, 1)
-}
-
-// onStand runs the phases on a stand of their own.
-func (r *Runner) onStand(ctx context.Context, lab *Lab, plan *topologies.Plan, recorder *results.Recorder) (err error) {
-	proxied, err := r.checkProxies(lab)
-	if err != nil {
-		return err
-	}
-	if proxied {
-		if err := recorder.Describe("proxy", proxies.Version(r.engine())); err != nil {
-			return err
-		}
-	}
-	options := r.Stand
-	options.Name = "lab-" + plan.Name
-	options.Recreate = true
-	built, _, err := stand.Up(ctx, plan, options)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, built.Down(context.WithoutCancel(ctx))) }()
-	x := &execution{runner: r, lab: lab, stand: built, recorder: recorder}
-	if err := errors.Join(recorder.Describe("links", plan.Nodes), recorder.Describe("variants", lab.Spec.Variants)); err != nil {
-		return err
-	}
-	if err := x.calibrate(ctx); err != nil {
-		return fmt.Errorf("calibrate: %w", err)
-	}
-	for i := range lab.Spec.Phases {
-		if err := x.phase(ctx, &lab.Spec.Phases[i]); err != nil {
-			return fmt.Errorf("phase %s: %w", lab.Spec.Phases[i].Name, err)
-		}
-	}
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
 )
 
 // Step is one action of a phase: exactly one of the fields that are pointers is set. Its name in lab.yaml is the kind of
@@ -84,9 +86,14 @@ func (s *Step) validate(l *Lab) []error {
 	return errs
 }
 
+// takenBy says whether a variant does the step.
+func (s *Step) takenBy(v stand.Variant) bool {
+	return len(s.Variants) == 0 || slices.Contains(s.Variants, v.Name)
+}
+
 // step does one step, if it is one of the variant's.
 func (t *turn) step(ctx context.Context, s *Step) error {
-	if len(s.Variants) > 0 && !slices.Contains(s.Variants, t.variant.Name) {
+	if !s.takenBy(t.variant) {
 		return nil
 	}
 	kind, a, err := s.action()

@@ -1,0 +1,121 @@
+package labs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Commands are what a person types to see by hand what the turn shows: first the command that builds the topology, then one for
+// each step that has one. Where `dsrlab up` can't build the variant there is only the command that runs the lab.
+func (t *Turn) Commands(lab *Lab, plan *topologies.Plan) []string {
+	var all []string
+	for i := range t.Phase.Steps {
+		s := &t.Phase.Steps[i]
+		if command := s.command(t.Variant, plan); command != "" && s.takenBy(t.Variant) && !slices.Contains(all, command) {
+			all = append(all, command)
+		}
+	}
+	mode := upMode(t.Variant)
+	if mode == "" || len(all) == 0 {
+		return []string{"sudo dsrlab lab run " + lab.Metadata.Name}
+	}
+	up := fmt.Sprintf("sudo dsrlab up -f %s --mode %s", lab.Spec.Topology, mode)
+	if t.Variant.Fault != dataplane.FaultNone {
+		up += " --fault " + string(t.Variant.Fault)
+	}
+	return append([]string{up}, all...)
+}
+
+// upMode is what `dsrlab up --mode` calls the variant; empty if it has more to it than a mode.
+func upMode(v stand.Variant) string {
+	if v.Edge != "" || v.Policy != "" || len(v.Pods) > 0 || v.SpoofProtection {
+		return ""
+	}
+	if v.DataPath == stand.DataPathDSRLab {
+		return string(v.Mode)
+	}
+	return string(v.DataPath)
+}
+
+// command shows by hand what the step shows; empty if no one command does.
+func (s *Step) command(v stand.Variant, plan *topologies.Plan) string {
+	switch {
+	case s.Connect != nil:
+		return request(v, plan, s.Connect.From, s.Connect.To, s.Connect.Protocol)
+	case s.Diagnose != nil:
+		return request(v, plan, s.Diagnose.From, s.Diagnose.To, s.Diagnose.Protocol)
+	case s.Trace != nil:
+		return request(v, plan, s.Trace.From, s.Trace.To, s.Trace.Protocol)
+	case s.Entry != nil:
+		return request(v, plan, s.Entry.From, s.Entry.To, workload.TCP)
+	case s.Transfer != nil:
+		if to := addressOf(v, plan, s.Transfer.To); to.IsValid() {
+			return fmt.Sprintf("sudo dsrlab exec %s -- bin/labpod bulk --direction %s %v", s.Transfer.From, s.Transfer.Direction, to)
+		}
+	case s.LBList != nil:
+		return "sudo dsrlab lb list"
+	case s.Observe != nil:
+		return "sudo dsrlab observe"
+	}
+	return ""
+}
+
+// request makes one request: traced where our own data path stands.
+func request(v stand.Variant, plan *topologies.Plan, from string, to stand.Target, protocol workload.Protocol) string {
+	if v.DataPath == stand.DataPathDSRLab && to.Via == "" {
+		command := fmt.Sprintf("sudo dsrlab trace %s %s:%s", from, to.Service, to.Port)
+		if protocol != workload.TCP {
+			command += fmt.Sprintf(" --protocol %s", protocol)
+		}
+		return command
+	}
+	if address := addressOf(v, plan, to); address.IsValid() {
+		return fmt.Sprintf("sudo dsrlab exec %s -- bin/labpod connect --protocol %s %v", from, protocol, address)
+	}
+	return ""
+}
+
+// addressOf is the VIP that a variant's clients call, or without a data path a pod of the service; invalid if they call something
+// else.
+func addressOf(v stand.Variant, plan *topologies.Plan, to stand.Target) netip.AddrPort {
+	if to.Via != "" {
+		return netip.AddrPort{}
+	}
+	if v.DataPath == stand.DataPathNone {
+		return podOf(plan, to)
+	}
+	for i := range plan.Services {
+		s := &plan.Services[i]
+		port := slices.IndexFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == to.Port })
+		if s.Name != to.Service || port < 0 || len(s.Status.LoadBalancer.Ingress) == 0 {
+			continue
+		}
+		if vip, err := netip.ParseAddr(s.Status.LoadBalancer.Ingress[0].IP); err == nil {
+			return netip.AddrPortFrom(vip, uint16(s.Spec.Ports[port].Port))
+		}
+	}
+	return netip.AddrPort{}
+}
+
+func podOf(plan *topologies.Plan, to stand.Target) netip.AddrPort {
+	for i := range plan.EndpointSlices {
+		slice := &plan.EndpointSlices[i]
+		port := slices.IndexFunc(slice.Ports, func(p discoveryv1.EndpointPort) bool { return p.Name != nil && *p.Name == to.Port })
+		if slice.Labels[discoveryv1.LabelServiceName] != to.Service || port < 0 || len(slice.Endpoints) == 0 {
+			continue
+		}
+		if pod, err := netip.ParseAddr(slice.Endpoints[0].Addresses[0]); err == nil && slice.Ports[port].Port != nil {
+			return netip.AddrPortFrom(pod, uint16(*slice.Ports[port].Port))
+		}
+	}
+	return netip.AddrPort{}
+}
