@@ -15,7 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
-//go:embed */lab.yaml
+//go:embed [0-9]*/lab.yaml
 var catalogue embed.FS
 
 // Catalogue lists the names of all labs, in order.

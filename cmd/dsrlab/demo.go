@@ -1,29 +1,97 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/present"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/results"
 )
 
-// newDemoCommand shows the talk.
-func newDemoCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "demo", Short: "Show the talk's demonstration, narrated", Args: noArgs}
-	cmd.AddCommand(newDemoDSRCommand(s))
-	return cmd
+// demoLabs are what `demo dsr` shows.
+func demoLabs() []string { return []string{"01-source-ip", "02-throughput"} }
+
+// showOptions are how a demonstration is shown.
+type showOptions struct {
+	runOptions
+	present bool
+	play    string
+	timeout time.Duration
 }
 
-func newDemoDSRCommand(s streams) *cobra.Command {
-	o := runOptions{}
+// newDemoCommand shows labs.
+func newDemoCommand(s streams) *cobra.Command {
+	var o showOptions
 	cmd := &cobra.Command{
-		Use: "dsr", Short: "What SNAT does to the client's address and to throughput, and what DSR changes", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.output == "text" {
+		Use:   "demo dsr | LAB",
+		Short: "Show the talk's demonstration, or any lab, narrated",
+		Long: `Shows labs with their narration: "dsr" is what SNAT does to the client's address and to throughput, and what DSR changes.
+
+With --present it goes step by step on key presses: space or enter goes on, b goes back a step (as it was, without running it
+again), r runs the step again, q quits and takes everything down. A step that fails is told, and the show goes on. --play shows
+a recorded run in the same way, without root and offline; every screen says that it is recorded.`,
+		Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names := args
+			if args[0] == "dsr" {
+				names = demoLabs()
+			}
+			if o.play != "" {
+				return playRun(cmd, s, o)
+			}
+			if o.present {
+				return presentLabs(cmd, s, o, names)
+			}
+			if o.output == "text" && args[0] == "dsr" {
 				fmt.Fprintln(s.out, "A pod behind a load balancer: does it know where you're from, and how fast is its answer?")
 			}
-			return runLabs(cmd, s, o, []string{"01-source-ip", "02-throughput"})
+			return runLabs(cmd, s, o.runOptions, names)
 		},
 	}
 	o.flags(cmd)
+	faultFlag(cmd, &o.fault)
+	cmd.Flags().BoolVar(&o.present, "present", false, "step through it on key presses, each variant once unless --repetitions says otherwise")
+	cmd.Flags().StringVar(&o.play, "play", "", "step through a recorded run instead: its path or id, or \"latest\" or the lab's name")
+	cmd.Flags().DurationVar(&o.timeout, "step-timeout", 2*time.Minute, "with --present, how long a step may take")
 	return cmd
+}
+
+// presentLabs shows labs live, one after the other.
+func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) error {
+	all, err := lookupLabs(o.runOptions, names)
+	if err != nil {
+		return err
+	}
+	if err := requireRoot("running a lab"); err != nil {
+		return err
+	}
+	var summaries []results.Summary
+	for _, lab := range all {
+		runner := labs.Runner{
+			Stand: stand.Options{StateDir: o.stateDir, Log: notices(s)}, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
+		}
+		live, err := present.NewLive(runner, lab, o.timeout)
+		if err != nil {
+			return upError(err)
+		}
+		if err := present.Run(cmd.Context(), live, present.Options{In: s.in, Out: s.out}); err != nil {
+			return upError(err)
+		}
+		summaries = append(summaries, live.Summary())
+	}
+	return outcome(summaries)
+}
+
+// playRun shows a recorded run.
+func playRun(cmd *cobra.Command, s streams, o showOptions) error {
+	run, err := results.Store{Dir: o.runs, Reference: results.Reference()}.Find(o.play)
+	if err != nil {
+		return usageError(errors.Join(errors.New("--play"), err))
+	}
+	return present.Run(cmd.Context(), present.NewRecorded(run), present.Options{In: s.in, Out: s.out})
 }

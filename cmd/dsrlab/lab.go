@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
@@ -22,62 +21,9 @@ import (
 
 // newLabCommand lists and runs labs.
 func newLabCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs", Args: noArgs}
-	cmd.AddCommand(newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s))
+	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs, and begin one of your own", Args: noArgs}
+	cmd.AddCommand(newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s), newLabNewCommand(s))
 	return cmd
-}
-
-func newLabListCommand(s streams) *cobra.Command {
-	var output string
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the labs and the claims that they check", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			all, err := allLabs()
-			if err != nil {
-				return err
-			}
-			return printAs(s.out, output, all, func(w io.Writer) { labTable(w, all) })
-		},
-	}
-	outputFlag(cmd, &output)
-	return cmd
-}
-
-// listedLab is a lab in `lab list`.
-type listedLab struct {
-	Name     string   `json:"name"`
-	Title    string   `json:"title"`
-	Topology string   `json:"topology"`
-	Variants []string `json:"variants"`
-	Claims   []string `json:"claims"`
-}
-
-func allLabs() ([]listedLab, error) {
-	names, err := labs.Catalogue()
-	if err != nil {
-		return nil, err
-	}
-	var all []listedLab
-	for _, name := range names {
-		lab, err := labs.Lookup(name)
-		if err != nil {
-			return nil, err
-		}
-		listed := listedLab{Name: name, Title: lab.Metadata.Title, Topology: lab.Spec.Topology, Claims: lab.Claims()}
-		for _, v := range lab.Spec.Variants {
-			listed.Variants = append(listed.Variants, v.Name)
-		}
-		all = append(all, listed)
-	}
-	return all, nil
-}
-
-func labTable(w io.Writer, all []listedLab) {
-	t := newTable(w, "Lab", "Title", "Topology", "Claims")
-	for _, l := range all {
-		t.AppendRow(table.Row{l.Name, l.Title, l.Topology, fmt.Sprint(l.Claims)})
-	}
-	t.Render()
 }
 
 func newLabShowCommand(s streams) *cobra.Command {
@@ -85,7 +31,7 @@ func newLabShowCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show LAB", Short: "Show a lab: question, variants, steps, expectations", Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
-			lab, err := labs.Lookup(args[0])
+			lab, err := labs.Find(args[0])
 			if err != nil {
 				return usageError(err)
 			}
@@ -152,26 +98,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err != nil {
 		return usageError(fmt.Errorf("--proxy: %w", err))
 	}
-	var all []*labs.Lab
-	for _, name := range names {
-		lab, err := labs.Lookup(name)
-		if err != nil {
-			return usageError(err)
-		}
-		if err := lab.UseHook(dataplane.Hook(o.hook)); err != nil {
-			return usageError(fmt.Errorf("--hook: %w", err))
-		}
-		if err := lab.UseFault(dataplane.Fault(o.fault)); err != nil {
-			return usageError(fmt.Errorf("--fault: %w", err))
-		}
-		switch o.router {
-		case "", "builtin":
-		case "bird":
-			lab.UseBird()
-		default:
-			return usageError(fmt.Errorf("--router: %q is none of builtin, bird", o.router))
-		}
-		all = append(all, lab)
+	all, err := lookupLabs(o, names)
+	if err != nil {
+		return err
 	}
 	if err := requireRoot("running a lab"); err != nil {
 		return err
@@ -192,6 +121,32 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		return err
 	}
 	return outcome(summaries)
+}
+
+// lookupLabs reads labs, of the catalogue or of files, as the options have them.
+func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
+	var all []*labs.Lab
+	for _, name := range names {
+		lab, err := labs.Find(name)
+		if err != nil {
+			return nil, usageError(err)
+		}
+		if err := lab.UseHook(dataplane.Hook(o.hook)); err != nil {
+			return nil, usageError(fmt.Errorf("--hook: %w", err))
+		}
+		if err := lab.UseFault(dataplane.Fault(o.fault)); err != nil {
+			return nil, usageError(fmt.Errorf("--fault: %w", err))
+		}
+		switch o.router {
+		case "", "builtin":
+		case "bird":
+			lab.UseBird()
+		default:
+			return nil, usageError(fmt.Errorf("--router: %q is none of builtin, bird", o.router))
+		}
+		all = append(all, lab)
+	}
+	return all, nil
 }
 
 // hookFlag is where our data path takes packets from the network.

@@ -1,0 +1,114 @@
+package present
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Live is a show of a lab that runs while it is shown.
+type Live struct {
+	lab     *labs.Lab
+	session *labs.Session
+	// timeout of a step; 0: none.
+	timeout time.Duration
+	tell    func(string)
+	summary results.Summary
+}
+
+// NewLive begins a run of a lab; nothing is built before the first step. The runner's narrator is the show.
+func NewLive(runner labs.Runner, lab *labs.Lab, timeout time.Duration) (*Live, error) {
+	l := &Live{lab: lab, timeout: timeout}
+	runner.Narrator = stage{l}
+	session, err := runner.Begin(lab)
+	if err != nil {
+		return nil, err
+	}
+	l.session = session
+	return l, nil
+}
+
+// Screens implements Source: the topology comes first, then a screen for each turn.
+func (l *Live) Screens() []Screen {
+	build := Screen{Title: l.lab.Metadata.Name + ": " + l.lab.Metadata.Title, Narration: l.lab.Spec.Question}
+	build.Commands = []string{"dsrlab topology show " + l.lab.Spec.Topology}
+	all := []Screen{build}
+	for _, turn := range l.session.Turns() {
+		title := turn.Phase.Name + " · " + turn.Variant.Name
+		if labels := results.FormatLabels(turn.Labels); labels != "" {
+			title += " · " + labels
+		}
+		if turn.Repetition > 0 {
+			title += fmt.Sprintf(" · repetition %d", turn.Repetition+1)
+		}
+		all = append(all, Screen{Title: title, Narration: turn.Phase.Narration, Commands: turn.Commands(l.lab, l.session.Plan())})
+	}
+	return all
+}
+
+// Run implements Source.
+func (l *Live) Run(ctx context.Context, step int, tell func(string)) error {
+	l.tell = tell
+	if l.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("it took longer than %v", l.timeout))
+		defer cancel()
+	}
+	err := l.run(ctx, step)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+func (l *Live) run(ctx context.Context, step int) error {
+	if step == 0 {
+		if err := l.session.Build(ctx); err != nil {
+			return err
+		}
+		for _, n := range l.session.Plan().Nodes {
+			l.tell(fmt.Sprintf("%-10s %-7s %v", n.Name, n.Role, n.Address.Addr()))
+		}
+		return nil
+	}
+	_, err := l.session.Take(ctx, step-1)
+	return err
+}
+
+// End implements Source: it takes the topology down.
+func (l *Live) End(ctx context.Context) ([]string, error) {
+	summary, err := l.session.End(ctx)
+	l.summary = summary
+	return lastWords(summary), err
+}
+
+// Summary is how the run went, once the show has ended.
+func (l *Live) Summary() results.Summary { return l.summary }
+
+// Note implements Source.
+func (l *Live) Note() string { return "" }
+
+// lastWords are a run's verdicts.
+func lastWords(s results.Summary) []string {
+	words := []string{fmt.Sprintf("%s: %s", s.Lab, s.Result)}
+	words = append(words, s.Reasons...)
+	var b bytes.Buffer
+	labs.Verdicts(&b, []results.Summary{s})
+	return append(words, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")...)
+}
+
+// stage is a Live as the narrator that its lab tells what happens.
+type stage struct{ *Live }
+
+func (stage) Begin(*labs.Lab, *topologies.Plan)          {}
+func (stage) Phase(*labs.Phase, int)                     {}
+func (stage) Turn(stand.Variant, int, map[string]string) {}
+func (s stage) Evidence(_, message string)               { s.tell(message) }
+func (stage) End(results.Summary)                        {}

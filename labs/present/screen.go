@@ -1,0 +1,156 @@
+package present
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// Options are where a show is shown.
+type Options struct {
+	In  io.Reader
+	Out io.Writer
+}
+
+// width of narration and evidence.
+const width = 110
+
+// Run shows a source until whoever presses the keys quits. The source is ended in any case.
+func Run(ctx context.Context, source Source, o Options) error {
+	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens())}
+	program := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out))
+	m.send = program.Send
+	_, err := program.Run()
+	if m.cancel != nil {
+		m.cancel()
+		<-m.stopped
+	}
+	if !m.show.ended {
+		_, endErr := source.End(context.WithoutCancel(ctx))
+		err = errors.Join(err, endErr)
+	}
+	return errors.Join(err, m.endErr)
+}
+
+// screen is the show on a terminal.
+type screen struct {
+	ctx    context.Context
+	source Source
+	show   *Show
+	send   func(tea.Msg)
+	endErr error
+	// cancel stops the step that runs, and stopped is closed when it has.
+	cancel  context.CancelFunc
+	stopped chan struct{}
+}
+
+// What steps send while they run.
+type (
+	told struct {
+		step int
+		line string
+	}
+	finished struct {
+		step int
+		err  error
+	}
+	spoken struct {
+		words []string
+		err   error
+	}
+)
+
+// Init implements tea.Model.
+func (m *screen) Init() tea.Cmd { return nil }
+
+// Update implements tea.Model.
+func (m *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.KeyPressMsg:
+		return m, m.press(msg.String())
+	case told:
+		m.show.tell(msg.step, msg.line)
+	case finished:
+		m.cancel, m.stopped = nil, nil
+		m.show.done(msg.step, msg.err)
+	case spoken:
+		m.endErr = msg.err
+		m.show.end(msg.words)
+	}
+	return m, nil
+}
+
+func (m *screen) press(key string) tea.Cmd {
+	switch key {
+	case "q", "ctrl+c":
+		return tea.Quit
+	case "space", " ", "enter", "right", "n":
+		if m.show.ended {
+			return tea.Quit
+		}
+		return m.do(m.show.Next())
+	case "left", "b":
+		m.show.Back()
+	case "r":
+		return m.do(m.show.Again())
+	}
+	return nil
+}
+
+func (m *screen) do(a Act) tea.Cmd {
+	step := m.show.at
+	switch a {
+	case RunStep:
+		ctx, cancel := context.WithCancel(m.ctx)
+		stopped := make(chan struct{})
+		m.cancel, m.stopped = cancel, stopped
+		return func() tea.Msg {
+			defer close(stopped)
+			defer cancel()
+			return finished{step, m.source.Run(ctx, step, func(line string) { m.send(told{step, line}) })}
+		}
+	case EndShow:
+		return func() tea.Msg {
+			words, err := m.source.End(context.WithoutCancel(m.ctx))
+			return spoken{words, err}
+		}
+	}
+	return nil
+}
+
+// View implements tea.Model.
+func (m *screen) View() tea.View { return tea.NewView(m.text()) }
+
+// text is the whole screen.
+func (m *screen) text() string {
+	var b strings.Builder
+	if note := m.source.Note(); note != "" {
+		fmt.Fprintf(&b, "%s\n\n", text.Bold.Sprint(note))
+	}
+	s := m.show.Screen()
+	if m.show.ended {
+		fmt.Fprintf(&b, "%s\n\n[enter, q] quit\n", strings.Join(m.show.words, "\n"))
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s  (%d of %d)\n\n%s\n", text.Bold.Sprint(s.Title), m.show.at+1, len(m.show.screens), text.WrapSoft(s.Narration, width))
+	if len(s.Commands) > 0 {
+		fmt.Fprintf(&b, "\n  $ %s\n", strings.Join(s.Commands, "\n  $ "))
+	}
+	for _, line := range s.Evidence {
+		fmt.Fprintf(&b, "\n  %s", strings.ReplaceAll(text.WrapSoft(line, width), "\n", "\n    "))
+	}
+	if len(s.Evidence) > 0 {
+		b.WriteByte('\n')
+	}
+	if s.Failed != "" {
+		fmt.Fprintf(&b, "\n  %s %s\n", text.Bold.Sprint("failed:"), text.WrapSoft(s.Failed, width))
+	}
+	help := map[State]string{Announced: "[space] run it", Running: "running …", Shown: "[space] next"}
+	fmt.Fprintf(&b, "\n%s   [b] back   [r] run again   [q] quit\n", help[s.State])
+	return b.String()
+}

@@ -1,0 +1,63 @@
+package labs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Progress is which exercises a participant has solved, by lab.
+type Progress struct {
+	Solved map[string][]string `json:"solved"`
+}
+
+// ReadProgress reads a file of progress; one that isn't there is no progress.
+func ReadProgress(file string) (*Progress, error) {
+	p := &Progress{Solved: make(map[string][]string)}
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read progress %s: %w", file, err)
+	}
+	if p.Solved == nil {
+		p.Solved = make(map[string][]string)
+	}
+	return p, nil
+}
+
+// Has says whether an exercise is solved.
+func (p *Progress) Has(lab, exercise string) bool { return slices.Contains(p.Solved[lab], exercise) }
+
+// Add notes an exercise as solved.
+func (p *Progress) Add(lab, exercise string) {
+	if !p.Has(lab, exercise) {
+		p.Solved[lab] = append(p.Solved[lab], exercise)
+	}
+}
+
+// Write keeps the progress in a file, in one step.
+func (p *Progress) Write(file string) error {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write progress: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("write progress: %w", err)
+	}
+	if err := os.WriteFile(file+".new", append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write progress: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write progress: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package labs
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+)
+
+//go:embed scaffold
+var scaffold embed.FS
+
+// labName is a number of two digits, a dash, and a name of a folder.
+var labName = regexp.MustCompile(`^[0-9]{2}-[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// Scaffold makes a folder for a lab, with a lab.yaml that runs as it is and a README, and returns its path. A folder that is
+// there is left as it is.
+func Scaffold(dir, name string) (folder string, err error) {
+	if !labName.MatchString(name) {
+		return "", fmt.Errorf("name %q: want two digits, a dash and a name, as in 14-my-lab", name)
+	}
+	folder = filepath.Join(dir, name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return "", fmt.Errorf("make lab: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(folder))
+		}
+	}()
+	parsed, err := template.New("").ParseFS(scaffold, "scaffold/*")
+	if err != nil {
+		return "", fmt.Errorf("make lab: %w", err)
+	}
+	number, _, _ := strings.Cut(name, "-")
+	for _, file := range []string{"lab.yaml", "README.md"} {
+		if err := write(parsed, file, filepath.Join(folder, file), map[string]string{"Name": name, "Number": number}); err != nil {
+			return "", fmt.Errorf("make lab: %w", err)
+		}
+	}
+	return folder, nil
+}
+
+func write(parsed *template.Template, from, to string, data any) (err error) {
+	file, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return parsed.ExecuteTemplate(file, from+".tmpl", data)
+}
+
+// Find reads a lab: one of the catalogue by its name, or a lab.yaml or the folder that it is in by its path.
+func Find(nameOrPath string) (*Lab, error) {
+	info, err := os.Stat(nameOrPath)
+	if !strings.ContainsRune(nameOrPath, filepath.Separator) || errors.Is(err, fs.ErrNotExist) {
+		return Lookup(nameOrPath)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find lab: %w", err)
+	}
+	if info.IsDir() {
+		nameOrPath = filepath.Join(nameOrPath, "lab.yaml")
+	}
+	data, err := os.ReadFile(nameOrPath)
+	if err != nil {
+		return nil, fmt.Errorf("find lab: %w", err)
+	}
+	return Parse(nameOrPath, data)
+}
