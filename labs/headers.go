@@ -41,7 +41,10 @@ type HeadersStep struct {
 }
 
 // The headers that HTTP proxies append to.
-var forwardingHeaders = []string{"X-Forwarded-For", "Forwarded"}
+const (
+	headerXForwardedFor = "X-Forwarded-For"
+	headerForwarded     = "Forwarded"
+)
 
 func (s *HeadersStep) sends() []proxyproto.Version { return []proxyproto.Version{proxyproto.None} }
 
@@ -74,7 +77,7 @@ func (s *HeadersStep) measure(ctx context.Context, t *turn, chain []netip.AddrPo
 	if err != nil {
 		return err
 	}
-	forging, err := s.get(ctx, t, chain[0], http.Header{"X-Forwarded-For": {s.Forge}, "Forwarded": {"for=" + s.Forge}})
+	forging, err := s.get(ctx, t, chain[0], http.Header{headerXForwardedFor: {s.Forge}, headerForwarded: {"for=" + s.Forge}})
 	if err != nil {
 		return err
 	}
@@ -132,7 +135,7 @@ func (s *HeadersStep) sampleHeaders(t *turn, seen []workload.HTTPSeen, client ne
 		t.sample("socket_is_proxy", "ratio", share(func(h workload.HTTPSeen) bool { return h.Socket.Addr() == last }), labels),
 		t.sample("socket_is_node", "ratio", share(func(h workload.HTTPSeen) bool { return t.isClusterNode(h.Socket.Addr()) }), labels),
 	}
-	for _, name := range forwardingHeaders {
+	for _, name := range []string{headerXForwardedFor, headerForwarded} {
 		labels := map[string]string{"chain": strconv.Itoa(len(chain)), "header": strings.ToLower(name)}
 		errs = append(errs,
 			t.sample("header_is_client", "ratio", share(func(h workload.HTTPSeen) bool {
@@ -149,7 +152,7 @@ func (s *HeadersStep) sampleHeaders(t *turn, seen []workload.HTTPSeen, client ne
 // entriesOf are the addresses that a forwarding header lists, as written.
 func entriesOf(header http.Header, name string) []string {
 	var all []string
-	if name == "Forwarded" {
+	if name == headerForwarded {
 		elements, err := l7proxy.ParseForwarded(header.Values(name))
 		if err != nil {
 			return nil
