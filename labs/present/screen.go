@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 )
 
 // Options are where a show is shown.
@@ -20,10 +22,20 @@ type Options struct {
 // width of narration and evidence.
 const width = 110
 
+// The size of the screen where there is no terminal.
+const (
+	pipeWidth  = 140
+	pipeHeight = 60
+)
+
 // Run shows a source until whoever presses the keys quits. The source is ended in any case.
 func Run(ctx context.Context, source Source, o Options) error {
 	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens())}
-	program := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out))
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)}
+	if f, ok := o.Out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { // a pipe has no size of its own
+		options = append(options, tea.WithWindowSize(pipeWidth, pipeHeight))
+	}
+	program := tea.NewProgram(m, options...)
 	m.send = program.Send
 	_, err := program.Run()
 	if m.cancel != nil {

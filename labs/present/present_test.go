@@ -1,0 +1,177 @@
+package present
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/labtest"
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/results"
+)
+
+var testLabs labtest.Labs
+
+func TestMain(m *testing.M) { os.Exit(testLabs.Main(m)) }
+
+// terminal is what a show is shown on: a pipe for keys, and all that was drawn.
+type terminal struct {
+	t     *testing.T
+	keys  *io.PipeWriter
+	mu    sync.Mutex
+	drawn bytes.Buffer
+	read  int
+	ended chan error
+}
+
+func (v *terminal) Write(p []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.drawn.Write(p)
+}
+
+// onStage shows a source.
+func onStage(t *testing.T, source Source) *terminal {
+	in, keys := io.Pipe()
+	v := &terminal{t: t, keys: keys, ended: make(chan error, 1)}
+	go func() { v.ended <- Run(t.Context(), source, Options{In: in, Out: v}) }()
+	return v
+}
+
+// press presses a key, and waits until a text has been drawn that was not there before.
+func (v *terminal) press(key, want string) {
+	v.t.Helper()
+	v.mu.Lock()
+	v.read = v.drawn.Len()
+	v.mu.Unlock()
+	if key != "" {
+		_, err := v.keys.Write([]byte(key))
+		require.NoError(v.t, err)
+	}
+	require.Eventually(v.t, func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return bytes.Contains(v.drawn.Bytes()[v.read:], []byte(want))
+	}, 30*time.Second, 5*time.Millisecond, "after %q: want %q", key, want)
+}
+
+// pressUntil presses a key again and again: keys that come while a step runs do nothing.
+func (v *terminal) pressUntil(key, want string) {
+	v.t.Helper()
+	require.Eventually(v.t, func() bool {
+		_, err := v.keys.Write([]byte(key))
+		require.NoError(v.t, err)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return bytes.Contains(v.drawn.Bytes(), []byte(want))
+	}, 30*time.Second, 20*time.Millisecond, "want %q", want)
+}
+
+// scripted is a source whose steps are functions.
+type scripted struct {
+	steps []func(ctx context.Context, tell func(string)) error
+	ends  int
+}
+
+func (s *scripted) Screens() []Screen {
+	return []Screen{{Title: "one", Narration: "first things first", Commands: []string{"do it"}}, {Title: "two"}}
+}
+
+func (s *scripted) Run(ctx context.Context, step int, tell func(string)) error { return s.steps[step](ctx, tell) }
+
+func (s *scripted) End(context.Context) ([]string, error) {
+	s.ends++
+	return []string{"the end"}, nil
+}
+
+func (s *scripted) Note() string { return "a rehearsal" }
+
+func TestOnStage(t *testing.T) {
+	s := &scripted{steps: []func(context.Context, func(string)) error{
+		func(_ context.Context, tell func(string)) error { tell("evidence A"); return errors.New("went wrong") },
+		func(_ context.Context, tell func(string)) error { tell("evidence B"); return nil },
+	}}
+	v := onStage(t, s)
+	v.press("", "first things first")
+	v.press(" ", "went wrong")
+	v.press(" ", "two")
+	v.press("\r", "evidence B")
+	v.press("b", "evidence A")
+	v.press("n", "two")
+	v.press(" ", "the end")
+	v.press("q", "")
+	require.NoError(t, <-v.ended)
+	assert.Equal(t, 1, s.ends)
+}
+
+func TestQuitWhileRunning(t *testing.T) {
+	began := make(chan struct{})
+	s := &scripted{steps: []func(context.Context, func(string)) error{func(ctx context.Context, _ func(string)) error {
+		close(began)
+		<-ctx.Done()
+		return ctx.Err()
+	}}}
+	v := onStage(t, s)
+	v.press("", "a rehearsal")
+	v.press(" ", "running")
+	<-began
+	v.press("q", "")
+	require.NoError(t, <-v.ended)
+	assert.Equal(t, 1, s.ends, "quitting ends the source, and waits for the step")
+}
+
+// TestRecorded plays a reference run.
+func TestRecorded(t *testing.T) {
+	run, err := results.Store{Reference: results.Reference()}.Find("01-source-ip")
+	require.NoError(t, err)
+	v := onStage(t, NewRecorded(run))
+	v.press("", "RECORDED "+run.Manifest.Started.UTC().Format("2 January 2006"))
+	v.pressUntil(" ", "01-source-ip: passed")
+	v.press("q", "")
+	require.NoError(t, <-v.ended)
+	assert.Contains(t, v.drawn.String(), "the pod saw 85.217.172.142 100 times")
+	assert.Contains(t, v.drawn.String(), "01-source-ip: passed")
+}
+
+// TestLive shows a lab while it runs, with a step that takes too long.
+func TestLive(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: builds a topology")
+	}
+	labPod := filepath.Join(t.TempDir(), "labpod")
+	out, err := exec.Command("go", "build", "-o", labPod, "../../cmd/labpod").CombinedOutput()
+	require.NoError(t, err, string(out))
+	folder, err := labs.Scaffold(t.TempDir(), "14-on-stage")
+	require.NoError(t, err)
+	lab, err := labs.Find(folder)
+	require.NoError(t, err)
+	runner := labs.Runner{
+		Stand: stand.Options{StateDir: testLabs.StateDir(t), LabPod: labPod}, RunsDir: t.TempDir(), Repetitions: 1,
+	}
+	live, err := NewLive(runner, lab, time.Minute)
+	require.NoError(t, err)
+	v := onStage(t, live)
+	v.press("", "What does it answer?")
+	v.press(" ", "node-a")
+	v.press(" ", "dsrlab trace client tcp-echo:tcp")
+	live.timeout = time.Nanosecond
+	v.press(" ", "failed:")
+	live.timeout = time.Minute
+	v.press("r", "the pod saw 85.217.172.142 20 times")
+	v.pressUntil(" ", "the pod saw 1.2.3.4 20 times")
+	v.pressUntil(" ", "14-on-stage: passed")
+	v.press("q", "")
+	require.NoError(t, <-v.ended)
+	assert.Equal(t, results.Passed, live.Summary().Result)
+}
