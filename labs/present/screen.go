@@ -42,7 +42,9 @@ func Run(ctx context.Context, source Source, o Options) error {
 		m.cancel()
 		<-m.stopped
 	}
-	if !m.show.ended {
+	if m.said != nil {
+		<-m.said
+	} else {
 		_, endErr := source.End(context.WithoutCancel(ctx))
 		err = errors.Join(err, endErr)
 	}
@@ -59,6 +61,8 @@ type screen struct {
 	// cancel stops the step that runs, and stopped is closed when it has.
 	cancel  context.CancelFunc
 	stopped chan struct{}
+	// said is closed when the source has ended; nil until it is asked to.
+	said chan struct{}
 }
 
 // What steps send while they run.
@@ -127,7 +131,10 @@ func (m *screen) do(a Act) tea.Cmd {
 			return finished{step, m.source.Run(ctx, step, func(line string) { m.send(told{step, line}) })}
 		}
 	case EndShow:
+		said := make(chan struct{})
+		m.said = said
 		return func() tea.Msg {
+			defer close(said)
 			words, err := m.source.End(context.WithoutCancel(m.ctx))
 			return spoken{words, err}
 		}

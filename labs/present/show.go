@@ -43,9 +43,9 @@ type Source interface {
 type Show struct {
 	screens []Screen
 	at      int
-	// ended: the last words have been said.
-	ended bool
-	words []string
+	// ending: the last words have been asked for; ended: they have been said.
+	ending, ended bool
+	words         []string
 }
 
 // Act is what a key press asks for.
@@ -75,9 +75,10 @@ func (s *Show) Next() Act {
 		s.at++
 		return Nothing
 	}
-	if s.ended {
+	if s.ending {
 		return Nothing
 	}
+	s.ending = true
 	return EndShow
 }
 
@@ -91,7 +92,7 @@ func (s *Show) Back() {
 // Again runs the step that is shown, also if it has run before.
 func (s *Show) Again() Act {
 	screen := s.Screen()
-	if screen.State == Running || s.ended {
+	if screen.State == Running || s.ending {
 		return Nothing
 	}
 	screen.State, screen.Evidence, screen.Failed = Running, nil, ""

@@ -30,6 +30,7 @@ func TestShow(t *testing.T) {
 
 	assert.Equal(t, Nothing, s.Next())
 	assert.Equal(t, EndShow, s.Next(), "after the last screen come the last words")
+	assert.Equal(t, Nothing, s.Next(), "once")
 	s.end([]string{"that's all"})
 	assert.Equal(t, Nothing, s.Next())
 	assert.Equal(t, Nothing, s.Again(), "nothing stands any more")
