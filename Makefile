@@ -32,7 +32,7 @@ generate: ## compile the BPF programs and write what is derived from the Go type
 
 .PHONY: check-generate
 check-generate: generate ## fail if what is committed is not what `generate` makes
-	@changed=$$(git status --porcelain -- '*_bpfel.*' '*.schema.json'); \
+	@changed=$$(git status --porcelain -- '*_bpfel.*' '*.schema.json' labs/STEPS.md); \
 	if [ -n "$$changed" ]; then echo "not what 'make generate' makes:"; echo "$$changed"; exit 1; fi
 
 .PHONY: lint
@@ -71,9 +71,11 @@ lab-down: build ## take down what lab-up built
 demo-dsr: build ## show what SNAT does to the client's address and to throughput, and what DSR changes
 	$(SUDO) bin/dsrlab demo dsr
 
+LABS ?= --all
+
 .PHONY: labs
-labs: build ## run all labs, and say what became of each claim
-	$(SUDO) bin/dsrlab lab run --all
+labs: build ## run all labs (or LABS="NAME ..."), and say what became of each claim
+	$(SUDO) bin/dsrlab lab run $(LABS)
 	bin/dsrlab results claims
 
 .PHONY: clean

@@ -1,5 +1,7 @@
 package labs
 
+//go:generate go run ./stepdoc
+
 import (
 	"context"
 	"fmt"

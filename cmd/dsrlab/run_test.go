@@ -14,6 +14,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/stand"
 )
 
@@ -26,6 +27,8 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestBadUsage(t *testing.T) {
+	catalogued, err := labs.Catalogue()
+	require.NoError(t, err)
 	for _, test := range []struct {
 		args []string
 		err  string
@@ -34,8 +37,8 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"up"}, "dsrlab: --file: which topology? `dsrlab topology list` lists those of the catalogue"},
 		{[]string{"status", "--nonsense"}, "dsrlab: unknown flag: --nonsense"},
 		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: "xml" is none of table, json, yaml`},
-		{[]string{"lab", "show", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
-		{[]string{"lab", "run", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are 01-source-ip, 02-throughput`},
+		{[]string{"lab", "show", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are ` + strings.Join(catalogued, ", ")},
+		{[]string{"lab", "run", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are ` + strings.Join(catalogued, ", ")},
 		{
 			[]string{"lab", "run", "01-source-ip", "--fault", "all"},
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
@@ -104,8 +107,11 @@ func TestLabList(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	var all []listedLab
 	require.NoError(t, json.Unmarshal([]byte(out), &all))
-	require.Len(t, all, 2)
+	require.Len(t, all, 13)
 	assert.Equal(t, []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3"}, all[0].Claims)
+	for _, l := range all {
+		assert.Positive(t, l.Seconds, "%s: a reference run tells how long it takes", l.Name)
+	}
 	assert.Equal(t, []string{"none", "kube-proxy", "snat", "dsr"}, all[1].Variants)
 	code, out, _ = command(t, "lab", "show", "02-throughput")
 	require.Equal(t, exitOK, code)
