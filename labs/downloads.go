@@ -27,6 +27,9 @@ type DownloadsStep struct {
 	Length Duration        `json:"length"`
 	// Stall is how long a download may get nothing before it is given up (default 3s).
 	Stall Duration `json:"stall,omitempty"`
+	// Without is an LB node that is dead when the downloads begin. What breaks when it joins shows only on downloads that began
+	// without it: those that outlived its death go where they went before.
+	Without string `json:"without,omitempty"`
 	// Again begins another download for each that ends before the last event.
 	Again  bool    `json:"again,omitempty"`
 	Events []Event `json:"events"`
@@ -39,6 +42,8 @@ type Event struct {
 	// Fail is the LB node that dies; Join the one that comes back, with an empty data path.
 	Fail string `json:"fail,omitempty"`
 	Join string `json:"join,omitempty"`
+	// Detection is how long the router goes on sending to the LB node that dies.
+	Detection Duration `json:"detection,omitempty"`
 	// Drain is the pod that gets no new connections; Return the one that gets them again.
 	Drain  string `json:"drain,omitempty"`
 	Return string `json:"return,omitempty"`
@@ -76,6 +81,9 @@ func (s *DownloadsStep) validate(*Lab) []error {
 		if i > 0 && e.After < s.Events[i-1].After {
 			errs = append(errs, fmt.Errorf("events[%d].after: want them in the order of their times", i))
 		}
+		if e.Detection != 0 && e.Fail == "" {
+			errs = append(errs, fmt.Errorf("events[%d].detection: only fail has one", i))
+		}
 	}
 	return errs
 }
@@ -95,16 +103,26 @@ func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
 	if s.Again {
 		o.Duration = time.Duration(s.Events[len(s.Events)-1].After)
 	}
+	if s.Without != "" {
+		if err := t.stand.FailNode(ctx, s.Without, 0); err != nil {
+			return err
+		}
+	}
 	load, err := download.Start(ctx, o)
 	if err != nil {
-		return err
+		return errors.Join(err, t.restore(ctx, s.undone()))
 	}
 	at, happenErr := s.happen(ctx, t, load)
 	if happenErr != nil {
 		load.Stop()
 	}
 	report := load.Wait()
-	return errors.Join(happenErr, t.restore(ctx, s.Events), s.record(t, report, at))
+	return errors.Join(happenErr, t.restore(ctx, s.undone()), s.record(t, report, at))
+}
+
+// undone are the events that a turn has to undo.
+func (s *DownloadsStep) undone() []Event {
+	return append([]Event{{Fail: s.Without}}, s.Events...)
 }
 
 // happen lets the events happen, and tells when each did.
@@ -137,7 +155,7 @@ func (s *DownloadsStep) happen(ctx context.Context, t *turn, load *download.Load
 func (t *turn) let(ctx context.Context, e Event) error {
 	switch {
 	case e.Fail != "":
-		return t.stand.FailNode(e.Fail)
+		return t.stand.FailNode(ctx, e.Fail, time.Duration(e.Detection))
 	case e.Join != "":
 		return t.stand.ReviveNode(ctx, e.Join, t.variant)
 	case e.Drain != "":

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -14,17 +15,34 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// FailNode lets an LB node die: nothing passes its port any more, and the fabric leads no VIP to it, as a router does that has
-// noticed.
-func (s *Stand) FailNode(node string) error {
-	return s.setAlive(node, false)
+// FailNode lets an LB node die: nothing passes its port any more and, when the time of detection is over, the fabric leads no VIP
+// to it, as a router does that has noticed. Until then it goes on sending to it.
+func (s *Stand) FailNode(ctx context.Context, node string, detection time.Duration) error {
+	n, err := s.lbNode(node)
+	if err != nil {
+		return fmt.Errorf("fail LB node: %w", err)
+	}
+	if err := s.setPort(n, netlink.LinkSetDown); err != nil {
+		return fmt.Errorf("fail %s: %w", node, err)
+	}
+	timer := time.NewTimer(detection)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return fmt.Errorf("fail %s: %w", node, ctx.Err())
+	}
+	if err := s.routeToLiving(); err != nil {
+		return errors.Join(fmt.Errorf("fail %s: %w", node, err), s.setPort(n, netlink.LinkSetUp))
+	}
+	return nil
 }
 
 // ReviveNode brings a dead LB node back, as after a reboot: with an empty data path of the variant, without any flow.
 func (s *Stand) ReviveNode(ctx context.Context, node string, v Variant) error {
 	n, err := s.lbNode(node)
 	if err != nil {
-		return err
+		return fmt.Errorf("revive LB node: %w", err)
 	}
 	tables, err := s.Tables(v)
 	if err != nil {
@@ -33,7 +51,10 @@ func (s *Stand) ReviveNode(ctx context.Context, node string, v Variant) error {
 	if err := errors.Join(s.uninstallFrom(ctx, node), s.installOn(ctx, n, v, tables)); err != nil {
 		return fmt.Errorf("revive %s: %w", node, err)
 	}
-	return s.setAlive(node, true)
+	if err := errors.Join(s.setPort(n, netlink.LinkSetUp), s.routeToLiving()); err != nil {
+		return fmt.Errorf("revive %s: %w", node, err)
+	}
+	return nil
 }
 
 func (s *Stand) lbNode(name string) (topologies.Node, error) {
@@ -45,34 +66,26 @@ func (s *Stand) lbNode(name string) (topologies.Node, error) {
 	return lbs[i], nil
 }
 
-// setAlive opens or shuts an LB node's port, and leads VIPs to all LB nodes whose ports are open.
-func (s *Stand) setAlive(node string, alive bool) error {
-	n, err := s.lbNode(node)
-	if err != nil {
-		return err
-	}
-	err = s.lab.Do(netns.Fabric, func() error {
+// setPort opens or shuts the fabric's end of a node's wire.
+func (s *Stand) setPort(n topologies.Node, set func(netlink.Link) error) error {
+	return s.lab.Do(netns.Fabric, func() error {
 		port, err := netlink.LinkByName(n.Port)
 		if err != nil {
-			return err
+			return fmt.Errorf("find port of %s: %w", n.Name, err)
 		}
-		set := netlink.LinkSetDown
-		if alive {
-			set = netlink.LinkSetUp
-		}
-		if err := set(port); err != nil {
-			return err
-		}
+		return set(port)
+	})
+}
+
+// routeToLiving leads VIPs to all LB nodes whose ports are open.
+func (s *Stand) routeToLiving() error {
+	return s.lab.Do(netns.Fabric, func() error {
 		routes, err := s.routesToLiving()
 		if err != nil {
 			return err
 		}
 		return replaceRoutes(routes)
 	})
-	if err != nil {
-		return fmt.Errorf("set %s alive=%t: %w", node, alive, err)
-	}
-	return nil
 }
 
 // routesToLiving are the routes of VIPs to those LB nodes whose ports are open. Call it in the fabric.
