@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/stand"
@@ -72,7 +73,11 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	t.invalid = firstReason(invalid, t.uncalibrated, after.invalid)
 	defer func() { t.invalid = "" }()
 	if len(report.Streams) > 1 {
-		if err := t.sample("goodput_together", "bit/s", flow.Together, nil); err != nil {
+		together := flow.Together
+		if together == 0 { // they never all ran
+			together = math.NaN()
+		}
+		if err := t.sample("goodput_together", "bit/s", together, nil); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,9 @@ func (s *scripted) Screens() []Screen {
 	return []Screen{{Title: "one", Narration: "first things first", Commands: []string{"do it"}}, {Title: "two"}}
 }
 
-func (s *scripted) Run(ctx context.Context, step int, tell func(string)) error { return s.steps[step](ctx, tell) }
+func (s *scripted) Run(ctx context.Context, step int, tell func(string)) error {
+	return s.steps[step](ctx, tell)
+}
 
 func (s *scripted) End(context.Context) ([]string, error) {
 	s.ends++

@@ -117,7 +117,9 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 	if flow.Duration = last - first; flow.Duration > 0 {
 		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
 	}
-	flow.Together = together(progress, allFrom, allUntil)
+	if len(progress) == len(streams) {
+		flow.Together = together(progress, allFrom, allUntil)
+	}
 	flow.Series = series(progress, last)
 	return flow
 }
