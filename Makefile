@@ -24,7 +24,7 @@ help: ## list the targets
 .PHONY: build
 build: ## build the commands into bin/, one static binary each
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	$(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
 
 .PHONY: generate
 generate: ## compile the BPF programs and write what is derived from the Go types (needs $(CLANG))
