@@ -22,13 +22,16 @@ const (
 	FromNetworkXDP Direction = "from_network_xdp" // XDP of the same device
 	FromPod        Direction = "from_pod"         // tc ingress of the node's end of a pod's veth
 	FromNode       Direction = "from_node"        // tc egress of the device towards the fabric: what the node itself sends
+	ToPod          Direction = "to_pod"           // tc egress of the node's end of a pod's veth: what the node itself answers
 )
+
+func (d Direction) isEgress() bool { return d == FromNode || d == ToPod }
 
 // clsactPriority is the preference of our filters; it leaves room for others on both sides.
 const clsactPriority = 100
 
 // Attach puts the node's program at a device. A program of ours that is attached there already is replaced in one step: no
-// packet passes unseen. Load has done it for all but FromPod. mode is for tc; XDP is in the driver or not at all. Call it in
+// packet passes unseen. Load has done it for all but FromPod and ToPod. mode is for tc; XDP is in the driver or not at all. Call it in
 // the node's network namespace.
 func (d *DataPath) Attach(device string, direction Direction, mode AttachMode) error {
 	iface, err := net.InterfaceByName(device)
@@ -77,7 +80,7 @@ const (
 // how it is attached.
 func pinOf(ifindex int, direction Direction) string {
 	switch direction {
-	case FromNode:
+	case FromNode, ToPod:
 		return strconv.Itoa(ifindex) + egressSuffix
 	case FromNetworkXDP:
 		return strconv.Itoa(ifindex) + xdpSuffix
@@ -88,7 +91,7 @@ func pinOf(ifindex int, direction Direction) string {
 // attachTCX attaches by a link of the kernel's, and takes away a filter that did the same before.
 func attachTCX(program *ebpf.Program, ifindex int, direction Direction, links string) error {
 	at := ebpf.AttachTCXIngress
-	if direction == FromNode {
+	if direction.isEgress() {
 		at = ebpf.AttachTCXEgress
 	}
 	pin := filepath.Join(links, pinOf(ifindex, direction))
@@ -128,7 +131,7 @@ func attachClsact(program *ebpf.Program, ifindex int, direction Direction, links
 		return fmt.Errorf("add clsact: %w", err)
 	}
 	filter := &netlink.BpfFilter{
-		FilterAttrs: clsactFilter(ifindex, direction == FromNode), Fd: program.FD(), Name: "dsrlab", DirectAction: true,
+		FilterAttrs: clsactFilter(ifindex, direction.isEgress()), Fd: program.FD(), Name: "dsrlab", DirectAction: true,
 	}
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("add filter: %w", err)

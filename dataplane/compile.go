@@ -159,7 +159,7 @@ func (c *compiler) backend(i int) int {
 		identity: identity{
 			datapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
-		nextHop: c.place.nodes[node].NextHop, local: b.Node == c.place.node, draining: b.Draining,
+		nextHop: c.place.nodes[node].NextHop, local: b.Node == c.place.node && !c.place.hasNode(b.Address), draining: b.Draining,
 	}
 	if added.local {
 		added.pod, added.hasPod = c.place.pods[added.Address]

@@ -215,7 +215,8 @@ const (
 	datapathPointPOINT_FROM_NETWORK_XDP datapathPoint = 1
 	datapathPointPOINT_FROM_POD         datapathPoint = 2
 	datapathPointPOINT_FROM_NODE        datapathPoint = 3
-	datapathPointPOINT_COUNT            datapathPoint = 4
+	datapathPointPOINT_TO_POD           datapathPoint = 4
+	datapathPointPOINT_COUNT            datapathPoint = 5
 )
 
 type datapathRangeKey struct {
@@ -407,6 +408,7 @@ const (
 	datapathProgFromNetworkXdp   = "from_network_xdp"
 	datapathProgFromNode         = "from_node"
 	datapathProgFromPod          = "from_pod"
+	datapathProgToPod            = "to_pod"
 	datapathVarBroken            = "broken"
 	datapathVarEventSample       = "event_sample"
 	datapathVarExportedToGo      = "exported_to_go"
@@ -468,6 +470,7 @@ type datapathProgramSpecs struct {
 	FromNetworkXdp *ebpf.ProgramSpec `ebpf:"from_network_xdp"`
 	FromNode       *ebpf.ProgramSpec `ebpf:"from_node"`
 	FromPod        *ebpf.ProgramSpec `ebpf:"from_pod"`
+	ToPod          *ebpf.ProgramSpec `ebpf:"to_pod"`
 }
 
 // datapathMapSpecs contains maps before they are loaded into the kernel.
@@ -624,6 +627,7 @@ type datapathPrograms struct {
 	FromNetworkXdp *ebpf.Program `ebpf:"from_network_xdp"`
 	FromNode       *ebpf.Program `ebpf:"from_node"`
 	FromPod        *ebpf.Program `ebpf:"from_pod"`
+	ToPod          *ebpf.Program `ebpf:"to_pod"`
 }
 
 func (p *datapathPrograms) Close() error {
@@ -632,6 +636,7 @@ func (p *datapathPrograms) Close() error {
 		p.FromNetworkXdp,
 		p.FromNode,
 		p.FromPod,
+		p.ToPod,
 	)
 }
 

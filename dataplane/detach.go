@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -64,4 +65,29 @@ func detachClsact(ifindex int, egress bool, pin string) error {
 		return fmt.Errorf("detach from device %d: %w", ifindex, err)
 	}
 	return os.Remove(pin)
+}
+
+// ForgetGone removes the pins of what was attached to devices that are no more, such as those of pods that have ended: their
+// numbers may come back with other devices. Call it in the node's network namespace.
+func (d *DataPath) ForgetGone() error {
+	links := filepath.Join(d.pinDir, linksDir)
+	entries, err := os.ReadDir(links)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget devices: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		number, _, _ := strings.Cut(entry.Name(), "_")
+		ifindex, err := strconv.Atoi(number)
+		if err != nil {
+			continue
+		}
+		if _, err := net.InterfaceByIndex(ifindex); err != nil {
+			errs = append(errs, os.Remove(filepath.Join(links, entry.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("forget devices: %w", err)
+	}
+	return nil
 }

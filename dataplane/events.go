@@ -91,6 +91,7 @@ func (d *DataPath) newEventReader() (*eventReader, error) {
 			datapathPointPOINT_FROM_NETWORK_XDP: FromNetworkXDP,
 			datapathPointPOINT_FROM_POD:         FromPod,
 			datapathPointPOINT_FROM_NODE:        FromNode,
+			datapathPointPOINT_TO_POD:           ToPod,
 		},
 	}, nil
 }

@@ -127,3 +127,41 @@ func TestNodeCalls(t *testing.T) {
 		assert.Equal(t, other.frame(t), r.frame)
 	})
 }
+
+// A process of the node is the backend of a ClusterIP, and a pod of the same node calls it: the answer passes no device but the
+// pod's veth, and what is no such answer passes as it is.
+func TestNodeAnswersItsPod(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		const port, nodePort = 4443, 6443
+		tables := &services.Tables{
+			TableSize: 251,
+			Frontends: []services.Frontend{{
+				Address: w.clusterIP, Port: port, Protocol: services.TCP, Kind: services.KindClusterIP, Service: "default/kubernetes",
+				Mode: services.ModeSNAT, Selection: services.SelectionMaglev, TableSize: 251, Backends: []int{0},
+			}},
+			Backends: []services.Backend{{Address: w.lbNode, Port: nodePort, Protocol: services.TCP, Node: "lb", NodeAddress: w.lbNode, Weight: 1}},
+		}
+		_, err := d.Update("default/kubernetes", tables)
+		require.NoError(t, err)
+
+		call := packetSpec{src: w.localPod, dst: w.clusterIP, sport: 40000, dport: port, syn: true}
+		r := d.send(t, FromPod, call.frame(t))
+		assert.EqualValues(t, actOK, r.action, "to the node's own stack")
+		assert.Equal(t, only("to-network"), r.reasons)
+		assert.Equal(t, [2]netip.Addr{w.localPod, w.lbNode}, dissect(t, r.frame).addresses())
+
+		answer := packetSpec{src: w.lbNode, dst: w.localPod, sport: nodePort, dport: 40000, syn: true, ack: true}
+		r = d.send(t, ToPod, answer.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		back := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.localPod}, back.addresses())
+		assert.Equal(t, [2]uint16{port, 40000}, back.ports())
+
+		probe := packetSpec{src: w.lbNode, dst: w.localPod, sport: 50000, dport: 8080, syn: true}
+		r = d.send(t, ToPod, probe.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, probe.frame(t), r.frame, "what is no such answer stays as it is")
+	})
+}

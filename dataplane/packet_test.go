@@ -270,6 +270,7 @@ func (d *DataPath) send(t testing.TB, point Direction, frame []byte) result {
 	t.Helper()
 	program := map[Direction]*ebpf.Program{
 		FromNetwork: d.objects.FromNetwork, FromNetworkXDP: d.objects.FromNetworkXdp, FromPod: d.objects.FromPod, FromNode: d.objects.FromNode,
+		ToPod: d.objects.ToPod,
 	}[point]
 	before := d.counts(t)
 	run := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}

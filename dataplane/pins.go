@@ -33,7 +33,7 @@ func (m *datapathMaps) byName() map[string]**ebpf.Map {
 func (p *datapathPrograms) byName() map[string]**ebpf.Program {
 	return map[string]**ebpf.Program{
 		datapathProgFromNetwork: &p.FromNetwork, datapathProgFromNetworkXdp: &p.FromNetworkXdp,
-		datapathProgFromPod: &p.FromPod, datapathProgFromNode: &p.FromNode,
+		datapathProgFromPod: &p.FromPod, datapathProgFromNode: &p.FromNode, datapathProgToPod: &p.ToPod,
 	}
 }
 

@@ -99,6 +99,12 @@ func (p *place) addToCluster(prefix netip.Prefix) {
 	p.cluster[datapathClusterKey{Prefix: bits, Address: address}] = 1
 }
 
+// hasNode says whether an address is a node's own: a backend there is a process of the node, no pod.
+func (p *place) hasNode(a netip.Addr) bool {
+	_, ok := p.nodes[wireAddress(a)]
+	return ok
+}
+
 func (p *place) addPod(pod Pod) error {
 	if len(pod.MAC) != 6 || len(pod.NodeMAC) != 6 {
 		return fmt.Errorf("pod %v: needs a MAC address at both ends of its veth", pod.Addresses)

@@ -1,4 +1,5 @@
-// Command dsrd runs on a node beside its data path: it answers health checks and shows the node's counters to Prometheus.
+// Command dsrd is the node agent: it keeps a node's data path, and its pods' network where it is asked to, as a cluster's Services,
+// EndpointSlices and Nodes say; it answers health checks and shows the node's counters to Prometheus.
 package main
 
 import (
@@ -23,22 +24,42 @@ func main() {
 	os.Exit(code)
 }
 
+// flags are what the command line says.
+type flags struct {
+	agent.Options
+	config, kubeconfig, server, objects string
+}
+
 func run(ctx context.Context, args []string, log io.Writer) int {
-	o := agent.Options{Log: slog.New(slog.NewTextHandler(log, nil))}
+	f := flags{Options: agent.Options{Log: slog.New(slog.NewTextHandler(log, nil))}}
 	cmd := &cobra.Command{
-		Use: "dsrd", Short: "Answer health checks and show counters of a node's data path", Args: cobra.NoArgs,
+		Use: "dsrd", Short: "Keep a node's data path as the cluster's services say", Args: cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Node == "" {
+			switch {
+			case f.Node == "":
 				return errors.New("--node: which node does it run on?")
+			case f.Tables != "" && f.config != "":
+				return errors.New("--tables and --config: give one of them")
+			case f.Tables != "":
+				return agent.Run(cmd.Context(), f.Options)
+			case f.config == "":
+				return errors.New("--config: which file configures it?")
+			case f.objects != "" && (f.kubeconfig != "" || f.server != ""):
+				return errors.New("--objects: goes with neither --kubeconfig nor --server: there is no API server then")
 			}
-			return agent.Run(cmd.Context(), o)
+			return runNode(cmd.Context(), f)
 		},
 	}
-	cmd.Flags().StringVar(&o.Node, "node", "", "name of the node")
-	cmd.Flags().StringVar(&o.Tables, "tables", "/run/dsrlab/tables.json", "file with the cluster's frontends and backends")
-	cmd.Flags().StringVar(&o.PinDir, "pins", "/sys/fs/bpf/dsrlab", "folder of the data path on a bpffs")
-	cmd.Flags().StringVar(&o.Metrics, "metrics", ":9964", "where to serve /metrics and /healthz; empty: nowhere")
+	cmd.Flags().StringVar(&f.Node, "node", os.Getenv("NODE_NAME"), "name of the node (default: the variable NODE_NAME)")
+	cmd.Flags().StringVar(&f.config, "config", "", "file with an AgentConfig")
+	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the API server (default: as a pod of the cluster)")
+	cmd.Flags().StringVar(&f.server, "server", "", "address of the API server instead of the configured one, as https://HOST:PORT: "+
+		"a node's, as ClusterIPs don't work before dsrd does")
+	cmd.Flags().StringVar(&f.objects, "objects", "", "file with Services, EndpointSlices and Nodes, in place of an API server")
+	cmd.Flags().StringVar(&f.Tables, "tables", "", "answer health checks only, for the frontends and backends of this file")
+	cmd.Flags().StringVar(&f.PinDir, "pins", "/sys/fs/bpf/dsrlab", "folder of the data path on a bpffs")
+	cmd.Flags().StringVar(&f.Metrics, "metrics", ":9964", "where to serve /metrics and /healthz; empty: nowhere")
 	cmd.SetArgs(args)
 	cmd.SetErr(log)
 	if err := cmd.ExecuteContext(ctx); err != nil {

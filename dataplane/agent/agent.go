@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	checks := health.New(o.Log, health.Options{})
 	defer func() { err = errors.Join(err, checks.Close()) }()
 	if o.Metrics != "" {
-		stop, err := serveMetrics(ctx, o)
+		stop, err := Serve(ctx, o, func() error { return nil })
 		if err != nil {
 			return err
 		}
@@ -91,15 +91,21 @@ func (f *follower) look() error {
 	return f.checks.Sync(&tables, f.options.Node)
 }
 
-// serveMetrics serves until stop is called.
-func serveMetrics(ctx context.Context, o Options) (stop func(), err error) {
+// Serve answers /metrics and /healthz at o.Metrics until stop is called. healthz says what is wrong with status 503.
+func Serve(ctx context.Context, o Options, healthy func() error) (stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("serve metrics: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metricsHandler{o})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := healthy(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -5,6 +5,7 @@
  *   from_network_xdp   the same, before it: takes what needs nothing that only tc can do
  *   from_pod           ingress of the node's end of each pod's veth
  *   from_node          egress of the device towards the fabric: what the node itself sends
+ *   to_pod             egress of the node's end of each pod's veth: answers of the node's own processes
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -192,6 +193,41 @@ int from_node(struct __sk_buff *skb)
 	linearize(skb);
 	trace_before(h);
 	answer = decide_from_node(h, &w->packet, &w->verdict);
+	return answer == REASON_NOT_OURS ? TC_ACT_OK : finish(h, &w->packet, &w->verdict, answer, bytes);
+}
+
+/* A process of this node that is a service's backend, such as the API server, answers a pod of this node: such an answer passes
+ * no other hook. */
+static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct verdict *v)
+{
+	struct reply *r;
+	bool unproven;
+
+	if (parse(h, p) != PARSED_L4 || !is_this_node(&p->tuple.source))
+		return REASON_NOT_OURS;
+	v->to = p->tuple;
+	r = find_reply(&p->tuple, &unproven);
+	if (!r || !(r->flags & FLOW_INSIDE))
+		return REASON_NOT_OURS;
+	translate_answer(p, v, r);
+	v->mode = MODE_SNAT;
+	v->to_kernel = true;
+	return REASON_REPLY_INSIDE;
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct hook h = {.ctx = skb, .kind = HOOK_TC};
+	struct work *w = new_work(POINT_TO_POD);
+	__u32 bytes = skb->len;
+	int answer;
+
+	if (skb->ingress_ifindex || !w)
+		return TC_ACT_OK;
+	linearize(skb);
+	trace_before(h);
+	answer = decide_to_pod(h, &w->packet, &w->verdict);
 	return answer == REASON_NOT_OURS ? TC_ACT_OK : finish(h, &w->packet, &w->verdict, answer, bytes);
 }
 

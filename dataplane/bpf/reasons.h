@@ -62,6 +62,7 @@ enum point {
 	POINT_FROM_NETWORK_XDP, /* the same, XDP */
 	POINT_FROM_POD,		/* ingress of the node's end of a pod's veth */
 	POINT_FROM_NODE,	/* egress of the device towards the fabric, for what the node itself sends */
+	POINT_TO_POD,		/* egress of the node's end of a pod's veth, likewise */
 	POINT_COUNT,
 };
 

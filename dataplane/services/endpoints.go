@@ -121,7 +121,8 @@ func (c *compiler) place(slice *discoveryv1.EndpointSlice, index int) (netip.Add
 	return address, node, node != nil
 }
 
-// nodeOf finds the node of an endpoint: the one that it names, else the one whose pod CIDR has the address.
+// nodeOf finds the node of an endpoint: the one that it names, else the one whose pod CIDR has the address or whose own address
+// it is, as that of an API server, whose endpoints name no node.
 func (c *compiler) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) *place {
 	if in.NodeName != nil {
 		if node := c.places.byName[*in.NodeName]; node != nil {

@@ -107,9 +107,12 @@ func (p *places) addressesOf(node *Node) []netip.Addr {
 	return all
 }
 
-// holding is the node whose pod CIDR has the address, nil when none has.
+// holding is the node whose pod CIDR has the address or that has it itself, nil when none has.
 func (p *places) holding(address netip.Addr) *place {
 	for _, node := range p.ordered {
+		if slices.Contains(node.addresses, address) {
+			return node
+		}
 		for _, cidr := range node.podCIDRs {
 			if cidr.Contains(address) {
 				return node

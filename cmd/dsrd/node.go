@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/dsrlab/dsrlab/dataplane/agent"
+	"github.com/dsrlab/dsrlab/dataplane/kube"
+)
+
+// runNode runs until ctx ends. The data path stays.
+func runNode(ctx context.Context, f flags) (err error) {
+	config, err := kube.ReadConfig(f.config)
+	if err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // while it drains, too
+	defer stop()
+	events, err := f.events(watching)
+	if err != nil {
+		return err
+	}
+	node, err := kube.New(kube.Options{Node: f.Node, Config: config, Events: events, PinDir: f.PinDir, Log: f.Log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, node.Close()) }()
+	if f.Metrics != "" {
+		stop, err := agent.Serve(ctx, f.Options, func() error {
+			if !node.Synced() {
+				return errors.New("the cluster's objects are not known yet")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	return node.Run(ctx)
+}
+
+// events come from the API server, or from a file.
+func (f flags) events(ctx context.Context) (<-chan kube.Event, error) {
+	if f.objects != "" {
+		return kube.Follow(ctx, f.objects, f.Log), nil
+	}
+	var config *rest.Config
+	var err error
+	if f.kubeconfig != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	} else {
+		config, err = rest.InClusterConfig()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.server != "" {
+		config.Host = f.server
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return kube.Watch(ctx, client, f.Log)
+}

@@ -1,0 +1,156 @@
+// Package kube is the node agent's Kubernetes side: from Services, EndpointSlices and Nodes, watched by informers or read from a
+// file, to a node's data path and pod network. What follows from the objects is pure (Desire); Run carries it out.
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+// What apiVersion and kind of a configuration are.
+const (
+	ConfigVersion = "dsrlab.dev/v1alpha1"
+	ConfigKind    = "AgentConfig"
+)
+
+// Config is what all agents of a cluster are told, as YAML. Where Cilium's Helm chart has the setting it bears the same name.
+type Config struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// KubeProxyReplacement must be true: there is no other way to run.
+	KubeProxyReplacement bool `json:"kubeProxyReplacement"`
+	// RoutingMode is tunnel: requests travel between nodes in a tunnel. Pods talk to each other over routes.
+	RoutingMode string `json:"routingMode"`
+	// TunnelProtocol is geneve.
+	TunnelProtocol string       `json:"tunnelProtocol"`
+	LoadBalancer   LoadBalancer `json:"loadBalancer"`
+	// Device leads to the other nodes (default: that of the default route).
+	Device string `json:"device,omitempty"`
+	// PodNetwork says whether the agent makes the pods' network, too.
+	PodNetwork PodNetwork `json:"podNetwork"`
+	// ServiceCIDRs are where ClusterIPs are from: the node's own calls to them are led to Device.
+	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs,omitempty"`
+	// DrainSeconds is for how long health checks fail before the agent ends when it is told to.
+	DrainSeconds int `json:"drainSeconds,omitempty"`
+}
+
+// LoadBalancer is how frontends are served.
+type LoadBalancer struct {
+	// Mode is snat, dsr or hybrid, for services that don't say.
+	Mode services.Mode `json:"mode"`
+	// DSRDispatch is geneve.
+	DSRDispatch string `json:"dsrDispatch"`
+	// Hook is tc (default) or xdp.
+	Hook dataplane.Hook `json:"hook,omitempty"`
+	// TableSize of Maglev, see services.Options.
+	TableSize uint32 `json:"tableSize,omitempty"`
+}
+
+// PodNetwork is how pods get addresses and reach each other.
+type PodNetwork struct {
+	// Enabled: the agent writes a CNI configuration (ptp, host-local, portmap), and routes to other nodes' pods.
+	Enabled bool `json:"enabled"`
+	// CIDRs are where the addresses of all pods are from: what none has yet is unreachable, and what leaves for elsewhere is
+	// masqueraded.
+	CIDRs []netip.Prefix `json:"cidrs,omitempty"`
+	// CNIConfDir is where kubelet's container runtime looks for configurations (default /etc/cni/net.d).
+	CNIConfDir string `json:"cniConfDir,omitempty"`
+}
+
+// Drain is DrainSeconds as a duration.
+func (c *Config) Drain() time.Duration { return time.Duration(c.DrainSeconds) * time.Second }
+
+// DefaultConfig is the talk's, slide 18.
+func DefaultConfig() Config {
+	return Config{
+		APIVersion: ConfigVersion, Kind: ConfigKind,
+		KubeProxyReplacement: true, RoutingMode: "tunnel", TunnelProtocol: "geneve",
+		LoadBalancer: LoadBalancer{Mode: services.ModeDSR, DSRDispatch: "geneve", Hook: dataplane.HookTC},
+		PodNetwork:   PodNetwork{CNIConfDir: "/etc/cni/net.d"},
+	}
+}
+
+// ReadConfig reads a file. All that is wrong with it is in the error, a line each.
+func ReadConfig(file string) (Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return ParseConfig(file, data)
+}
+
+// ParseConfig is ReadConfig of what is in the file. What it does not say is as in DefaultConfig.
+func ParseConfig(file string, data []byte) (Config, error) {
+	c := DefaultConfig()
+	c.APIVersion, c.Kind = "", ""
+	document, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", file, err)
+	}
+	strict, err := json.UnmarshalStrict(document, &c)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", file, err)
+	}
+	var errs []error
+	for _, err := range append(strict, c.check()...) {
+		errs = append(errs, fmt.Errorf("%s: %w", file, err))
+	}
+	return c, errors.Join(errs...)
+}
+
+// check finds what is wrong with values.
+func (c *Config) check() []error {
+	var errs []error
+	is := func(field, value, want string) {
+		if value != want {
+			errs = append(errs, fmt.Errorf("%s: %q: must be %s", field, value, want))
+		}
+	}
+	is("apiVersion", c.APIVersion, ConfigVersion)
+	is("kind", c.Kind, ConfigKind)
+	is("routingMode", c.RoutingMode, "tunnel")
+	is("tunnelProtocol", c.TunnelProtocol, "geneve")
+	is("loadBalancer.dsrDispatch", c.LoadBalancer.DSRDispatch, "geneve")
+	if !c.KubeProxyReplacement {
+		errs = append(errs, errors.New("kubeProxyReplacement: false: must be true, as nothing else serves ClusterIPs"))
+	}
+	if _, err := services.ParseMode(string(c.LoadBalancer.Mode)); err != nil {
+		errs = append(errs, fmt.Errorf("loadBalancer.mode: %q: must be snat, dsr or hybrid", c.LoadBalancer.Mode))
+	}
+	if h := c.LoadBalancer.Hook; h != dataplane.HookTC && h != dataplane.HookXDP {
+		errs = append(errs, fmt.Errorf("loadBalancer.hook: %q: must be tc or xdp", h))
+	}
+	if size := c.LoadBalancer.TableSize; size != 0 {
+		if _, err := services.Maglev(nil, size); err != nil {
+			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, services.MaxTableSize))
+		}
+	}
+	errs = append(errs, checkPrefixes("podNetwork.cidrs", c.PodNetwork.CIDRs)...)
+	errs = append(errs, checkPrefixes("serviceCIDRs", c.ServiceCIDRs)...)
+	if c.PodNetwork.Enabled && len(c.PodNetwork.CIDRs) == 0 {
+		errs = append(errs, errors.New("podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16"))
+	}
+	if c.DrainSeconds < 0 {
+		errs = append(errs, fmt.Errorf("drainSeconds: %d: must not be negative", c.DrainSeconds))
+	}
+	return errs
+}
+
+func checkPrefixes(field string, all []netip.Prefix) []error {
+	var errs []error
+	for i, p := range all {
+		if p != p.Masked() {
+			errs = append(errs, fmt.Errorf("%s[%d]: %s: has bits behind its length, use %s", field, i, p, p.Masked()))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,146 @@
+package kube
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.PodNetwork.Enabled = true
+	c.PodNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}
+	c.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
+	return c
+}
+
+// desired is all that follows from objects, for the golden files.
+type desired struct {
+	Peers    []Peer             `json:"peers"`
+	Network  Network            `json:"network"`
+	Tables   *services.Tables   `json:"tables"`
+	Problems []services.Problem `json:"problems"`
+}
+
+// clusterOf takes the objects of a file in the order of a seed that the caller's map range gives: none matters.
+func clusterOf(objects Objects) *Cluster {
+	c := NewCluster(testConfig())
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		c.Take(eventOf(objects[key], false))
+	}
+	return c
+}
+
+// TestGolden: what real objects come to on one node. kind.yaml is what a cluster of kind with three nodes serves.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			objects, err := ParseObjects(file, data)
+			require.NoError(t, err)
+			c := clusterOf(objects)
+			got, err := json.MarshalIndent(desired{c.Peers(), NetworkOf("worker", c.Peers(), testConfig()), c.Tables(), c.Problems()}, "", "  ")
+			require.NoError(t, err)
+			golden := strings.TrimSuffix(file, ".yaml") + ".golden.json"
+			if *update {
+				require.NoError(t, os.WriteFile(golden, append(got, '\n'), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), string(got)+"\n")
+		})
+	}
+}
+
+// TestNodeThatOnlyReports: what kubelet writes every few seconds costs nothing.
+func TestNodeThatOnlyReports(t *testing.T) {
+	objects, err := ParseObjects("kind.yaml", must(os.ReadFile("testdata/kind.yaml")))
+	require.NoError(t, err)
+	c := clusterOf(objects)
+	changes, nodes := c.Take(eventOf(objects["node /worker"], false))
+	assert.Empty(t, changes)
+	assert.False(t, nodes)
+	_, nodes = c.Take(eventOf(objects["node /worker"], true))
+	assert.True(t, nodes)
+}
+
+// TestObjectsRefused: all that is wrong with a file is said at once.
+func TestObjectsRefused(t *testing.T) {
+	_, err := ParseObjects("o.yaml", []byte(`kind: Pod
+apiVersion: v1
+metadata: {name: p}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: s, namespace: d}
+spec: {port: 1}
+---
+kind: List
+apiVersion: v1
+items:
+- {kind: Node, apiVersion: v1, metadata: {name: n1}}
+- {kind: Node, apiVersion: v1, metadata: {name: n1}}
+- {kind: Node, apiVersion: v1}
+`))
+	require.EqualError(t, err, `o.yaml: document 1: kind Pod: must be Service, EndpointSlice, Node or List
+o.yaml: document 2: strict decoding error: unknown field "spec.port"
+o.yaml: document 3: items[1]: node /n1: there are two of this name
+items[2]: node: metadata.name: must be set`)
+}
+
+// FuzzObjects feeds hostile objects: what follows must be consistent, whatever they say.
+func FuzzObjects(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.yaml")
+	for _, file := range files {
+		f.Add(must(os.ReadFile(file)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, _ := ParseObjects("fuzz", data)
+		c := clusterOf(objects)
+		tables, peers := c.Tables(), c.Peers()
+		for _, frontend := range tables.Frontends {
+			for _, b := range frontend.Backends {
+				require.Less(t, b, len(tables.Backends))
+			}
+		}
+		for _, p := range peers {
+			require.NotEmpty(t, p.Addresses)
+			n := NetworkOf(p.Name, peers, testConfig())
+			for _, r := range n.Routes {
+				require.Equal(t, r.To.Addr().Is4(), r.Via.Is4(), fmt.Sprint(r))
+				require.Equal(t, r.To, r.To.Masked())
+			}
+			require.True(t, n.CNI == "" || json.Valid([]byte(n.CNI)))
+		}
+		for _, object := range objects { // all gone: nothing may be left
+			c.Take(eventOf(object, true))
+		}
+		require.Empty(t, c.Tables().Frontends)
+		require.Empty(t, c.Peers())
+	})
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}

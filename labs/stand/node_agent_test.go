@@ -1,0 +1,206 @@
+package stand
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+const agentConfig = `apiVersion: dsrlab.dev/v1alpha1
+kind: AgentConfig
+device: eth0
+`
+
+// hostService is a ClusterIP whose only endpoint is a node's own process, as that of the API server is.
+var hostService = netip.MustParseAddrPort("172.20.99.1:443")
+
+// agentObjects are the plan's services and nodes, as a cluster would have them, and hostService at the named node.
+func (s *Stand) agentObjects(t *testing.T, host string, without ...string) []byte {
+	t.Helper()
+	var documents [][]byte
+	add := func(object any, kind, version string) {
+		document, err := yaml.Marshal(object)
+		require.NoError(t, err)
+		documents = append(documents, fmt.Appendf(document, "kind: %s\napiVersion: %s\n", kind, version))
+	}
+	for _, service := range s.plan.Services {
+		service.TypeMeta = metav1.TypeMeta{}
+		add(service, "Service", "v1")
+	}
+	for _, slice := range s.plan.EndpointSlices {
+		slice.TypeMeta = metav1.TypeMeta{}
+		slice.Endpoints = slices.DeleteFunc(slices.Clone(slice.Endpoints), func(e discoveryv1.Endpoint) bool {
+			return e.TargetRef != nil && slices.Contains(without, e.TargetRef.Name) || slices.Contains(without, e.Addresses[0])
+		})
+		add(slice, "EndpointSlice", "discovery.k8s.io/v1")
+	}
+	for _, n := range s.ClusterNodes() {
+		node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
+		for _, a := range addressesOf(n) {
+			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
+		}
+		for _, cidr := range n.PodCIDRs() {
+			node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, cidr.String())
+		}
+		add(node, "Node", "v1")
+		if n.Name == host {
+			documents = append(documents, fmt.Appendf(nil, `kind: Service
+apiVersion: v1
+metadata: {name: host, namespace: default}
+spec:
+  clusterIP: %s
+  ports: [{port: %d, targetPort: 7443, protocol: TCP}]
+---
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {name: host, namespace: default, labels: {kubernetes.io/service-name: host}}
+addressType: IPv4
+ports: [{name: "", port: 7443, protocol: TCP}]
+endpoints: [{addresses: [%q]}]
+`, hostService.Addr(), hostService.Port(), n.Address.Addr()))
+		}
+	}
+	return bytes.Join(documents, []byte("---\n"))
+}
+
+// putFile replaces a file in one step.
+func putFile(t *testing.T, file string, data []byte) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(file+".new", data, 0o600))
+	require.NoError(t, os.Rename(file+".new", file))
+}
+
+// startNodeAgent runs dsrd on a node, as an agent that reads its objects from a file, and waits until it is ready.
+func (s *Stand) startNodeAgent(t *testing.T, dsrd, node, objects string) (pid int) {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(config, []byte(agentConfig), 0o600))
+	pins, err := s.lab.BPFDir(node)
+	require.NoError(t, err)
+	address := s.addressOf(t, node)
+	pid, err = s.lab.Start(t.Context(), node, netns.Process{Name: "agent-" + node, Argv: []string{
+		dsrd, "--node", node, "--config", config, "--objects", objects, "--pins", pins, "--metrics", net.JoinHostPort(address, "9964"),
+	}})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return s.lab.Do(node, func() error {
+			conn, err := net.DialTimeout("tcp", net.JoinHostPort(address, "9964"), time.Second)
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		}) == nil
+	}, 30*time.Second, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
+	require.Eventually(t, func() bool {
+		status, _ := s.get(t, node, "http://"+net.JoinHostPort(address, "9964")+"/healthz")
+		return status == 200
+	}, 10*time.Second, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
+	return pid
+}
+
+func (s *Stand) addressOf(t *testing.T, node string) string {
+	t.Helper()
+	i := slices.IndexFunc(s.ClusterNodes(), func(n topologies.Node) bool { return n.Name == node })
+	require.GreaterOrEqual(t, i, 0, node)
+	return s.ClusterNodes()[i].Address.Addr().String()
+}
+
+func readLog(s *Stand, name string) string {
+	text, _ := os.ReadFile(filepath.Join(s.lab.Dir(), "logs", name+".log"))
+	return string(text)
+}
+
+// TestNodeAgent: dsrd on every node, from objects in a file: real traffic by DSR, a change of the endpoints, a backend that is a
+// node's own process, and its end, kill and restart under load without a lost connection.
+func TestNodeAgent(t *testing.T) {
+	dsrd := buildAgent(t)
+	s, to := linesStand(t, nil)
+	objects := filepath.Join(t.TempDir(), "objects.yaml")
+	host := s.plan.Pods[0].Node
+	putFile(t, objects, s.agentObjects(t, host))
+	pids := map[string]int{}
+	for _, n := range s.ClusterNodes() {
+		pids[n.Name] = s.startNodeAgent(t, dsrd, n.Name, objects)
+	}
+	seen := func() map[string]bool {
+		all := map[string]bool{}
+		for range 32 {
+			all[s.call(t, "client", to).ask(t)] = true
+		}
+		return all
+	}
+	require.Len(t, seen(), len(s.plan.Pods))
+	assert.NotZero(t, s.count(t, "to-overlay-dsr"))
+	assert.NotZero(t, s.count(t, "reply-direct"))
+
+	t.Run("a node's own process as backend", func(t *testing.T) {
+		var listener net.Listener
+		require.NoError(t, s.lab.Do(host, func() (err error) {
+			listener, err = net.Listen("tcp", net.JoinHostPort(s.addressOf(t, host), "7443"))
+			return err
+		}))
+		defer listener.Close()
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go answerLines(conn, "host")
+			}
+		}()
+		for _, p := range s.plan.Pods { // of this node, whose answer passes no device to the fabric, and of others
+			assert.Contains(t, s.call(t, p.Name, hostService).ask(t), "host", p.Name)
+		}
+	})
+
+	t.Run("restart under load", func(t *testing.T) {
+		c := s.call(t, "client", to)
+		name := c.ask(t)
+		for _, n := range s.ClusterNodes() {
+			signal := syscall.SIGTERM
+			if n.Name == host {
+				signal = syscall.SIGKILL
+			}
+			require.NoError(t, syscall.Kill(pids[n.Name], signal))
+			require.Eventually(t, func() bool { return syscall.Kill(pids[n.Name], 0) != nil }, 5*time.Second, 10*time.Millisecond)
+			assert.Equal(t, name, c.ask(t), "without an agent")
+			s.call(t, "client", to).ask(t)
+			s.startNodeAgent(t, dsrd, n.Name, objects)
+			assert.Equal(t, name, c.ask(t), "with the next one")
+		}
+	})
+
+	t.Run("a change of the endpoints", func(t *testing.T) {
+		gone := s.plan.Pods[0]
+		putFile(t, objects, s.agentObjects(t, host, gone.Address.String()))
+		require.Eventually(t, func() bool { return len(seen()) == len(s.plan.Pods)-1 }, 5*time.Second, time.Millisecond)
+		putFile(t, objects, s.agentObjects(t, host))
+		require.Eventually(t, func() bool { return len(seen()) == len(s.plan.Pods) }, 5*time.Second, time.Millisecond)
+	})
+
+	t.Run("a file with errors changes nothing", func(t *testing.T) {
+		putFile(t, objects, []byte("kind: Pod\napiVersion: v1\n"))
+		require.Eventually(t, func() bool {
+			return bytes.Contains([]byte(readLog(s, "agent-"+host)), []byte("must be Service, EndpointSlice, Node or List"))
+		}, 5*time.Second, 20*time.Millisecond)
+		assert.Len(t, seen(), len(s.plan.Pods))
+	})
+}
