@@ -26,6 +26,10 @@ build: ## build the commands into bin/, one static binary each
 	@mkdir -p bin
 	$(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
 
+.PHONY: image
+image: build ## write the container image, FROM scratch, as an archive: bin/dsrlab-image.tar, for `docker load` and kind
+	bin/dsrlab image -o bin/dsrlab-image.tar
+
 .PHONY: generate
 generate: ## compile the BPF programs and write what is derived from the Go types (needs $(CLANG))
 	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) BPF2GO_CFLAGS="-O2 -g -Wall -Werror -I/usr/include/$$(uname -m)-linux-gnu" $(GO) generate ./...

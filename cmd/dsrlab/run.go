@@ -77,7 +77,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(s), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
-		newResultsCommand(s), newDoctorCommand(s),
+		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root

@@ -38,6 +38,7 @@ func probes() []probe {
 		{"bridges", needAll, "modprobe bridge", (*scratch).makeBridge},
 		{"cubic by route", needAll, "modprobe tcp_cubic", (*scratch).routeWithCubic},
 		{"packet sockets", needAll, "CAP_NET_RAW, and a kernel with CONFIG_PACKET", (*scratch).packetSocket},
+		{"writable /proc/sys", needAll, "docker run --security-opt systempaths=unconfined", (*scratch).writeSysctl},
 		{"bpffs", needAll, "CAP_SYS_ADMIN, and a kernel with CONFIG_BPF_SYSCALL", (*scratch).mountBPFFS},
 		{"tc programs", needAll, "Linux 6.1 or later with CONFIG_NET_CLS_ACT", (*scratch).loadProgram},
 		{"TCX or clsact", needAll, "modprobe sch_ingress cls_bpf", (*scratch).attachProgram},
@@ -112,6 +113,16 @@ func (s *scratch) packetSocket() error {
 		return err
 	}
 	return unix.Close(fd)
+}
+
+// writeSysctl writes what is there already. Containers have /proc/sys read-only.
+func (s *scratch) writeSysctl() error {
+	const file = "/proc/sys/net/ipv4/ip_forward"
+	value, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, value, 0)
 }
 
 func (s *scratch) mountBPFFS() error {

@@ -1,0 +1,96 @@
+// Package image makes the container image of dsrlab: static programs and nothing else, as an archive for `docker load` and
+// `kind load image-archive`. It needs no engine and no registry, and the same programs make the same archive.
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// DefaultTag is the image's name where nothing else is said, as manifests have it.
+const DefaultTag = "dsrlab.dev/dsrlab:latest"
+
+// Programs are the image's, in the folder of their container and here in that of the one that makes the image. The first one is run
+// where a container names none.
+var programs = [...]string{"dsrlab", "dsrd", "labpod"} //nolint:gochecknoglobals // a constant, if Go had such
+
+// folders are what programs expect of a machine.
+var folders = [...]string{"tmp", "run", "var", "var/lib", "sys", "proc", "dev"} //nolint:gochecknoglobals // likewise
+
+// Write writes an archive with one image of this machine's platform. The programs are those in folder.
+func Write(to io.Writer, tag, folder string) error {
+	reference, err := name.NewTag(tag)
+	if err != nil {
+		return fmt.Errorf("write image: tag %q: %w", tag, err)
+	}
+	files, err := layer(folder)
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	image, err := mutate.AppendLayers(empty.Image, content)
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	image, err = mutate.ConfigFile(image, configure(image))
+	if err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	if err := tarball.Write(reference, image, to); err != nil {
+		return fmt.Errorf("write image: %w", err)
+	}
+	return nil
+}
+
+// configure is the image's configuration with entry point and platform.
+func configure(image v1.Image) *v1.ConfigFile {
+	config, err := image.ConfigFile()
+	if err != nil {
+		config = &v1.ConfigFile{}
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config.Entrypoint = []string{"/" + programs[0]}
+	config.Config.Env = []string{"PATH=/"}
+	return config
+}
+
+// layer is a tar archive of the image's files. Their times are all the same, so that it depends on nothing but them.
+func layer(folder string) ([]byte, error) {
+	var buffer bytes.Buffer
+	archive := tar.NewWriter(&buffer)
+	for _, f := range folders {
+		if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: f + "/", Mode: 0o755}); err != nil {
+			return nil, err
+		}
+	}
+	for _, program := range programs {
+		content, err := os.ReadFile(filepath.Join(folder, program))
+		if err != nil {
+			return nil, fmt.Errorf("program %s: %w (make build makes it)", program, err)
+		}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: program, Mode: 0o755, Size: int64(len(content))}
+		if err := archive.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := archive.Write(content); err != nil {
+			return nil, err
+		}
+	}
+	err := archive.Close()
+	return buffer.Bytes(), err
+}
