@@ -96,11 +96,15 @@ test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newes
 	$(GO) test ./.ci/kernels/...
 	$(GO) tool kernels --kernels $(KERNELS) $(KERNEL_FLAGS) $(KERNEL_PACKAGES)
 
+.PHONY: test-apiserver
+test-apiserver: ## run the node agent against etcd and a real API server (a module of its own: compiles for minutes, once)
+	cd .ci/apiserver && $(GO) vet . && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) .
+
 FUZZ_TIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
-	@set -e; for package in ./dataplane ./dataplane/services ./topologies; do \
+	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./topologies; do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
 			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \

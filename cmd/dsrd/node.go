@@ -62,9 +62,10 @@ func (f flags) events(ctx context.Context) (<-chan kube.Event, error) {
 	if f.server != "" {
 		config.Host = f.server
 	}
+	config.Wrap(kube.LogReach(f.Log))
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return kube.Watch(ctx, client, f.Log)
+	return kube.Watch(ctx, client)
 }

@@ -3,8 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +28,7 @@ const queueLength = 4096
 
 // Watch tells of all objects of a cluster until ctx ends, however often the API server goes and comes back. It begins whether or
 // not the server can be reached. After the first full list comes an event that is nothing but Synced.
-func Watch(ctx context.Context, client kubernetes.Interface, log *slog.Logger) (<-chan Event, error) {
+func Watch(ctx context.Context, client kubernetes.Interface) (<-chan Event, error) {
 	events := make(chan Event, queueLength)
 	send := func(e Event) {
 		select {
@@ -39,28 +37,17 @@ func Watch(ctx context.Context, client kubernetes.Interface, log *slog.Logger) (
 		}
 	}
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
-	var lost atomic.Bool
 	var synced []cache.InformerSynced
 	for _, informer := range []cache.SharedIndexInformer{
 		factory.Core().V1().Services().Informer(), factory.Core().V1().Nodes().Informer(),
 		factory.Discovery().V1().EndpointSlices().Informer(),
 	} {
 		registered, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: func(object any) {
-				lost.Store(false)
-				send(eventOf(object, false))
-			},
+			AddFunc:    func(object any) { send(eventOf(object, false)) },
 			UpdateFunc: func(_, object any) { send(eventOf(object, false)) },
 			DeleteFunc: func(object any) { send(eventOf(object, true)) },
 		})
 		if err != nil {
-			return nil, fmt.Errorf("watch cluster: %w", err)
-		}
-		if err := informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-			if !lost.Swap(true) {
-				log.Warn("the API server can't be reached: the data path goes on as it is", "error", err)
-			}
-		}); err != nil {
 			return nil, fmt.Errorf("watch cluster: %w", err)
 		}
 		synced = append(synced, registered.HasSynced)
