@@ -96,6 +96,10 @@ test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newes
 	$(GO) test ./.ci/kernels/...
 	$(GO) tool kernels --kernels $(KERNELS) $(KERNEL_FLAGS) $(KERNEL_PACKAGES)
 
+.PHONY: test-image
+test-image: build ## run the container image with a Docker engine (skipped, and said so, where there is none)
+	$(GO) test -count=1 -v ./.ci/image
+
 .PHONY: test-apiserver
 test-apiserver: ## run the node agent against etcd and a real API server (a module of its own: compiles for minutes, once)
 	cd .ci/apiserver && $(GO) vet . && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) .
