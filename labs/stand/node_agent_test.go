@@ -90,8 +90,13 @@ func putFile(t *testing.T, file string, data []byte) {
 // startNodeAgent runs dsrd on a node, as an agent that reads its objects from a file, and waits until it is ready.
 func (s *Stand) startNodeAgent(t *testing.T, dsrd, node, objects string) (pid int) {
 	t.Helper()
+	return s.startAgentWith(t, dsrd, node, objects, agentConfig)
+}
+
+func (s *Stand) startAgentWith(t *testing.T, dsrd, node, objects, configuration string) (pid int) {
+	t.Helper()
 	config := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(config, []byte(agentConfig), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte(configuration), 0o600))
 	pins, err := s.lab.BPFDir(node)
 	require.NoError(t, err)
 	address := s.addressOf(t, node)
@@ -115,11 +120,16 @@ func (s *Stand) startNodeAgent(t *testing.T, dsrd, node, objects string) (pid in
 	return pid
 }
 
+func (s *Stand) nodeOf(t *testing.T, name string) topologies.Node {
+	t.Helper()
+	i := slices.IndexFunc(s.ClusterNodes(), func(n topologies.Node) bool { return n.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	return s.ClusterNodes()[i]
+}
+
 func (s *Stand) addressOf(t *testing.T, node string) string {
 	t.Helper()
-	i := slices.IndexFunc(s.ClusterNodes(), func(n topologies.Node) bool { return n.Name == node })
-	require.GreaterOrEqual(t, i, 0, node)
-	return s.ClusterNodes()[i].Address.Addr().String()
+	return s.nodeOf(t, node).Address.Addr().String()
 }
 
 func readLog(s *Stand, name string) string {
