@@ -35,7 +35,9 @@ func TestImage(t *testing.T) {
 	require.NoError(t, err, "make build first: %s", out)
 	docker(t, "load", "-i", archive)
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", tag).Run() })
-	run := func(args ...string) string { return docker(t, append(append([]string{"run"}, flags...), append([]string{tag}, args...)...)...) }
+	run := func(args ...string) string {
+		return docker(t, append(append([]string{"run"}, flags...), append([]string{tag}, args...)...)...)
+	}
 	assert.Contains(t, run("doctor"), "01-source-ip can run")
 	lab := run("lab", "run", "01-source-ip")
 	for _, claim := range []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3"} {

@@ -43,7 +43,8 @@ type Agent struct {
 	path    *dataplane.DataPath
 	cluster *Cluster
 	checks  *health.Server
-	synced  atomic.Bool
+	synced  bool        // all objects have been told once
+	applied atomic.Bool // and the data path holds what they say
 	ending  atomic.Bool
 	pods    []network.Pod
 	network Network
@@ -86,7 +87,7 @@ func New(o Options) (*Agent, error) {
 	if notice := a.path.Notice(); notice != nil {
 		o.Log.Warn("hook", "notice", notice)
 	}
-	a.checks = health.New(o.Log, health.Options{Healthy: func() bool { return a.synced.Load() && !a.ending.Load() }})
+	a.checks = health.New(o.Log, health.Options{Healthy: func() bool { return a.applied.Load() && !a.ending.Load() }})
 	return a, nil
 }
 
@@ -94,7 +95,7 @@ func New(o Options) (*Agent, error) {
 func (a *Agent) Close() error { return errors.Join(a.checks.Close(), a.path.Close()) }
 
 // Synced says whether the data path holds what the cluster's objects say.
-func (a *Agent) Synced() bool { return a.synced.Load() }
+func (a *Agent) Synced() bool { return a.applied.Load() }
 
 // Run takes events until ctx ends; then it lets health checks fail for as long as the configuration says, so that load balancers
 // in front send clients elsewhere, and still takes events.
@@ -160,9 +161,8 @@ func (a *Agent) take(e Event) error {
 		for _, change := range c {
 			changed[change.Service] = true
 		}
-		if e.Synced && !a.synced.Load() {
-			a.synced.Store(true)
-			whole = true
+		if e.Synced && !a.synced {
+			a.synced, whole = true, true
 		}
 		select {
 		case e = <-a.options.Events:
@@ -170,7 +170,7 @@ func (a *Agent) take(e Event) error {
 			more = false
 		}
 	}
-	if !a.synced.Load() {
+	if !a.synced {
 		return nil // half of the objects would take from the data path what is right
 	}
 	if whole {
@@ -213,7 +213,7 @@ func (a *Agent) findPods() ([]network.Pod, error) {
 
 // applyAll makes data path, pod network and health checks what the cluster's objects say.
 func (a *Agent) applyAll() error {
-	if !a.synced.Load() {
+	if !a.synced {
 		return nil
 	}
 	a.tellProblems()
@@ -224,6 +224,7 @@ func (a *Agent) applyAll() error {
 	if err == nil {
 		_, err = a.path.Apply(state)
 		errs = append(errs, err)
+		a.applied.Store(a.applied.Load() || err == nil)
 	}
 	return errors.Join(append(errs, a.checks.Sync(tables, a.options.Node))...)
 }

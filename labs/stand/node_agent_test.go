@@ -201,9 +201,16 @@ func TestNodeAgent(t *testing.T) {
 	t.Run("a change of the endpoints", func(t *testing.T) {
 		gone := s.plan.Pods[0]
 		putFile(t, objects, s.agentObjects(t, host, gone.Address.String()))
-		require.Eventually(t, func() bool { return len(seen()) == len(s.plan.Pods)-1 }, 5*time.Second, time.Millisecond)
+		told := func(want bool) { // a connection to the pod that goes would break
+			for _, n := range s.ClusterNodes() {
+				require.Eventually(t, func() bool { return s.hasBackend(t, n.Name, to, gone.Address) == want }, 10*time.Second, 10*time.Millisecond, n.Name)
+			}
+		}
+		told(false)
+		require.Len(t, seen(), len(s.plan.Pods)-1)
 		putFile(t, objects, s.agentObjects(t, host))
-		require.Eventually(t, func() bool { return len(seen()) == len(s.plan.Pods) }, 5*time.Second, time.Millisecond)
+		told(true)
+		require.Len(t, seen(), len(s.plan.Pods))
 	})
 
 	t.Run("a file with errors changes nothing", func(t *testing.T) {
