@@ -151,16 +151,12 @@ func (a *Agent) refuseUnknown() error {
 func (a *Agent) take(e Event) error {
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
-	changed := map[string]bool{}
 	var changes []services.Change
 	whole := false
 	for more := true; more; {
 		c, nodes := a.cluster.Take(e)
 		whole = whole || nodes
 		changes = append(changes, c...)
-		for _, change := range c {
-			changed[change.Service] = true
-		}
 		if e.Synced && !a.synced {
 			a.synced, whole = true, true
 		}
@@ -181,7 +177,7 @@ func (a *Agent) take(e Event) error {
 			return errors.Join(err, a.applyAll())
 		}
 	}
-	if len(changed) == 0 {
+	if len(changes) == 0 {
 		return nil
 	}
 	a.tellProblems()

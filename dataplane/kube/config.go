@@ -1,5 +1,5 @@
 // Package kube is the node agent's Kubernetes side: from Services, EndpointSlices and Nodes, watched by informers or read from a
-// file, to a node's data path and pod network. What follows from the objects is pure (Desire); Run carries it out.
+// file, to a node's data path and pod network. What follows from the objects is pure (Cluster, NetworkOf); an Agent carries it out.
 package kube
 
 import (

@@ -36,7 +36,7 @@ type desired struct {
 	Problems []services.Problem `json:"problems"`
 }
 
-// clusterOf takes the objects of a file in the order of a seed that the caller's map range gives: none matters.
+// clusterOf takes the objects of a file, ordered by kind and name.
 func clusterOf(objects Objects) *Cluster {
 	c := NewCluster(testConfig())
 	for _, key := range slices.Sorted(maps.Keys(objects)) {
@@ -45,7 +45,7 @@ func clusterOf(objects Objects) *Cluster {
 	return c
 }
 
-// TestGolden: what real objects come to on one node. kind.yaml is what a cluster of kind with three nodes serves.
+// TestGolden: what real objects come to on one node. kind.yaml has objects in the form that an API server gives them.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	require.NoError(t, err)
