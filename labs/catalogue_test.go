@@ -81,7 +81,7 @@ func TestCatalogue(t *testing.T) {
 		lab, err := Lookup(name)
 		require.NoError(t, err)
 		assert.Equal(t, name, lab.Metadata.Name, "the folder's name")
-		_, err = planOf(lab)
+		_, err = planOf(lab, "")
 		require.NoError(t, err)
 	}
 }

@@ -38,11 +38,26 @@ func (c *Console) heading(s string) {
 	fmt.Fprintf(c.Out, "\n%s\n", s)
 }
 
-// Begin tells the question and draws the topology in a few lines.
+// Begin tells the question and draws the topology.
 func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
 	c.heading(lab.Metadata.Name + ": " + lab.Metadata.Title)
 	fmt.Fprintln(c.Out, text.WrapSoft(lab.Spec.Question, width))
 	fmt.Fprintln(c.Out)
+	if plan.Substrate == topologies.SubstrateNetns { // another substrate gives addresses of its own
+		c.draw(plan)
+	}
+}
+
+// Stands draws what was not drawn before.
+func (c *Console) Stands(plan *topologies.Plan) {
+	if plan.Substrate != topologies.SubstrateNetns {
+		fmt.Fprintf(c.Out, "substrate %s, with addresses that it gave:\n", plan.Substrate)
+		c.draw(plan)
+	}
+}
+
+// draw draws the topology in a few lines.
+func (c *Console) draw(plan *topologies.Plan) {
 	for _, n := range plan.Nodes {
 		rate := "not shaped"
 		if n.ToNode.Rate > 0 {

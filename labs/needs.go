@@ -20,7 +20,7 @@ func Needs() ([]doctor.Lab, error) {
 		if err != nil {
 			return nil, err
 		}
-		plan, err := planOf(lab)
+		plan, err := planOf(lab, "")
 		if err != nil {
 			return nil, err
 		}

@@ -17,6 +17,8 @@ import (
 type Narrator interface {
 	// Begin tells that a lab starts.
 	Begin(lab *Lab, plan *topologies.Plan)
+	// Stands tells that the topology stands, with the addresses that it has where the substrate gave them.
+	Stands(plan *topologies.Plan)
 	// Phase tells that a phase starts, with the number of turns that it will take.
 	Phase(p *Phase, turns int)
 	// Turn tells which variant runs now, with the labels of its samples.
@@ -30,6 +32,8 @@ type Narrator interface {
 // Runner runs labs.
 type Runner struct {
 	Stand stand.Options
+	// Substrate is what topologies are built from (default: what each says).
+	Substrate topologies.SubstrateKind
 	// RunsDir is where run folders go.
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
@@ -54,10 +58,14 @@ func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
 	return s.End(ctx) // which knows what went wrong
 }
 
-func planOf(lab *Lab) (*topologies.Plan, error) {
+// planOf plans a lab's topology, on a substrate or, if that is empty, on the one that it names.
+func planOf(lab *Lab, substrate topologies.SubstrateKind) (*topologies.Plan, error) {
 	topology, err := topologies.Lookup(lab.Spec.Topology)
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", lab.Metadata.Name, err)
+	}
+	if substrate != "" {
+		topology.Spec.Substrate = substrate
 	}
 	plan, err := topologies.PlanOf(topology)
 	if err != nil {

@@ -65,7 +65,7 @@ type Session struct {
 
 // Begin plans a lab and starts its record. Nothing is built yet; End must be called all the same.
 func (r *Runner) Begin(lab *Lab) (*Session, error) {
-	plan, err := planOf(lab)
+	plan, err := planOf(lab, r.Substrate)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 // Turns are all turns of the lab, in order.
 func (s *Session) Turns() []Turn { return s.turns }
 
-// Plan is the topology that Build builds.
+// Plan is the topology that Build builds and, once it stands, with the addresses that it has.
 func (s *Session) Plan() *topologies.Plan { return s.plan }
 
 // Build builds the topology on a stand of its own, and calibrates its links. If it fails nothing is left, and it may be tried
@@ -110,6 +110,8 @@ func (s *Session) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.plan = built.Plan()
+	s.runner.Narrator.Stands(s.plan)
 	x := &execution{runner: s.runner, lab: s.lab, stand: built, recorder: s.recorder}
 	err = errors.Join(s.recorder.Describe("links", s.plan.Nodes), s.recorder.Describe("variants", s.lab.Spec.Variants))
 	if proxied {

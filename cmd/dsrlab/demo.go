@@ -70,10 +70,14 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	if err := requireRoot("running a lab"); err != nil {
 		return err
 	}
+	on, err := o.on.kind()
+	if err != nil {
+		return err
+	}
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
-			Stand: stand.Options{StateDir: o.stateDir, Log: notices(s)}, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
+			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s)}, Substrate: on, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
 		}
 		live, err := present.NewLive(runner, lab, o.timeout)
 		if err != nil {

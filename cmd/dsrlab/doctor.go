@@ -10,6 +10,8 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/doctor"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
 )
 
 // diagnosis is what doctor prints as json and yaml.
@@ -21,6 +23,7 @@ type diagnosis struct {
 // newDoctorCommand says which labs can run here.
 func newDoctorCommand(s streams) *cobra.Command {
 	var output string
+	var on substrate
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Find out, by trying, which labs can run on this machine", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,7 +31,11 @@ func newDoctorCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checks := doctor.Run(cmd.Context())
+			k, err := on.kind()
+			if err != nil {
+				return err
+			}
+			checks := append(doctor.Run(cmd.Context()), doctor.Kind(cmd.Context(), on.image)...)
 			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks, needs)}
 			if err := printAs(s.out, output, d, func(w io.Writer) { diagnosisTable(w, d) }); err != nil {
 				return err
@@ -38,10 +45,15 @@ func newDoctorCommand(s streams) *cobra.Command {
 					return unsupportedError(fmt.Errorf("%s can't run here: missing %s", v.Lab, strings.Join(v.Missing, ", ")))
 				}
 			}
+			if lacking := doctor.LackingForKind(checks); k == topologies.SubstrateKindK && len(lacking) > 0 {
+				return unsupportedError(fmt.Errorf("no kind cluster can be made here: missing %s", strings.Join(lacking, ", ")))
+			}
 			return nil
 		},
 	}
 	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&on.name, "substrate", "", "kind: it is a failure, too, if no kind cluster can be made here")
+	cmd.Flags().StringVar(&on.image, "image", "", "the node image to look for (default: "+kind.DefaultImage+")")
 	return cmd
 }
 

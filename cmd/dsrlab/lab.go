@@ -78,6 +78,7 @@ func newLabRunCommand(s streams) *cobra.Command {
 type runOptions struct {
 	output, runs, stateDir, router, proxy, hook, fault string
 	repetitions                                        int
+	on                                                 substrate
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
@@ -85,6 +86,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
 	hookFlag(cmd, &o.hook)
+	o.on.flags(cmd)
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
 
@@ -105,8 +107,12 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err := requireRoot("running a lab"); err != nil {
 		return err
 	}
+	on, err := o.on.kind()
+	if err != nil {
+		return err
+	}
 	runner := &labs.Runner{
-		Stand:   stand.Options{StateDir: o.stateDir, Log: notices(s)},
+		Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s), OnStep: o.on.steps(s)}, Substrate: on,
 		RunsDir: o.runs, Repetitions: o.repetitions, Proxy: engine, Narrator: newConsole(story, s.err),
 	}
 	var summaries []results.Summary

@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -17,6 +18,7 @@ import (
 func newUpCommand(s streams) *cobra.Command {
 	var file, mode, hook, fault, name, stateDir string
 	var recreate bool
+	var on substrate
 	cmd := &cobra.Command{
 		Use:   "up -f FILE|NAME",
 		Short: "Build a topology, serve its workload, and leave it standing",
@@ -36,12 +38,19 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
+			k, err := on.kind()
+			if err != nil {
+				return err
+			}
+			if k != "" {
+				topology.Spec.Substrate = k
+			}
 			plan, err := topologies.PlanOf(topology)
 			if err != nil {
 				return usageError(err)
 			}
 			standing, existing, err := stand.Up(cmd.Context(), plan, stand.Options{
-				StateDir: stateDir, Name: name, Recreate: recreate, Log: notices(s),
+				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
 			if err != nil {
@@ -51,7 +60,7 @@ func newUpCommand(s streams) *cobra.Command {
 				fmt.Fprintf(s.err, "%s stands already\n", standing.Lab().Name())
 			}
 			if err := standing.Install(cmd.Context(), variant); err != nil {
-				return err
+				return upError(err)
 			}
 			return describeUp(s, standing, variant)
 		},
@@ -62,6 +71,7 @@ func newUpCommand(s streams) *cobra.Command {
 	faultFlag(cmd, &fault)
 	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
+	on.flags(cmd)
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
 	return cmd
 }
@@ -122,6 +132,9 @@ func describeUp(s streams, standing *stand.Stand, v stand.Variant) error {
 				fmt.Fprintf(s.out, "  %s %s:%d/%s\n", service.Name, ingress.IP, port.Port, port.Protocol)
 			}
 		}
+	}
+	if plan.Substrate == topologies.SubstrateKindK {
+		fmt.Fprintf(s.out, "  kubectl --kubeconfig %s get pods -A\n", kind.KubeconfigPath(standing.Lab()))
 	}
 	return nil
 }

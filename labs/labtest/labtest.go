@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -63,7 +64,7 @@ func downAll(dir string) error {
 		return err
 	}
 	for _, s := range standing {
-		if err := netns.Down(context.Background(), dir, s.Name); err != nil {
+		if err := netns.Down(context.Background(), dir, s.Name, &kind.Maker{}); err != nil {
 			return err
 		}
 	}

@@ -108,6 +108,7 @@ func lastWords(s results.Summary) []string {
 type stage struct{ *Live }
 
 func (stage) Begin(*labs.Lab, *topologies.Plan)          {}
+func (stage) Stands(*topologies.Plan)                    {}
 func (stage) Phase(*labs.Phase, int)                     {}
 func (stage) Turn(stand.Variant, int, map[string]string) {}
 func (s stage) Evidence(_, message string)               { s.tell(message) }

@@ -18,6 +18,14 @@ func (s *Stand) SetEndpoints(ctx context.Context, v Variant, slices []discoveryv
 	if err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}
+	if s.onCluster() {
+		if err := s.setEndpointsOnCluster(ctx, v, tables); err != nil {
+			return fmt.Errorf("set endpoints: %w", err)
+		}
+		if v.DataPath == DataPathDSRLab {
+			return nil
+		}
+	}
 	var errs []error
 	for _, n := range s.ClusterNodes() {
 		errs = append(errs, s.update(ctx, n, v, tables))
@@ -34,6 +42,9 @@ func (s *Stand) update(ctx context.Context, n topologies.Node, v Variant, tables
 	case DataPathKubeProxy, DataPathDNATOnly:
 		return s.installBaseline(ctx, n, v, tables)
 	case DataPathDSRLab:
+		if s.onCluster() {
+			return nil // SetEndpoints has told the agents
+		}
 		return s.lab.Do(n.Name, func() error {
 			d, err := s.OpenDataPath(n.Name)
 			if err != nil {

@@ -18,6 +18,9 @@ import (
 // FailNode lets an LB node die: nothing passes its port any more and, when the time of detection is over, the fabric leads no VIP
 // to it, as a router does that has noticed. Until then it goes on sending to it.
 func (s *Stand) FailNode(ctx context.Context, node string, detection time.Duration) error {
+	if s.onCluster() {
+		return onlyOnNetns("an LB node that dies")
+	}
 	n, err := s.lbNode(node)
 	if err != nil {
 		return fmt.Errorf("fail LB node: %w", err)
@@ -40,6 +43,9 @@ func (s *Stand) FailNode(ctx context.Context, node string, detection time.Durati
 
 // ReviveNode brings a dead LB node back, as after a reboot: with an empty data path of the variant, without any flow.
 func (s *Stand) ReviveNode(ctx context.Context, node string, v Variant) error {
+	if s.onCluster() {
+		return onlyOnNetns("an LB node that comes back")
+	}
 	n, err := s.lbNode(node)
 	if err != nil {
 		return fmt.Errorf("revive LB node: %w", err)

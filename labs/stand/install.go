@@ -19,12 +19,23 @@ import (
 // Install puts the variant's data path on all nodes, in place of what is there. Flows of the one before are forgotten: no
 // variant profits from another.
 func (s *Stand) Install(ctx context.Context, v Variant) error {
+	if s.onCluster() {
+		if err := v.checkOnCluster(); err != nil {
+			return fmt.Errorf("install %s: %w", v.Name, err)
+		}
+	}
 	if err := s.Uninstall(ctx); err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
 	tables, err := s.Tables(v)
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
+	}
+	if s.onCluster() && v.DataPath == DataPathDSRLab { // health checks are the agents' then, too
+		if err := s.serveByAgents(ctx, v, tables); err != nil {
+			return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), s.Uninstall(ctx))
+		}
+		return nil
 	}
 	err = s.onClusterNodes(func(n topologies.Node) error {
 		if err := s.installOn(ctx, n, v, tables); err != nil {
@@ -183,6 +194,11 @@ func (s *Stand) installBaseline(ctx context.Context, n topologies.Node, v Varian
 
 // Uninstall takes every data path off all nodes; plain routing stays.
 func (s *Stand) Uninstall(ctx context.Context) error {
+	if s.onCluster() {
+		if err := s.takeFromAgents(ctx); err != nil {
+			return fmt.Errorf("take services from agents: %w", err)
+		}
+	}
 	return errors.Join(s.tellAgents(nil), s.onClusterNodes(func(n topologies.Node) error {
 		if err := errors.Join(s.uninstallFrom(ctx, n.Name), s.restoreWire(n)); err != nil {
 			return fmt.Errorf("take data path off %s: %w", n.Name, err)
@@ -196,7 +212,10 @@ func (s *Stand) uninstallFrom(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	unload := s.lab.Do(node, func() error { return dataplane.Unload(dir) })
+	var unload error
+	if !s.onCluster() {
+		unload = s.lab.Do(node, func() error { return dataplane.Unload(dir) })
+	}
 	ns, err := s.lab.NetNS(node)
 	if err != nil {
 		return errors.Join(unload, err)

@@ -32,7 +32,7 @@ func findProgram(named, name, what string) (string, error) {
 // startWorkload starts the servers of all pods and waits until they answer.
 func (s *Stand) startWorkload(ctx context.Context, labPod string, onStep func(string)) error {
 	for _, p := range s.plan.Pods {
-		if len(p.Workload) == 0 {
+		if len(p.Workload) == 0 || s.onCluster() { // a cluster's pods run theirs already
 			continue
 		}
 		if onStep != nil {

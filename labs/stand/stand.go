@@ -15,6 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -25,6 +26,8 @@ type Stand struct {
 	log  *slog.Logger
 	// labPod is the workload binary; empty: the one beside this program.
 	labPod string
+	// cluster is the way to the API server, once it was needed; see kubernetes.
+	cluster *kind.Cluster
 }
 
 // Options say where and how a topology is built.
@@ -32,6 +35,9 @@ type Options struct {
 	StateDir string // default netns.DefaultStateDir
 	Name     string // default the topology's
 	Recreate bool   // take down what stands under this name
+	Keep     bool   // leave what could not be built to its end, for a look
+	// NodeImage is the image of a kind cluster's nodes (default kind.DefaultImage).
+	NodeImage string
 	// LabPod is the workload binary (default: labpod beside this program).
 	LabPod string
 	// Agent is the node agent (default: dsrd beside this program). It runs where a service has health checks.
@@ -54,13 +60,17 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 			return nil, false, err
 		}
 	}
-	lab, err := netns.Up(ctx, plan, netns.Options{
-		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Log: o.Log, OnStep: o.OnStep,
-	})
+	maker, done, err := makerOf(plan, o, labPod)
 	if err != nil {
 		return nil, false, err
 	}
-	s := &Stand{lab: lab, plan: plan, log: o.Log, labPod: labPod}
+	lab, err := netns.Up(ctx, plan, netns.Options{
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Nodes: maker,
+	})
+	if err = errors.Join(err, done()); err != nil {
+		return nil, false, err
+	}
+	s := &Stand{lab: lab, plan: lab.Plan(), log: o.Log, labPod: labPod}
 	if lab.Existing() {
 		return s, true, nil
 	}
@@ -69,6 +79,9 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 		err = s.startAgents(ctx, agent)
 	}
 	if err != nil {
+		if o.Keep {
+			return nil, false, err
+		}
 		return nil, false, errors.Join(err, s.Down(context.WithoutCancel(ctx)))
 	}
 	return s, false, nil
@@ -85,7 +98,12 @@ func Attach(stateDir, name string) (*Stand, error) {
 
 // Down takes everything away.
 func (s *Stand) Down(ctx context.Context) error {
-	return netns.Down(ctx, s.lab.StateDir(), s.lab.Name())
+	return Down(ctx, s.lab.StateDir(), s.lab.Name())
+}
+
+// Down takes a lab away, whatever it was built from and in whatever state it is.
+func Down(ctx context.Context, stateDir, name string) error {
+	return netns.Down(ctx, stateDir, name, &kind.Maker{})
 }
 
 // Plan is what stands.

@@ -68,13 +68,16 @@ func (b *builder) makeWires() error {
 	}
 	for i := range b.plan.Nodes {
 		n := &b.plan.Nodes[i]
+		if b.isForeign(n.Name) {
+			continue
+		}
 		end := attrs(n.Port, nil, b.plan.MTUOf(n))
 		end.MasterIndex = masters[n.Network]
 		if _, err := b.makeVeth(fabric, end, b.alias("wire of "+n.Name), b.at(n.Name), n.MAC); err != nil {
 			return fmt.Errorf("wire of %s: %w", n.Name, err)
 		}
 	}
-	return nil
+	return b.joinForeign(masters)
 }
 
 // makeVeth makes a pair with one end in one place, up, and eth0 in another.
@@ -107,7 +110,11 @@ func (b *builder) configureDevice(at *place, alias string) (netlink.Link, error)
 func (b *builder) configureNodes() error {
 	for i := range b.plan.Nodes {
 		n := &b.plan.Nodes[i]
-		if err := b.configureNode(b.at(n.Name), n); err != nil {
+		configure := b.configureNode
+		if b.isForeign(n.Name) {
+			configure = b.configureForeign
+		}
+		if err := configure(b.at(n.Name), n); err != nil {
 			return fmt.Errorf("%s: %w", n.Name, err)
 		}
 	}

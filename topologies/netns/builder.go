@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ type builder struct {
 	*Lab
 	mu     sync.Mutex
 	places map[string]*place
+	// engineBridge is what the wires of nodes that others made are ports of.
+	engineBridge string
 }
 
 // place is a namespace of the lab.
@@ -49,6 +52,7 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 		do   func() error
 	}{
 		{"journal", b.begin},
+		{"cluster", func() error { return b.makeForeign(ctx, o.Nodes) }},
 		{"namespaces", b.makeNamespaces},
 		{"bpffs", b.mountBPF},
 		{"wires", b.makeWires},
@@ -58,10 +62,14 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 		{"shaping", b.shapeWires},
 		{"bridges", b.raiseBridges},
 		{"settling", func() error { return b.settle(ctx) }},
+		{"cluster's pods", func() error { return b.populate(ctx, o.Nodes) }},
 		{"complete", b.complete},
 	} {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if strings.HasPrefix(step.name, "cluster") && !l.hasForeign() {
+			continue
 		}
 		o.OnStep(step.name)
 		start := time.Now()
@@ -75,7 +83,8 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 
 // complete says that the lab stands, if its namespaces still have their names.
 func (b *builder) complete() error {
-	for name, p := range b.places {
+	for _, name := range b.ownPlaces() {
+		p := b.at(name)
 		var made, named unix.Stat_t
 		path := filepath.Join(namespaceDir, namespaceName(b.name, name))
 		if err := unix.Fstat(p.ns, &made); err != nil {
@@ -84,6 +93,9 @@ func (b *builder) complete() error {
 		if unix.Stat(path, &named) != nil || made.Ino != named.Ino {
 			return fmt.Errorf("someone has taken %s away", path)
 		}
+	}
+	if err := b.writePlan(); err != nil {
+		return err
 	}
 	return b.journal.add(entry{Kind: "complete"})
 }
@@ -96,7 +108,7 @@ func (b *builder) makeNamespaces() error {
 	if err := b.makeNamespaceDir(); err != nil {
 		return err
 	}
-	places := b.Places()
+	places := b.ownPlaces()
 	for _, place := range places {
 		if err := b.journal.add(entry{Kind: "namespace", Name: namespaceName(b.name, place)}); err != nil {
 			return err

@@ -188,7 +188,7 @@ func TestCaptureOfLabThatGoes(t *testing.T) {
 	c, err := lab.OpenCapture("client", CaptureOptions{Device: "eth0"})
 	require.NoError(t, err)
 	defer c.Close()
-	require.NoError(t, Down(t.Context(), dir, "test-goes"))
+	require.NoError(t, Down(t.Context(), dir, "test-goes", nil))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err = c.Record(ctx, io.Discard)

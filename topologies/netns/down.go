@@ -17,7 +17,9 @@ const pollEvery = 2 * time.Millisecond
 // Down takes a lab away, in whatever state it is: it goes by the journal, and by the lab's mark on what it finds. With no lab of
 // this name it does nothing. It returns when processes, links, names, mounts and BPF programs are gone; the namespaces, empty by
 // then, the kernel frees when it gets to it.
-func Down(ctx context.Context, stateDir, name string) error {
+//
+// Of labs whose nodes others made, these take their own part away; nodes may be nil where there are none such.
+func Down(ctx context.Context, stateDir, name string, nodes Nodes) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -29,7 +31,7 @@ func Down(ctx context.Context, stateDir, name string) error {
 		return err
 	}
 	defer leave(stateDir, held)
-	return down(ctx, stateDir, name)
+	return down(ctx, stateDir, name, nodes)
 }
 
 // leave unlocks, and removes the folder of all labs when it is empty and no one's choice.
@@ -50,6 +52,7 @@ type remains struct {
 	owner                       owner
 	namespaces, mounts, folders []string
 	processes                   []entry
+	foreign                     []Owned
 	earlierBoot                 bool
 }
 
@@ -71,18 +74,28 @@ func readRemains(j *journal) (*remains, error) {
 			r.folders = append(r.folders, e.Name)
 		case "process":
 			r.processes = append(r.processes, e)
+		case "owned":
+			r.foreign = append(r.foreign, Owned{What: e.What, Name: e.Name, Value: e.Value})
 		}
 	}
 	return r, nil
 }
 
 // down is Down for who holds the lock.
-func down(ctx context.Context, stateDir, name string) error {
+func down(ctx context.Context, stateDir, name string, nodes Nodes) error {
 	l := &Lab{stateDir: stateDir, name: name}
 	l.journal = journalOf(l.Dir())
 	r, err := readRemains(l.journal)
 	if err != nil {
 		return err
+	}
+	if len(r.foreign) > 0 { // containers and what belongs to them outlive the kernel that made them
+		if nodes == nil {
+			return fmt.Errorf("take down %s: its nodes are not network namespaces, and nobody is there who made them", name)
+		}
+		if err := nodes.Remove(ctx, l.Dir(), r.foreign, r.earlierBoot); err != nil {
+			return fmt.Errorf("take down %s: %w", name, err)
+		}
 	}
 	if !r.earlierBoot { // nothing but files outlives the kernel that made it
 		if err := r.remove(ctx); err != nil {

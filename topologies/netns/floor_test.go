@@ -50,7 +50,7 @@ func timeUp(b *testing.B, plan *topologies.Plan, dir string) time.Duration {
 	_, err := Up(b.Context(), plan, Options{StateDir: dir, Name: "bench"})
 	took := time.Since(start)
 	require.NoError(b, err)
-	require.NoError(b, Down(context.Background(), dir, "bench"))
+	require.NoError(b, Down(context.Background(), dir, "bench", nil))
 	return took
 }
 

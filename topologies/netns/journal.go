@@ -16,14 +16,19 @@ import (
 
 // entry is a line of the journal. It is written before what it names is made.
 type entry struct {
-	Kind string `json:"kind"` // begin, folder, namespace, mount, process, complete
+	Kind string `json:"kind"` // begin, folder, namespace, mount, process, adopted, owned, complete
 	// begin
 	Lab    string `json:"lab,omitempty"`
 	ID     string `json:"id,omitempty"`
 	BootID string `json:"bootID,omitempty"`
-	// folder, mount: path; namespace, process: name
+	// folder, mount: path; namespace, process: name; adopted: place; owned: see Owned
 	Name string `json:"name,omitempty"`
-	// process: itself; begin: who builds
+	// owned
+	What  string `json:"what,omitempty"`
+	Value string `json:"value,omitempty"`
+	// adopted
+	Pins string `json:"pins,omitempty"`
+	// process, adopted: itself; begin: who builds
 	PID   int    `json:"pid,omitempty"`
 	Start uint64 `json:"start,omitempty"` // clock ticks since boot
 }

@@ -36,10 +36,15 @@ type Lab struct {
 	plan           *topologies.Plan
 	existing       bool
 	journal        *journal
+	// adopted are places that others made, by their names.
+	adopted map[string]Adopted
 }
 
 // Name of the lab.
 func (l *Lab) Name() string { return l.name }
+
+// ID is what marks all that is the lab's: eight hexadecimal digits.
+func (l *Lab) ID() string { return l.id }
 
 // StateDir is the folder of all labs.
 func (l *Lab) StateDir() string { return l.stateDir }
@@ -62,10 +67,13 @@ func namespaceName(lab, place string) string { return "dsrlab-" + lab + "-" + pl
 // bpfDir is where the lab mounts its bpffs.
 func (l *Lab) bpfDir() string { return filepath.Join(l.Dir(), "bpf") }
 
-// BPFDir is the node's folder for pins, on the lab's own bpffs. It may not exist yet.
+// BPFDir is the node's folder for pins, on the lab's own bpffs or that of an adopted node. It may not exist yet.
 func (l *Lab) BPFDir(node string) (string, error) {
 	if _, err := l.node(node); err != nil {
 		return "", err
+	}
+	if a, ok := l.adopted[node]; ok {
+		return a.Pins, nil
 	}
 	return filepath.Join(l.bpfDir(), node), nil
 }
@@ -101,6 +109,9 @@ func (l *Lab) has(place string) bool {
 func (l *Lab) NetNS(place string) (*os.File, error) {
 	if !l.has(place) {
 		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", l.name, place, l.Places())
+	}
+	if a, ok := l.adopted[place]; ok {
+		return a.netNS()
 	}
 	return os.Open(filepath.Join(namespaceDir, namespaceName(l.name, place)))
 }

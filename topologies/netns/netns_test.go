@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func dieAt(step, dir string) {
 	if step == "down" { // and die whenever
 		fmt.Print(".")
-		if err := Down(context.Background(), dir, "test-down"); err != nil {
+		if err := Down(context.Background(), dir, "test-down", nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 		os.Exit(0)
@@ -79,7 +79,7 @@ func requireRoot(t testing.TB) {
 func up(t testing.TB, plan *topologies.Plan, name, dir string) *Lab {
 	t.Helper()
 	requireRoot(t)
-	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, name)) })
+	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, name, nil)) })
 	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: name})
 	require.NoError(t, err)
 	return lab
@@ -142,8 +142,8 @@ func TestUpAndDown(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []Status{{Name: "talk", Topology: "talk", State: "standing", Nodes: 3, Pods: 1}}, list)
 
-	require.NoError(t, Down(t.Context(), dir, "talk"))
-	require.NoError(t, Down(t.Context(), dir, "talk"), "twice is once")
+	require.NoError(t, Down(t.Context(), dir, "talk", nil))
+	require.NoError(t, Down(t.Context(), dir, "talk", nil), "twice is once")
 	assert.Equal(t, before, hostState(t))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestOccupiedName(t *testing.T) {
 	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-occupied"})
 	assert.EqualError(t, err, "network namespace dsrlab-test-occupied-lb exists and is not this lab's: "+
 		"remove it with `ip netns delete dsrlab-test-occupied-lb`, or choose another --name")
-	require.NoError(t, Down(t.Context(), dir, "test-occupied"))
+	require.NoError(t, Down(t.Context(), dir, "test-occupied", nil))
 	assert.Equal(t, before, hostState(t), "nothing was touched")
 	content, err := os.ReadFile(foreign)
 	require.NoError(t, err)
@@ -200,11 +200,11 @@ func TestKilledAtEachStep(t *testing.T) {
 		if err == nil { // there was no such step: it stands
 			assert.Contains(t, string(output), "it lived")
 			assert.Greater(t, step, 5)
-			require.NoError(t, Down(t.Context(), dir, "test-die"))
+			require.NoError(t, Down(t.Context(), dir, "test-die", nil))
 			break
 		}
 		t.Run(fmt.Sprint("step ", step), func(t *testing.T) {
-			require.NoError(t, Down(t.Context(), dir, "test-die"))
+			require.NoError(t, Down(t.Context(), dir, "test-die", nil))
 			assert.Equal(t, before, hostState(t))
 		})
 	}
@@ -215,7 +215,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-die"})
 	require.NoError(t, err)
 	dial(t, lab, "client", "worker", plan.Nodes[2].Address.Addr())
-	require.NoError(t, Down(t.Context(), dir, "test-die"))
+	require.NoError(t, Down(t.Context(), dir, "test-die", nil))
 	assert.Equal(t, before, hostState(t))
 }
 
@@ -233,7 +233,7 @@ func TestFailedUpLeavesNothing(t *testing.T) {
 		if step != "complete" { // the last step isn't followed by a look at ctx
 			assert.ErrorIs(t, err, context.Canceled, step)
 		}
-		require.NoError(t, Down(t.Context(), dir, "test-cancel"))
+		require.NoError(t, Down(t.Context(), dir, "test-cancel", nil))
 		assert.Equal(t, before, hostState(t), step)
 	}
 }
@@ -244,7 +244,7 @@ func TestSideBySide(t *testing.T) {
 	first := up(t, plan, "test-first", dir)
 	second := up(t, plan, "test-second", dir)
 	dial(t, first, "client", "worker", plan.Nodes[2].Address.Addr())
-	require.NoError(t, Down(t.Context(), dir, "test-first"))
+	require.NoError(t, Down(t.Context(), dir, "test-first", nil))
 	dial(t, second, "client", "worker", plan.Nodes[2].Address.Addr())
 }
 
@@ -268,7 +268,7 @@ func TestProcesses(t *testing.T) {
 	err = lab.Run(t.Context(), "worker", []string{"sh", "-c", "exit 7"}, Streams{})
 	require.ErrorAs(t, err, &status)
 	assert.Equal(t, 7, status.ExitCode())
-	require.NoError(t, Down(t.Context(), dir, "test-processes"))
+	require.NoError(t, Down(t.Context(), dir, "test-processes", nil))
 	assert.True(t, errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || isZombie(pid), "it died with the lab")
 	_, err = Open(dir, "test-processes")
 	assert.ErrorIs(t, err, ErrNoLab)

@@ -104,7 +104,7 @@ func TestMissingCongestionControl(t *testing.T) {
 	_, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-none"})
 	var missing *MissingError
 	require.ErrorAs(t, err, &missing)
-	assert.EqualError(t, missing, "the kernel lacks the congestion control nonesuch (invalid argument): modprobe tcp_nonesuch")
+	assert.EqualError(t, missing, "this machine lacks the congestion control nonesuch (invalid argument): modprobe tcp_nonesuch")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)

@@ -30,6 +30,9 @@ func (b *builder) makePods() error {
 	}
 	for i := range b.plan.Pods {
 		p := &b.plan.Pods[i]
+		if b.isForeign(p.Name) {
+			continue
+		}
 		if err := b.makePod(p, mtus[p.Node]); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}

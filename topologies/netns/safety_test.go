@@ -23,7 +23,7 @@ func TestDownKeepsWhatIsNoLab(t *testing.T) {
 	photos := filepath.Join(dir, "photos")
 	require.NoError(t, os.Mkdir(photos, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(photos, "cat"), nil, 0o644))
-	assert.EqualError(t, Down(t.Context(), dir, "photos"), photos+" is no lab's: it has no journal, and isn't empty")
+	assert.EqualError(t, Down(t.Context(), dir, "photos", nil), photos+" is no lab's: it has no journal, and isn't empty")
 	assert.FileExists(t, filepath.Join(photos, "cat"))
 	list, err := List(dir)
 	require.NoError(t, err)
@@ -33,20 +33,20 @@ func TestDownKeepsWhatIsNoLab(t *testing.T) {
 	assert.Len(t, left, 1, "no lock either")
 
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "unbegun"), 0o755))
-	require.NoError(t, Down(t.Context(), dir, "unbegun"), "Up was killed before it wrote the journal")
+	require.NoError(t, Down(t.Context(), dir, "unbegun", nil), "Up was killed before it wrote the journal")
 	assert.NoDirExists(t, filepath.Join(dir, "unbegun"))
 }
 
 func TestLock(t *testing.T) {
 	requireRoot(t)
 	dir, tried := t.TempDir(), 0
-	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, "test-lock")) })
+	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, "test-lock", nil)) })
 	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock", OnStep: func(string) {
 		tried++
 		const busy = "lab test-lock is being built or taken down by another process"
 		_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock"})
 		assert.EqualError(t, err, busy)
-		assert.EqualError(t, Down(t.Context(), dir, "test-lock"), busy)
+		assert.EqualError(t, Down(t.Context(), dir, "test-lock", nil), busy)
 	}})
 	require.NoError(t, err)
 	assert.Greater(t, tried, 5)
@@ -92,7 +92,7 @@ func TestDownKeepsForeignNamespace(t *testing.T) {
 		_ = sleeper.Wait()
 		require.NoError(t, removeName(name))
 	}()
-	require.NoError(t, Down(t.Context(), dir, "test-foreign"))
+	require.NoError(t, Down(t.Context(), dir, "test-foreign", nil))
 	assert.True(t, isMounted(path), "it has the name of one of ours, but it isn't")
 	p, err := readProcess(sleeper.Process.Pid)
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestDownDoesNotWaitForOthers(t *testing.T) {
 		_ = other.Wait()
 	}()
 
-	require.NoError(t, Down(t.Context(), dir, "test-held"))
+	require.NoError(t, Down(t.Context(), dir, "test-held", nil))
 	_, err := ebpf.NewProgramFromID(id)
 	assert.ErrorIs(t, err, os.ErrNotExist, "the program is gone")
 	for i, ns := range held {
@@ -185,7 +185,7 @@ func TestDownKilled(t *testing.T) {
 		time.Sleep(delay)
 		_ = cmd.Process.Kill()
 		killed := cmd.Wait() != nil
-		require.NoError(t, Down(t.Context(), dir, "test-down"), "after %v", delay)
+		require.NoError(t, Down(t.Context(), dir, "test-down", nil), "after %v", delay)
 		require.Equal(t, before, hostState(t), "after %v", delay)
 		if !killed {
 			return
@@ -206,7 +206,7 @@ func TestEarlierBoot(t *testing.T) {
 	assert.Equal(t, []Status{{Name: "old", State: EarlierBoot}}, list)
 	_, err = Open(dir, "old")
 	assert.EqualError(t, err, "old: no such lab: it is left from an earlier boot")
-	require.NoError(t, Down(t.Context(), dir, "old"))
+	require.NoError(t, Down(t.Context(), dir, "old", nil))
 	assert.NoDirExists(t, l.Dir())
 }
 
@@ -232,7 +232,7 @@ func TestStubbornProcess(t *testing.T) {
 		content, _ := os.ReadFile(log)
 		return string(content) == "ready\n"
 	}, time.Second, time.Millisecond)
-	require.NoError(t, Down(t.Context(), dir, "test-stubborn"))
+	require.NoError(t, Down(t.Context(), dir, "test-stubborn", nil))
 	p, err := readProcess(pid)
 	assert.True(t, err != nil || p.ended())
 }

@@ -77,6 +77,9 @@ func (b *builder) unsettled() *unsettled {
 		}
 	}
 	for _, p := range b.plan.Pods {
+		if b.isForeign(p.Name) {
+			continue
+		}
 		u.links = append(u.links, carrier{p.Node, b.at(p.Node).conn, p.HostDevice})
 		add(p.Name, p.Addresses())
 	}

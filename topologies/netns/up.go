@@ -20,12 +20,16 @@ import (
 type Options struct {
 	StateDir string // default DefaultStateDir
 	Name     string // default the plan's
+	// Keep leaves what is half built, for a look; Down takes it away.
+	Keep bool
 	// Recreate takes down what stands under this name if it was built from another topology.
 	Recreate bool
 	// Log is told how long each step took (debug) and what was found broken (warn). Default: nothing is logged.
 	Log *slog.Logger
 	// OnStep is told each step right before it is taken.
 	OnStep func(step string)
+	// Nodes makes the LB and pod nodes, with their pods, of a plan whose substrate is not netns.
+	Nodes Nodes
 }
 
 // DiffersError says that a lab of this name stands, built from another topology.
@@ -77,7 +81,10 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
 		return nil, err
 	}
 	if err := l.build(ctx, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name))
+		if o.Keep {
+			return nil, fmt.Errorf("build %s: %w; what was made of it is kept for a look: `dsrlab down --name %[1]s` takes it away", o.Name, err)
+		}
+		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name, o.Nodes))
 	}
 	return l, nil
 }
@@ -115,19 +122,26 @@ func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, erro
 		}
 		o.Log.Warn("lab is broken and built anew", "lab", o.Name, "err", err)
 	}
-	return nil, down(ctx, o.StateDir, o.Name)
+	return nil, down(ctx, o.StateDir, o.Name, o.Nodes)
 }
 
 // checkWhole tells what of the lab was removed since it was built.
 func (l *Lab) checkWhole() error {
 	var errs []error
-	for _, place := range l.Places() {
+	for _, place := range l.ownPlaces() {
 		whose, err := owner{l.id}.of(namespaceName(l.name, place))
 		switch {
 		case err != nil:
 			errs = append(errs, err)
 		case whose != owned:
 			errs = append(errs, fmt.Errorf("namespace %s is gone", namespaceName(l.name, place)))
+		}
+	}
+	for place, a := range l.adopted {
+		if ns, err := a.netNS(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", place, err))
+		} else {
+			ns.Close()
 		}
 	}
 	if !isBPF(l.bpfDir()) {
@@ -139,7 +153,7 @@ func (l *Lab) checkWhole() error {
 // checkFree refuses names that are someone else's.
 func (l *Lab) checkFree() error {
 	var errs []error
-	for _, place := range l.Places() {
+	for _, place := range l.ownPlaces() {
 		name := namespaceName(l.name, place)
 		if isThere(filepath.Join(namespaceDir, name)) {
 			errs = append(errs, &OccupiedError{Namespace: name})
@@ -160,11 +174,16 @@ func (l *Lab) begin() error {
 	if err := l.journal.add(begin); err != nil {
 		return err
 	}
+	return errors.Join(os.Mkdir(filepath.Join(l.Dir(), "logs"), 0o755), l.writePlan())
+}
+
+// writePlan keeps what is built for who opens the lab later.
+func (l *Lab) writePlan() error {
 	document, err := json.Marshal(l.plan)
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Mkdir(filepath.Join(l.Dir(), "logs"), 0o755), os.WriteFile(l.planPath(), document, 0o644))
+	return os.WriteFile(l.planPath(), document, 0o644)
 }
 
 func (l *Lab) planPath() string { return filepath.Join(l.Dir(), "plan.json") }
@@ -214,6 +233,8 @@ func load(stateDir, name string) (lab *Lab, state string, err error) {
 			return nil, EarlierBoot, nil
 		case e.Kind == "begin":
 			l.id = e.ID
+		case e.Kind == "adopted":
+			l.adopt(Adopted{Place: e.Name, PID: e.PID, Start: e.Start, Pins: e.Pins})
 		case e.Kind == "complete":
 			state = Standing
 		}

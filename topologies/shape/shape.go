@@ -19,7 +19,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// MissingError says that the kernel lacks something that a shaped wire needs.
+// MissingError says that the machine lacks something that a lab needs.
 type MissingError struct {
 	Feature string // ifb device, tbf qdisc, …
 	How     string // to get it
@@ -27,7 +27,7 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("the kernel lacks %s (%v): %s", e.Feature, e.Err, e.How)
+	return fmt.Sprintf("this machine lacks %s (%v): %s", e.Feature, e.Err, e.How)
 }
 func (e *MissingError) Unwrap() error { return e.Err }
 

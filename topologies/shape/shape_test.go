@@ -191,7 +191,7 @@ func TestBadShape(t *testing.T) {
 func TestMissing(t *testing.T) {
 	for _, err := range []error{unix.ENOENT, unix.EOPNOTSUPP} { // as tc and link say that they don't know a kind
 		assert.EqualError(t, missing("the tbf qdisc", "modprobe sch_tbf", err),
-			"the kernel lacks the tbf qdisc ("+err.Error()+"): modprobe sch_tbf")
+			"this machine lacks the tbf qdisc ("+err.Error()+"): modprobe sch_tbf")
 		assert.ErrorIs(t, missing("", "", err), err)
 	}
 	var lacking *MissingError

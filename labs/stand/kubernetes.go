@@ -1,0 +1,277 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/kube/image"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// On a cluster the data path is the node agents'. A variant of our own data path is a state of the services: their mode by
+// annotation, their policy, which of their pods are ready. All other variants label the services as another proxy's
+// (service.kubernetes.io/service-proxy-name), so that agents leave them alone, and put that proxy's rules on the nodes; the
+// cluster's own services, DNS and the API, stay with the agents.
+
+// proxyNameLabel takes services from the agents (k8s.io/kube-proxy, options.go).
+const proxyNameLabel = "service.kubernetes.io/service-proxy-name"
+
+// serveTimeoutOnCluster is how long the agents may take to serve services as they are now.
+const serveTimeoutOnCluster = 20 * time.Second
+
+// onCluster says whether the nodes run agents of their own.
+func (s *Stand) onCluster() bool { return s.plan.Substrate == topologies.SubstrateKindK }
+
+// onlyOnNetns is the error of what a cluster can't do.
+func onlyOnNetns(what string) error {
+	return &netns.MissingError{Feature: what + " on substrate kind", How: "run it with --substrate netns", Err: errors.ErrUnsupported}
+}
+
+// makerOf is who makes a plan's nodes where they are no namespaces, and takes them away. close removes what it needed meanwhile.
+func makerOf(plan *topologies.Plan, o Options, labPod string) (m *kind.Maker, closeMaker func() error, err error) {
+	nothing := func() error { return nil }
+	if plan.Substrate == topologies.SubstrateNetns {
+		return &kind.Maker{}, nothing, nil
+	}
+	archive, err := os.CreateTemp("", "dsrlab-image-*.tar")
+	if err != nil {
+		return nil, nothing, err
+	}
+	err = errors.Join(image.Write(archive, image.DefaultTag, filepath.Dir(labPod)), archive.Close())
+	if err != nil {
+		return nil, nothing, errors.Join(err, os.Remove(archive.Name()))
+	}
+	m = &kind.Maker{Options: kind.Options{
+		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Archive: archive.Name(), Deploy: deployAgents, Keep: o.Keep,
+		Log: o.Log, OnStep: o.OnStep,
+	}}
+	return m, func() error { return os.Remove(archive.Name()) }, nil
+}
+
+// kubernetes is the way to the cluster's API server.
+func (s *Stand) kubernetes(ctx context.Context) (*kind.Cluster, error) {
+	if s.cluster == nil {
+		c, err := kind.Open(ctx, s.lab)
+		if err != nil {
+			return nil, err
+		}
+		s.cluster = c
+	}
+	return s.cluster, nil
+}
+
+// checkOnCluster says what of a variant needs nodes that are namespaces.
+func (v Variant) checkOnCluster() error {
+	switch {
+	case v.Fault != dataplane.FaultNone:
+		return onlyOnNetns("a data path that is broken on purpose")
+	case v.Hook == dataplane.HookXDP:
+		return onlyOnNetns("the hook xdp")
+	}
+	return nil
+}
+
+// serveByAgents gives the services to the agents as the variant has them, and waits until every node does as they say.
+func (s *Stand) serveByAgents(ctx context.Context, v Variant, tables *services.Tables) error {
+	if err := s.setServices(ctx, v); err != nil {
+		return err
+	}
+	return s.waitServed(ctx, func(list []dataplane.Listed, node string) error { return differs(list, tables, node) })
+}
+
+// setEndpointsOnCluster lets the pods be ready that the plan's endpoints have now.
+func (s *Stand) setEndpointsOnCluster(ctx context.Context, v Variant, tables *services.Tables) error {
+	c, err := s.kubernetes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.setReady(ctx, c, v); err != nil || v.DataPath != DataPathDSRLab {
+		return err
+	}
+	return s.waitServed(ctx, func(list []dataplane.Listed, node string) error { return differs(list, tables, node) })
+}
+
+// takeFromAgents takes the services from the agents, and waits until no node has anything of them: neither tables nor flows.
+func (s *Stand) takeFromAgents(ctx context.Context) error {
+	tables, err := s.Tables(Variant{})
+	if err != nil {
+		return err
+	}
+	if err := s.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
+		return err
+	}
+	return s.waitServed(ctx, func(list []dataplane.Listed, _ string) error { return lacks(list, tables) })
+}
+
+// setServices changes services and pods of the cluster to what a variant has.
+func (s *Stand) setServices(ctx context.Context, v Variant) error {
+	c, err := s.kubernetes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.setReady(ctx, c, v); err != nil {
+		return err
+	}
+	for _, want := range v.services(s.plan.Services) {
+		api := c.Client.CoreV1().Services(metav1.NamespaceDefault)
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			have, err := api.Get(ctx, want.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			v.dress(have, &want)
+			_, err = api.Update(ctx, have, metav1.UpdateOptions{})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
+	}
+	return nil
+}
+
+// dress gives an object of the cluster what a variant says of its service.
+func (v Variant) dress(have, want *corev1.Service) {
+	have.Spec.ExternalTrafficPolicy = want.Spec.ExternalTrafficPolicy
+	have.Spec.HealthCheckNodePort = want.Spec.HealthCheckNodePort
+	if have.Labels == nil {
+		have.Labels = make(map[string]string)
+	}
+	if have.Annotations == nil {
+		have.Annotations = make(map[string]string)
+	}
+	if v.DataPath != DataPathDSRLab {
+		have.Labels[proxyNameLabel] = "dsrlab-" + string(v.DataPath)
+		return
+	}
+	delete(have.Labels, proxyNameLabel)
+	if _, own := want.Annotations[services.ModeAnnotation]; !own {
+		have.Annotations[services.ModeAnnotation] = string(v.Mode)
+	}
+}
+
+// setReady lets exactly those pods be ready that the variant's endpoints have.
+func (s *Stand) setReady(ctx context.Context, c *kind.Cluster, v Variant) error {
+	ready := make(map[string]bool)
+	for _, slice := range v.endpoints(s.plan.EndpointSlices) {
+		for _, e := range slice.Endpoints {
+			if e.Conditions.Terminating != nil && *e.Conditions.Terminating {
+				return onlyOnNetns("a pod that is drained")
+			}
+			if e.TargetRef != nil && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+				ready[e.TargetRef.Name] = true
+			}
+		}
+	}
+	for _, p := range s.plan.Pods {
+		if err := c.SetReady(ctx, p.Name, ready[p.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitServed waits until what every LB and pod node holds is as it should be.
+func (s *Stand) waitServed(ctx context.Context, problem func(list []dataplane.Listed, node string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeoutOnCluster)
+	defer cancel()
+	for _, n := range s.ClusterNodes() {
+		for {
+			err := s.look(n.Name, problem)
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the agent of %s: %w", n.Name, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Stand) look(node string, problem func([]dataplane.Listed, string) error) error {
+	d, err := s.OpenDataPath(node)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	list, err := d.List()
+	if err != nil {
+		return err
+	}
+	return problem(list, node)
+}
+
+// differs says how what a node holds differs from what it should hold of the tables: what is of other services does not matter.
+func differs(list []dataplane.Listed, tables *services.Tables, node string) error {
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Kind == services.KindClusterIP {
+			continue // its address is the cluster's choice
+		}
+		have := find(list, f)
+		switch {
+		case have == nil && f.Kind == services.KindNodePort && f.Node != node:
+		case have == nil:
+			return fmt.Errorf("it does not serve %v/%s", f.AddrPort(), f.Protocol)
+		case have.Mode != string(f.Mode) || have.Local != f.LocalOnly:
+			return fmt.Errorf("it serves %v/%s in mode %s, local %v", f.AddrPort(), f.Protocol, have.Mode, have.Local)
+		default:
+			if want, got := addressesFor(tables, f, node), backendsOf(have); !slices.Equal(want, got) {
+				return fmt.Errorf("it serves %v/%s by %v, and not by %v", f.AddrPort(), f.Protocol, got, want)
+			}
+		}
+	}
+	return nil
+}
+
+// lacks says what of the tables is still there.
+func lacks(list []dataplane.Listed, tables *services.Tables) error {
+	for i := range tables.Frontends {
+		if f := &tables.Frontends[i]; find(list, f) != nil {
+			return fmt.Errorf("it still serves %v/%s", f.AddrPort(), f.Protocol)
+		}
+	}
+	return nil
+}
+
+func find(list []dataplane.Listed, f *services.Frontend) *dataplane.Listed {
+	i := slices.IndexFunc(list, func(l dataplane.Listed) bool { return l.Address == f.AddrPort() && l.Protocol == f.Protocol.String() })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+func addressesFor(tables *services.Tables, f *services.Frontend, node string) []string {
+	var all []string
+	for _, i := range tables.Selectable(f, node) {
+		all = append(all, tables.Backends[i].AddrPort().String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func backendsOf(l *dataplane.Listed) []string {
+	var all []string
+	for _, b := range l.Backends {
+		all = append(all, b.Address.String())
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,144 @@
+package kind
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
+)
+
+// readNodes learns which of the topology's nodes each node of the cluster is, and where the control plane is.
+func (c *Cluster) readNodes(ctx context.Context) error {
+	list, err := c.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	c.names = make(map[string]string)
+	for i := range list.Items {
+		n := &list.Items[i]
+		if name, ok := n.Labels[nodeLabel]; ok {
+			c.names[name] = n.Name
+		}
+		if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
+			if c.ControlPlane, err = internalIP(n); err != nil {
+				return fmt.Errorf("node %s: %w", n.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// NodeName is the cluster's name for a node of the topology.
+func (c *Cluster) NodeName(node string) string { return c.names[node] }
+
+// load brings an image from an archive to all nodes.
+func (c *Cluster) load(archive string) error {
+	for _, n := range c.nodes {
+		file, err := os.Open(archive)
+		if err != nil {
+			return err
+		}
+		err = nodeutils.LoadImageArchive(n, file)
+		file.Close()
+		if err != nil {
+			return fmt.Errorf("load image onto %s: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// WaitReady waits until all nodes are ready, and all pods of kube-system, CoreDNS among them.
+func (c *Cluster) WaitReady(ctx context.Context) error {
+	err := poll(ctx, func() (bool, error) {
+		list, err := c.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		for i := range list.Items {
+			if !nodeIsReady(&list.Items[i]) {
+				return false, fmt.Errorf("node %s is not ready", list.Items[i].Name)
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for nodes: %w", err)
+	}
+	return c.waitPods(ctx, metav1.NamespaceSystem)
+}
+
+// waitPods waits until every pod of a namespace is ready.
+func (c *Cluster) waitPods(ctx context.Context, namespace string) error {
+	err := poll(ctx, func() (bool, error) {
+		list, err := c.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		for i := range list.Items {
+			if p := &list.Items[i]; !podIsReady(p) {
+				return false, fmt.Errorf("pod %s is %s, and not ready: %s", p.Name, p.Status.Phase, whyNot(p))
+			}
+		}
+		return len(list.Items) > 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for pods of %s: %w", namespace, err)
+	}
+	return nil
+}
+
+func nodeIsReady(n *corev1.Node) bool {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func podIsReady(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// whyNot is what kubelet says of a pod's containers.
+func whyNot(p *corev1.Pod) string {
+	for _, s := range p.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil {
+			return w.Reason + " " + w.Message
+		}
+		if t := s.LastTerminationState.Terminated; t != nil && !s.Ready {
+			return t.Reason + " " + t.Message
+		}
+	}
+	return p.Status.Message
+}
+
+// WaitRollout waits until a daemon set runs, ready, on every node that it is for.
+func (c *Cluster) WaitRollout(ctx context.Context, namespace, name string) error {
+	err := poll(ctx, func() (bool, error) {
+		d, err := c.Client.AppsV1().DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		return isRolledOut(d), fmt.Errorf("%d of %d are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
+	})
+	if err != nil {
+		return fmt.Errorf("wait for daemon set %s: %w", name, err)
+	}
+	return nil
+}
+
+func isRolledOut(d *appsv1.DaemonSet) bool {
+	s := d.Status
+	return s.ObservedGeneration == d.Generation && s.DesiredNumberScheduled > 0 &&
+		s.UpdatedNumberScheduled == s.DesiredNumberScheduled && s.NumberReady == s.DesiredNumberScheduled
+}

@@ -1,0 +1,315 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
+)
+
+// Nodes makes the LB and pod nodes of a lab, with their pods, where they are no namespaces of this package: containers of a
+// cluster. The fabric, and all that is outside of the cluster, is made here as ever; of each node the outer end of its wire is
+// moved into the fabric.
+type Nodes interface {
+	// Make makes the nodes. What it makes, it first names to the lab (Lab.Own), which keeps it for Remove.
+	Make(ctx context.Context, lab *Lab) (Made, error)
+	// Populate makes the pods, once the nodes are joined to the fabric. Its plan is that of Make with the pods as they are.
+	Populate(ctx context.Context, lab *Lab) (Made, error)
+	// Remove takes away all that was named to the lab, of which some may never have been made and some be gone. dir is the lab's
+	// folder. earlierBoot says that the machine was started anew since.
+	Remove(ctx context.Context, dir string, owned []Owned, earlierBoot bool) error
+}
+
+// Made is what Nodes has made.
+type Made struct {
+	// Plan is the lab's, with addresses, MAC addresses and devices as they turned out.
+	Plan   *topologies.Plan
+	Places []Adopted
+	// Bridge is the device that the nodes' wires are ports of, in the network namespace of this process.
+	Bridge string
+}
+
+// Owned is something that the lab has outside of its namespaces, in the words of who made it.
+type Owned struct{ What, Name, Value string }
+
+// Own names something to the lab before it is made.
+func (l *Lab) Own(o Owned) error {
+	return l.journal.add(entry{Kind: "owned", What: o.What, Name: o.Name, Value: o.Value})
+}
+
+// Adopted is a place that others made: the network namespace that a process lives in.
+type Adopted struct {
+	Place string
+	PID   int
+	// Start is when that process began, in clock ticks since boot: a number may be given again.
+	Start uint64
+	// Pins is a node's folder of BPF pins.
+	Pins string
+}
+
+// Adopt makes a place of the namespace of a process that runs.
+func Adopt(place string, pid int, pins string) (Adopted, error) {
+	p, err := readProcess(pid)
+	if err != nil {
+		return Adopted{}, fmt.Errorf("adopt %s: %w", place, err)
+	}
+	return Adopted{Place: place, PID: pid, Start: p.start, Pins: pins}, nil
+}
+
+// netNS opens the namespace; the caller closes it.
+func (a Adopted) netNS() (*os.File, error) {
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", a.PID))
+	if err == nil {
+		var p process
+		if p, err = readProcess(a.PID); err == nil && p.start == a.Start && !p.ended() {
+			return ns, nil
+		}
+		ns.Close()
+	}
+	return nil, errors.New("its container has ended since the lab was built: take the lab down and build it anew")
+}
+
+func (l *Lab) adopt(a Adopted) {
+	if l.adopted == nil {
+		l.adopted = make(map[string]Adopted)
+	}
+	l.adopted[a.Place] = a
+}
+
+// isForeign tells whether others make a place: in labs whose substrate is not netns, the LB and pod nodes with their pods.
+func (l *Lab) isForeign(place string) bool {
+	if l.plan.Substrate == topologies.SubstrateNetns {
+		return false
+	}
+	return slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == place && !n.Role.OutsideCluster() }) ||
+		slices.ContainsFunc(l.plan.Pods, func(p topologies.Pod) bool { return p.Name == place })
+}
+
+// hasForeign tells whether others make any.
+func (l *Lab) hasForeign() bool { return slices.ContainsFunc(l.Places(), l.isForeign) }
+
+// ownPlaces are those that the lab makes itself.
+func (l *Lab) ownPlaces() []string { return slices.DeleteFunc(l.Places(), l.isForeign) }
+
+// makeForeign lets others make the nodes.
+func (b *builder) makeForeign(ctx context.Context, nodes Nodes) error {
+	if nodes == nil {
+		return fmt.Errorf("substrate %s: nobody is there who makes its nodes", b.plan.Substrate)
+	}
+	made, err := nodes.Make(ctx, b.Lab)
+	if err != nil {
+		return err
+	}
+	b.engineBridge = made.Bridge
+	return b.take(made)
+}
+
+// take keeps what others have made.
+func (b *builder) take(made Made) error {
+	b.plan = made.Plan
+	for _, a := range made.Places {
+		if err := b.journal.add(entry{Kind: "adopted", Name: a.Place, PID: a.PID, Start: a.Start, Pins: a.Pins}); err != nil {
+			return err
+		}
+		b.adopt(a)
+		p, err := a.open()
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Place, err)
+		}
+		b.places[a.Place] = p
+	}
+	return nil
+}
+
+// Dial opens a way into the place; the caller closes it.
+func (a Adopted) Dial() (conn *rtnl.Conn, err error) {
+	ns, err := a.netNS()
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	err = inside(int(ns.Fd()), func() (err error) {
+		conn, err = rtnl.Dial()
+		return err
+	})
+	return conn, err
+}
+
+// open opens the ways into an adopted place.
+func (a Adopted) open() (*place, error) {
+	ns, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", a.PID))
+	if err != nil {
+		return nil, err
+	}
+	p := &place{ns: ns}
+	err = inside(ns, func() (err error) {
+		p.conn, err = rtnl.Dial()
+		return err
+	})
+	return p, err
+}
+
+// takeWire moves the outer end of a node's wire from the engine's bridge to the fabric's. There it has the name and the marks
+// that a wire of this package has.
+func (b *builder) takeWire(engine *rtnl.Conn, n *topologies.Node, master int) error {
+	device, err := b.at(n.Name).link(nodeDevice)
+	if err != nil {
+		return err
+	}
+	bridge, err := engine.LinkByName(b.engineBridge)
+	if err != nil {
+		return fmt.Errorf("device %s: %w: the container engine's bridges are not in this network namespace", b.engineBridge, err)
+	}
+	end, err := engine.LinkByIndex(device.Attrs().ParentIndex)
+	if err != nil || end.Type() != "veth" || end.Attrs().MasterIndex != bridge.Attrs().Index {
+		return fmt.Errorf("the outer end of %s's %s is no port of %s", n.Name, nodeDevice, b.engineBridge)
+	}
+	fabric := b.at(Fabric)
+	if err := engine.LinkSetNsFd(end, fabric.ns); err != nil {
+		return fmt.Errorf("move %s into the fabric: %w", end.Attrs().Name, err)
+	}
+	port, err := fabric.link(end.Attrs().Name)
+	if err != nil {
+		return err
+	}
+	conn := fabric.conn
+	err = errors.Join(conn.LinkSetName(port, n.Port), conn.LinkSetGroup(port, linkGroup), conn.LinkSetMasterByIndex(port, master))
+	if b.shaped() {
+		err = errors.Join(err, conn.LinkSetGSOMaxSegs(port, 1), b.at(n.Name).conn.LinkSetGSOMaxSegs(device, 1))
+	}
+	if err != nil {
+		return fmt.Errorf("join %s to the fabric: %w", n.Name, err)
+	}
+	return conn.Raise(port, b.alias("wire of "+n.Name))
+}
+
+// uplinkPort is the fabric's end of the wire to the engine's bridge.
+const uplinkPort = "uplink"
+
+// makeUplink joins a bridge of the fabric to that of the engine: what is on the one reaches what is still on the other.
+func (b *builder) makeUplink(engine *rtnl.Conn, master int) error {
+	bridge, err := engine.LinkByName(b.engineBridge)
+	if err != nil {
+		return fmt.Errorf("device %s: %w", b.engineBridge, err)
+	}
+	end := attrs("dsrl-"+b.id, nil, bridge.Attrs().MTU)
+	end.MasterIndex = bridge.Attrs().Index
+	veth := &netlink.Veth{LinkAttrs: end, PeerName: uplinkPort, PeerNamespace: netlink.NsFd(b.at(Fabric).ns)}
+	if b.shaped() {
+		veth.GSOMaxSegs = 1
+	}
+	if err := engine.LinkAdd(veth); err != nil {
+		return missing("veth pairs", "modprobe veth", err)
+	}
+	fabric := b.at(Fabric)
+	port, err := fabric.link(uplinkPort)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(fabric.conn.LinkSetGroup(port, linkGroup), fabric.conn.LinkSetMasterByIndex(port, master))
+	return errors.Join(err, engine.Raise(veth, b.alias("uplink")), fabric.conn.Raise(port, b.alias("uplink")))
+}
+
+// joinForeign takes over the wires of all nodes that others made.
+func (b *builder) joinForeign(masters map[string]int) error {
+	if !b.hasForeign() {
+		return nil
+	}
+	engine, err := rtnl.Dial()
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	joined := make(map[string]bool)
+	for i := range b.plan.Nodes {
+		n := &b.plan.Nodes[i]
+		if !b.isForeign(n.Name) {
+			continue
+		}
+		if err := b.takeWire(engine, n, masters[n.Network]); err != nil {
+			return err
+		}
+		if !joined[n.Network] {
+			joined[n.Network] = true
+			if err := b.makeUplink(engine, masters[n.Network]); err != nil {
+				return fmt.Errorf("uplink: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// configureForeign lets a node route as one of this package does. Its default route leads into the fabric, which leads nowhere
+// but to the lab's own networks; routes to pods are the business of who made it.
+func (b *builder) configureForeign(at *place, n *topologies.Node) error {
+	settings := b.settings(n.Name)
+	settings["ipv4/conf/"+nodeDevice+"/rp_filter"] = "0"
+	settings["ipv4/conf/"+nodeDevice+"/send_redirects"] = "0"
+	if err := inside(at.ns, func() error { return setSysctls(settings) }); err != nil {
+		return err
+	}
+	device, err := at.link(nodeDevice)
+	if err != nil {
+		return err
+	}
+	for _, route := range n.Routes {
+		if route.Destination.Bits() == 0 {
+			if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// populate lets others make the pods, and gives those what pods of this package have: the congestion control of the topology, and
+// no super-packets where a wire is shaped.
+func (b *builder) populate(ctx context.Context, nodes Nodes) error {
+	made, err := nodes.Populate(ctx, b.Lab)
+	if err != nil {
+		return err
+	}
+	if err := b.take(made); err != nil {
+		return err
+	}
+	for i := range b.plan.Pods {
+		if err := b.configureForeignPod(&b.plan.Pods[i]); err != nil {
+			return fmt.Errorf("%s: %w", b.plan.Pods[i].Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) configureForeignPod(p *topologies.Pod) error {
+	pod, node := b.at(p.Name), b.at(p.Node)
+	device, err := pod.link(nodeDevice)
+	if err != nil {
+		return err
+	}
+	end, err := node.link(p.HostDevice)
+	if err != nil {
+		return err
+	}
+	if b.shaped() {
+		if err := errors.Join(pod.conn.LinkSetGSOMaxSegs(device, 1), node.conn.LinkSetGSOMaxSegs(end, 1)); err != nil {
+			return err
+		}
+	}
+	routes, err := pod.conn.RouteList(device, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		r.Congctl = b.plan.CongestionControl
+		if err := pod.conn.RouteReplace(&r); err != nil {
+			return fmt.Errorf("route %v: %w", r, err)
+		}
+	}
+	return nil
+}
