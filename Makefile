@@ -100,6 +100,13 @@ test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newes
 test-image: build ## run the container image with a Docker engine (skipped, and said so, where there is none)
 	$(GO) test -count=1 -v ./.ci/image
 
+# Image of the nodes of a kind cluster; empty: kind's own.
+KIND_IMAGE ?=
+
+.PHONY: test-kind
+test-kind: build ## run the labs on a kind cluster (needs a Docker engine and a node image, KIND_IMAGE; else skipped, and said so)
+	KIND_IMAGE=$(KIND_IMAGE) $(GO) test -count=1 -v -timeout 60m $(TEST_FLAGS) ./.ci/kind
+
 .PHONY: test-apiserver
 test-apiserver: ## run the node agent against etcd and a real API server (a module of its own: compiles for minutes, once)
 	cd .ci/apiserver && $(GO) vet . && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) .

@@ -33,6 +33,9 @@ func (s *Stand) startAgents(ctx context.Context, dsrd string) error {
 			return err
 		}
 		argv := []string{dsrd, "--node", n.Name, "--tables", filepath.Join(s.lab.Dir(), tablesFile), "--pins", pins}
+		if s.onCluster() { // where it only answers for other data paths, beside the cluster's own agent
+			argv = append(argv, "--metrics=")
+		}
 		if _, err := s.lab.Start(ctx, n.Name, netns.Process{Name: "dsrd-" + n.Name, Argv: argv}); err != nil {
 			return fmt.Errorf("start the agent of %s: %w", n.Name, err)
 		}
