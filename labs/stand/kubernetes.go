@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,7 @@ func (s *Stand) serveByAgents(ctx context.Context, v Variant, tables *services.T
 	if err := s.setServices(ctx, v); err != nil {
 		return err
 	}
-	return s.waitServed(ctx, func(list []dataplane.Listed, node string) error { return differs(list, tables, node) })
+	return s.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
 }
 
 // setEndpointsOnCluster lets the pods be ready that the plan's endpoints have now.
@@ -101,7 +102,7 @@ func (s *Stand) setEndpointsOnCluster(ctx context.Context, v Variant, tables *se
 	if err := s.setReady(ctx, c, v); err != nil || v.DataPath != DataPathDSRLab {
 		return err
 	}
-	return s.waitServed(ctx, func(list []dataplane.Listed, node string) error { return differs(list, tables, node) })
+	return s.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
 }
 
 // takeFromAgents takes the services from the agents, and waits until no node has anything of them: neither tables nor flows.
@@ -113,7 +114,29 @@ func (s *Stand) takeFromAgents(ctx context.Context) error {
 	if err := s.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
 		return err
 	}
-	return s.waitServed(ctx, func(list []dataplane.Listed, _ string) error { return lacks(list, tables) })
+	err = s.waitServed(ctx, func(d *dataplane.DataPath, _ string) error { return lacks(d, tables) })
+	if err != nil {
+		return err
+	}
+	return s.forgetFlows(tables)
+}
+
+// forgetFlows forgets what the last variant's flows have left: no variant meets another's.
+func (s *Stand) forgetFlows(tables *services.Tables) error {
+	var frontends []netip.AddrPort
+	for i := range tables.Frontends {
+		frontends = append(frontends, tables.Frontends[i].AddrPort())
+	}
+	for _, n := range s.ClusterNodes() {
+		err := s.look(n.Name, func(d *dataplane.DataPath, _ string) error {
+			_, err := d.ForgetFlows(frontends)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	return nil
 }
 
 // setServices changes services and pods of the cluster to what a variant has.
@@ -185,7 +208,7 @@ func (s *Stand) setReady(ctx context.Context, c *kind.Cluster, v Variant) error 
 }
 
 // waitServed waits until what every LB and pod node holds is as it should be.
-func (s *Stand) waitServed(ctx context.Context, problem func(list []dataplane.Listed, node string) error) error {
+func (s *Stand) waitServed(ctx context.Context, problem func(d *dataplane.DataPath, node string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeoutOnCluster)
 	defer cancel()
 	for _, n := range s.ClusterNodes() {
@@ -204,21 +227,22 @@ func (s *Stand) waitServed(ctx context.Context, problem func(list []dataplane.Li
 	return nil
 }
 
-func (s *Stand) look(node string, problem func([]dataplane.Listed, string) error) error {
+// look does something with a node's data path.
+func (s *Stand) look(node string, do func(d *dataplane.DataPath, node string) error) error {
 	d, err := s.OpenDataPath(node)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	return do(d, node)
+}
+
+// differs says how what a node holds differs from what it should hold of the tables: what is of other services does not matter.
+func differs(d *dataplane.DataPath, tables *services.Tables, node string) error {
 	list, err := d.List()
 	if err != nil {
 		return err
 	}
-	return problem(list, node)
-}
-
-// differs says how what a node holds differs from what it should hold of the tables: what is of other services does not matter.
-func differs(list []dataplane.Listed, tables *services.Tables, node string) error {
 	for i := range tables.Frontends {
 		f := &tables.Frontends[i]
 		if f.Kind == services.KindClusterIP {
@@ -241,10 +265,24 @@ func differs(list []dataplane.Listed, tables *services.Tables, node string) erro
 }
 
 // lacks says what of the tables is still there.
-func lacks(list []dataplane.Listed, tables *services.Tables) error {
+func lacks(d *dataplane.DataPath, tables *services.Tables) error {
+	list, err := d.List()
+	if err != nil {
+		return err
+	}
 	for i := range tables.Frontends {
 		if f := &tables.Frontends[i]; find(list, f) != nil {
 			return fmt.Errorf("it still serves %v/%s", f.AddrPort(), f.Protocol)
+		}
+	}
+	backends, err := d.Backends()
+	if err != nil {
+		return err
+	}
+	for i := range tables.Backends {
+		b := tables.Backends[i].AddrPort()
+		if slices.ContainsFunc(backends, func(l dataplane.ListedBackend) bool { return l.Address == b && l.Local }) {
+			return fmt.Errorf("it still has backend %v", b)
 		}
 	}
 	return nil
