@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,7 +45,7 @@ func look(t *testing.T) machine {
 	m := machine{
 		Containers: output(t, "docker", "ps", "--all", "--quiet", "--no-trunc"),
 		Networks:   output(t, "docker", "network", "ls", "--quiet", "--no-trunc"),
-		Images:     output(t, "docker", "images", "--all", "--no-trunc"),
+		Images:     sorted(output(t, "docker", "images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")),
 		Volumes:    output(t, "docker", "volume", "ls", "--quiet"),
 		Rules:      output(t, "nft", "list", "tables"),
 		Settings:   make(map[string]string),
@@ -66,6 +67,12 @@ func look(t *testing.T) machine {
 		m.Settings[s] = string(value)
 	}
 	return m
+}
+
+func sorted(lines string) string {
+	all := strings.Split(lines, "\n")
+	slices.Sort(all)
+	return strings.Join(all, "\n")
 }
 
 func output(t *testing.T, argv ...string) string {
@@ -107,7 +114,11 @@ func (b *bench) run(ctx context.Context, args ...string) (string, error) {
 }
 
 func (b *bench) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, dsrlab, append(args, "--state-dir", b.dir)...)
+	at := len(args)
+	if i := slices.Index(args, "--"); i >= 0 {
+		at = i // what follows is another program's
+	}
+	cmd := exec.CommandContext(ctx, dsrlab, slices.Insert(slices.Clone(args), at, "--state-dir", b.dir)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(b.dir, "user-kubeconfig"))
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -26,9 +27,12 @@ func (m *Maker) Remove(ctx context.Context, dir string, owned []netns.Owned, ear
 		var err error
 		switch {
 		case o.What == ownedCluster:
+			if endStragglers(o.Name) {
+				time.Sleep(straggle)
+			}
 			err = removeCluster(o.Name, dir)
 		case o.What == ownedNetwork:
-			err = removeNetwork(ctx, o.Name, o.Value)
+			err = removeInhabited(ctx, o.Name, o.Value, dir)
 		case earlierBoot: // the kernel of the other two is gone
 		case o.What == ownedGuard:
 			err = removeGuard(o.Name)
@@ -48,6 +52,34 @@ func removeCluster(name, dir string) error {
 		return fmt.Errorf("remove cluster %s: %w: is Docker running?", name, err)
 	}
 	return nil
+}
+
+const (
+	// removeTries is how often containers may still turn up that someone was making who was killed.
+	removeTries = 20
+	removePause = 250 * time.Millisecond
+	// straggle is how long the engine may take for what it was asked last.
+	straggle = time.Second
+)
+
+// removeInhabited removes the network, and with it the cluster's nodes that come after all: who makes a cluster may have been killed,
+// and what it had started goes on. Once the network is gone none can start any more.
+func removeInhabited(ctx context.Context, name, label, dir string) error {
+	var err error
+	for range removeTries {
+		if err = removeNetwork(ctx, name, label); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(removePause):
+		}
+		if err := removeCluster(name, dir); err != nil {
+			return err
+		}
+	}
+	return errors.Join(err, removeCluster(name, dir))
 }
 
 // removeNetwork removes the network if it bears the lab's label.
