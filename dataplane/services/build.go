@@ -70,8 +70,8 @@ func (o Options) checked() (Options, []Problem) {
 	return checked, problems
 }
 
-// olderFirst orders by creation time, then by namespace and name.
-func olderFirst(a, b *corev1.Service) int {
+// OlderFirst orders by creation time, then by namespace and name.
+func OlderFirst(a, b *corev1.Service) int {
 	return cmp.Or(
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
 		cmp.Compare(a.Namespace, b.Namespace),
@@ -88,7 +88,7 @@ func (b *Book) Load(state State) []Change {
 	for i := range state.Services {
 		ordered[i] = &state.Services[i]
 	}
-	slices.SortStableFunc(ordered, olderFirst)
+	slices.SortStableFunc(ordered, OlderFirst)
 	kept := make(map[objectKey]*corev1.Service, len(ordered))
 	for _, service := range ordered {
 		key := objectKey{service.Namespace, service.Name}

@@ -21,7 +21,7 @@ type entry struct {
 }
 
 // compare orders the oldest service first.
-func (e *entry) compare(other *entry) int { return olderFirst(e.demand.service, other.demand.service) }
+func (e *entry) compare(other *entry) int { return OlderFirst(e.demand.service, other.demand.service) }
 
 func (e *entry) allProblems() []Problem { return slices.Concat(e.demand.problems, e.problems) }
 
