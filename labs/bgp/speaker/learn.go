@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	announcebgp "github.com/dsrlab/dsrlab/dataplane/announce/bgp"
 	"github.com/dsrlab/dsrlab/labs/bgp"
 )
 
@@ -30,7 +31,9 @@ func Learn(ctx context.Context, r *bgp.Router, log *slog.Logger) (err error) {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("learn VIPs: %w", err)
 	}
-	s, err := start(ctx, &api.Global{Asn: bgp.RouterASN, RouterId: r.ID.String(), ListenPort: Port, UseMultiplePaths: true}, log)
+	s, err := announcebgp.Start(ctx, &api.Global{
+		Asn: bgp.RouterASN, RouterId: r.ID.String(), ListenPort: announcebgp.Port, UseMultiplePaths: true,
+	}, log)
 	if err != nil {
 		return fmt.Errorf("learn VIPs: %w", err)
 	}
@@ -40,7 +43,7 @@ func Learn(ctx context.Context, r *bgp.Router, log *slog.Logger) (err error) {
 		return fmt.Errorf("learn VIPs: %w", err)
 	}
 	for _, address := range r.Peers {
-		lb := peer(address, bgp.ClusterASN, &api.Transport{PassiveMode: true})
+		lb := announcebgp.Neighbour(address, bgp.ClusterASN, times(), &api.Transport{PassiveMode: true})
 		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: lb}); err != nil {
 			return fmt.Errorf("learn VIPs from %s: %w", address, err)
 		}

@@ -1,0 +1,90 @@
+package bgp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/announce"
+)
+
+var (
+	loopback = netip.MustParseAddr("127.0.0.1")
+	times    = Times{Hold: 3 * time.Second, Retry: time.Second}
+)
+
+// routerAt listens on a free port, to a peer of this machine.
+func routerAt(t *testing.T) (*server.BgpServer, uint16) {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := uint16(free.Addr().(*net.TCPAddr).Port)
+	free.Close()
+	ctx := context.Background()
+	router, err := Start(ctx, &api.Global{
+		Asn: 64512, RouterId: "192.0.2.250", ListenPort: int32(port), ListenAddresses: []string{loopback.String()},
+	}, nil)
+	require.NoError(t, err)
+	t.Cleanup(router.Stop)
+	require.NoError(t, router.AddPeer(ctx, &api.AddPeerRequest{Peer: Neighbour(loopback, 64513, times, &api.Transport{PassiveMode: true})}))
+	return router, port
+}
+
+// heard are the routes that a router knows.
+func heard(t *testing.T, router *server.BgpServer) string {
+	t.Helper()
+	var all []string
+	for _, family := range []gobgp.Family{gobgp.RF_IPv4_UC, gobgp.RF_IPv6_UC} {
+		require.NoError(t, router.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family},
+			func(nlri gobgp.NLRI, _ []*apiutil.Path) { all = append(all, nlri.String()) }))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// TestSpeaker: a router hears of what a node speaks for, of changes, and of its leave while the session still stands.
+func TestSpeaker(t *testing.T) {
+	router, port := routerAt(t)
+	s, err := New(t.Context(), Options{
+		ASN: 64513, ID: netip.MustParseAddr("192.0.2.1"), Times: times,
+		NextHops: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+		Peers:    []Peer{{Address: loopback, ASN: 64512, Port: port}},
+	})
+	require.NoError(t, err)
+	says := func(vips ...string) []announce.Announcement {
+		var all []announce.Announcement
+		for _, vip := range vips {
+			all = append(all, announce.Announcement{VIP: netip.MustParseAddr(vip), Role: announce.Speaks})
+		}
+		return all
+	}
+	hears := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return heard(t, router) == want }, 20*time.Second, 10*time.Millisecond, "want %q, have %q", want, heard(t, router))
+	}
+	require.NoError(t, s.Set(append(says("198.51.100.1", "2001:db8:1::1"), announce.Announcement{VIP: loopback, Role: announce.StandsIn})))
+	hears("198.51.100.1/32 2001:db8:1::1/128")
+	require.NoError(t, s.Set(says("198.51.100.2", "2001:db8:1::1")))
+	hears("198.51.100.2/32 2001:db8:1::1/128")
+	require.NoError(t, s.Leave())
+	hears("")
+	require.NoError(t, s.Set(says("198.51.100.1")), "for good")
+	up := false
+	require.NoError(t, router.ListPeer(t.Context(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		up = p.State.SessionState == api.PeerState_SESSION_STATE_ESTABLISHED
+	}))
+	assert.True(t, up)
+	assert.Empty(t, heard(t, router))
+	require.NoError(t, s.Close())
+}
