@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/agent"
 	"github.com/dsrlab/dsrlab/dataplane/kube"
+	"github.com/dsrlab/dsrlab/dataplane/kube/pools"
 )
 
 // runNode runs until ctx ends. The data path stays.
@@ -20,7 +21,17 @@ func runNode(ctx context.Context, f flags) (err error) {
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // while it drains, too
 	defer stop()
-	events, err := f.events(watching)
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	elected, resign := context.WithCancel(ctx)
+	defer resign()
+	giving, err := f.givePools(elected, config, client)
+	if err != nil {
+		return err
+	}
+	events, err := f.events(watching, client)
 	if err != nil {
 		return err
 	}
@@ -41,13 +52,41 @@ func runNode(ctx context.Context, f flags) (err error) {
 		}
 		defer stop()
 	}
-	return node.Run(ctx)
+	err = node.Run(ctx)
+	resign()
+	return errors.Join(err, <-giving)
+}
+
+// givePools gives out addresses until ctx ends, where the configuration has some. Then comes what became of it.
+func (f flags) givePools(ctx context.Context, config kube.Config, client kubernetes.Interface) (<-chan error, error) {
+	ended := make(chan error, 1)
+	switch {
+	case len(config.LoadBalancer.Pools) == 0:
+		ended <- nil
+		return ended, nil
+	case client == nil:
+		return nil, errors.New("loadBalancer.pools: they end up in the status of services: there is no API server to write it")
+	}
+	go func() {
+		ended <- pools.Run(ctx, pools.Options{
+			Client: client, Identity: f.Node, Namespace: f.namespace, Pools: config.LoadBalancer.Pools, Log: f.Log,
+		})
+	}()
+	return ended, nil
 }
 
 // events come from the API server, or from a file.
-func (f flags) events(ctx context.Context) (<-chan kube.Event, error) {
-	if f.objects != "" {
+func (f flags) events(ctx context.Context, client kubernetes.Interface) (<-chan kube.Event, error) {
+	if client == nil {
 		return kube.Follow(ctx, f.objects, f.Log), nil
+	}
+	return kube.Watch(ctx, client)
+}
+
+// client is that of the API server; nil where objects come from a file.
+func (f flags) client() (kubernetes.Interface, error) {
+	if f.objects != "" {
+		return nil, nil
 	}
 	var config *rest.Config
 	var err error
@@ -63,9 +102,5 @@ func (f flags) events(ctx context.Context) (<-chan kube.Event, error) {
 		config.Host = f.server
 	}
 	config.Wrap(kube.LogReach(f.Log))
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	return kube.Watch(ctx, client)
+	return kubernetes.NewForConfig(config)
 }

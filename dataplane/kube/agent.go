@@ -43,12 +43,14 @@ type Agent struct {
 	path    *dataplane.DataPath
 	cluster *Cluster
 	checks  *health.Server
-	synced  bool        // all objects have been told once
-	applied atomic.Bool // and the data path holds what they say
-	ending  atomic.Bool
-	pods    []network.Pod
-	network Network
-	told    []services.Problem
+	// announcer is nil where nothing is announced.
+	announcer announcer
+	synced    bool        // all objects have been told once
+	applied   atomic.Bool // and the data path holds what they say
+	ending    atomic.Bool
+	pods      []network.Pod
+	network   Network
+	told      []services.Problem
 }
 
 // New loads the node's data path, or replaces the programs of the one that is loaded already, whose tables it takes over: packets
@@ -87,18 +89,27 @@ func New(o Options) (*Agent, error) {
 	if notice := a.path.Notice(); notice != nil {
 		o.Log.Warn("hook", "notice", notice)
 	}
+	if a.announcer, err = newAnnouncer(o, device); err != nil {
+		return nil, errors.Join(err, a.path.Close())
+	}
 	a.checks = health.New(o.Log, health.Options{Healthy: func() bool { return a.applied.Load() && !a.ending.Load() }})
 	return a, nil
 }
 
 // Close ends the agent's part. What is pinned forwards on.
-func (a *Agent) Close() error { return errors.Join(a.checks.Close(), a.path.Close()) }
+func (a *Agent) Close() error {
+	errs := []error{a.checks.Close(), a.path.Close()}
+	if a.announcer != nil {
+		errs = append(errs, a.announcer.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Synced says whether the data path holds what the cluster's objects say.
 func (a *Agent) Synced() bool { return a.applied.Load() }
 
 // Run takes events until ctx ends; then it lets health checks fail for as long as the configuration says, so that load balancers
-// in front send clients elsewhere, and still takes events.
+// in front send clients elsewhere, lets other nodes announce VIPs, and still takes events.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.refuseUnknown(); err != nil {
 		return err
@@ -118,6 +129,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-done:
 			a.ending.Store(true)
 			a.options.Log.Info("ending: health checks fail from now on", "for", a.options.Config.Drain())
+			a.log(a.leave())
 			done, drained = nil, time.After(a.options.Config.Drain())
 		case <-drained:
 			return nil
@@ -181,7 +193,8 @@ func (a *Agent) take(e Event) error {
 		return nil
 	}
 	a.tellProblems()
-	return a.checks.Sync(a.cluster.Tables(), a.options.Node)
+	tables := a.cluster.Tables()
+	return errors.Join(a.checks.Sync(tables, a.options.Node), a.announce(tables))
 }
 
 // lookAtPods applies all where a pod has come or gone, or has become known.
@@ -222,7 +235,7 @@ func (a *Agent) applyAll() error {
 		errs = append(errs, err)
 		a.applied.Store(a.applied.Load() || err == nil)
 	}
-	return errors.Join(append(errs, a.checks.Sync(tables, a.options.Node))...)
+	return errors.Join(append(errs, a.checks.Sync(tables, a.options.Node), a.announce(tables))...)
 }
 
 // state is what the data path is to know, as far as the kernel knows pods and nodes.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
+	"github.com/dsrlab/dsrlab/dataplane/announce"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -25,6 +27,7 @@ func testConfig() Config {
 	c.PodNetwork.Enabled = true
 	c.PodNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}
 	c.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
+	c.Announce = Announce{Mode: announce.ModeL2, CIDRs: []netip.Prefix{netip.MustParsePrefix("185.150.8.0/24")}}
 	return c
 }
 
@@ -34,6 +37,8 @@ type desired struct {
 	Network  Network            `json:"network"`
 	Tables   *services.Tables   `json:"tables"`
 	Problems []services.Problem `json:"problems"`
+
+	Announcements []announce.Announcement `json:"announcements"`
 }
 
 // clusterOf takes the objects of a file, ordered by kind and name.
@@ -57,7 +62,10 @@ func TestGolden(t *testing.T) {
 			objects, err := ParseObjects(file, data)
 			require.NoError(t, err)
 			c := clusterOf(objects)
-			got, err := json.MarshalIndent(desired{c.Peers(), NetworkOf("worker", c.Peers(), testConfig()), c.Tables(), c.Problems()}, "", "  ")
+			got, err := json.MarshalIndent(desired{
+				c.Peers(), NetworkOf("worker", c.Peers(), testConfig()), c.Tables(), c.Problems(),
+				AnnouncementsOf("worker", c.Peers(), c.Tables(), testConfig()),
+			}, "", "  ")
 			require.NoError(t, err)
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden.json"
 			if *update {
@@ -80,6 +88,42 @@ func TestNodeThatOnlyReports(t *testing.T) {
 	assert.False(t, nodes)
 	_, nodes = c.Take(eventOf(objects["node /worker"], true))
 	assert.True(t, nodes)
+}
+
+// TestNodeThatIsNot: what nodes say of themselves that decides who announces VIPs.
+func TestNodeThatIsNot(t *testing.T) {
+	node := func(change func(*corev1.Node)) *corev1.Node {
+		n := &corev1.Node{}
+		n.Name = "n"
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}
+		change(n)
+		return n
+	}
+	ready := func(status corev1.ConditionStatus) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse}, {Type: corev1.NodeReady, Status: status}}
+		}
+	}
+	c := NewCluster(testConfig())
+	for _, test := range []struct {
+		name    string
+		change  func(*corev1.Node)
+		want    Peer
+		changes bool
+	}{
+		{"new", func(*corev1.Node) {}, Peer{}, true},
+		{"ready", ready(corev1.ConditionTrue), Peer{}, false},
+		{"not ready", ready(corev1.ConditionFalse), Peer{NotReady: true}, true},
+		{"not heard of", ready(corev1.ConditionUnknown), Peer{NotReady: true}, false},
+		{"excluded", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }, Peer{Excluded: true}, true},
+	} {
+		slimmed, err := slim(node(test.change))
+		require.NoError(t, err)
+		_, changed := c.Take(eventOf(slimmed, false))
+		assert.Equal(t, test.changes, changed, test.name)
+		test.want.Name, test.want.Addresses = "n", []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+		assert.Equal(t, []Peer{test.want}, c.Peers(), test.name)
+	}
 }
 
 // TestObjectsRefused: all that is wrong with a file is said at once.
@@ -127,6 +171,9 @@ func FuzzObjects(f *testing.F) {
 			for _, r := range n.Routes {
 				require.Equal(t, r.To.Addr().Is4(), r.Via.Is4(), fmt.Sprint(r))
 				require.Equal(t, r.To, r.To.Masked())
+			}
+			for _, a := range AnnouncementsOf(p.Name, peers, tables, testConfig()) {
+				require.True(t, slices.ContainsFunc(tables.Frontends, func(f services.Frontend) bool { return f.Address == a.VIP }), a.VIP)
 			}
 			require.True(t, n.CNI == "" || json.Valid([]byte(n.CNI)))
 		}

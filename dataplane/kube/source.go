@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -67,7 +68,8 @@ func slim(object any) (any, error) {
 		o.SetManagedFields(nil)
 	}
 	if n, ok := object.(*corev1.Node); ok {
-		n.Status.Images, n.Status.Conditions = nil, nil
+		n.Status.Images = nil
+		n.Status.Conditions = slices.DeleteFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type != corev1.NodeReady })
 	}
 	return object, nil
 }
