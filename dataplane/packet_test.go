@@ -3,14 +3,12 @@ package dataplane
 import (
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -90,48 +88,6 @@ const (
 	xdpTX       = 3
 	xdpRedirect = 4
 )
-
-// smallSizes make maps that are quickly made.
-var smallSizes = Sizes{
-	Frontends: 64, Backends: 64, Slots: 16384, Flows: 1024, SNATPorts: 1024, Replies: 1024, Pods: 16, LocalBackends: 64, Nodes: 16,
-	Services: 64, Ranges: 64, Affinities: 1024, Events: 1 << 16,
-}
-
-// newNode loads a node's programs without attaching them.
-func newNode(t testing.TB, addresses []netip.Addr, state State, change ...func(*Config)) *DataPath {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: loads BPF programs")
-	}
-	require.NoError(t, rlimit.RemoveMemlock())
-	config := Config{Addresses: addresses, Device: "lo", PinDir: "-", Sizes: smallSizes, Hook: HookXDP}
-	for _, c := range change {
-		c(&config)
-	}
-	config, err := config.withDefaults()
-	require.NoError(t, err)
-	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
-	require.NoError(t, err)
-	d := &DataPath{}
-	collection, err := ebpf.NewCollection(spec)
-	require.NoError(t, err)
-	d.assign(collection)
-	collection.Close()
-	t.Cleanup(func() { d.Close() })
-	_, err = d.Apply(state)
-	require.NoError(t, err)
-	return d
-}
-
-// lb is the LB node of the world.
-func (w world) lb(t testing.TB, mode services.Mode, change ...func(*Config)) *DataPath {
-	return newNode(t, w.lbAddresses, w.state("lb", mode), change...)
-}
-
-// worker is the pod node of the world.
-func (w world) worker(t testing.TB, mode services.Mode, change ...func(*Config)) *DataPath {
-	return newNode(t, w.podsNodes, w.state("worker", mode), change...)
-}
 
 // Ports of the world's services at the VIP.
 const (

@@ -75,7 +75,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.mirror.url, "mirror", "https://deb.debian.org", "mirror of debian/ and debian-security/")
 	flags.StringVar(&o.mirror.folder, "cache", "", "where downloads are kept (default $XDG_CACHE_HOME/dsrlab/kernels)")
 	flags.StringVar(&o.machine.accelerator, "accel", "auto", "kvm, tcg, or auto: KVM where it works")
-	flags.DurationVar(&o.machine.timeout, "timeout", 10*time.Minute, "for each kernel, from boot to power-off")
+	flags.DurationVar(&o.machine.timeout, "timeout", 20*time.Minute, "for each kernel, from boot to power-off")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
