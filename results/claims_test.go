@@ -148,6 +148,15 @@ func TestClaimStatuses(t *testing.T) {
 
 	resultstest.Run(t, own, resultstest.Options{Run: "other", Lab: "08-oversubscription", Start: at(1), Break: "snat-capped"})
 	check("THR-1", results.Differs, "other") // an older run of another lab that disagrees is not hidden
+	check("CONF-1", results.NotMeasured, "") // nothing on netns speaks for it
+
+	resultstest.Run(t, own, resultstest.Options{Run: "cluster", Start: at(5), Substrate: "kind", Break: "dsr-full"})
+	resultstest.Run(t, own, resultstest.Options{Run: "later", Start: at(6)})
+	check("CONF-1", results.Reproduced, "cluster")
+	check("THR-2", results.Differs, "cluster") // nor is one on another substrate
+
+	resultstest.Run(t, own, resultstest.Options{Run: "cluster-again", Start: at(7), Substrate: "kind", Break: "conf-kind"})
+	check("CONF-1", results.Differs, "cluster-again")
 }
 
 func TestStoreFind(t *testing.T) {

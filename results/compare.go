@@ -33,9 +33,11 @@ type Comparison struct {
 	// Margin is the relative difference that counts as material.
 	Margin float64 `json:"margin"`
 	// Conditions that differ between the runs; a difference in the metrics may come from them.
-	Conditions []Condition      `json:"conditions"`
-	Claims     []ComparedClaim  `json:"claims"`
-	Metrics    []ComparedMetric `json:"metrics"`
+	Conditions []Condition `json:"conditions"`
+	// Parity is there where a lab was run on two substrates.
+	Parity  *Parity          `json:"parity,omitempty"`
+	Claims  []ComparedClaim  `json:"claims"`
+	Metrics []ComparedMetric `json:"metrics"`
 }
 
 // Condition is something about the runs themselves that differs.
@@ -50,6 +52,10 @@ type ComparedClaim struct {
 	ID string  `json:"id"`
 	A  Verdict `json:"a"`
 	B  Verdict `json:"b"`
+	// Same tells whether it was measured in both runs, with the same verdict.
+	Same bool `json:"same"`
+	// Only is the substrate that the claim can be checked on, where one of the runs was made on another.
+	Only string `json:"only,omitempty"`
 }
 
 // ComparedMetric compares the medians of one metric of one variant under one set of labels.
@@ -76,6 +82,9 @@ func Compare(a, b *Run, margin float64) Comparison {
 	c := Comparison{
 		A: a.Manifest.Run, B: b.Manifest.Run, Margin: margin,
 		Conditions: conditions(a, b), Claims: compareClaims(a, b), Metrics: []ComparedMetric{},
+	}
+	if a.Manifest.Lab == b.Manifest.Lab && a.Manifest.On() != b.Manifest.On() {
+		c.Parity = parityOf(a, b, c.Claims)
 	}
 	groupsA, groupsB := a.Groups(), b.Groups()
 	for _, group := range groupsA {
@@ -185,12 +194,16 @@ func compareClaims(a, b *Run) []ComparedClaim {
 				compared.B = other.Verdict
 			}
 		}
+		if compared.B == "" {
+			compared.Only = a.Manifest.only(c.ID)
+		}
+		compared.Same = compared.A == compared.B && compared.A != NotMeasured
 		seen[c.ID] = true
 		claims = append(claims, compared)
 	}
 	for _, c := range verdictsB {
 		if !seen[c.ID] {
-			claims = append(claims, ComparedClaim{ID: c.ID, B: c.Verdict})
+			claims = append(claims, ComparedClaim{ID: c.ID, B: c.Verdict, Only: b.Manifest.only(c.ID)})
 		}
 	}
 	return claims
@@ -205,8 +218,8 @@ func conditions(a, b *Run) []Condition {
 		}
 	}
 	ma, mb, ea, eb := a.Manifest, b.Manifest, a.Environment.Before, b.Environment.Before
+	compare("substrate", ma.On(), mb.On()) // first: it explains most of the others
 	compare("lab", ma.Lab, mb.Lab)
-	compare("substrate", ma.Substrate, mb.Substrate)
 	compare("broken on purpose", FormatLabels(ma.Faults), FormatLabels(mb.Faults))
 	compare("topology", ma.Topology.Name, mb.Topology.Name)
 	compare("topology hash", ma.Topology.Hash, mb.Topology.Hash)

@@ -26,7 +26,7 @@ func TestCompare(t *testing.T) {
 
 	assert.Equal(t, []results.Condition{{Name: "kernel", A: "6.12.0-fabricated", B: "6.1.0"}}, c.Conditions)
 	assert.Equal(t, []results.ComparedClaim{
-		{ID: "THR-1", A: results.Reproduced, B: results.Reproduced}, {ID: "THR-2", A: results.Reproduced, B: results.Differs},
+		{ID: "THR-1", A: results.Reproduced, B: results.Reproduced, Same: true}, {ID: "THR-2", A: results.Reproduced, B: results.Differs},
 	}, c.Claims)
 	find := func(variant, metric string) results.ComparedMetric {
 		for _, m := range c.Metrics {

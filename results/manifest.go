@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ type Manifest struct {
 	Run string `json:"run"`
 	// Lab is the lab's name, as in 02-throughput.
 	Lab string `json:"lab"`
-	// Substrate is what the topology was built from: netns or kind.
+	// Substrate is what the topology was built from: netns or kind (see On).
 	Substrate string `json:"substrate,omitempty"`
 	// Variants are the ways in which the lab is run. Samples may only name these.
 	Variants []string `json:"variants"`
@@ -54,9 +55,14 @@ type Expectation struct {
 	Variant string            `json:"variant,omitempty"`
 	Metric  string            `json:"metric,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	// Substrate is the only one that it is checked on, if it is not checked on all: runs on others don't have it.
+	Substrate string `json:"substrate,omitempty"`
 	// Differs is what the slide says instead, and why: of an expectation that is ours and not the slide's.
 	Differs string `json:"differs,omitempty"`
 }
+
+// On is the substrate of the run. Runs that name none were made when there was only one.
+func (m Manifest) On() string { return cmp.Or(m.Substrate, "netns") }
 
 // TopologyRef names the topology of a run and keeps its text.
 type TopologyRef struct {
@@ -164,6 +170,9 @@ func (m Manifest) checkExpectation(i int, e Expectation) (errs []error) {
 	}
 	if e.Variant != "" && !slices.Contains(m.Variants, e.Variant) {
 		fail(".variant: %q is no variant of the run", e.Variant)
+	}
+	if e.Substrate != "" && e.Substrate != m.On() {
+		fail(".substrate: is for runs on %s, and this one is on %s", e.Substrate, m.On())
 	}
 	for _, id := range e.Claims {
 		if !slices.Contains(m.Claims, id) {

@@ -121,6 +121,27 @@ func (s Store) Find(name string) (*Run, error) {
 	return nil, fmt.Errorf("find run %q: %d runs begin like this: %s", name, len(begins), strings.Join(names, ", "))
 }
 
+// FindOn reads the latest finished run of a lab on a substrate, of those that were not broken on purpose. The runs of Dir come
+// before the reference runs.
+func (s Store) FindOn(lab, substrate string) (*Run, error) {
+	entries, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if entry.counts() && entry.Run.Manifest.Lab == lab && entry.Run.Manifest.On() == substrate {
+			return entry.Run, nil
+		}
+	}
+	return nil, fmt.Errorf("find run of %s on %s: none in %s came to its end; make one with: dsrlab lab run %s --substrate %s",
+		lab, substrate, s.Dir, lab, substrate)
+}
+
+// counts says whether verdicts may rest on the run: it came to its end, and nothing was broken on purpose.
+func (e Entry) counts() bool {
+	return e.Run != nil && e.Run.State() == Finished && len(e.Run.Manifest.Faults) == 0
+}
+
 // ClaimStatus is a claim and what the latest runs say about it.
 type ClaimStatus struct {
 	ID      string `json:"id"`
@@ -144,22 +165,22 @@ type latestVerdict struct {
 	reference bool
 }
 
-// ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one, and of
-// several labs the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
+// ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one on each
+// substrate, and of several the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
 // claims that no run of Dir checks; runs that were broken on purpose never do. Entries must be in the order of List.
 func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 	type key struct {
-		lab, claim string
-		reference  bool
+		lab, substrate, claim string
+		reference             bool
 	}
 	latest := map[key]bool{}
 	found := map[string]latestVerdict{}
 	for _, entry := range entries {
-		if entry.Run == nil || entry.Run.State() == Unfinished || len(entry.Run.Manifest.Faults) > 0 {
+		if !entry.counts() {
 			continue
 		}
 		for _, verdict := range Verdicts(entry.Run).Claims {
-			k := key{entry.Run.Manifest.Lab, verdict.ID, entry.Reference}
+			k := key{entry.Run.Manifest.Lab, entry.Run.Manifest.On(), verdict.ID, entry.Reference}
 			before, have := found[verdict.ID]
 			if latest[k] || have && entry.Reference && !before.reference {
 				continue

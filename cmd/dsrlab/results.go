@@ -122,6 +122,7 @@ func resultsTable(w io.Writer, header table.Row, rows []table.Row) {
 type listedRun struct {
 	Run        string         `json:"run"`
 	Lab        string         `json:"lab"`
+	Substrate  string         `json:"substrate"`
 	Started    time.Time      `json:"started"`
 	Seconds    float64        `json:"seconds"` // 0: unfinished
 	State      results.State  `json:"state"`
@@ -151,7 +152,7 @@ func newResultsListCommand(s streams, store func() results.Store) *cobra.Command
 			for _, l := range listed {
 				rows = append(rows, l.row())
 			}
-			resultsTable(w, table.Row{"RUN", "LAB", "STARTED", "TOOK", "RESULT", "CLAIMS", "SAMPLES", "FROM"}, rows)
+			resultsTable(w, table.Row{"RUN", "LAB", "ON", "STARTED", "TOOK", "RESULT", "CLAIMS", "SAMPLES", "FROM"}, rows)
 		})
 	}
 	return command
@@ -165,7 +166,7 @@ func listRun(entry results.Entry) listedRun {
 	}
 	m := entry.Run.Manifest
 	summary := results.Verdicts(entry.Run)
-	l.Lab, l.Started, l.State, l.Result = m.Lab, m.Started, entry.Run.State(), summary.Result
+	l.Lab, l.Substrate, l.Started, l.State, l.Result = m.Lab, m.On(), m.Started, entry.Run.State(), summary.Result
 	if l.State == results.Finished {
 		l.Seconds = m.Ended.Sub(m.Started).Seconds()
 	}
@@ -185,7 +186,7 @@ func listRun(entry results.Entry) listedRun {
 
 func (l listedRun) row() table.Row {
 	if l.Error != "" {
-		return table.Row{l.Run, "", "", "", "unreadable", "", "", l.Error}
+		return table.Row{l.Run, "", "", "", "", "unreadable", "", "", l.Error}
 	}
 	took, from := string(results.Unfinished), "here"
 	if l.State == results.Finished {
@@ -195,7 +196,7 @@ func (l listedRun) row() table.Row {
 		from = "reference"
 	}
 	return table.Row{
-		l.Run, l.Lab, l.Started.UTC().Format("2006-01-02 15:04:05"), took, l.Result,
+		l.Run, l.Lab, l.Substrate, l.Started.UTC().Format("2006-01-02 15:04:05"), took, l.Result,
 		fmt.Sprintf("%d/%d", l.Reproduced, l.Claims), fmt.Sprintf("%d/%d", l.Valid, l.Samples), from,
 	}
 }
@@ -226,7 +227,7 @@ func showRun(w io.Writer, run *results.Run, summary results.Summary) {
 	for _, reason := range summary.Reasons {
 		fmt.Fprintf(w, "  %s\n", reason)
 	}
-	fmt.Fprintf(w, "lab %s on %s, topology %s, kernel %s, %d × %s, started %s\n", m.Lab, m.Substrate, m.Topology.Name,
+	fmt.Fprintf(w, "lab %s on %s, topology %s, kernel %s, %d × %s, started %s\n", m.Lab, m.On(), m.Topology.Name,
 		run.Environment.Before.Kernel, run.Environment.Before.CPUs, run.Environment.Before.CPUModel, m.Started.UTC().Format(time.RFC3339))
 	if len(summary.Claims) > 0 {
 		fmt.Fprintln(w)
@@ -257,61 +258,4 @@ func showRun(w io.Writer, run *results.Run, summary results.Summary) {
 		fmt.Fprintln(w)
 		resultsTable(w, table.Row{"DOES NOT COUNT", "VARIANT", "LABELS", "REPETITION", "WHY"}, invalid)
 	}
-}
-
-func newResultsCompareCommand(s streams, store func() results.Store) *cobra.Command {
-	command := &cobra.Command{
-		Use: "compare A B", Short: "Compare run B with run A, metric by metric, as ratios with their intervals",
-		Args: resultsArgs(cobra.ExactArgs(2)),
-	}
-	output := resultsFormat(s, command)
-	margin := command.Flags().Float64("margin", results.DefaultMargin, "relative difference from which on it is material")
-	command.RunE = func(_ *cobra.Command, args []string) error {
-		if *margin <= 0 || *margin >= 1 {
-			return usageError(fmt.Errorf("margin %g is not between 0 and 1", *margin))
-		}
-		runs := make([]*results.Run, 2)
-		for i := range runs {
-			var err error
-			if runs[i], err = store().Find(args[i]); err != nil {
-				return usageError(err)
-			}
-		}
-		comparison := results.Compare(runs[0], runs[1], *margin)
-		return output(comparison, func(w io.Writer) { showComparison(w, comparison) })
-	}
-	return command
-}
-
-func showComparison(w io.Writer, c results.Comparison) {
-	fmt.Fprintf(w, "A %s\nB %s\n", c.A, c.B)
-	if len(c.Conditions) > 0 {
-		fmt.Fprintln(w, "\nThe runs were not made under the same conditions:")
-		var rows []table.Row
-		for _, condition := range c.Conditions {
-			rows = append(rows, table.Row{condition.Name, condition.A, condition.B})
-		}
-		resultsTable(w, table.Row{"CONDITION", "A", "B"}, rows)
-	}
-	var rows []table.Row
-	for _, claim := range c.Claims {
-		rows = append(rows, table.Row{claim.ID, claim.A, claim.B})
-	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w)
-		resultsTable(w, table.Row{"CLAIM", "A", "B"}, rows)
-	}
-	rows = nil
-	for _, m := range c.Metrics {
-		rows = append(rows, table.Row{m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text})
-	}
-	fmt.Fprintln(w)
-	resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A"}, rows)
-}
-
-func median(value *float64, unit string) string {
-	if value == nil {
-		return "–"
-	}
-	return report.Value(*value, unit)
 }

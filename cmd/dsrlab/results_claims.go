@@ -18,8 +18,8 @@ func newResultsClaimsCommand(s streams, store func() results.Store, catalogue fu
 		Use: "claims", Short: "List the talk's claims with the verdicts of the latest runs", Args: resultsArgs(cobra.NoArgs),
 		Long: `Lists every claim of the talk with the verdict of the latest finished runs that check it: those recorded in --dir, and the
 reference runs where nothing was recorded. A verdict is reproduced, differs, not applicable, or untested. Of several labs that
-check a claim the verdict that says most counts, so that none hides another that differs. Runs that were broken on purpose
-(lab run --fault) don't count.
+check a claim, and of several substrates, the verdict that says most counts, so that none hides another that differs. Runs that
+were broken on purpose (lab run --fault) don't count.
 
 Exits with 1 if a claim has no lab that could check it. A claim that is untested or differs is no error.`,
 	}

@@ -57,9 +57,9 @@ func TestResultsList(t *testing.T) {
 	stdout, _, code := runResults(t, "list", "--dir", dir)
 	require.Equal(t, exitOK, code)
 	for _, line := range []string{
-		"one    02-throughput  2001-02-03 01:00:00  5m31s       passed      2/2     323/324  here",
-		"two    02-throughput  2001-02-03 02:00:00  5m31s       failed      1/2     323/324  here",
-		"three  02-throughput  2001-02-03 03:00:00  unfinished  untested    2/2     323/324  here",
+		"one    02-throughput  netns  2001-02-03 01:00:00  5m31s       passed      2/2     323/324  here",
+		"two    02-throughput  netns  2001-02-03 02:00:00  5m31s       failed      1/2     323/324  here",
+		"three  02-throughput  netns  2001-02-03 03:00:00  unfinished  untested    2/2     323/324  here",
 	} {
 		assert.Contains(t, squeezed(stdout), squeezed(line))
 	}
@@ -75,7 +75,7 @@ func TestResultsList(t *testing.T) {
 		byName[l.Run] = l
 	}
 	assert.Equal(t, listedRun{
-		Run: "one", Lab: "02-throughput", Started: hour(1), Seconds: 331, State: results.Finished, Result: results.Passed,
+		Run: "one", Lab: "02-throughput", Substrate: "netns", Started: hour(1), Seconds: 331, State: results.Finished, Result: results.Passed,
 		Reproduced: 2, Claims: 2, Valid: 323, Samples: 324,
 	}, byName["one"])
 	assert.Contains(t, byName["zero"].Error, "manifest.json: unexpected end of JSON input")
@@ -95,7 +95,7 @@ func TestResultsShow(t *testing.T) {
 	stdout, _, code := runResults(t, "show", "one", "--dir", dir, "--check")
 	require.Equal(t, exitOK, code)
 	for _, want := range []string{
-		"one: passed\n", "THR-2 reproduced made up by a test: dsr-full held",
+		"one: passed\n", "lab 02-throughput on netns, topology talk", "THR-2 reproduced made up by a test: dsr-full held",
 		"goodput dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 0 to 0 9/9",
 		"goodput kube-proxy 4 link calibration off by 7.1 %",
 	} {
@@ -131,6 +131,11 @@ func TestResultsExitCodes(t *testing.T) {
 		{[]string{"show"}, exitUsage, "accepts 1 arg(s), received 0"},
 		{[]string{"show", "one", "-o", "xml"}, exitUsage, `output "xml" is none of table, json, yaml`},
 		{[]string{"compare", "one"}, exitUsage, "accepts 2 arg(s), received 1"},
+		{[]string{"compare", "one", "two", "--across", "netns,kind"}, exitUsage, "accepts 1 arg(s), received 2"},
+		{[]string{"compare", "02-throughput", "--across", "netns,docker"}, exitUsage, `--across: "docker" is none of netns, kind`},
+		{[]string{"compare", "02-throughput", "--across", "kind,kind"}, exitUsage, "--across: kind,kind: want two different substrates, as in netns,kind"},
+		{[]string{"compare", "02-throughput", "--across", "netns,kind"}, exitUsage,
+			"find run of 02-throughput on kind: none in " + dir + " came to its end; make one with: dsrlab lab run 02-throughput --substrate kind"},
 		{[]string{"compare", "one", "two", "--margin", "1.5"}, exitUsage, "margin 1.5 is not between 0 and 1"},
 		{[]string{"report", "one", "--format", "pdf"}, exitUsage, `format "pdf" is none of markdown, html, svg, png, csv, junit`},
 		{[]string{"report", "one", "two"}, exitUsage, "format markdown takes one run, got 2"},
@@ -166,6 +171,35 @@ func TestResultsCompare(t *testing.T) {
 		if m.Metric == "goodput" && m.Variant == "dsr" {
 			assert.Equal(t, results.Same, m.Finding, "the margin is used")
 		}
+	}
+}
+
+func TestResultsCompareAcross(t *testing.T) {
+	dir := fabricatedRuns(t)
+	resultstest.Run(t, dir, resultstest.Options{Run: "cluster", Start: hour(4), Seed: 4, Substrate: "kind", Break: "dsr-full"})
+	for _, args := range [][]string{{"02-throughput", "--across", "netns,kind"}, {"two", "cluster"}} {
+		stdout, stderr, code := runResults(t, append([]string{"compare", "--dir", dir}, args...)...)
+		require.Equal(t, exitOK, code, stderr)
+		assert.True(t, strings.HasPrefix(stdout, "parity: 2 of 2 claims have the same verdict on netns and on kind; 4 of 4 expectations agree\n"))
+		for _, want := range []string{
+			"A two, on netns\nB cluster, on kind\n", "THR-2 differs differs yes", "CONF-1 – reproduced only on kind",
+			"dsr-full failed failed yes dsr reaches 0.99", "conf-kind – held only on kind the cluster",
+		} {
+			assert.Contains(t, squeezed(stdout), want)
+		}
+		assert.Regexp(t, `CONDITION +A +B *\n substrate +netns +kind`, stdout)
+		assert.Regexp(t, `goodput +dsr +75\S+ Mbit/s +9\d+\S+ Mbit/s +higher in B: \+\d`, stdout)
+	}
+
+	for _, format := range []string{"json", "yaml"} {
+		stdout, stderr, code := runResults(t, "compare", "one", "cluster", "--dir", dir, "-o", format)
+		assert.Equal(t, exitFailed, code)
+		assert.Equal(t, "02-throughput: not the same on netns and on kind: THR-2, dsr-full", stderr)
+		var comparison results.Comparison
+		require.NoError(t, yaml.Unmarshal([]byte(stdout), &comparison), "YAML holds JSON")
+		assert.False(t, comparison.Parity.Holds)
+		assert.Equal(t, []string{"THR-2", "dsr-full"}, comparison.Parity.Differing)
+		assert.Len(t, comparison.Parity.Expectations, 5)
 	}
 }
 

@@ -75,7 +75,9 @@ func suite(run *results.Run, claims results.Claims) junitSuite {
 	if run.State() == results.Finished {
 		s.Time = strconv.FormatFloat(m.Ended.Sub(m.Started).Seconds(), 'f', 3, 64)
 	}
-	s.Properties = []junitProperty{{"run", m.Run}, {"topology", m.Topology.Name}, {"topology.hash", m.Topology.Hash}, {"revision", m.Revision.Commit}}
+	s.Properties = []junitProperty{
+		{"run", m.Run}, {"substrate", m.On()}, {"topology", m.Topology.Name}, {"topology.hash", m.Topology.Hash}, {"revision", m.Revision.Commit},
+	}
 	lacking := summary.Result == results.Unsupported
 	for _, c := range summary.Claims {
 		claim, _ := claims.Find(c.ID)

@@ -122,7 +122,7 @@ func facts(run *results.Run) []fact {
 	}
 	all := []fact{
 		{"Run", m.Run}, {"Started", m.Started.UTC().Format("2006-01-02 15:04:05 MST")}, {"Took", length},
-		{"Substrate", m.Substrate}, {"Topology", strings.TrimSpace(m.Topology.Name + " " + short(m.Topology.Hash))},
+		{"Substrate", m.On()}, {"Topology", strings.TrimSpace(m.Topology.Name + " " + short(m.Topology.Hash))},
 		{"Variants", strings.Join(m.Variants, ", ")}, {"Broken on purpose", results.FormatLabels(m.Faults)}, {"Repetitions", fmt.Sprint(m.Repetitions)},
 		{"Revision", revision}, {"Seed", fmt.Sprint(m.Seed)},
 	}

@@ -16,10 +16,12 @@ import (
 
 // Options vary a fabricated run; the zero value gives one that passes.
 type Options struct {
-	Run   string    // id (default: made from Start and Lab)
-	Lab   string    // default 02-throughput
-	Start time.Time // default 2001-02-03 04:05:06 UTC
-	Seed  uint64
+	Run string // id (default: made from Start and Lab)
+	Lab string // default 02-throughput
+	// Substrate (default netns). A run on kind has an expectation of its own, conf-kind, which speaks for CONF-1.
+	Substrate string
+	Start     time.Time // default 2001-02-03 04:05:06 UTC
+	Seed      uint64
 	// Scale multiplies the goodput of dsr (default 1).
 	Scale float64
 	// Break is the id of an expectation that fails, Skip of one that never runs.
@@ -41,7 +43,7 @@ const Repetitions = 9
 // Manifest is that of a fabricated run.
 func Manifest(o Options) results.Manifest {
 	m := results.Manifest{
-		Run: o.Run, Lab: o.Lab, Substrate: "netns", Variants: []string{"none", "kube-proxy", "snat", "dsr"},
+		Run: o.Run, Lab: o.Lab, Substrate: o.Substrate, Variants: []string{"none", "kube-proxy", "snat", "dsr"},
 		Repetitions: Repetitions, Claims: []string{"THR-1", "THR-2"}, Seed: o.Seed, Started: o.Start,
 		Expectations: []results.Expectation{
 			{ID: "snat-capped", Text: "with a deep queue snat stays below 96 Mbit/s", Claims: []string{"THR-1"}, Variant: "snat"},
@@ -51,6 +53,15 @@ func Manifest(o Options) results.Manifest {
 		},
 		Topology: results.TopologyRef{Name: "talk", Hash: "5f3c<fabricated>", Document: "kind: Topology\nmetadata: {name: talk}\n"},
 		Revision: results.Revision{Commit: "fabricated"},
+	}
+	if m.Substrate == "" {
+		m.Substrate = "netns"
+	}
+	if m.Substrate == "kind" {
+		m.Claims = append(m.Claims, "CONF-1")
+		m.Expectations = append(m.Expectations, results.Expectation{
+			ID: "conf-kind", Text: "the cluster shows the pod the client", Claims: []string{"CONF-1"}, Variant: "dsr", Substrate: "kind",
+		})
 	}
 	if o.Fault != "" {
 		m.Faults = map[string]string{"dsr": o.Fault}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/report"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+func newResultsCompareCommand(s streams, store func() results.Store) *cobra.Command {
+	var across []string
+	command := &cobra.Command{
+		Use:   "compare A B | LAB --across SUBSTRATE,SUBSTRATE",
+		Short: "Compare run B with run A, metric by metric, as ratios with their intervals; across substrates: do they agree?",
+		Long: `Compares run B with run A, metric by metric, as ratios with their intervals.
+
+If A and B are runs of one lab on different substrates (netns, kind), it is told first whether parity holds: every claim has the same
+verdict on both, and every expectation the same outcome. What was measured on neither is not the same; what can be checked on
+one substrate only does not count. LAB --across netns,kind takes the lab's latest finished run on each of the two.
+
+Exits with 1 if parity does not hold, with 0 if it does. Runs on one substrate may differ in anything: that is no error.`,
+		Example: "  dsrlab results compare 01-source-ip --across netns,kind",
+		Args: resultsArgs(func(command *cobra.Command, args []string) error {
+			if command.Flags().Changed("across") {
+				return cobra.ExactArgs(1)(command, args)
+			}
+			return cobra.ExactArgs(2)(command, args)
+		}),
+	}
+	output := resultsFormat(s, command)
+	margin := command.Flags().Float64("margin", results.DefaultMargin, "relative difference from which on it is material")
+	command.Flags().StringSliceVar(&across, "across", nil, "compare a lab's latest runs on these two substrates: netns,kind")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if *margin <= 0 || *margin >= 1 {
+			return usageError(fmt.Errorf("margin %g is not between 0 and 1", *margin))
+		}
+		find := func() ([]*results.Run, error) { return runsNamed(store(), args) }
+		if command.Flags().Changed("across") {
+			find = func() ([]*results.Run, error) { return runsAcross(store(), args[0], across) }
+		}
+		runs, err := find()
+		if err != nil {
+			return usageError(err)
+		}
+		comparison := results.Compare(runs[0], runs[1], *margin)
+		if err := output(comparison, func(w io.Writer) { showComparison(w, comparison) }); err != nil {
+			return err
+		}
+		if p := comparison.Parity; p != nil && !p.Holds {
+			return &exitError{exitFailed, fmt.Errorf("%s: %s", runs[0].Manifest.Lab, p.Reason())}
+		}
+		return nil
+	}
+	return command
+}
+
+func runsNamed(store results.Store, names []string) ([]*results.Run, error) {
+	var runs []*results.Run
+	for _, name := range names {
+		run, err := store.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+// runsAcross are the latest runs of a lab on two substrates. The error names each that there is none on.
+func runsAcross(store results.Store, lab string, substrates []string) ([]*results.Run, error) {
+	known := []string{string(topologies.SubstrateNetns), string(topologies.SubstrateKindK)}
+	for _, substrate := range substrates {
+		if !slices.Contains(known, substrate) {
+			return nil, fmt.Errorf("--across: %q is none of %s", substrate, strings.Join(known, ", "))
+		}
+	}
+	if len(substrates) != 2 || substrates[0] == substrates[1] {
+		return nil, fmt.Errorf("--across: %s: want two different substrates, as in netns,kind", strings.Join(substrates, ","))
+	}
+	var runs []*results.Run
+	var errs []error
+	for _, substrate := range substrates {
+		run, err := store.FindOn(lab, substrate)
+		runs, errs = append(runs, run), append(errs, err)
+	}
+	return runs, errors.Join(errs...)
+}
+
+func showComparison(w io.Writer, c results.Comparison) {
+	if p := c.Parity; p != nil {
+		fmt.Fprintf(w, "%s\n\nA %s, on %s\nB %s, on %s\n", p.Text, c.A, p.A, c.B, p.B)
+	} else {
+		fmt.Fprintf(w, "A %s\nB %s\n", c.A, c.B)
+	}
+	if len(c.Conditions) > 0 {
+		fmt.Fprintln(w, "\nThe runs were not made under the same conditions:")
+		var rows []table.Row
+		for _, condition := range c.Conditions {
+			rows = append(rows, table.Row{condition.Name, condition.A, condition.B})
+		}
+		resultsTable(w, table.Row{"CONDITION", "A", "B"}, rows)
+	}
+	if c.Parity != nil {
+		showParity(w, c)
+	} else {
+		showVerdicts(w, c.Claims)
+	}
+	var rows []table.Row
+	for _, m := range c.Metrics {
+		rows = append(rows, table.Row{m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text})
+	}
+	fmt.Fprintln(w)
+	resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A"}, rows)
+}
+
+func showVerdicts(w io.Writer, claims []results.ComparedClaim) {
+	if len(claims) == 0 {
+		return
+	}
+	var rows []table.Row
+	for _, claim := range claims {
+		rows = append(rows, table.Row{claim.ID, claim.A, claim.B})
+	}
+	fmt.Fprintln(w)
+	resultsTable(w, table.Row{"CLAIM", "A", "B"}, rows)
+}
+
+// showParity is what both substrates say of claims and expectations.
+func showParity(w io.Writer, c results.Comparison) {
+	var claims, expectations []table.Row
+	for _, one := range c.Claims {
+		claims = append(claims, table.Row{one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only)})
+	}
+	for _, one := range c.Parity.Expectations {
+		expectations = append(expectations, table.Row{
+			one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only), one.Text,
+		})
+	}
+	fmt.Fprintln(w)
+	resultsTable(w, table.Row{"CLAIM", c.Parity.A, c.Parity.B, "SAME"}, claims)
+	fmt.Fprintln(w)
+	resultsTable(w, table.Row{"EXPECTATION", c.Parity.A, c.Parity.B, "SAME", "WHAT IT SAYS"}, expectations)
+}
+
+func orNone(finding string) string { return cmp.Or(finding, "–") }
+
+func same(same bool, only string) string {
+	switch {
+	case only != "":
+		return "only on " + only
+	case same:
+		return "yes"
+	default:
+		return "no"
+	}
+}
+
+func median(value *float64, unit string) string {
+	if value == nil {
+		return "–"
+	}
+	return report.Value(*value, unit)
+}
