@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
@@ -95,6 +96,9 @@ func (l *Lab) validate() error {
 		}
 		if e.AtLeast == nil && e.AtMost == nil {
 			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
+		}
+		if s := e.Substrate; s != "" && s != topologies.SubstrateNetns && s != topologies.SubstrateKindK {
+			fail("spec.expectations[%d].substrate: %q is none of %s, %s", i, s, topologies.SubstrateNetns, topologies.SubstrateKindK)
 		}
 	}
 	return errors.Join(errs...)

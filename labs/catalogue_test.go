@@ -38,7 +38,7 @@ spec:
   - {id: x, task: t, hint: h, answer: {text: "yes"}}
   expectations:
   - {id: e, text: t, claims: [], variant: c, metric: m}
-  - {id: f, text: t, claims: [], variant: a, metric: m, over: a, slope: pods, atLeast: 1}
+  - {id: f, text: t, claims: [], variant: a, metric: m, over: a, slope: pods, substrate: docker, atLeast: 1}
 `))
 	require.Error(t, err)
 	for _, want := range []string{
@@ -66,6 +66,7 @@ spec:
 		`spec.expectations[0]: variant "c" or over "" is none of the lab's`,
 		`spec.expectations[0]: want atLeast, atMost or both`,
 		`spec.expectations[1]: over: not together with slope or overLabels`,
+		`spec.expectations[1].substrate: "docker" is none of netns, kind`,
 	} {
 		assert.ErrorContains(t, err, want)
 	}

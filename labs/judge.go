@@ -6,9 +6,10 @@ import (
 
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// judgeRun holds what was recorded against the lab's expectations, and records the outcomes.
+// judgeRun holds what was recorded against what the lab expects on the run's substrate, and records the outcomes.
 func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	run, err := results.Open(recorder.Dir())
 	if err != nil {
@@ -16,8 +17,7 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	}
 	summary := results.Summarize(run)
 	var errs []error
-	for i := range lab.Spec.Expectations {
-		e := &lab.Spec.Expectations[i]
+	for _, e := range lab.expectationsOn(topologies.SubstrateKind(run.Manifest.On())) {
 		outcome, evidence := e.judge(summary, run.Ratio)
 		errs = append(errs, recorder.Expect(e.ID, outcome, evidence))
 		if e.Differs != "" && outcome == results.Held {

@@ -82,6 +82,9 @@ type Expectation struct {
 	Slope string `json:"slope,omitempty"`
 	// OverLabels divides what was measured by the median of the same metric and variant under these labels.
 	OverLabels map[string]string `json:"overLabels,omitempty"`
+	// Substrate is the only one that it is for, if it is not for all: runs on others leave it out, and claims for which nothing
+	// else speaks.
+	Substrate topologies.SubstrateKind `json:"substrate,omitempty"`
 	// Bounds, both included. One of them must be given.
 	AtLeast *float64 `json:"atLeast,omitempty"`
 	AtMost  *float64 `json:"atMost,omitempty"`

@@ -80,8 +80,9 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 	if err != nil {
 		return nil, err
 	}
+	expectations := lab.expectationsOn(plan.Substrate)
 	m := results.Manifest{
-		Lab: lab.Metadata.Name, Seed: lab.Spec.Seed, Claims: lab.Claims(), Faults: lab.faults(),
+		Lab: lab.Metadata.Name, Substrate: string(plan.Substrate), Seed: lab.Spec.Seed, Claims: claimsOf(expectations), Faults: lab.faults(),
 		Topology: results.TopologyRef{Name: plan.Name, Hash: plan.Hash, Document: string(document)},
 	}
 	for _, v := range lab.Spec.Variants {
@@ -90,18 +91,28 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 	for _, p := range lab.Spec.Phases {
 		m.Repetitions = max(m.Repetitions, r.repetitions(&p))
 	}
-	for _, e := range lab.Spec.Expectations {
+	for _, e := range expectations {
 		m.Expectations = append(m.Expectations, results.Expectation{
 			ID: e.ID, Text: e.Text, Variant: e.Variant, Metric: e.Metric, Labels: e.Labels, Claims: e.Claims, Differs: e.Differs,
+			Substrate: string(e.Substrate),
 		})
 	}
 	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
 }
 
-// Claims are the ids of the claims that the lab checks, in the order of its expectations.
-func (l *Lab) Claims() []string {
+// Claims are the ids of the claims that the lab checks, on whatever substrate, in the order of its expectations.
+func (l *Lab) Claims() []string { return claimsOf(l.Spec.Expectations) }
+
+// expectationsOn are those that a run on a substrate is held against.
+func (l *Lab) expectationsOn(substrate topologies.SubstrateKind) []Expectation {
+	return slices.DeleteFunc(slices.Clone(l.Spec.Expectations), func(e Expectation) bool {
+		return e.Substrate != "" && e.Substrate != substrate
+	})
+}
+
+func claimsOf(expectations []Expectation) []string {
 	var all []string
-	for _, e := range l.Spec.Expectations {
+	for _, e := range expectations {
 		for _, id := range e.Claims {
 			if !slices.Contains(all, id) {
 				all = append(all, id)

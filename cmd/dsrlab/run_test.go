@@ -108,7 +108,7 @@ func TestLabList(t *testing.T) {
 	var all []listedLab
 	require.NoError(t, json.Unmarshal([]byte(out), &all))
 	require.Len(t, all, 13)
-	assert.Equal(t, []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3"}, all[0].Claims)
+	assert.Equal(t, []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3", "CONF-1"}, all[0].Claims)
 	for _, l := range all {
 		assert.Positive(t, l.Seconds, "%s: a reference run tells how long it takes", l.Name)
 	}
