@@ -144,8 +144,7 @@ func (b *build) create(ctx context.Context, name string) error {
 		return err
 	case <-ctx.Done():
 		_ = provider(nil).Delete(name, kubeconfigPath(b.lab.Dir())) // then kind's next step fails
-		<-done
-		return ctx.Err()
+		return errors.Join(ctx.Err(), <-done)
 	}
 }
 
