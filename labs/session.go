@@ -49,11 +49,12 @@ func (l *Lab) variants(p *Phase) []stand.Variant {
 
 // Session is one run of a lab, turn by turn: Begin, Build, Take for each turn, End. Calls come one at a time.
 type Session struct {
-	runner   *Runner
-	lab      *Lab
-	plan     *topologies.Plan
-	recorder *results.Recorder
-	turns    []Turn
+	runner *Runner
+	lab    *Lab
+	// planned is the topology as it was planned; plan, once it stands, with the addresses that it has.
+	planned, plan *topologies.Plan
+	recorder      *results.Recorder
+	turns         []Turn
 	// x is nil until the topology stands.
 	x *execution
 	// errs are what went wrong in a turn that was not taken again since; buildErr, why nothing stands.
@@ -74,7 +75,7 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", lab.Metadata.Name, err)
 	}
-	s := &Session{runner: r, lab: lab, plan: plan, recorder: recorder, errs: make(map[int]error), takes: make(map[int]int)}
+	s := &Session{runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), takes: make(map[int]int)}
 	for i := range lab.Spec.Phases {
 		p := &lab.Spec.Phases[i]
 		s.turns = append(s.turns, p.turns(lab, plan, r.repetitions(p))...)
@@ -103,10 +104,15 @@ func (s *Session) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, v := range s.lab.Spec.Variants {
+		if err := stand.Check(s.planned, v); err != nil {
+			return fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+	}
 	options := s.runner.Stand
 	options.Name = "lab-" + s.plan.Name
 	options.Recreate = true
-	built, _, err := stand.Up(ctx, s.plan, options)
+	built, _, err := stand.Up(ctx, s.planned, options)
 	if err != nil {
 		return err
 	}

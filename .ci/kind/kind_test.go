@@ -3,15 +3,18 @@
 package kind
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,7 +35,9 @@ const dsrlab = "../../bin/dsrlab"
 var labs = []string{"01-source-ip", "02-throughput", "03-local-policy", "06-dsr-packet-walk", "07-full-picture"}
 
 // settings are what kubelet changes of the whole machine.
-var settings = []string{"vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"}
+var settings = []string{
+	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+}
 
 // machine is what must be after a lab as it was before.
 type machine struct {
@@ -83,11 +88,23 @@ func output(t *testing.T, argv ...string) string {
 }
 
 // bench is a state folder, with what takes down whatever is left in it.
-type bench struct{ dir, image string }
+type bench struct{ dir, home, image string }
+
+// userKubeconfig is what a user has, with a context of his own.
+const userKubeconfig = `apiVersion: v1
+kind: Config
+current-context: mine
+contexts: [{name: mine, context: {cluster: mine, user: me}}]
+clusters: [{name: mine, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+`
+
+func (b *bench) kubeconfig() string { return filepath.Join(b.home, "config") }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{dir: t.TempDir(), image: os.Getenv("KIND_IMAGE")}
+	b := &bench{dir: t.TempDir(), home: t.TempDir(), image: os.Getenv("KIND_IMAGE")}
+	require.NoError(t, os.WriteFile(b.kubeconfig(), []byte(userKubeconfig), 0o600))
 	out, err := exec.Command(dsrlab, "doctor", "--substrate", "kind", "--image", b.image).CombinedOutput()
 	if err != nil {
 		t.Skipf("NOT TESTED: no kind cluster can be made here: %s", lastLine(out))
@@ -120,7 +137,7 @@ func (b *bench) command(ctx context.Context, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, dsrlab, slices.Insert(slices.Clone(args), at, "--state-dir", b.dir)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(b.dir, "user-kubeconfig"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.kubeconfig())
 	return cmd
 }
 
@@ -204,16 +221,26 @@ func TestCluster(t *testing.T) {
 			out, err := b.run(t.Context(), "exec", "tcp-echo", "--", "curl", "--silent", "--show-error", "--max-time", "3", "http://"+address+":81/")
 			assert.Error(t, err, out)
 		}
-		for _, rule := range strings.Split(output(t, "nft", "list", "ruleset"), "\n") {
-			if strings.Contains(rule, "dsrl") && strings.HasSuffix(rule, "drop") && !strings.Contains(rule, "jump") && strings.Contains(rule, "ifname != ") {
-				assert.Contains(t, rule, "packets 0", "nothing tried to leave by the nodes' network")
-			}
+		guard := regexp.MustCompile(`[io]ifname "dsrl[0-9a-f]{8}" [io]ifname != "dsrl[0-9a-f]{8}" counter packets (\d+) bytes \d+ drop`)
+		rules := guard.FindAllStringSubmatch(output(t, "nft", "list", "ruleset"), -1)
+		require.Len(t, rules, 2, "out and in")
+		for _, rule := range rules {
+			assert.Equal(t, "0", rule[1], "nothing tried to leave by the nodes' network")
+		}
+	})
+	t.Run("nodes ask nobody outside for names", func(t *testing.T) {
+		for _, n := range nodes.Items {
+			out, err := exec.Command("docker", "exec", n.Name, "getent", "hosts", "example.com").CombinedOutput()
+			assert.Error(t, err, string(out))
+			output(t, "docker", "exec", n.Name, "getent", "hosts", "dsrlab-talk-control-plane")
 		}
 	})
 
 	b.must(t, "down")
 	assert.Equal(t, before, look(t))
-	assert.NoFileExists(t, filepath.Join(b.dir, "user-kubeconfig"), "the user's kubeconfig is not touched")
+	kubeconfig, err := os.ReadFile(b.kubeconfig())
+	require.NoError(t, err)
+	assert.Equal(t, userKubeconfig, string(kubeconfig), "the user's kubeconfig is not touched")
 }
 
 func isTrue(all []corev1.NodeCondition, kind corev1.NodeConditionType) bool {
@@ -230,22 +257,32 @@ func TestInterrupted(t *testing.T) {
 	b := newBench(t)
 	before := look(t)
 	for _, test := range []struct {
-		name   string
-		after  time.Duration
+		step   string // on stderr, when it begins
 		signal syscall.Signal
-	}{{"interrupt", 4 * time.Second, syscall.SIGINT}, {"kill", 8 * time.Second, syscall.SIGKILL}} {
-		t.Run(test.name, func(t *testing.T) {
+	}{
+		{"kind cluster", syscall.SIGINT}, {"kind cluster", syscall.SIGKILL}, {"nodes of the cluster", syscall.SIGKILL}, {"fabric", syscall.SIGKILL},
+		{"all pods of the cluster ready", syscall.SIGTERM},
+	} {
+		t.Run(fmt.Sprintf("%s at %s", test.signal, test.step), func(t *testing.T) {
 			cmd := b.command(t.Context(), "up", "-f", "talk", "--substrate", "kind", "--image", b.image)
-			var complaint bytes.Buffer
-			cmd.Stderr = &complaint
+			progress, err := cmd.StderrPipe()
+			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
-			time.Sleep(test.after)
-			require.NoError(t, cmd.Process.Signal(test.signal))
-			require.Error(t, cmd.Wait(), complaint.String())
+			var seen []string
+			signalled := false
+			for lines := bufio.NewScanner(progress); lines.Scan(); {
+				if seen = append(seen, lines.Text()); strings.HasPrefix(lines.Text(), test.step) && !signalled {
+					signalled = true
+					time.Sleep(200 * time.Millisecond) // into the step
+					require.NoError(t, cmd.Process.Signal(test.signal))
+				}
+			}
+			require.Error(t, cmd.Wait(), seen)
+			require.True(t, signalled, seen)
 			if test.signal == syscall.SIGKILL {
 				b.must(t, "down", "--name", "talk")
 			}
-			assert.Equal(t, before, look(t), complaint.String())
+			assert.Equal(t, before, look(t), seen)
 		})
 	}
 }

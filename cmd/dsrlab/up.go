@@ -49,6 +49,9 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
+			if err := stand.Check(plan, variant); err != nil {
+				return upError(err)
+			}
 			standing, existing, err := stand.Up(cmd.Context(), plan, stand.Options{
 				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },

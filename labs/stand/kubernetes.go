@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -41,25 +41,20 @@ func onlyOnNetns(what string) error {
 	return &netns.MissingError{Feature: what + " on substrate kind", How: "run it with --substrate netns", Err: errors.ErrUnsupported}
 }
 
-// makerOf is who makes a plan's nodes where they are no namespaces, and takes them away. close removes what it needed meanwhile.
-func makerOf(plan *topologies.Plan, o Options, labPod string) (m *kind.Maker, closeMaker func() error, err error) {
-	nothing := func() error { return nil }
-	if plan.Substrate == topologies.SubstrateNetns {
-		return &kind.Maker{}, nothing, nil
-	}
-	archive, err := os.CreateTemp("", "dsrlab-image-*.tar")
-	if err != nil {
-		return nil, nothing, err
-	}
-	err = errors.Join(image.Write(archive, image.DefaultTag, filepath.Dir(labPod)), archive.Close())
-	if err != nil {
-		return nil, nothing, errors.Join(err, os.Remove(archive.Name()))
-	}
-	m = &kind.Maker{Options: kind.Options{
-		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Archive: archive.Name(), Deploy: deployAgents, Keep: o.Keep,
-		Log: o.Log, OnStep: o.OnStep,
+// makerOf is who makes nodes where they are no namespaces, and takes them away.
+func makerOf(o Options, labPod string) *kind.Maker {
+	return &kind.Maker{Options: kind.Options{
+		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Deploy: deployAgents, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep,
+		Archive: func(w io.Writer) error { return image.Write(w, image.DefaultTag, filepath.Dir(labPod)) },
 	}}
-	return m, func() error { return os.Remove(archive.Name()) }, nil
+}
+
+// Check says what of a variant a plan's substrate can't do, before anything is built.
+func Check(plan *topologies.Plan, v Variant) error {
+	if plan.Substrate != topologies.SubstrateKindK {
+		return nil
+	}
+	return v.checkOnCluster()
 }
 
 // kubernetes is the way to the cluster's API server.
@@ -245,9 +240,6 @@ func differs(d *dataplane.DataPath, tables *services.Tables, node string) error 
 	}
 	for i := range tables.Frontends {
 		f := &tables.Frontends[i]
-		if f.Kind == services.KindClusterIP {
-			continue // its address is the cluster's choice
-		}
 		have := find(list, f)
 		switch {
 		case have == nil && f.Kind == services.KindNodePort && f.Node != node:

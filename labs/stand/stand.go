@@ -60,14 +60,10 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 			return nil, false, err
 		}
 	}
-	maker, done, err := makerOf(plan, o, labPod)
-	if err != nil {
-		return nil, false, err
-	}
 	lab, err := netns.Up(ctx, plan, netns.Options{
-		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Nodes: maker,
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Nodes: makerOf(o, labPod),
 	})
-	if err = errors.Join(err, done()); err != nil {
+	if err != nil {
 		return nil, false, err
 	}
 	s := &Stand{lab: lab, plan: lab.Plan(), log: o.Log, labPod: labPod}
@@ -79,9 +75,6 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 		err = s.startAgents(ctx, agent)
 	}
 	if err != nil {
-		if o.Keep {
-			return nil, false, err
-		}
 		return nil, false, errors.Join(err, s.Down(context.WithoutCancel(ctx)))
 	}
 	return s, false, nil

@@ -2,7 +2,9 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,8 +37,19 @@ func (c *Cluster) readNodes(ctx context.Context) error {
 // NodeName is the cluster's name for a node of the topology.
 func (c *Cluster) NodeName(node string) string { return c.names[node] }
 
-// load brings an image from an archive to all nodes.
-func (c *Cluster) load(archive string) error {
+// load brings an image to all nodes, by way of a file that goes again.
+func (c *Cluster) load(file string, write func(io.Writer) error) error {
+	archive, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(archive), archive.Close()); err != nil {
+		return err
+	}
+	return errors.Join(c.loadFrom(file), os.Remove(file))
+}
+
+func (c *Cluster) loadFrom(archive string) error {
 	for _, n := range c.nodes {
 		file, err := os.Open(archive)
 		if err != nil {

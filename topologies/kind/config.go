@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -16,6 +17,9 @@ const lastResort = 4278198272
 
 // refuseFile is where a node finds what it does before its container runtime starts.
 const refuseFile = "/etc/systemd/system/containerd.service.d/00-dsrlab.conf"
+
+// refusePath is where the lab keeps that file.
+func refusePath(labDir string) string { return filepath.Join(labDir, "refuse.conf") }
 
 // refuseUnit makes prefixes unreachable before the container runtime starts, at every start of the node: no pod can run before.
 func refuseUnit(prefixes ...netip.Prefix) string {

@@ -55,6 +55,7 @@ func TestReaddressed(t *testing.T) {
 		},
 		pods: map[string]seenPod{"tcp-echo": {
 			netip.MustParseAddr("10.244.1.7"), topologies.HardwareAddr{2, 0, 0, 0, 1, 7}, topologies.HardwareAddr{2, 0, 0, 0, 1, 8}, "vethpod"}},
+		clusterIPs: map[string][]string{"tcp-echo": {"10.96.7.7"}},
 	}
 	before := *plan
 	got, err := readdressed(plan, s)

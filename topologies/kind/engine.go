@@ -99,10 +99,9 @@ func processOf(ctx context.Context, container string) (pid int, err error) {
 // logger tells a log what kind tells.
 type logger struct{ to *slog.Logger }
 
-func (l logger) Warn(message string)              { l.to.Warn(message) }
-func (l logger) Warnf(format string, args ...any) { l.to.Warn(fmt.Sprintf(format, args...)) }
-
-// Error and Errorf are for what comes back as an error, too.
+// What kind warns of, such as the network that it was given, is meant so. What it calls an error comes back as one, too.
+func (l logger) Warn(message string)               { l.to.Debug(message) }
+func (l logger) Warnf(format string, args ...any)  { l.to.Debug(fmt.Sprintf(format, args...)) }
 func (l logger) Error(message string)              { l.to.Debug(message) }
 func (l logger) Errorf(format string, args ...any) { l.to.Debug(fmt.Sprintf(format, args...)) }
 func (l logger) V(log.Level) log.InfoLogger        { return info(l) }

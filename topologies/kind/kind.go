@@ -12,8 +12,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -46,9 +49,9 @@ var (
 type Options struct {
 	// NodeImage is the image of the nodes (default DefaultImage). It must be there: nothing is pulled.
 	NodeImage string
-	// WorkloadImage is the name of the image that pods run, with the workload binary /labpod; Archive is the file that it is loaded
-	// from.
-	WorkloadImage, Archive string
+	// WorkloadImage is the name of the image that pods run, with the workload binary /labpod; Archive writes it as an archive.
+	WorkloadImage string
+	Archive       func(io.Writer) error
 	// Deploy puts the data path and the pod network on the cluster. Afterwards its nodes become ready.
 	Deploy func(context.Context, *Cluster) error
 	// Keep leaves a cluster that could not be made, for a look.
@@ -124,7 +127,8 @@ func connect(ctx context.Context, lab *netns.Lab) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.QPS, config.Burst = -1, 0 // a lab's own API server need not be spared
+	config.QPS, config.Burst = -1, 0                                         // a lab's own API server need not be spared
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } // it is on this machine, whatever the environment says
 	if c.Client, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -41,13 +41,15 @@ type build struct {
 	network *network
 	seen    seen
 	pids    map[string]int // of nodes, by the topology's names
+	// addresses of all nodes, by the cluster's names
+	addresses map[string]string
 }
 
 // Make makes the cluster: its network first, and what guards it.
 func (m *Maker) Make(ctx context.Context, lab *netns.Lab) (netns.Made, error) {
 	b := &build{
 		Options: m.Options.withDefaults(), lab: lab, plan: lab.Plan(), bridge: "dsrl" + lab.ID(), pids: make(map[string]int),
-		seen: seen{nodes: make(map[string]seenNode), pods: make(map[string]seenPod)},
+		seen: seen{nodes: make(map[string]seenNode), pods: make(map[string]seenPod), clusterIPs: make(map[string][]string)},
 	}
 	m.build = b
 	if err := errors.Join(check(b.plan), Ready(ctx, b.NodeImage, len(clusterNodes(b.plan))+1)); err != nil {
@@ -95,7 +97,7 @@ func refuseNamesake(ctx context.Context, name string) error {
 // own names to the lab all that will be made, before any of it is.
 func (b *build) own(name string) error {
 	return errors.Join(
-		b.lab.Own(netns.Owned{What: ownedCluster, Name: name}),
+		b.lab.Own(netns.Owned{What: ownedCluster, Name: name, Value: b.lab.ID()}),
 		b.lab.Own(netns.Owned{What: ownedNetwork, Name: name, Value: b.lab.ID()}),
 		b.lab.Own(netns.Owned{What: ownedGuard, Name: b.bridge}),
 		rememberSettings(b.lab.Own),
@@ -132,7 +134,7 @@ func (b *build) makeGuardedNetwork(ctx context.Context, name string) error {
 
 // create lets kind make the nodes and Kubernetes on them. When ctx ends it is stopped by taking its containers away.
 func (b *build) create(ctx context.Context, name string) error {
-	refuse := filepath.Join(b.lab.Dir(), "refuse.conf")
+	refuse := refusePath(b.lab.Dir())
 	if err := os.WriteFile(refuse, []byte(refuseUnit(PodCIDR, ServiceCIDR)), 0o644); err != nil {
 		return err
 	}
@@ -143,24 +145,24 @@ func (b *build) create(ctx context.Context, name string) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		_ = provider(nil).Delete(name, kubeconfigPath(b.lab.Dir())) // then kind's next step fails
-		return errors.Join(ctx.Err(), <-done)
+	}
+	for { // until there is a node to take away kind goes on
+		_ = provider(nil).Delete(name, kubeconfigPath(b.lab.Dir()))
+		select {
+		case err := <-done:
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(removePause):
+		}
 	}
 }
 
 func (b *build) createIn(name string, config *v1alpha4.Cluster) error {
-	before, had := os.LookupEnv(networkVariable)
-	if err := os.Setenv(networkVariable, name); err != nil {
+	restore, err := setEnvironment(environmentFor(name, b.lab.ID()))
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if had {
-			_ = os.Setenv(networkVariable, before)
-		} else {
-			_ = os.Unsetenv(networkVariable)
-		}
-	}()
-	err := provider(b.Log).Create(name,
+	defer restore()
+	err = provider(b.Log).Create(name,
 		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithRetain(b.Keep), cluster.CreateWithWaitForReady(0),
 		cluster.CreateWithKubeconfigPath(kubeconfigPath(b.lab.Dir())),
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false),
@@ -180,6 +182,12 @@ func (b *build) readNodesAsMade(ctx context.Context) error {
 	}
 	if err := b.writeKubeconfig(); err != nil {
 		return err
+	}
+	b.addresses = make(map[string]string)
+	for _, n := range b.nodes {
+		if b.addresses[n.String()], _, err = n.IP(); err != nil {
+			return fmt.Errorf("node %s: %w", n, err)
+		}
 	}
 	for _, n := range b.nodes {
 		if err := b.prepareNode(ctx, n.String()); err != nil {
@@ -220,14 +228,33 @@ func (b *build) writeKubeconfig() error {
 	return nil
 }
 
+// withoutDNS is a script that names all nodes in a node's own file, and leaves it no server to ask: the engine's would ask elsewhere.
+func (b *build) withoutDNS() string {
+	var s strings.Builder
+	for name, address := range b.addresses {
+		fmt.Fprintf(&s, "echo %s %s >> /etc/hosts\n", address, name)
+	}
+	s.WriteString("echo '# a cluster that asks nobody outside' > /etc/resolv.conf\n")
+	return s.String()
+}
+
 // prepareNode mounts a bpffs, which node images lack, and sees that the node refuses what no one has.
 func (b *build) prepareNode(ctx context.Context, name string) error {
-	cmd, err := b.Command(ctx, name, "sh", "-c", "grep -q ' /sys/fs/bpf bpf ' /proc/mounts || mount -t bpf bpf /sys/fs/bpf")
-	if err == nil {
-		err = cmd.Run()
+	for _, step := range []struct{ what, script string }{
+		{"mount bpffs", "grep -q ' /sys/fs/bpf bpf ' /proc/mounts || mount -t bpf bpf /sys/fs/bpf"},
+		{"name nodes without DNS", b.withoutDNS()},
+	} {
+		cmd, err := b.Command(ctx, name, "sh", "-c", step.script)
+		if err == nil {
+			err = cmd.Run()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("mount bpffs: %w", err)
+	// After a reboot nothing would guard its network.
+	if _, err := docker(ctx, "update", "--restart=no", name); err != nil {
+		return err
 	}
 	pid, err := processOf(ctx, name)
 	if err != nil {
@@ -347,7 +374,7 @@ func poll(ctx context.Context, ask func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return errors.Join(context.Cause(ctx), err)
 		case <-time.After(pollEvery):
 		}
 	}

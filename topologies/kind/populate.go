@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ func (m *Maker) Populate(ctx context.Context, lab *netns.Lab) (netns.Made, error
 		do   func(context.Context) error
 	}{
 		{"CoreDNS asks nobody outside", b.keepDNSInside},
-		{"image " + b.WorkloadImage + " on all nodes", func(context.Context) error { return b.load(b.Archive) }},
+		{"image " + b.WorkloadImage + " on all nodes", func(context.Context) error {
+			return b.load(filepath.Join(b.lab.Dir(), "image.tar"), b.Archive)
+		}},
 		{"data path and pod network", func(ctx context.Context) error { return b.Deploy(ctx, b.Cluster) }},
 		{"all pods of the cluster ready", b.WaitReady},
 		{"pods and services of the topology", b.makeWorkload},

@@ -28,6 +28,8 @@ type seen struct {
 	subnet netip.Prefix
 	nodes  map[string]seenNode
 	pods   map[string]seenPod
+	// clusterIPs are those of services, by their names.
+	clusterIPs map[string][]string
 }
 
 // readdressed is the plan with the addresses that a cluster has given. The fabric and the machines outside of the cluster that are
@@ -70,7 +72,7 @@ func readdressed(plan *topologies.Plan, s seen) (*topologies.Plan, error) {
 	return p, nil
 }
 
-// disjoint says which of the plan's other networks and VIPs the engine's subnet holds, too.
+// disjoint says which of the plan's other networks the cluster's ranges hold, too.
 func (s seen) disjoint(p *topologies.Plan, network string) error {
 	for _, n := range p.Networks {
 		for _, other := range []netip.Prefix{s.subnet, PodCIDR, ServiceCIDR} {
@@ -166,6 +168,11 @@ func (r readdressing) plan(p *topologies.Plan, s seen, network string) {
 		pod := &p.Pods[i]
 		if made, ok := s.pods[pod.Name]; ok {
 			pod.Address, pod.MAC, pod.HostMAC, pod.HostDevice = made.Address, made.MAC, made.HostMAC, made.HostDevice
+		}
+	}
+	for i := range p.Services {
+		if ips := s.clusterIPs[p.Services[i].Name]; len(ips) > 0 {
+			p.Services[i].Spec.ClusterIP, p.Services[i].Spec.ClusterIPs = ips[0], ips
 		}
 	}
 	for i := range p.EndpointSlices {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -18,40 +20,67 @@ const (
 	ownedSetting = "setting" // sysctl; Value is that of before
 )
 
-// Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet changed of the machine.
+// Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet changed of the machine. What bears
+// the same name and is not the lab's is left alone.
 func (m *Maker) Remove(ctx context.Context, dir string, owned []netns.Owned, earlierBoot bool) error {
 	order := []string{ownedCluster, ownedNetwork, ownedGuard, ownedSetting}
 	owned = slices.Clone(owned)
 	slices.SortStableFunc(owned, func(a, b netns.Owned) int { return slices.Index(order, a.What) - slices.Index(order, b.What) })
+	var errs []error
 	for _, o := range owned {
-		var err error
 		switch {
 		case o.What == ownedCluster:
-			if endStragglers(o.Name) {
+			if endStragglers(o.Value) {
 				time.Sleep(straggle)
 			}
-			err = removeCluster(o.Name, dir)
+			errs = append(errs, removeCluster(ctx, o.Name, dir))
 		case o.What == ownedNetwork:
-			err = removeInhabited(ctx, o.Name, o.Value, dir)
+			errs = append(errs, removeInhabited(ctx, o.Name, o.Value, dir))
 		case earlierBoot: // the kernel of the other two is gone
-		case o.What == ownedGuard:
-			err = removeGuard(o.Name)
+		case o.What == ownedGuard && errors.Join(errs...) == nil: // it stays as long as what it guards
+			errs = append(errs, removeGuard(o.Name))
 		case o.What == ownedSetting:
-			err = restoreSetting(o.Name, o.Value)
+			errs = append(errs, restoreSetting(o.Name, o.Value))
 		}
-		if err != nil {
-			return err // the guard stays as long as what it guards
-		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeCluster removes the nodes of a cluster, if they are the lab's. It is no error if there are none.
+func removeCluster(ctx context.Context, name, dir string) error {
+	mine, err := ownsNodes(ctx, name, dir)
+	if err != nil || !mine {
+		return err
+	}
+	// kind leaves its lock behind when it is killed, and then waits for nobody. The lab's own lock is held.
+	if err := os.Remove(kubeconfigPath(dir) + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Remove(kubeconfigPath(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := provider(nil).Delete(name, kubeconfigPath(dir)); err != nil {
+		return fmt.Errorf("remove cluster %s: %w", name, err)
 	}
 	return nil
 }
 
-// removeCluster is no error if there is none.
-func removeCluster(name, dir string) error {
-	if err := provider(nil).Delete(name, kubeconfigPath(dir)); err != nil {
-		return fmt.Errorf("remove cluster %s: %w: is Docker running?", name, err)
+// ownsNodes tells whether a cluster of this name has nodes, and they are the lab's: in them is mounted what the lab's folder holds.
+func ownsNodes(ctx context.Context, name, dir string) (bool, error) {
+	ids, err := docker(ctx, "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster="+name)
+	if err != nil || ids == "" {
+		return false, err
 	}
-	return nil
+	for id := range strings.FieldsSeq(ids) {
+		mounts, err := docker(ctx, "inspect", "--format", `{{range .Mounts}}{{.Source}}{{"\n"}}{{end}}`, id)
+		if err != nil {
+			return false, err
+		}
+		if !slices.Contains(strings.Fields(mounts), refusePath(dir)) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 const (
@@ -65,9 +94,12 @@ const (
 // removeInhabited removes the network, and with it the cluster's nodes that come after all: who makes a cluster may have been killed,
 // and what it had started goes on. Once the network is gone none can start any more.
 func removeInhabited(ctx context.Context, name, label, dir string) error {
-	var err error
+	n, err := inspectNetwork(ctx, name)
+	if err != nil || n != nil && n.Labels[labLabel] != label {
+		return err // one of the name is another lab's
+	}
 	for range removeTries {
-		if err = removeNetwork(ctx, name, label); err == nil {
+		if err = removeNetwork(ctx, name); err == nil {
 			break
 		}
 		select {
@@ -75,24 +107,19 @@ func removeInhabited(ctx context.Context, name, label, dir string) error {
 			return errors.Join(err, ctx.Err())
 		case <-time.After(removePause):
 		}
-		if err := removeCluster(name, dir); err != nil {
+		if err := removeCluster(ctx, name, dir); err != nil {
 			return err
 		}
 	}
-	return errors.Join(err, removeCluster(name, dir))
+	return errors.Join(err, removeCluster(ctx, name, dir))
 }
 
-// removeNetwork removes the network if it bears the lab's label.
-func removeNetwork(ctx context.Context, name, label string) error {
+// removeNetwork is no error if there is none.
+func removeNetwork(ctx context.Context, name string) error {
 	n, err := inspectNetwork(ctx, name)
 	if err != nil || n == nil {
 		return err
 	}
-	if n.Labels[labLabel] != label {
-		return fmt.Errorf("network %s is not this lab's", name)
-	}
-	if _, err := docker(ctx, "network", "rm", name); err != nil {
-		return errors.Join(fmt.Errorf("remove network %s", name), err)
-	}
-	return nil
+	_, err = docker(ctx, "network", "rm", name)
+	return err
 }

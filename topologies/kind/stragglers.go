@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endStragglers ends what kind has started for a cluster and who started it no longer waits for, as he was killed: they go on making
-// containers. They are known by the variable that names the cluster's network. It tells whether there were any.
-func endStragglers(name string) bool {
-	mark := []byte(networkVariable + "=" + name)
+// endStragglers ends what kind has started for a lab and who started it no longer waits for, as he was killed: they go on making
+// containers. They are known by the variable that names the lab. It tells whether there were any.
+func endStragglers(lab string) bool {
+	mark := []byte(labVariable + "=" + lab)
 	found := false
 	files, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is good
 	for _, file := range files {

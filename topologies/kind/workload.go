@@ -82,6 +82,7 @@ func (b *build) makeWorkload(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
+		b.seen.clusterIPs[s.Name] = made.Spec.ClusterIPs
 		made.Status.LoadBalancer = s.Status.LoadBalancer
 		if _, err := services.UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
 			return fmt.Errorf("VIP of service %s: %w", s.Name, err)

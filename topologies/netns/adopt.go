@@ -82,9 +82,9 @@ func (l *Lab) adopt(a Adopted) {
 	l.adopted[a.Place] = a
 }
 
-// isForeign tells whether others make a place: in labs whose substrate is not netns, the LB and pod nodes with their pods.
+// isForeign tells whether others make a place: in labs of substrate kind, the LB and pod nodes with their pods.
 func (l *Lab) isForeign(place string) bool {
-	if l.plan.Substrate == topologies.SubstrateNetns {
+	if l.plan.Substrate != topologies.SubstrateKindK {
 		return false
 	}
 	return slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == place && !n.Role.OutsideCluster() }) ||
@@ -101,6 +101,9 @@ func (l *Lab) ownPlaces() []string { return slices.DeleteFunc(l.Places(), l.isFo
 func (b *builder) makeForeign(ctx context.Context, nodes Nodes) error {
 	if nodes == nil {
 		return fmt.Errorf("substrate %s: nobody is there who makes its nodes", b.plan.Substrate)
+	}
+	if err := os.Rename(b.planPath(), b.askedPath()); err != nil {
+		return err
 	}
 	made, err := nodes.Make(ctx, b.Lab)
 	if err != nil {
@@ -143,16 +146,16 @@ func (a Adopted) Dial() (conn *rtnl.Conn, err error) {
 
 // open opens the ways into an adopted place.
 func (a Adopted) open() (*place, error) {
-	ns, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", a.PID))
+	conn, err := a.Dial()
 	if err != nil {
 		return nil, err
 	}
-	p := &place{ns: ns}
-	err = inside(ns, func() (err error) {
-		p.conn, err = rtnl.Dial()
-		return err
-	})
-	return p, err
+	ns, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", a.PID))
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &place{ns: ns, conn: conn}, nil
 }
 
 // takeWire moves the outer end of a node's wire from the engine's bridge to the fabric's. There it has the name and the marks

@@ -89,20 +89,25 @@ func down(ctx context.Context, stateDir, name string, nodes Nodes) error {
 	if err != nil {
 		return err
 	}
-	if len(r.foreign) > 0 { // containers and what belongs to them outlive the kernel that made them
-		if nodes == nil {
-			return fmt.Errorf("take down %s: its nodes are not network namespaces, and nobody is there who made them", name)
-		}
-		if err := nodes.Remove(ctx, l.Dir(), r.foreign, r.earlierBoot); err != nil {
-			return fmt.Errorf("take down %s: %w", name, err)
-		}
-	}
+	var errs []error
 	if !r.earlierBoot { // nothing but files outlives the kernel that made it
-		if err := r.remove(ctx); err != nil {
-			return fmt.Errorf("take down %s: %w", name, err)
-		}
+		errs = append(errs, r.remove(ctx))
+	}
+	if len(r.foreign) > 0 { // but containers do
+		errs = append(errs, r.removeForeign(ctx, l.Dir(), nodes))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("take down %s: %w", name, err)
 	}
 	return l.forget()
+}
+
+// removeForeign lets those take the nodes away who made them.
+func (r *remains) removeForeign(ctx context.Context, dir string, nodes Nodes) error {
+	if nodes == nil {
+		return errors.New("its nodes are not network namespaces, and nobody is there who made them")
+	}
+	return nodes.Remove(ctx, dir, r.foreign, r.earlierBoot)
 }
 
 func (r *remains) remove(ctx context.Context) error {
@@ -110,7 +115,11 @@ func (r *remains) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := endProcesses(ctx, r.processes, named[owned]); err != nil {
+	marked := ""
+	if len(r.foreign) > 0 {
+		marked = r.owner.id
+	}
+	if err := endProcesses(ctx, r.processes, named[owned], marked); err != nil {
 		return err
 	}
 	var errs []error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,11 +24,17 @@ const (
 type inhabitants struct {
 	recorded   map[int]uint64  // process number to start time
 	namespaces map[uint64]bool // inodes
+	// mark is the variable of the lab's programs, for labs with places in which others live, too; empty: it is not looked for.
+	mark []byte
 }
 
-// endProcesses ends those that the journal names and all that live in the lab's namespaces, however they came there.
-func endProcesses(ctx context.Context, recorded []entry, namespaces []string) error {
+// endProcesses ends those that the journal names, all that live in the lab's namespaces, however they came there, and, if marked is a
+// lab's id, all that were started for it in the places that others made.
+func endProcesses(ctx context.Context, recorded []entry, namespaces []string, marked string) error {
 	in := inhabitants{recorded: recordedOf(recorded), namespaces: make(map[uint64]bool)}
+	if marked != "" {
+		in.mark = []byte(labVariable + "=" + marked)
+	}
 	for _, name := range namespaces {
 		var st unix.Stat_t
 		if err := unix.Stat(filepath.Join(namespaceDir, name), &st); err != nil {
@@ -84,6 +91,12 @@ func (in inhabitants) has(pid int) bool {
 	if recorded, ok := in.recorded[pid]; ok {
 		p, err := readProcess(pid)
 		if err == nil && p.start == recorded && !p.ended() {
+			return true
+		}
+	}
+	if len(in.mark) > 0 {
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err == nil && slices.ContainsFunc(bytes.Split(environment, []byte{0}), func(v []byte) bool { return bytes.Equal(v, in.mark) }) {
 			return true
 		}
 	}

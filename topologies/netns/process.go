@@ -44,7 +44,8 @@ func (l *Lab) Start(ctx context.Context, place string, p Process) (pid int, err 
 	cmd.Env = append(append(os.Environ(), p.Env...), labVariable+"="+l.id)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// A program that starts between the fork and this entry is found by its namespace, which only the lab's are in.
+	// A program that starts between the fork and this entry is found by its namespace, which only the lab's are in, or in a place
+	// that others made by its environment.
 	if err := l.Do(place, cmd.Start); err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
@@ -82,7 +83,7 @@ func (l *Lab) Stop(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
-	if err := endProcesses(ctx, started, nil); err != nil {
+	if err := endProcesses(ctx, started, nil, ""); err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
 	return nil

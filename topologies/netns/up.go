@@ -114,7 +114,7 @@ func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, erro
 	case err != nil:
 		return nil, err
 	case lab.plan.Hash != plan.Hash && !o.Recreate:
-		return nil, &DiffersError{Name: o.Name, Differences: lab.plan.Diff(plan)}
+		return nil, &DiffersError{Name: o.Name, Differences: lab.asked().Diff(plan)}
 	case lab.plan.Hash == plan.Hash:
 		if err = lab.checkWhole(); err == nil {
 			lab.existing = true
@@ -184,6 +184,19 @@ func (l *Lab) writePlan() error {
 		return err
 	}
 	return os.WriteFile(l.planPath(), document, 0o644)
+}
+
+// askedPath is where the plan stays as it was asked for, of labs whose plan is another in the end.
+func (l *Lab) askedPath() string { return filepath.Join(l.Dir(), "asked.json") }
+
+// asked is the plan that the lab was built from: others may have given it addresses since.
+func (l *Lab) asked() *topologies.Plan {
+	p := &topologies.Plan{}
+	document, err := os.ReadFile(l.askedPath())
+	if err != nil || json.Unmarshal(document, p) != nil {
+		return l.plan
+	}
+	return p
 }
 
 func (l *Lab) planPath() string { return filepath.Join(l.Dir(), "plan.json") }
