@@ -7,10 +7,11 @@ import (
 	"io"
 	"os"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
+
+	"github.com/dsrlab/dsrlab/topologies/objects"
 )
 
 // readNodes learns which of the topology's nodes each node of the cluster is, and where the control plane is.
@@ -72,7 +73,7 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 			return false, err
 		}
 		for i := range list.Items {
-			if !nodeIsReady(&list.Items[i]) {
+			if !objects.NodeIsReady(&list.Items[i]) {
 				return false, fmt.Errorf("node %s is not ready", list.Items[i].Name)
 			}
 		}
@@ -92,8 +93,8 @@ func (c *Cluster) waitPods(ctx context.Context, namespace string) error {
 			return false, err
 		}
 		for i := range list.Items {
-			if p := &list.Items[i]; !podIsReady(p) {
-				return false, fmt.Errorf("pod %s is %s, and not ready: %s", p.Name, p.Status.Phase, whyNot(p))
+			if p := &list.Items[i]; !objects.PodHas(p, corev1.PodReady) {
+				return false, fmt.Errorf("pod %s is %s, and not ready: %s", p.Name, p.Status.Phase, objects.WhyNotReady(p))
 			}
 		}
 		return len(list.Items) > 0, nil
@@ -104,37 +105,6 @@ func (c *Cluster) waitPods(ctx context.Context, namespace string) error {
 	return nil
 }
 
-func nodeIsReady(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-func podIsReady(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// whyNot is what kubelet says of a pod's containers.
-func whyNot(p *corev1.Pod) string {
-	for _, s := range p.Status.ContainerStatuses {
-		if w := s.State.Waiting; w != nil {
-			return w.Reason + " " + w.Message
-		}
-		if t := s.LastTerminationState.Terminated; t != nil && !s.Ready {
-			return t.Reason + " " + t.Message
-		}
-	}
-	return p.Status.Message
-}
-
 // WaitRollout waits until a daemon set runs, ready, on every node that it is for.
 func (c *Cluster) WaitRollout(ctx context.Context, namespace, name string) error {
 	err := poll(ctx, func() (bool, error) {
@@ -142,16 +112,10 @@ func (c *Cluster) WaitRollout(ctx context.Context, namespace, name string) error
 		if err != nil {
 			return false, err
 		}
-		return isRolledOut(d), fmt.Errorf("%d of %d are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
+		return objects.IsRolledOut(d), fmt.Errorf("%d of %d are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
 	})
 	if err != nil {
 		return fmt.Errorf("wait for daemon set %s: %w", name, err)
 	}
 	return nil
-}
-
-func isRolledOut(d *appsv1.DaemonSet) bool {
-	s := d.Status
-	return s.ObservedGeneration == d.Generation && s.DesiredNumberScheduled > 0 &&
-		s.UpdatedNumberScheduled == s.DesiredNumberScheduled && s.NumberReady == s.DesiredNumberScheduled
 }

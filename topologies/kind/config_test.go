@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/objects"
 )
 
 // planOf plans a topology of the catalogue on substrate kind.
@@ -115,5 +117,5 @@ func TestWithoutUpstream(t *testing.T) {
 
 func TestWorkloadObjects(t *testing.T) {
 	plan := planOf(t, "local-policy")
-	golden(t, "testdata/local-policy.workload.yaml", []any{podOf(&plan.Pods[0], "image:tag"), serviceOf(&plan.Services[0], plan.Pods)})
+	golden(t, "testdata/local-policy.workload.yaml", []any{podOf(&plan.Pods[0], "image:tag"), objects.Service(&plan.Services[0], metav1.NamespaceDefault, plan.Pods)})
 }
