@@ -1,6 +1,7 @@
 package results_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -79,6 +80,39 @@ func TestEmptyRunHasNotPassed(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, results.Untested, summary.Result)
 	assert.Equal(t, "the run has no expectation and no claim that applies", summary.Reason())
+}
+
+func TestDescriptiveRun(t *testing.T) {
+	create := func() *results.Recorder {
+		recorder, err := results.Create(results.Config{Dir: t.TempDir(), Manifest: results.Manifest{
+			Lab: "01-source-ip", Variants: []string{"as-is"}, Repetitions: 1, Descriptive: true,
+		}})
+		require.NoError(t, err)
+		return recorder
+	}
+	recorder := create()
+	require.NoError(t, recorder.AddSample(results.Sample{Variant: "as-is", Metric: "health_status", Unit: "status", Value: math.NaN(), Invalid: "no answer"}))
+	summary, err := recorder.Close(results.Passed, "")
+	require.NoError(t, err)
+	assert.Equal(t, results.Untested, summary.Result)
+	assert.Equal(t, "nothing was measured", summary.Reason())
+
+	recorder = create()
+	require.NoError(t, recorder.AddSample(results.Sample{Variant: "as-is", Metric: "health_status", Unit: "status", Value: math.NaN(), Invalid: "no answer"}))
+	require.NoError(t, recorder.AddSample(results.Sample{Variant: "as-is", Metric: "connected", Unit: "ratio", Value: 0}))
+	summary, err = recorder.Close(results.Passed, "")
+	require.NoError(t, err)
+	assert.Equal(t, results.Passed, summary.Result, "%v", summary.Reasons)
+
+	recorder = create()
+	summary, err = recorder.Close(results.Failed, "it broke")
+	require.NoError(t, err)
+	assert.Equal(t, results.Failed, summary.Result)
+
+	_, err = results.Create(results.Config{Dir: t.TempDir(), Manifest: results.Manifest{
+		Lab: "01-source-ip", Variants: []string{"as-is"}, Repetitions: 1, Descriptive: true, Claims: []string{"DSR-1"},
+	}})
+	assert.ErrorContains(t, err, "descriptive: it expects something")
 }
 
 func TestVerdictOfTheLab(t *testing.T) {

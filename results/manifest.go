@@ -19,10 +19,12 @@ type Manifest struct {
 	Run string `json:"run"`
 	// Lab is the lab's name, as in 02-throughput.
 	Lab string `json:"lab"`
-	// Substrate is what the topology was built from: netns or kind (see On).
+	// Substrate is what the topology was built from, netns or kind, or cluster for one that exists (see On).
 	Substrate string `json:"substrate,omitempty"`
 	// Variants are the ways in which the lab is run. Samples may only name these.
 	Variants []string `json:"variants"`
+	// Descriptive is for a run that describes what it finds and expects nothing: it passes if it measured something.
+	Descriptive bool `json:"descriptive,omitempty"`
 	// Faults are what was broken on purpose in variants, by their names. Such a run never passes, and no claim rests on it.
 	Faults map[string]string `json:"faults,omitempty"`
 	// Repetitions is how many samples of each metric a variant is meant to give.
@@ -151,6 +153,9 @@ func (m Manifest) Validate(claims Claims) error {
 		} else if slices.Contains(m.Claims[:i], id) {
 			fail("claims[%d]: %s is there twice", i, id)
 		}
+	}
+	if m.Descriptive && len(m.Expectations)+len(m.Claims) > 0 {
+		fail("descriptive: it expects something")
 	}
 	for i, e := range m.Expectations {
 		errs = append(errs, m.checkExpectation(i, e)...)
