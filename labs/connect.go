@@ -13,6 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
@@ -43,59 +44,88 @@ func (s *ConnectStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: s.Protocol, Target: to, Count: s.Count,
-		Timeout: time.Duration(s.Timeout), Detail: s.Spread,
-	})
+	report, err := workload.Connect(ctx, s.Options(workload.Dialer{Enter: t.stand.Enter(s.From)}, to))
 	if err != nil {
 		return err
 	}
-	labels := map[string]string{"protocol": string(s.Protocol)}
-	answered := report.Outcomes[workload.OutcomeOK]
-	if err := t.sample("connected", "ratio", ratio(answered, report.Count), labels); err != nil {
-		return err
-	}
-	if answered > 0 { // else nobody was seen
-		if err := errors.Join(
-			t.sample("source_preserved", "ratio", ratio(report.Preserved, answered), labels),
-			t.sample("source_is_lb_node", "ratio", ratio(t.seenLBNode(report), answered), labels),
-			t.sample("answer_p50", "s", stats.Percentile(answerTimes(report), 50), labels),
-			t.sample("answer_p99", "s", stats.Percentile(answerTimes(report), 99), labels),
-		); err != nil {
+	var pods []netip.Addr
+	if s.Spread {
+		if pods, err = t.stand.Backends(s.To, t.variant); err != nil {
 			return err
 		}
+	}
+	if err := t.sampleAll(s.Values(report, t.isLBAddress, pods)); err != nil {
+		return err
 	}
 	if s.Spread {
-		if err := t.sampleSpread(s.To, report, labels); err != nil {
+		if err := t.evidence(DescribeSpread(report, pods)); err != nil {
 			return err
 		}
 	}
-	return t.evidence(describeSeen(report) + describeLabels(t.stepLabels))
+	return t.evidence(DescribeSeen(report, nil) + describeLabels(t.stepLabels))
 }
 
-// sampleSpread records how evenly the service's ready pods answered.
-func (t *turn) sampleSpread(to stand.Target, report *workload.ConnectReport, labels map[string]string) error {
-	requests, err := t.stand.Backends(to, t.variant)
-	if err != nil {
-		return err
+// Options are how the step calls a target.
+func (s *ConnectStep) Options(from workload.Dialer, to netip.AddrPort) workload.ConnectOptions {
+	return workload.ConnectOptions{
+		Dialer: from, Protocol: s.Protocol, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout), Detail: s.Spread,
 	}
-	answered := make(map[netip.Addr]int)
-	for _, c := range report.Connections {
-		if c.Outcome == workload.OutcomeOK {
-			answered[c.Server.Addr()]++
+}
+
+// Values are the step's samples, from what came of its connections. isLBNode says whether an address is an LB node's; pods are the
+// service's ready ones, and are asked for with Spread only.
+func (s *ConnectStep) Values(report *workload.ConnectReport, isLBNode func(netip.Addr) bool, pods []netip.Addr) []Value {
+	labels := map[string]string{"protocol": string(s.Protocol)}
+	value := func(metric, unit string, v float64) Value { return Value{metric, unit, v, labels} }
+	answered := report.Outcomes[workload.OutcomeOK]
+	all := []Value{value("connected", "ratio", ratio(answered, report.Count))}
+	if answered > 0 { // else nobody was seen
+		all = append(all,
+			value("source_preserved", "ratio", ratio(report.Preserved, answered)),
+			value("source_is_lb_node", "ratio", ratio(seenBy(report, isLBNode), answered)),
+			value("answer_p50", "s", stats.Percentile(answerTimes(report), 50)),
+			value("answer_p99", "s", stats.Percentile(answerTimes(report), 99)),
+		)
+	}
+	if !s.Spread {
+		return all
+	}
+	requests := requestsOf(report)
+	var counts []float64
+	for _, pod := range pods {
+		counts = append(counts, float64(requests[pod]))
+	}
+	return append(all, value("pods", "pods", float64(len(requests))), value("requests_cv", "ratio", stats.CV(counts)))
+}
+
+// requestsOf counts the connections that each pod answered.
+func requestsOf(report *workload.ConnectReport) map[netip.Addr]int {
+	return countAnswered(report, func(c *workload.Seen) netip.Addr { return c.Server.Addr() })
+}
+
+// SeenAddresses counts, of the connections that were answered, how often the pod saw each address.
+func SeenAddresses(report *workload.ConnectReport) map[netip.Addr]int {
+	return countAnswered(report, func(c *workload.Seen) netip.Addr { return c.Seen.Addr() })
+}
+
+func countAnswered(report *workload.ConnectReport, of func(*workload.Seen) netip.Addr) map[netip.Addr]int {
+	counts := make(map[netip.Addr]int)
+	for i := range report.Connections {
+		if c := &report.Connections[i]; c.Outcome == workload.OutcomeOK {
+			counts[of(c)]++
 		}
 	}
-	var counts []float64
+	return counts
+}
+
+// DescribeSpread tells how many connections each of the ready pods answered.
+func DescribeSpread(report *workload.ConnectReport, pods []netip.Addr) string {
+	requests := requestsOf(report)
 	var told []string
-	for _, pod := range requests {
-		counts = append(counts, float64(answered[pod]))
-		told = append(told, fmt.Sprintf("%v %d", pod, answered[pod]))
+	for _, pod := range pods {
+		told = append(told, fmt.Sprintf("%v %d", pod, requests[pod]))
 	}
-	return errors.Join(
-		t.sample("pods", "pods", float64(len(answered)), labels),
-		t.sample("requests_cv", "ratio", stats.CV(counts), labels),
-		t.evidence("requests of each pod: "+strings.Join(told, ", ")),
-	)
+	return "requests of each pod: " + strings.Join(told, ", ")
 }
 
 func ratio(part, of int) float64 { return float64(part) / float64(of) }
@@ -111,37 +141,38 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 	return all
 }
 
-// seenLBNode counts the connections in which the pod saw an LB node.
-func (t *turn) seenLBNode(report *workload.ConnectReport) int {
+// isLBAddress says whether an address is an LB node's.
+func (t *turn) isLBAddress(a netip.Addr) bool {
+	return slices.ContainsFunc(t.stand.LBNodes(), func(n topologies.Node) bool { return n.Address.Addr() == a })
+}
+
+// seenBy counts the connections in which the pod saw one of some addresses.
+func seenBy(report *workload.ConnectReport, isOne func(netip.Addr) bool) int {
 	n := 0
-	for _, c := range report.Connections {
-		for _, lb := range t.stand.LBNodes() {
-			if c.Seen.Addr() == lb.Address.Addr() {
-				n++
-			}
+	for addr, times := range SeenAddresses(report) {
+		if isOne(addr) {
+			n += times
 		}
 	}
 	return n
 }
 
-// describeSeen puts a report into a sentence.
-func describeSeen(report *workload.ConnectReport) string {
-	seen := make(map[netip.Addr]int)
-	for _, c := range report.Connections {
-		if c.Outcome == workload.OutcomeOK {
-			seen[c.Seen.Addr()]++
-		}
-	}
+// DescribeSeen puts a report into a sentence. who, if there is one, says whose an address is that the pod saw.
+func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) string {
+	seen := SeenAddresses(report)
+	protocol := strings.ToUpper(string(report.Protocol))
 	if len(seen) == 0 {
-		return fmt.Sprintf("%s: none of %d connections to %v got an answer (%v)",
-			strings.ToUpper(string(report.Protocol)), report.Count, report.Target, report.Outcomes)
+		return fmt.Sprintf("%s: none of %d connections to %v got an answer (%v)", protocol, report.Count, report.Target, report.Outcomes)
 	}
 	var parts []string
 	for _, addr := range slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare) {
-		parts = append(parts, fmt.Sprintf("%v %d times", addr, seen[addr]))
+		name := addr.String()
+		if who != nil {
+			name += " (" + who(addr) + ")"
+		}
+		parts = append(parts, fmt.Sprintf("%s %d times", name, seen[addr]))
 	}
 	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome == workload.OutcomeOK })
 	client := report.Connections[i].Local.Addr()
-	return fmt.Sprintf("%s: client %v called %v, and the pod saw %s",
-		strings.ToUpper(string(report.Protocol)), client, report.Target, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s: client %v called %v, and the pod saw %s", protocol, client, report.Target, strings.Join(parts, ", "))
 }

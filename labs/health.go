@@ -39,13 +39,13 @@ func (s *HealthStep) run(ctx context.Context, t *turn) error {
 		return fmt.Errorf("service %s has no healthCheckNodePort", s.Service)
 	}
 	for _, n := range t.stand.ClusterNodes() {
-		url := fmt.Sprintf("http://%v/", netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort)))
-		status, body, err := t.get(ctx, s.From, url)
+		at := netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort))
+		status, body, err := AskHealth(ctx, workload.Dialer{Enter: t.stand.Enter(s.From)}, at)
 		if err != nil {
 			return fmt.Errorf("health check of %s: %w", n.Name, err)
 		}
 		if err := errors.Join(
-			t.sample("health_status", "status", float64(status), map[string]string{"node": n.Name}),
+			t.sampleAll([]Value{s.Value(n.Name, status)}),
 			t.evidence(fmt.Sprintf("health check of %s: %d %s", n.Name, status, body)),
 		); err != nil {
 			return err
@@ -54,12 +54,16 @@ func (s *HealthStep) run(ctx context.Context, t *turn) error {
 	return nil
 }
 
-// get requests a URL until somebody answers.
-func (t *turn) get(ctx context.Context, from, url string) (status int, body string, err error) {
+// Value is the step's sample of a node.
+func (s *HealthStep) Value(node string, status int) Value {
+	return Value{"health_status", "status", float64(status), map[string]string{"node": node}}
+}
+
+// AskHealth asks a health check until somebody answers, for at most some seconds.
+func AskHealth(ctx context.Context, from workload.Dialer, at netip.AddrPort) (status int, body string, err error) {
+	url := fmt.Sprintf("http://%v/", at)
 	for deadline := time.Now().Add(healthPatience); ; {
-		report, err := workload.Get(ctx, workload.GetOptions{
-			Dialer: workload.Dialer{Enter: t.stand.Enter(from)}, URL: url, Count: 1, Timeout: healthPatience,
-		})
+		report, err := workload.Get(ctx, workload.GetOptions{Dialer: from, URL: url, Count: 1, Timeout: healthPatience})
 		if err != nil {
 			return 0, "", err
 		}

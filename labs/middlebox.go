@@ -57,7 +57,8 @@ func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 // isUnsupported tells that the machine lacks something, rather than that something went wrong.
 func isUnsupported(err error) bool {
 	var lacking *proxies.UnsupportedError
-	return stand.IsMissing(err) || errors.As(err, &lacking)
+	var site *LackingError
+	return stand.IsMissing(err) || errors.As(err, &lacking) || errors.As(err, &site)
 }
 
 // chain starts a proxy on each of some nodes, the first of which clients call, and returns the proxies' addresses.

@@ -25,6 +25,7 @@ type execution struct {
 // turn is a turn while it is taken.
 type turn struct {
 	*execution
+	planned    *Turn
 	phase      *Phase
 	variant    stand.Variant
 	repetition int
@@ -54,6 +55,9 @@ func (t *turn) reshaped(f func() error) error {
 
 func (t *turn) run(ctx context.Context) error {
 	t.runner.Narrator.Turn(t.variant, t.repetition, t.labels)
+	if t.runner.Site != nil {
+		return t.runner.Site.Take(ctx, t.planned, &Notes{t})
+	}
 	if err := t.install(ctx); err != nil {
 		return err
 	}
@@ -125,6 +129,31 @@ func (t *turn) replyBytes() (uint64, error) {
 		sum = sum.Add(to).Add(from)
 	}
 	return sum.Bytes, nil
+}
+
+// down takes away what the turns were taken on.
+func (x *execution) down(ctx context.Context) error {
+	if x.runner.Site != nil {
+		return x.runner.Site.Close(ctx)
+	}
+	return x.stand.Down(ctx)
+}
+
+// Value is one that a step found.
+type Value struct {
+	Metric, Unit string
+	Value        float64
+	Labels       map[string]string
+}
+
+// sampleAll records values of this turn.
+func (t *turn) sampleAll(values []Value) error {
+	for _, v := range values {
+		if err := t.sample(v.Metric, v.Unit, v.Value, v.Labels); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sample records a value of this turn, with the labels of sweep and step, and more.

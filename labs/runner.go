@@ -34,6 +34,8 @@ type Runner struct {
 	Stand stand.Options
 	// Substrate is what topologies are built from (default: what each says).
 	Substrate topologies.SubstrateKind
+	// Site, if there is one, is where turns are taken; no topology is built then.
+	Site Site
 	// RunsDir is where run folders go.
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
@@ -97,6 +99,7 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 			Substrate: string(e.Substrate),
 		})
 	}
+	m.Descriptive = r.Site != nil && len(m.Expectations) == 0
 	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
 }
 

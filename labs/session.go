@@ -70,6 +70,9 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Site != nil {
+		plan.Substrate = topologies.SubstrateCluster
+	}
 	r.Narrator.Begin(lab, plan)
 	recorder, err := r.record(lab, plan)
 	if err != nil {
@@ -100,6 +103,9 @@ func (s *Session) Build(ctx context.Context) error {
 }
 
 func (s *Session) build(ctx context.Context) error {
+	if s.runner.Site != nil {
+		return s.open(ctx)
+	}
 	proxied, err := s.runner.checkProxies(s.lab)
 	if err != nil {
 		return err
@@ -168,7 +174,7 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 		return nil, err
 	}
 	t := &turn{
-		execution: s.x, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
+		execution: s.x, planned: planned, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
 		value: planned.value, take: s.takes[i], stopped: ctx.Err,
 	}
 	err := t.reshaped(func() error { return t.run(ctx) })
@@ -211,7 +217,7 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 		errs = append(errs, s.errs[i])
 	}
 	if s.x != nil {
-		errs = append(errs, s.x.stand.Down(context.WithoutCancel(ctx)))
+		errs = append(errs, s.x.down(context.WithoutCancel(ctx)))
 		s.x = nil
 	}
 	if len(s.takes) == len(s.turns) {

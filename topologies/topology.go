@@ -44,6 +44,8 @@ type SubstrateKind string
 const (
 	SubstrateNetns SubstrateKind = "netns" // network namespaces of this machine
 	SubstrateKindK SubstrateKind = "kind"  // a kind cluster
+	// SubstrateCluster is a cluster that exists: labs run on it, and no topology is built from it.
+	SubstrateCluster SubstrateKind = "cluster"
 )
 
 // Topology is one topology file.
