@@ -124,7 +124,11 @@ func (c *Console) Evidence(variant, message string) {
 // End tells the verdicts.
 func (c *Console) End(s results.Summary) {
 	c.finishBar()
-	fmt.Fprintf(c.Out, "\n%s: %s\n", s.Lab, s.Result)
+	result := string(s.Result)
+	if s.Descriptive && s.Result == results.Passed {
+		result = "measured as it is"
+	}
+	fmt.Fprintf(c.Out, "\n%s: %s\n", s.Lab, result)
 	for _, reason := range s.Reasons {
 		fmt.Fprintln(c.Out, "  "+reason)
 	}

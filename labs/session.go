@@ -24,8 +24,8 @@ type Turn struct {
 	value setting
 }
 
-// turns are all turns of a phase: for each value of the sweep, for each repetition, each variant.
-func (p *Phase) turns(lab *Lab, plan *topologies.Plan, repetitions int) []Turn {
+// Turns are all turns of a phase: for each value of the sweep, for each repetition, each variant.
+func (p *Phase) Turns(lab *Lab, plan *topologies.Plan, repetitions int) []Turn {
 	var all []Turn
 	for _, value := range p.Sweep.settings() {
 		for repetition := range repetitions {
@@ -81,7 +81,7 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	s := &Session{runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), takes: make(map[int]int)}
 	for i := range lab.Spec.Phases {
 		p := &lab.Spec.Phases[i]
-		s.turns = append(s.turns, p.turns(lab, plan, r.repetitions(p))...)
+		s.turns = append(s.turns, p.Turns(lab, plan, r.repetitions(p))...)
 	}
 	return s, nil
 }

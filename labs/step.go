@@ -71,6 +71,12 @@ func (s *Step) action() (kind string, a action, err error) {
 	return kind, a, nil
 }
 
+// Kind is the name of the step's kind; empty if it has none.
+func (s *Step) Kind() string {
+	kind, _, _ := s.action()
+	return kind
+}
+
 func (s *Step) validate(l *Lab) []error {
 	var errs []error
 	for i, v := range s.Variants {

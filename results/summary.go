@@ -20,6 +20,8 @@ type Summary struct {
 	Metrics []MetricSummary `json:"metrics"`
 	// Reasons are why the result is not Passed.
 	Reasons []string `json:"-"`
+	// Descriptive is for a run that expected nothing: it was not judged.
+	Descriptive bool `json:"-"`
 	// Expectations are those of the manifest with their outcome.
 	Expectations []ExpectationOutcome `json:"-"`
 }
@@ -67,7 +69,7 @@ func Summarize(run *Run) Summary {
 // Verdicts is Summarize without the metrics, which take most of its time.
 func Verdicts(run *Run) Summary {
 	m := run.Manifest
-	summary := Summary{Schema: Schema, Run: m.Run, Lab: m.Lab, Claims: []ClaimVerdict{}, Metrics: []MetricSummary{}}
+	summary := Summary{Schema: Schema, Run: m.Run, Lab: m.Lab, Claims: []ClaimVerdict{}, Metrics: []MetricSummary{}, Descriptive: m.Descriptive}
 	summary.Expectations = run.expectations()
 	for _, id := range m.Claims {
 		summary.Claims = append(summary.Claims, run.judge(id, summary.Expectations))

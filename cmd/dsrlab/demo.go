@@ -67,6 +67,9 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	if err != nil {
 		return err
 	}
+	if o.on.isCluster() {
+		return usageError(errors.New("--present: not with --substrate cluster"))
+	}
 	if err := requireRoot("running a lab"); err != nil {
 		return err
 	}

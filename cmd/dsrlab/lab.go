@@ -86,7 +86,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
 	hookFlag(cmd, &o.hook)
-	o.on.flags(cmd)
+	o.on.labFlags(cmd)
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
 
@@ -102,6 +102,12 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	}
 	all, err := lookupLabs(o, names)
 	if err != nil {
+		return err
+	}
+	if o.on.isCluster() {
+		return runOnCluster(cmd, s, o, story, all)
+	}
+	if err := o.on.cluster.check(cmd); err != nil {
 		return err
 	}
 	if err := requireRoot("running a lab"); err != nil {

@@ -13,6 +13,8 @@ import (
 type substrate struct {
 	name, image string
 	keep        bool
+	// cluster is of commands that run labs; others do not have its flags.
+	cluster clusterOptions
 }
 
 func (o *substrate) flags(cmd *cobra.Command) {
@@ -21,13 +23,25 @@ func (o *substrate) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "leave what could not be built to its end, for a look; dsrlab down takes it away")
 }
 
+// labFlags are those of commands that run labs, which an existing cluster can do, too.
+func (o *substrate) labFlags(cmd *cobra.Command) {
+	o.flags(cmd)
+	cmd.Flags().Lookup("substrate").Usage = "where labs run: netns (network namespaces), kind (a kind cluster; needs Docker and a node image), " +
+		"or cluster (one that exists, on which nothing is installed; see --kubeconfig). Default: what the topology says"
+	o.cluster.flags(cmd)
+}
+
 // kind is the substrate as topologies name it; empty where the topology is to say.
 func (o *substrate) kind() (topologies.SubstrateKind, error) {
 	switch k := topologies.SubstrateKind(o.name); k {
 	case "", topologies.SubstrateNetns, topologies.SubstrateKindK:
 		return k, nil
 	}
-	return "", usageError(fmt.Errorf("--substrate: %q is none of netns, kind", o.name))
+	known := "netns, kind"
+	if o.cluster != (clusterOptions{}) {
+		known += ", cluster"
+	}
+	return "", usageError(fmt.Errorf("--substrate: %q is none of %s", o.name, known))
 }
 
 // steps tells what is done, where it takes a while.
