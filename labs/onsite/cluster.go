@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,7 +67,7 @@ func proxiesOf(sets []appsv1.DaemonSet) []string {
 }
 
 func isProxy(d *appsv1.DaemonSet, name string) bool {
-	return d.Status.DesiredNumberScheduled > 0 && (d.Name == name || d.Labels["k8s-app"] == name || strings.HasPrefix(d.Name, name+"-") && name == "kube-proxy")
+	return d.Status.DesiredNumberScheduled > 0 && (d.Name == name || d.Labels["k8s-app"] == name)
 }
 
 // ErrNoAgent says that a cluster has no dsrd.

@@ -126,7 +126,7 @@ func (s *Site) tryVIPs(ctx context.Context, called map[string]*labs.ConnectStep)
 		err := poll(settled, func(ctx context.Context) error {
 			i := slices.IndexFunc(s.services[name].Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == step.To.Port })
 			at := netip.AddrPortFrom(s.vips[name], uint16(s.services[name].Spec.Ports[i].Port))
-			report, err := probe(ctx, step.Protocol, at, 1)
+			report, err := s.probe(ctx, step.Protocol, at, 1)
 			if err == nil && report.Outcomes[workload.OutcomeOK] == 0 {
 				err = errors.New("no answer")
 			}
@@ -152,8 +152,8 @@ func vipOf(service *corev1.Service) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func probe(ctx context.Context, protocol workload.Protocol, at netip.AddrPort, count int) (*workload.ConnectReport, error) {
+func (s *Site) probe(ctx context.Context, protocol workload.Protocol, at netip.AddrPort, count int) (*workload.ConnectReport, error) {
 	return workload.Connect(ctx, workload.ConnectOptions{
-		Protocol: protocol, Target: at, Count: count, Timeout: probeTimeout, Detail: protocol == workload.TCP,
+		Dialer: s.dialer, Protocol: protocol, Target: at, Count: count, Timeout: probeTimeout, Detail: protocol == workload.TCP,
 	})
 }

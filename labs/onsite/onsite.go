@@ -22,6 +22,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/objects"
 )
@@ -75,6 +76,7 @@ type Site struct {
 	services  map[string]*corev1.Service // by their names in the namespace
 	pods      map[string]netip.Addr      // by the topology's names
 	vips      map[string]netip.Addr      // by the services' names; empty where NodePorts are called
+	dialer    workload.Dialer
 	seen      []Observation
 	answered  bool // whether anything was
 }
@@ -94,6 +96,7 @@ func New(ctx context.Context, lab *labs.Lab, o Options) (*Site, error) {
 	}
 	s := &Site{
 		Options: o, plan: plan, services: make(map[string]*corev1.Service), pods: make(map[string]netip.Addr), vips: make(map[string]netip.Addr),
+		dialer: workload.Dialer{Ports: workload.NewPorts()},
 	}
 	s.Timeouts = o.Timeouts.withDefaults()
 	if s.Part, err = PartOf(lab, plan, o.DataPath); err != nil {

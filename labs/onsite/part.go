@@ -43,6 +43,9 @@ func PartOf(lab *labs.Lab, plan *topologies.Plan, path stand.DataPath) (*Part, e
 	part := *lab
 	part.Spec.Exercises = nil
 	part.Spec.Variants = r.variants(lab.Spec.Variants)
+	if len(part.Spec.Variants) == 0 {
+		return nil, lacking(strings.Join(r.left.lines(), "; "))
+	}
 	part.Spec.Phases = r.phases(lab.Spec.Phases)
 	part.Spec.Variants = r.used(&part)
 	if len(part.Spec.Variants) == 0 || len(part.Spec.Phases) == 0 {
@@ -134,7 +137,7 @@ func (r *reduction) phases(all []labs.Phase) []labs.Phase {
 			continue
 		}
 		if len(p.Capture) > 0 {
-			r.left.add("captures of phase", p.Name, "nothing on the nodes may capture")
+			r.left.add("capture in phase", p.Name, "no node of the cluster is entered")
 			p.Capture = nil
 		}
 		p.Variants, p.Steps = names, r.steps(p.Steps)
@@ -211,22 +214,41 @@ func (r *reduction) expectations(part *labs.Lab) []labs.Expectation {
 	}
 	measured := r.measured(part)
 	var kept []labs.Expectation
+	var missing []string // claims
 	for _, e := range part.Spec.Expectations {
 		_, has := r.names[e.Variant]
 		_, hasOver := r.names[e.Over]
 		if !has || e.Over != "" && !hasOver {
-			continue // with its variants
+			missing = append(missing, e.Claims...) // left out with its variants
+			continue
 		}
 		ok := measured[metricKey(e.Variant, e.Metric, e.Labels)] && e.Slope == ""
 		ok = ok && (e.OverLabels == nil || measured[metricKey(e.Variant, e.Metric, e.OverLabels)])
 		ok = ok && (e.Over == "" || measured[metricKey(e.Over, e.Metric, e.Labels)])
 		if !ok {
 			r.left.add("expectation", e.ID, e.Metric+" can't be measured from here")
+			missing = append(missing, e.Claims...)
 			continue
 		}
 		kept = append(kept, e)
 	}
-	return kept
+	return r.claimed(kept, missing)
+}
+
+// claimed takes from expectations those claims for which others speak, too, that are left out: a verdict means the same everywhere.
+func (r *reduction) claimed(all []labs.Expectation, missing []string) []labs.Expectation {
+	for i := range all {
+		var whole []string
+		for _, id := range all[i].Claims {
+			if slices.Contains(missing, id) {
+				r.left.add("verdict on claim", id, "some of the evidence can't be measured here")
+			} else {
+				whole = append(whole, id)
+			}
+		}
+		all[i].Claims = whole
+	}
+	return all
 }
 
 // measured are all metrics that the part samples, under their labels.
@@ -294,11 +316,8 @@ func (o omissions) lines() []string {
 	var all []string
 	for _, one := range o {
 		kind := one.kind
-		if len(one.what) > 1 {
-			kind = strings.Replace(kind, "phase", "phases", 1)
-			if !strings.HasSuffix(kind, "s") {
-				kind += "s"
-			}
+		if kind != "" && len(one.what) > 1 {
+			kind += "s"
 		}
 		all = append(all, strings.TrimSpace(kind+" "+strings.Join(one.what, ", "))+": "+one.why)
 	}

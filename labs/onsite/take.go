@@ -77,7 +77,7 @@ func (s *Site) trySettled(ctx context.Context, t *labs.Turn, c *labs.ConnectStep
 	if len(pods) == 0 {
 		return s.trySilent(ctx, c, at, service)
 	}
-	report, err := probe(ctx, c.Protocol, at, probes)
+	report, err := s.probe(ctx, c.Protocol, at, probes)
 	if err != nil {
 		return err
 	}
@@ -104,11 +104,11 @@ func (s *Site) trySettled(ctx context.Context, t *labs.Turn, c *labs.ConnectStep
 // proxy knows the service.
 func (s *Site) trySilent(ctx context.Context, c *labs.ConnectStep, at netip.AddrPort, service *corev1.Service) error {
 	if service.Spec.HealthCheckNodePort != 0 {
-		if _, _, err := labs.AskHealth(ctx, workload.Dialer{}, netip.AddrPortFrom(at.Addr(), uint16(service.Spec.HealthCheckNodePort))); err != nil {
+		if _, _, err := labs.AskHealth(ctx, s.dialer, netip.AddrPortFrom(at.Addr(), uint16(service.Spec.HealthCheckNodePort))); err != nil {
 			return err
 		}
 	}
-	report, err := probe(ctx, c.Protocol, at, 1)
+	report, err := s.probe(ctx, c.Protocol, at, 1)
 	if err == nil && report.Outcomes[workload.OutcomeOK] > 0 {
 		err = errors.New("it still leads to a pod")
 	}
@@ -142,7 +142,7 @@ func (s *Site) connect(ctx context.Context, t *labs.Turn, step *labs.Step, n *la
 	if err != nil {
 		return err
 	}
-	report, err := workload.Connect(ctx, c.Options(workload.Dialer{}, at))
+	report, err := workload.Connect(ctx, c.Options(s.dialer, at))
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (s *Site) askHealth(ctx context.Context, t *labs.Turn, step *labs.Step, n *
 		if err != nil {
 			return err
 		}
-		status, body, err := labs.AskHealth(ctx, workload.Dialer{}, netip.AddrPortFrom(address, uint16(service.Spec.HealthCheckNodePort)))
+		status, body, err := labs.AskHealth(ctx, s.dialer, netip.AddrPortFrom(address, uint16(service.Spec.HealthCheckNodePort)))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

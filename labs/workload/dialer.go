@@ -21,16 +21,27 @@ type Dialer struct {
 	Enter Enter
 	// Source is the client's own address, of several, and port; either may be left to the kernel.
 	Source netip.AddrPort
+	// Ports, if there are any, are where source ports come from that Source leaves open.
+	Ports *Ports
 }
 
 // Dial opens a TCP connection or a UDP socket to a target; control, when there is one, sees the socket first.
 func (d Dialer) Dial(ctx context.Context, network string, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
+	if d.Ports == nil || d.Source.Port() != 0 {
+		return d.dialFrom(ctx, network, d.Source, to, control)
+	}
+	return d.Ports.each(d.Source.Addr(), to.Addr(), func(from netip.AddrPort) (net.Conn, error) {
+		return d.dialFrom(ctx, network, from, to, control)
+	})
+}
+
+func (d Dialer) dialFrom(ctx context.Context, network string, from, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
 	var dialer net.Dialer
-	if d.Source.IsValid() {
+	if from.IsValid() {
 		if network == "udp" {
-			dialer.LocalAddr = net.UDPAddrFromAddrPort(d.Source)
+			dialer.LocalAddr = net.UDPAddrFromAddrPort(from)
 		} else {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(d.Source)
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 		}
 	}
 	if control != nil {
