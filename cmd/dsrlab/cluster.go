@@ -52,7 +52,7 @@ func (o *substrate) isCluster() bool {
 // runOnCluster runs labs on an existing cluster, one after the other. A lab of which nothing can be done there is left out; the worst
 // outcome is returned.
 func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, all []*labs.Lab) error {
-	if err := refuse(cmd, "not with --substrate cluster, on which nothing is installed", "image", "keep", "hook", "fault", "router", "proxy", "state-dir"); err != nil {
+	if err := refuse(cmd, "not with --substrate cluster, on which nothing is installed", "image", "keep", "hook", "fault", "router", "proxy"); err != nil {
 		return err
 	}
 	client, path, err := o.on.cluster.open(cmd)
@@ -121,7 +121,7 @@ func printOnCluster(s streams, o runOptions, summaries []results.Summary, sites 
 	}
 	var judged []results.Summary
 	for i, summary := range summaries {
-		fmt.Fprintf(s.out, "\n%s: %s\n", summary.Lab, sites[i].Part.Lab.Spec.Question)
+		fmt.Fprintf(s.out, "\n%s:\n", summary.Lab)
 		sites[i].Summarize(s.out)
 		if !summary.Descriptive {
 			judged = append(judged, summary)

@@ -44,6 +44,18 @@ func TestBadUsage(t *testing.T) {
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		},
 		{[]string{"lab", "run", "04-l7-headers", "--proxy", "squid"}, `dsrlab: --proxy: "squid" is none of builtin, nginx, haproxy`},
+		{[]string{"lab", "run", "01-source-ip", "--substrate", "cloud"}, `dsrlab: --substrate: "cloud" is none of netns, kind, cluster`},
+		{[]string{"up", "-f", "talk", "--substrate", "cluster"}, `dsrlab: --substrate: "cluster" is none of netns, kind`},
+		{[]string{"lab", "run", "01-source-ip", "--context", "c"}, `dsrlab: --context: only with --substrate cluster`},
+		{
+			[]string{"lab", "run", "01-source-ip", "--substrate", "cluster", "--fault", "snat"},
+			`dsrlab: --fault: not with --substrate cluster, on which nothing is installed`,
+		},
+		{
+			[]string{"lab", "run", "01-source-ip", "--substrate", "cluster", "--data-path", "cilium"},
+			`dsrlab: --data-path: "cilium" is none of as-is, dsrlab`,
+		},
+		{[]string{"demo", "dsr", "--present", "--substrate", "cluster"}, `dsrlab: --present: not with --substrate cluster`},
 		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

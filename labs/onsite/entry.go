@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (s *Site) findVIPs(ctx context.Context, n *labs.Notes) error {
 		return err
 	}
 	if why == "" {
-		return n.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", s.vips))
+		return n.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", slices.SortedFunc(maps.Values(s.vips), netip.Addr.Compare)))
 	}
 	clear(s.vips)
 	node := lbNodes(s.plan)[0]

@@ -124,8 +124,11 @@ func (o *Observation) Found() string {
 	return "the pod saw " + strings.Join(names, "; ")
 }
 
-// Summarize writes what was seen of each way in.
+// Summarize writes what was seen of each way in; nothing if no turn was taken.
 func (s *Site) Summarize(w io.Writer) {
+	if len(s.seen) == 0 {
+		return
+	}
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
