@@ -1,6 +1,9 @@
 package topologies
 
-import "net/netip"
+import (
+	"net/netip"
+	"strconv"
+)
 
 // NetworkOf is the network that a node is in; nil if the plan has none of that name.
 func (p *Plan) NetworkOf(n *Node) *Network {
@@ -48,6 +51,15 @@ func (n *Node) AddressFor(peer netip.Addr) netip.Addr { return like(addrsOf(n.Ad
 
 // Addresses are the pod's one or two addresses, the primary one first.
 func (p *Pod) Addresses() []netip.Addr { return validAddrs(p.Address, p.SecondaryAddress) }
+
+// Serve is the command that serves the pod's workload, by the workload binary.
+func (p *Pod) Serve(labPod string) []string {
+	argv := []string{labPod, "serve"}
+	for _, w := range p.Workload {
+		argv = append(argv, "--"+string(w.Kind), strconv.Itoa(int(w.Port)))
+	}
+	return argv
+}
 
 // AddressFor is the pod's address of the same IP version as a peer's; not valid if it has none.
 func (p *Pod) AddressFor(peer netip.Addr) netip.Addr { return like(p.Addresses(), peer) }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -38,11 +37,7 @@ func (s *Stand) startWorkload(ctx context.Context, labPod string, onStep func(st
 		if onStep != nil {
 			onStep("start workload of " + p.Name)
 		}
-		argv := []string{labPod, "serve"}
-		for _, w := range p.Workload {
-			argv = append(argv, "--"+string(w.Kind), strconv.Itoa(int(w.Port)))
-		}
-		if _, err := s.lab.Start(ctx, p.Name, netns.Process{Name: "pod-" + p.Name, Argv: argv}); err != nil {
+		if _, err := s.lab.Start(ctx, p.Name, netns.Process{Name: "pod-" + p.Name, Argv: p.Serve(labPod)}); err != nil {
 			return fmt.Errorf("start workload of %s: %w", p.Name, err)
 		}
 	}

@@ -14,18 +14,14 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/objects"
 )
 
-// readNodes learns which of the topology's nodes each node of the cluster is, and where the control plane is.
+// readNodes learns where the control plane is.
 func (c *Cluster) readNodes(ctx context.Context) error {
 	list, err := c.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
-	c.names = make(map[string]string)
 	for i := range list.Items {
 		n := &list.Items[i]
-		if name, ok := n.Labels[nodeLabel]; ok {
-			c.names[name] = n.Name
-		}
 		if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
 			if c.ControlPlane, err = internalIP(n); err != nil {
 				return fmt.Errorf("node %s: %w", n.Name, err)
@@ -34,9 +30,6 @@ func (c *Cluster) readNodes(ctx context.Context) error {
 	}
 	return nil
 }
-
-// NodeName is the cluster's name for a node of the topology.
-func (c *Cluster) NodeName(node string) string { return c.names[node] }
 
 // load brings an image to all nodes, by way of a file that goes again.
 func (c *Cluster) load(file string, write func(io.Writer) error) error {

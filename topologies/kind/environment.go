@@ -3,16 +3,15 @@ package kind
 import (
 	"errors"
 	"os"
+
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// labVariable marks what is started for a lab.
-const labVariable = "DSRLAB_LAB"
-
-// environmentFor is what kind is told by its environment: which network to use, for which lab, and no proxy, which it would hand on to
-// the nodes.
+// environmentFor is what kind is told by its environment: which network to use, and no proxy, which it would hand on to the nodes. The
+// engine's clients that it starts bear the lab's mark.
 func environmentFor(network, lab string) map[string]string {
 	return map[string]string{
-		networkVariable: network, labVariable: lab,
+		networkVariable: network, netns.LabVariable: lab,
 		"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
 	}
 }

@@ -91,8 +91,6 @@ type Cluster struct {
 	ControlPlane netip.Addr
 
 	nodes []nodes.Node // all, the control plane too
-	// names are those that the topology has for the cluster's nodes.
-	names map[string]string
 }
 
 // nodeLabel tells which of the topology's nodes a node of the cluster is.

@@ -35,12 +35,11 @@ const (
 type build struct {
 	Options
 	*Cluster
-	lab     *netns.Lab
-	plan    *topologies.Plan // as the topology has it
-	bridge  string
-	network *network
-	seen    seen
-	pids    map[string]int // of nodes, by the topology's names
+	lab    *netns.Lab
+	plan   *topologies.Plan // as the topology has it
+	bridge string
+	seen   seen
+	pids   map[string]int // of nodes, by the topology's names
 	// addresses of all nodes, by the cluster's names
 	addresses map[string]string
 }
@@ -97,7 +96,7 @@ func refuseNamesake(ctx context.Context, name string) error {
 // own names to the lab all that will be made, before any of it is.
 func (b *build) own(name string) error {
 	return errors.Join(
-		b.lab.Own(netns.Owned{What: ownedCluster, Name: name, Value: b.lab.ID()}),
+		b.lab.Own(netns.Owned{What: ownedCluster, Name: name}),
 		b.lab.Own(netns.Owned{What: ownedNetwork, Name: name, Value: b.lab.ID()}),
 		b.lab.Own(netns.Owned{What: ownedGuard, Name: b.bridge}),
 		rememberSettings(b.lab.Own),
@@ -115,14 +114,14 @@ func (b *build) makeGuardedNetwork(ctx context.Context, name string) error {
 			mtu = b.plan.MTUOf(n)
 		}
 	}
-	var err error
-	if b.network, err = makeNetwork(ctx, name, b.bridge, b.lab.ID(), mtu); err != nil {
+	network, err := makeNetwork(ctx, name, b.bridge, b.lab.ID(), mtu)
+	if err != nil {
 		return err
 	}
-	if b.network == nil {
+	if network == nil {
 		return fmt.Errorf("network %s is gone", name)
 	}
-	if b.seen.subnet, err = b.network.subnet(); err != nil {
+	if b.seen.subnet, err = network.subnet(); err != nil {
 		return err
 	}
 	if _, err := netlink.LinkByName(b.bridge); err != nil {

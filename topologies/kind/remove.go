@@ -30,9 +30,6 @@ func (m *Maker) Remove(ctx context.Context, dir string, owned []netns.Owned, ear
 	for _, o := range owned {
 		switch {
 		case o.What == ownedCluster:
-			if endStragglers(o.Value) {
-				time.Sleep(straggle)
-			}
 			errs = append(errs, removeCluster(ctx, o.Name, dir))
 		case o.What == ownedNetwork:
 			errs = append(errs, removeInhabited(ctx, o.Name, o.Value, dir))
@@ -87,8 +84,6 @@ const (
 	// removeTries is how often containers may still turn up that someone was making who was killed.
 	removeTries = 20
 	removePause = 250 * time.Millisecond
-	// straggle is how long the engine may take for what it was asked last.
-	straggle = time.Second
 )
 
 // removeInhabited removes the network, and with it the cluster's nodes that come after all: who makes a cluster may have been killed,

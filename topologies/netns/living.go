@@ -33,7 +33,7 @@ type inhabitants struct {
 func endProcesses(ctx context.Context, recorded []entry, namespaces []string, marked string) error {
 	in := inhabitants{recorded: recordedOf(recorded), namespaces: make(map[uint64]bool)}
 	if marked != "" {
-		in.mark = []byte(labVariable + "=" + marked)
+		in.mark = []byte(LabVariable + "=" + marked)
 	}
 	for _, name := range namespaces {
 		var st unix.Stat_t

@@ -26,8 +26,8 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// labVariable marks the lab's processes.
-const labVariable = "DSRLAB_LAB"
+// LabVariable marks, by the lab's id, what is started for a lab: Down ends it.
+const LabVariable = "DSRLAB_LAB"
 
 // Start starts a program in the background of a place, in a session of its own, with its output in the lab's logs. It ends with
 // the lab.
@@ -41,7 +41,7 @@ func (l *Lab) Start(ctx context.Context, place string, p Process) (pid int, err 
 	}
 	defer log.Close()
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
-	cmd.Env = append(append(os.Environ(), p.Env...), labVariable+"="+l.id)
+	cmd.Env = append(append(os.Environ(), p.Env...), LabVariable+"="+l.id)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// A program that starts between the fork and this entry is found by its namespace, which only the lab's are in, or in a place
@@ -67,7 +67,7 @@ const runGrace = 2 * time.Second
 // gets SIGTERM, and SIGKILL if it doesn't heed it.
 func (l *Lab) Run(ctx context.Context, place string, argv []string, s Streams) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), labVariable+"="+l.id)
+	cmd.Env = append(os.Environ(), LabVariable+"="+l.id)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = runGrace

@@ -82,7 +82,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
 	}
 	if err := l.build(ctx, o); err != nil {
 		if o.Keep {
-			return nil, fmt.Errorf("build %s: %w; what was made of it is kept for a look: `dsrlab down --name %[1]s` takes it away", o.Name, err)
+			return nil, fmt.Errorf("build %s: %w; what is left of it is kept for a look: `dsrlab down --name %[1]s` takes it away", o.Name, err)
 		}
 		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name, o.Nodes))
 	}

@@ -4,7 +4,6 @@ package objects
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,10 +20,8 @@ const ReadyGate corev1.PodConditionType = "dsrlab.dev/ready"
 
 // Pod is a pod of the topology as an object. Its node is not chosen yet. The image has the workload binary /labpod.
 func Pod(p *topologies.Pod, namespace, image string) *corev1.Pod {
-	argv := []string{"/labpod", "serve"}
 	var ports []corev1.ContainerPort
 	for _, w := range p.Workload {
-		argv = append(argv, "--"+string(w.Kind), strconv.Itoa(int(w.Port)))
 		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
 			ports = append(ports, corev1.ContainerPort{ContainerPort: int32(w.Port), Protocol: protocol})
 		}
@@ -34,7 +31,7 @@ func Pod(p *topologies.Pod, namespace, image string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: namespace, Labels: p.Labels},
 		Spec: corev1.PodSpec{
 			ReadinessGates:               []corev1.PodReadinessGate{{ConditionType: ReadyGate}},
-			Containers:                   []corev1.Container{{Name: "workload", Image: image, Command: argv, Ports: ports}},
+			Containers:                   []corev1.Container{{Name: "workload", Image: image, Command: p.Serve("/labpod"), Ports: ports}},
 			AutomountServiceAccountToken: &no, EnableServiceLinks: &no, TerminationGracePeriodSeconds: &soon,
 		},
 	}
