@@ -14,12 +14,23 @@ static __always_inline __u64 idle_limit(__u8 protocol)
 	return protocol == IPPROTO_TCP ? TCP_IDLE_NS : UDP_IDLE_NS;
 }
 
+/* Looks in a pair of maps. Another CPU may prove the entry meanwhile: it writes to the one map before it deletes from the other, so
+ * what is in neither is looked for in the first once more. */
+static __always_inline void *find_in(void *proven, void *waiting, const void *key, bool *unproven)
+{
+	void *entry = bpf_map_lookup_elem(proven, key);
+
+	*unproven = false;
+	if (entry)
+		return entry;
+	entry = bpf_map_lookup_elem(waiting, key);
+	*unproven = entry;
+	return entry ?: bpf_map_lookup_elem(proven, key);
+}
+
 static __always_inline struct flow *find_flow(const struct flow_key *t, bool *unproven)
 {
-	struct flow *f = bpf_map_lookup_elem(&flows, t);
-
-	*unproven = !f;
-	return f ?: bpf_map_lookup_elem(&flows_unproven, t);
+	return find_in(&flows, &flows_unproven, t, unproven);
 }
 
 static __always_inline int prove_flow(const struct flow_key *t, const struct flow *f)
@@ -32,10 +43,7 @@ static __always_inline int prove_flow(const struct flow_key *t, const struct flo
 
 static __always_inline struct reply *find_reply(const struct flow_key *answer, bool *unproven)
 {
-	struct reply *r = bpf_map_lookup_elem(&replies, answer);
-
-	*unproven = !r;
-	return r ?: bpf_map_lookup_elem(&replies_unproven, answer);
+	return find_in(&replies, &replies_unproven, answer, unproven);
 }
 
 /* Notes that the client has sent one more packet of a flow that is known. */

@@ -19,10 +19,7 @@ static __always_inline bool is_free(const struct snat *s, __u8 protocol, bool un
 
 static __always_inline struct snat *find_snat(const struct snat_key *key, bool *unproven)
 {
-	struct snat *s = bpf_map_lookup_elem(&snat_ports, key);
-
-	*unproven = !s;
-	return s ?: bpf_map_lookup_elem(&snat_ports_unproven, key);
+	return find_in(&snat_ports, &snat_ports_unproven, key, unproven);
 }
 
 /* Takes the port in key for the flow if no other flow has it. */
