@@ -63,6 +63,12 @@ func (l *Lab) build(ctx context.Context, o Options) error {
 		{"bridges", b.raiseBridges},
 		{"settling", func() error { return b.settle(ctx) }},
 		{"cluster's pods", func() error { return b.populate(ctx, o.Nodes) }},
+		{"steering", func() error {
+			if err := b.steer(); err != nil {
+				o.Log.Warn("packets are not steered to CPUs: TCP sees reordering that no wire has, and fast links may not reach their rate", "err", err)
+			}
+			return nil
+		}},
 		{"complete", b.complete},
 	} {
 		if err := ctx.Err(); err != nil {

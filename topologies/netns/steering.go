@@ -1,0 +1,119 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// steer divides the work on packets among the CPUs, as the queues of network cards do, where wires are shaped: nodes receive on one half
+// of the CPUs, the fabric on the other.
+//
+// Left alone, a veth hands a packet to the CPU that sent it (veth_xmit, drivers/net/veth.c; netif_rx, net/core/dev.c). So one CPU takes
+// each packet all the way from the sender to the receiver; and whenever a token bucket's timer runs on another CPU, what it sends
+// overtakes what still waits on the first, which TCP takes for loss. With receive packet steering a flow has one CPU at each hop
+// (Documentation/networking/scaling.rst, RPS).
+func (b *builder) steer() error {
+	nodes, fabric := steering(usableCPUs())
+	if !b.shaped() || nodes == "" {
+		return nil
+	}
+	err := b.steerPlace(Fabric, fabric)
+	for i := range b.plan.Nodes {
+		err = errors.Join(err, b.steerPlace(b.plan.Nodes[i].Name, nodes))
+	}
+	return err
+}
+
+func (b *builder) steerPlace(name, cpus string) error {
+	if err := inside(b.at(name).ns, func() error { return steerDevices(cpus) }); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// steerDevices has all devices of the network namespace that the thread is in receive on the given CPUs.
+func steerDevices(cpus string) error {
+	sysfs, err := openSysfs()
+	if err != nil {
+		return fmt.Errorf("open the namespace's sysfs: %w", err)
+	}
+	defer unix.Close(sysfs)
+	queues, err := filepath.Glob(fmt.Sprintf("/proc/thread-self/fd/%d/class/net/*/queues/rx-*", sysfs))
+	if err != nil {
+		return err
+	}
+	if len(queues) == 0 {
+		return errors.New("the namespace's sysfs shows no device")
+	}
+	for _, queue := range queues {
+		if err := setSysctl(filepath.Join(queue, "rps_cpus"), cpus); err != nil {
+			return fmt.Errorf("set rps_cpus to %s: %w", cpus, err)
+		}
+	}
+	return nil
+}
+
+// openSysfs is a sysfs of the network namespace that the thread is in, mounted nowhere: what is at /sys shows another namespace's devices.
+func openSysfs() (int, error) {
+	fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, os.NewSyscallError("fsopen", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, os.NewSyscallError("fsconfig", err)
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	return mount, os.NewSyscallError("fsmount", err)
+}
+
+// usableCPUs are the CPUs that this process may run on.
+func usableCPUs() []int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return nil
+	}
+	var cpus []int
+	for cpu := 0; len(cpus) < set.Count(); cpu++ {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus
+}
+
+// steering divides CPUs between nodes and fabric, as masks in the kernel's form; both are empty if there is only one CPU.
+func steering(cpus []int) (nodes, fabric string) {
+	if len(cpus) < 2 {
+		return "", ""
+	}
+	half := len(cpus) / 2
+	return cpuMask(cpus[:half]), cpuMask(cpus[half:])
+}
+
+// cpuMask is a set of CPUs in the kernel's form: hexadecimal words of 32 CPUs, the highest first, separated by commas
+// (bitmap_parse, lib/bitmap-str.c).
+func cpuMask(cpus []int) string {
+	const word = 32
+	var words []uint32
+	for _, cpu := range cpus {
+		for len(words) <= cpu/word {
+			words = append(words, 0)
+		}
+		words[cpu/word] |= 1 << (cpu % word)
+	}
+	text := make([]string, len(words))
+	for i, w := range words {
+		text[len(words)-1-i] = strconv.FormatUint(uint64(w), 16)
+		if i < len(words)-1 {
+			text[len(words)-1-i] = fmt.Sprintf("%08x", w)
+		}
+	}
+	return strings.Join(text, ",")
+}
