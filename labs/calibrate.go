@@ -17,7 +17,7 @@ import (
 const (
 	calibrationTime = 400 * time.Millisecond
 	// calibrationTries: what the link can do is asked, so a moment in which the machine did something else may be repeated.
-	calibrationTries = 3
+	calibrationTries = 5
 	// calibrationLimit is how far a link may be from its spec before what is measured over it does not count.
 	calibrationLimit = 0.05
 )

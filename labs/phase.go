@@ -20,6 +20,8 @@ type execution struct {
 	recorder *results.Recorder
 	// uncalibrated is why links can't be trusted; empty when they can.
 	uncalibrated string
+	// slowed is why transfers of a repetition that no LB node's port is in the way of don't count; see underCeiling.
+	slowed map[string]string
 }
 
 // turn is a turn while it is taken.
@@ -40,6 +42,8 @@ type turn struct {
 	stopped func() error
 	// invalid is why what was measured in this turn does not count.
 	invalid string
+	// overtaxed tells that the machine could not do what the turn asked of it.
+	overtaxed bool
 	// sampled is what was recorded.
 	sampled []results.Sample
 }

@@ -46,6 +46,9 @@ type Runner struct {
 	Log      *slog.Logger
 }
 
+// retakes is how often a turn is taken again because the machine was too slow, or too busy, for it.
+const retakes = 2
+
 // Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever
 // happens. The summary says how it went; the error, why it couldn't be run at all.
 func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
@@ -56,6 +59,9 @@ func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
 	err = s.Build(ctx)
 	for i := 0; i < len(s.turns) && err == nil; i++ {
 		_, err = s.Take(ctx, i)
+		for again := 0; again < retakes && err == nil && s.overtaxed; again++ {
+			_, err = s.Take(ctx, i)
+		}
 	}
 	return s.End(ctx) // which knows what went wrong
 }

@@ -62,6 +62,8 @@ type Session struct {
 	buildErr error
 	takes    map[int]int
 	told     *Phase
+	// overtaxed tells that the machine could not do what the last turn asked of it.
+	overtaxed bool
 }
 
 // Begin plans a lab and starts its record. Nothing is built yet; End must be called all the same.
@@ -178,6 +180,7 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 		value: planned.value, take: s.takes[i], stopped: ctx.Err,
 	}
 	err := t.reshaped(func() error { return t.run(ctx) })
+	s.overtaxed = t.overtaxed
 	if err != nil {
 		err = fmt.Errorf("phase %s: variant %s: %w", planned.Phase.Name, planned.Variant.Name, err)
 	}

@@ -70,7 +70,9 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	t.invalid = firstReason(invalid, t.uncalibrated, after.invalid)
+	busy := firstReason(after.invalid, t.underCeiling(t.stand.Plan(), s, pods, flow.Goodput, after))
+	t.overtaxed = busy != ""
+	t.invalid = firstReason(invalid, t.uncalibrated, busy)
 	defer func() { t.invalid = "" }()
 	if len(report.Streams) > 1 {
 		together := flow.Together
@@ -91,8 +93,12 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	); err != nil {
 		return err
 	}
-	return t.evidence(fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
-		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels)))
+	told := fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
+		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels))
+	if t.invalid != "" {
+		told += "; this does not count: " + t.invalid
+	}
+	return t.evidence(told)
 }
 
 func firstReason(reasons ...string) string {

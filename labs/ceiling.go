@@ -1,0 +1,64 @@
+package labs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// enough is the part of what its wires allow that a transfer must reach without a load balancer. Where it doesn't, the machine is what
+// slows transfers over these wires, and they say nothing of load balancers.
+const enough = 0.9
+
+// underCeiling says why a transfer is slowed by the machine and not by what is between its ends; empty if it isn't. A transfer without
+// load balancer is held against its wires. In the same repetition its finding holds for all whose answers take the same way, past the LB
+// nodes' ports.
+func (t *turn) underCeiling(plan *topologies.Plan, s *TransferStep, pods []netip.Addr, goodput float64, seen watched) string {
+	if seen.replies > 0 {
+		return ""
+	}
+	key := fmt.Sprint(t.phase.Name, " ", results.FormatLabels(t.labels), " ", t.repetition)
+	if t.variant.DataPath == stand.DataPathNone {
+		reason := ""
+		if ceiling := wiresCeiling(plan, s.From, pods, s.Direction); ceiling > 0 && goodput < enough*ceiling {
+			reason = fmt.Sprintf("the machine carries %.2f of what the wires allow, without any load balancer", goodput/ceiling)
+		}
+		if t.slowed == nil {
+			t.slowed = make(map[string]string)
+		}
+		t.slowed[key] = reason
+	}
+	return t.slowed[key]
+}
+
+// wiresCeiling is the goodput, in bit/s, that TCP can have between a client and the first of the pods, which is the one that is called
+// without a load balancer; 0 if neither wire is shaped.
+func wiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d workload.Direction) float64 {
+	lowest := 0.0
+	for i := range plan.Nodes {
+		n := &plan.Nodes[i]
+		asks := n.Name == client
+		answers := slices.ContainsFunc(plan.Pods, func(p topologies.Pod) bool {
+			return p.Node == n.Name && len(pods) > 0 && slices.Contains(p.Addresses(), pods[0])
+		})
+		if !asks && !answers {
+			continue
+		}
+		shape := n.ToNode
+		if asks == (d == workload.Upload) {
+			shape = n.FromNode
+		}
+		if shape.Rate == 0 {
+			continue
+		}
+		if ceiling := tcpCeiling(shape, plan.MTU); lowest == 0 || ceiling < lowest {
+			lowest = ceiling
+		}
+	}
+	return lowest
+}
