@@ -235,6 +235,7 @@ func TestCluster(t *testing.T) {
 			output(t, "docker", "exec", n.Name, "getent", "hosts", "dsrlab-talk-control-plane")
 		}
 	})
+	t.Run("a service gets an address from a pool, which a node answers ARP for", func(t *testing.T) { b.pools(t, client) })
 
 	b.must(t, "down")
 	assert.Equal(t, before, look(t))

@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the kustomization and what it names.
 //
-//go:embed *.yaml
+//go:embed *.yaml pools l2
 var Files embed.FS
