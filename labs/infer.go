@@ -125,7 +125,7 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	t.overtaxed = after.invalid != ""
+	t.overtaxed = after.invalid != "" && t.uncalibrated == ""
 	t.invalid = firstReason(t.uncalibrated, after.invalid)
 	defer func() { t.invalid = "" }()
 	return t.sampleInference(report, after)

@@ -71,7 +71,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 		return err
 	}
 	busy := firstReason(after.invalid, t.underCeiling(t.stand.Plan(), s, pods, flow.Goodput, after))
-	t.overtaxed = busy != ""
+	t.overtaxed = busy != "" && t.uncalibrated == "" // else it would not count either
 	t.invalid = firstReason(invalid, t.uncalibrated, busy)
 	defer func() { t.invalid = "" }()
 	if len(report.Streams) > 1 {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,8 +208,7 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("the pod sees the client", func(t *testing.T) {
 		out := b.must(t, "exec", "client", "--", "curl", "--silent", "--show-error", "--max-time", "5", "http://185.150.8.128:8080/")
-		client := strings.TrimSpace(b.must(t, "exec", "client", "--", "sh", "-c", "ip -o -4 addr show dev eth0 | awk '{print $4}'"))
-		assert.Contains(t, out, netip.MustParsePrefix(client).Addr().String())
+		assert.Contains(t, out, b.clientAddress(t).Addr().String())
 	})
 	t.Run("a pod reaches the API server by its ClusterIP", func(t *testing.T) {
 		out := b.must(t, "exec", "tcp-echo", "--", "curl", "--silent", "--insecure", "--max-time", "5", "https://10.96.0.1/version")

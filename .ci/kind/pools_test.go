@@ -25,8 +25,8 @@ const (
 // pools gives the agents a pool of one address in the nodes' network, and the rights of the components pools and l2. The older of two
 // services gets the address, and the client reaches it by ARP; the other is told why it has none.
 func (b *bench) pools(t *testing.T, client kubernetes.Interface) {
-	at := netip.MustParsePrefix(b.addressOf(t, "client"))
-	vip := lastOf(at)
+	at := b.clientAddress(t)
+	vip := freeOf(at)
 	b.configurePool(t, client, vip)
 
 	for _, name := range []string{"older", "younger"} {
@@ -62,18 +62,17 @@ func (b *bench) pools(t *testing.T, client kubernetes.Interface) {
 	assert.Contains(t, b.must(t, "exec", "client", "--", "ip", "neigh", "show", "to", vip.String()), "lladdr", "by ARP")
 }
 
-// addressOf is a node's or client's IPv4 address with its network.
-func (b *bench) addressOf(t *testing.T, place string) string {
+// clientAddress is the client's IPv4 address with its network.
+func (b *bench) clientAddress(t *testing.T) netip.Prefix {
 	t.Helper()
-	return strings.TrimSpace(b.must(t, "exec", place, "--", "sh", "-c", "ip -o -4 addr show dev eth0 | awk '{print $4}'"))
+	out := b.must(t, "exec", "client", "--", "sh", "-c", "ip -o -4 addr show dev eth0 | awk '{print $4}'")
+	return netip.MustParsePrefix(strings.TrimSpace(out))
 }
 
-// lastOf is the last address of a network but its broadcast address.
-func lastOf(network netip.Prefix) netip.Addr {
+// freeOf is an address of a network that is far from both ends, where engine and fabric take theirs.
+func freeOf(network netip.Prefix) netip.Addr {
 	bytes := network.Masked().Addr().As4()
-	for bit := network.Bits(); bit < 31; bit++ {
-		bytes[bit/8] |= 0x80 >> (bit % 8)
-	}
+	bytes[3] |= 200
 	return netip.AddrFrom4(bytes)
 }
 

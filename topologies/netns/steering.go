@@ -39,18 +39,23 @@ func (b *builder) steerPlace(name, cpus string) error {
 
 // steerDevices has all devices of the network namespace that the thread is in receive on the given CPUs.
 func steerDevices(cpus string) error {
-	sysfs, err := openSysfs()
+	fs, err := openSysfs()
 	if err != nil {
 		return fmt.Errorf("open the namespace's sysfs: %w", err)
 	}
-	defer unix.Close(sysfs)
-	queues, err := filepath.Glob(fmt.Sprintf("/proc/thread-self/fd/%d/class/net/*/queues/rx-*", sysfs))
+	defer fs.close()
+	queues, err := filepath.Glob(fs.path("class/net/*/queues/rx-*"))
 	if err != nil {
 		return err
 	}
 	if len(queues) == 0 {
 		return errors.New("the namespace's sysfs shows no device")
 	}
+	restore, err := fs.makeWritable()
+	if err != nil {
+		return fmt.Errorf("make the namespace's sysfs writable: %w", err)
+	}
+	defer restore()
 	for _, queue := range queues {
 		if err := setSysctl(filepath.Join(queue, "rps_cpus"), cpus); err != nil {
 			return fmt.Errorf("set rps_cpus to %s: %w", cpus, err)
@@ -59,18 +64,55 @@ func steerDevices(cpus string) error {
 	return nil
 }
 
-// openSysfs is a sysfs of the network namespace that the thread is in, mounted nowhere: what is at /sys shows another namespace's devices.
-func openSysfs() (int, error) {
-	fs, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
+// sysfs is that of a network namespace, mounted nowhere: what is at /sys shows another namespace's devices.
+type sysfs struct{ context, mount int }
+
+// openSysfs opens that of the network namespace that the thread is in.
+func openSysfs() (sysfs, error) {
+	context, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return -1, os.NewSyscallError("fsopen", err)
+		return sysfs{}, os.NewSyscallError("fsopen", err)
 	}
-	defer unix.Close(fs)
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return -1, os.NewSyscallError("fsconfig", err)
+	if err = os.NewSyscallError("fsconfig", unix.FsconfigCreate(context)); err == nil {
+		var mount int
+		if mount, err = unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0); err == nil {
+			return sysfs{context, mount}, nil
+		}
+		err = os.NewSyscallError("fsmount", err)
 	}
-	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
-	return mount, os.NewSyscallError("fsmount", err)
+	unix.Close(context)
+	return sysfs{}, err
+}
+
+func (s sysfs) close() {
+	unix.Close(s.mount)
+	unix.Close(s.context)
+}
+
+// path is that of a name in it, for the calling thread.
+func (s sysfs) path(name string) string {
+	return fmt.Sprintf("/proc/thread-self/fd/%d/%s", s.mount, name)
+}
+
+// makeWritable lifts what a container engine may have laid on it: a namespace has but one sysfs. Mounts that are read-only themselves, as
+// the engine's own, stay so meanwhile.
+func (s sysfs) makeWritable() (restore func(), err error) {
+	var state unix.Statfs_t
+	if err := unix.Fstatfs(s.mount, &state); err != nil {
+		return nil, os.NewSyscallError("fstatfs", err)
+	}
+	if state.Flags&unix.ST_RDONLY == 0 {
+		return func() {}, nil
+	}
+	return func() { _ = s.reconfigure("ro") }, s.reconfigure("rw")
+}
+
+func (s sysfs) reconfigure(flag string) error {
+	err := unix.FsconfigSetFlag(s.context, flag)
+	if err == nil {
+		err = unix.FsconfigReconfigure(s.context)
+	}
+	return os.NewSyscallError("fsconfig", err)
 }
 
 // usableCPUs are the CPUs that this process may run on.

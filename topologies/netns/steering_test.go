@@ -1,14 +1,12 @@
 package netns
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 func TestSteering(t *testing.T) {
@@ -60,12 +58,12 @@ func received(t *testing.T, lab *Lab, place, device string) string {
 	t.Helper()
 	var cpus []byte
 	require.NoError(t, lab.Do(place, func() error {
-		sysfs, err := openSysfs()
+		fs, err := openSysfs()
 		if err != nil {
 			return err
 		}
-		defer unix.Close(sysfs)
-		cpus, err = os.ReadFile(fmt.Sprintf("/proc/thread-self/fd/%d/class/net/%s/queues/rx-0/rps_cpus", sysfs, device))
+		defer fs.close()
+		cpus, err = os.ReadFile(fs.path("class/net/" + device + "/queues/rx-0/rps_cpus"))
 		return err
 	}))
 	return strings.TrimLeft(strings.TrimSpace(string(cpus)), "0,")
