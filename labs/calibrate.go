@@ -2,28 +2,37 @@ package labs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
+	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
 const (
-	calibrationTime = 400 * time.Millisecond
-	// calibrationTries: what the link can do is asked, so a moment in which the machine did something else may be repeated.
+	calibrationTime = 600 * time.Millisecond
+	// calibrationWindow is over how long a bucket is asked for its rate: the best part of a transfer counts, as neither TCP's begin nor a
+	// moment in which the machine did something else says anything of the link. What the machine carries all the time is another
+	// question (ceiling.go).
+	calibrationWindow = 300 * time.Millisecond
+	calibrationTick   = 50 * time.Millisecond
+	// calibrationTries: what the link can do is asked, so it may be asked again.
 	calibrationTries = 5
 	// calibrationLimit is how far a link may be from its spec before what is measured over it does not count.
 	calibrationLimit = 0.05
 )
 
 // calibrate measures every shaped link in both directions, between its node and the fabric, before anything stands on it.
-// Samples: link_calibration (ratio of goodput to what the spec leaves TCP), labelled with link and direction.
+// Samples: link_calibration (ratio of what the link carried, with each frame's overhead, to its rate), labelled with link and direction.
 func (x *execution) calibrate(ctx context.Context) error {
 	for _, n := range x.stand.Plan().Nodes {
 		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
@@ -54,7 +63,7 @@ func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error 
 		if way.shape.Rate == 0 {
 			continue
 		}
-		measured, err := x.measureLink(ctx, servers.Listening()[0].Address, way.direction, way.shape)
+		measured, err := x.measureLink(ctx, n.Name, servers.Listening()[0].Address, way.direction)
 		if err != nil {
 			return err
 		}
@@ -65,27 +74,79 @@ func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error 
 	return nil
 }
 
-// measureLink is the goodput of a link in proportion to its spec: the best of a few tries, the first that is near enough.
-func (x *execution) measureLink(ctx context.Context, server netip.AddrPort, d workload.Direction, shape topologies.Shape) (float64, error) {
+// measureLink is what a link carries in proportion to its rate: the best of a few tries, the first that is near enough.
+func (x *execution) measureLink(ctx context.Context, node string, server netip.AddrPort, d workload.Direction) (float64, error) {
 	best := 0.0
 	for range calibrationTries {
-		report, err := workload.Bulk(ctx, workload.BulkOptions{
+		carried := x.followPort(node)
+		_, err := workload.Bulk(ctx, workload.BulkOptions{
 			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: server, Direction: d,
 			Duration: calibrationTime, CongestionControl: x.stand.Plan().CongestionControl,
 		})
-		if err != nil {
+		counts, countErr := carried()
+		if err = errors.Join(err, countErr); err != nil {
 			return 0, err
 		}
-		flow := report.Download
-		if d == workload.Upload {
-			flow = report.Upload
-		}
-		best = max(best, flow.Goodput/tcpCeiling(shape, x.stand.Plan().MTU))
+		best = max(best, fastest(counts, d == workload.Upload))
 		if math.Abs(best-1) <= calibrationLimit {
 			break
 		}
 	}
 	return best, nil
+}
+
+// counted is what a node's port had carried at a time.
+type counted struct {
+	at time.Time
+	port
+}
+
+// followPort reads the counters of a node's port every calibrationTick, until stop is called.
+func (x *execution) followPort(node string) (stop func() ([]counted, error)) {
+	var counts []counted
+	var group errgroup.Group
+	done := make(chan struct{})
+	group.Go(func() error {
+		tick := time.NewTicker(calibrationTick)
+		defer tick.Stop()
+		for {
+			toNode, fromNode, err := x.stand.Lab().PortStats(node)
+			if err != nil {
+				return err
+			}
+			counts = append(counts, counted{time.Now(), port{toNode, fromNode}})
+			select {
+			case <-tick.C:
+			case <-done:
+				return nil
+			}
+		}
+	})
+	return func() ([]counted, error) {
+		close(done)
+		err := group.Wait()
+		return counts, err
+	}
+}
+
+// fastest is the highest part of its rate that a direction carried over at least calibrationWindow; 0 if it was not followed for so long.
+func fastest(counts []counted, toNode bool) float64 {
+	best := 0.0
+	for i, from := range counts {
+		for _, to := range counts[i:] {
+			if took := to.at.Sub(from.at); took >= calibrationWindow {
+				moved := port{since(to.toNode, from.toNode), since(to.fromNode, from.fromNode)}
+				if toNode {
+					moved.fromNode = shape.Stats{}
+				} else {
+					moved.toNode = shape.Stats{}
+				}
+				best = max(best, watched{ports: []port{moved}}.use(took))
+				break
+			}
+		}
+	}
+	return best
 }
 
 // tcpCeiling is the goodput, in bit/s, that one TCP flow with timestamps can have over a link: of each frame the payload.

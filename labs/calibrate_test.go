@@ -1,0 +1,29 @@
+package labs
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/shape"
+)
+
+// A link is as fast as in its best window, with each frame's overhead, in the direction that is asked.
+func TestFastest(t *testing.T) {
+	overhead := topologies.DefaultOverhead
+	spec := topologies.Shape{Rate: 1e9, Overhead: &overhead}
+	begin := time.Unix(0, 0)
+	at := func(passed time.Duration, frames uint64) counted {
+		stats := shape.Stats{Shape: spec, Bytes: frames * 1514, Packets: frames}
+		return counted{begin.Add(passed), port{toNode: stats, fromNode: shape.Stats{Shape: spec}}}
+	}
+	const full = 1e9 / 8 / 1538 / 1000 // frames in a millisecond
+	half := func(ms float64) uint64 { return uint64(full * ms / 2) }
+	counts := []counted{at(0, 0), at(calibrationWindow, half(300)), at(2*calibrationWindow, half(300)+half(600)), at(700*time.Millisecond, half(300)+half(600))}
+	assert.InDelta(t, 1, fastest(counts, true), 0.001)
+	assert.Zero(t, fastest(counts, false))
+	assert.InDelta(t, 0.5, fastest(counts[:2], true), 0.001)
+	assert.Zero(t, fastest(counts[:1], true), "nothing was followed for long enough")
+}
