@@ -38,7 +38,7 @@ func (b *builder) steerPlace(name, cpus string) error {
 }
 
 // steerDevices has all devices of the network namespace that the thread is in receive on the given CPUs.
-func steerDevices(cpus string) error {
+func steerDevices(cpus string) (err error) {
 	fs, err := openSysfs()
 	if err != nil {
 		return fmt.Errorf("open the namespace's sysfs: %w", err)
@@ -55,7 +55,7 @@ func steerDevices(cpus string) error {
 	if err != nil {
 		return fmt.Errorf("make the namespace's sysfs writable: %w", err)
 	}
-	defer restore()
+	defer func() { err = errors.Join(err, restore()) }()
 	for _, queue := range queues {
 		if err := setSysctl(filepath.Join(queue, "rps_cpus"), cpus); err != nil {
 			return fmt.Errorf("set rps_cpus to %s: %w", cpus, err)
@@ -96,15 +96,15 @@ func (s sysfs) path(name string) string {
 
 // makeWritable lifts what a container engine may have laid on it: a namespace has but one sysfs. Mounts that are read-only themselves, as
 // the engine's own, stay so meanwhile.
-func (s sysfs) makeWritable() (restore func(), err error) {
+func (s sysfs) makeWritable() (restore func() error, err error) {
 	var state unix.Statfs_t
 	if err := unix.Fstatfs(s.mount, &state); err != nil {
 		return nil, os.NewSyscallError("fstatfs", err)
 	}
 	if state.Flags&unix.ST_RDONLY == 0 {
-		return func() {}, nil
+		return func() error { return nil }, nil
 	}
-	return func() { _ = s.reconfigure("ro") }, s.reconfigure("rw")
+	return func() error { return s.reconfigure("ro") }, s.reconfigure("rw")
 }
 
 func (s sysfs) reconfigure(flag string) error {
