@@ -9,8 +9,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -24,7 +22,6 @@ const (
 	// moment in which the machine did something else says anything of the link. What the machine carries all the time is another
 	// question (ceiling.go).
 	calibrationWindow = 300 * time.Millisecond
-	calibrationTick   = 50 * time.Millisecond
 	// calibrationTries: what the link can do is asked, so it may be asked again.
 	calibrationTries = 5
 	// calibrationLimit is how far a link may be from its spec before what is measured over it does not count.
@@ -78,7 +75,7 @@ func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error 
 func (x *execution) measureLink(ctx context.Context, node string, server netip.AddrPort, d workload.Direction) (float64, error) {
 	best := 0.0
 	for range calibrationTries {
-		carried := x.followPort(node)
+		carried := x.follow(node)
 		_, err := workload.Bulk(ctx, workload.BulkOptions{
 			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: server, Direction: d,
 			Duration: calibrationTime, CongestionControl: x.stand.Plan().CongestionControl,
@@ -95,53 +92,19 @@ func (x *execution) measureLink(ctx context.Context, node string, server netip.A
 	return best, nil
 }
 
-// counted is what a node's port had carried at a time.
-type counted struct {
-	at time.Time
-	port
-}
-
-// followPort reads the counters of a node's port every calibrationTick, until stop is called.
-func (x *execution) followPort(node string) (stop func() ([]counted, error)) {
-	var counts []counted
-	var group errgroup.Group
-	done := make(chan struct{})
-	group.Go(func() error {
-		tick := time.NewTicker(calibrationTick)
-		defer tick.Stop()
-		for {
-			toNode, fromNode, err := x.stand.Lab().PortStats(node)
-			if err != nil {
-				return err
-			}
-			counts = append(counts, counted{time.Now(), port{toNode, fromNode}})
-			select {
-			case <-tick.C:
-			case <-done:
-				return nil
-			}
-		}
-	})
-	return func() ([]counted, error) {
-		close(done)
-		err := group.Wait()
-		return counts, err
-	}
-}
-
 // fastest is the highest part of its rate that a direction carried over at least calibrationWindow; 0 if it was not followed for so long.
 func fastest(counts []counted, toNode bool) float64 {
 	best := 0.0
 	for i, from := range counts {
 		for _, to := range counts[i:] {
 			if took := to.at.Sub(from.at); took >= calibrationWindow {
-				moved := port{since(to.toNode, from.toNode), since(to.fromNode, from.fromNode)}
+				moved := between(counts, from.at, to.at)
 				if toNode {
-					moved.fromNode = shape.Stats{}
+					moved.ports[0].fromNode = shape.Stats{}
 				} else {
-					moved.toNode = shape.Stats{}
+					moved.ports[0].toNode = shape.Stats{}
 				}
-				best = max(best, watched{ports: []port{moved}}.use(took))
+				best = max(best, moved.use(took))
 				break
 			}
 		}

@@ -17,7 +17,7 @@ func TestFastest(t *testing.T) {
 	begin := time.Unix(0, 0)
 	at := func(passed time.Duration, frames uint64) counted {
 		stats := shape.Stats{Shape: spec, Bytes: frames * 1514, Packets: frames}
-		return counted{begin.Add(passed), port{toNode: stats, fromNode: shape.Stats{Shape: spec}}}
+		return counted{begin.Add(passed), []port{{toNode: stats, fromNode: shape.Stats{Shape: spec}}}}
 	}
 	const full = 1e9 / 8 / 1538 / 1000 // frames in a millisecond
 	half := func(ms float64) uint64 { return uint64(full * ms / 2) }

@@ -125,7 +125,7 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	t.overtaxed = after.invalid != "" && t.uncalibrated == ""
+	t.tooMuch(after.invalid)
 	t.invalid = firstReason(t.uncalibrated, after.invalid)
 	defer func() { t.invalid = "" }()
 	return t.sampleInference(report, after)
@@ -155,10 +155,14 @@ func (t *turn) sampleInference(r *inference.Report, seen watched) error {
 	}
 	all := maps.Clone(labels)
 	maps.Copy(all, t.labels)
-	return t.evidence(fmt.Sprintf("%d of %d requests answered, half of them within %.0f ms and all but one in twenty within %.0f ms; "+
+	told := fmt.Sprintf("%d of %d requests answered, half of them within %.0f ms and all but one in twenty within %.0f ms; "+
 		"%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
 		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, float64(seen.replies)/float64(r.BytesIn),
-		describeLabels(all)))
+		describeLabels(all))
+	if t.invalid != "" {
+		told += "; this does not count: " + t.invalid
+	}
+	return t.evidence(told)
 }
 
 // sample is one value to be recorded.

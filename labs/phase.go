@@ -42,10 +42,18 @@ type turn struct {
 	stopped func() error
 	// invalid is why what was measured in this turn does not count.
 	invalid string
-	// overtaxed tells that the machine could not do what the turn asked of it.
+	// overtaxed tells that the machine could not do what one of the steps asked of it.
 	overtaxed bool
 	// sampled is what was recorded.
 	sampled []results.Sample
+}
+
+// tooMuch notes why the machine could not do what a step asked of it, if it couldn't: the turn is to be taken again then, unless it
+// wouldn't count either.
+func (t *turn) tooMuch(why string) {
+	if why != "" && t.uncalibrated == "" {
+		t.overtaxed = true
+	}
 }
 
 // reshaped gives the swept link its queue while f runs.

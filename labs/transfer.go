@@ -15,7 +15,7 @@ import (
 // TransferStep moves bytes as fast as they go.
 // Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments)
 // and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
-// LB node's port carried), cpu_busy (ratio).
+// LB node's port carried while all streams ran), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
 	To        stand.Target       `json:"to"`
@@ -51,10 +51,12 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
+	followed := t.follow(t.lbNames()...)
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
 		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
 		Duration: time.Duration(s.Time), Streams: s.Streams + s.StreamsPerPod*len(pods),
 	})
+	counts, countErr := followed()
 	if report == nil {
 		return err
 	}
@@ -67,18 +69,19 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 		invalid = err.Error()
 	}
 	after, err := watch.stop()
-	if err != nil {
+	if err = errors.Join(err, countErr); err != nil {
 		return err
 	}
 	busy := firstReason(after.invalid, t.underCeiling(t.stand.Plan(), s, pods, flow.Goodput, after))
-	t.overtaxed = busy != "" && t.uncalibrated == "" // else it would not count either
+	t.tooMuch(busy)
 	t.invalid = firstReason(invalid, t.uncalibrated, busy)
 	defer func() { t.invalid = "" }()
+	together, use := flow.Together, between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil)).
+		use(flow.TogetherUntil-flow.TogetherFrom)
+	if together == 0 { // they never all ran
+		together, use = math.NaN(), math.NaN()
+	}
 	if len(report.Streams) > 1 {
-		together := flow.Together
-		if together == 0 { // they never all ran
-			together = math.NaN()
-		}
 		if err := t.sample("goodput_together", "bit/s", together, nil); err != nil {
 			return err
 		}
@@ -88,7 +91,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
 		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
 		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
-		t.sample("lb_port_use", "ratio", after.use(flow.Duration), nil),
+		t.sample("lb_port_use", "ratio", use, nil),
 		t.sample("cpu_busy", "ratio", after.busy, nil),
 	); err != nil {
 		return err

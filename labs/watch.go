@@ -66,15 +66,15 @@ func (w *watch) stop() (watched, error) {
 }
 
 func (t *turn) lbPorts() ([]port, error) {
-	var ports []port
+	return t.portsOf(t.lbNames())
+}
+
+func (t *turn) lbNames() []string {
+	var names []string
 	for _, n := range t.stand.LBNodes() {
-		toNode, fromNode, err := t.stand.Lab().PortStats(n.Name)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, port{toNode, fromNode})
+		names = append(names, n.Name)
 	}
-	return ports, nil
+	return names
 }
 
 // since is what a direction has counted since before.
@@ -86,7 +86,7 @@ func since(now, before shape.Stats) shape.Stats {
 }
 
 // use is the part of its rate that the busiest direction of all ports carried over a time, with what each frame costs on the
-// wire; 0 if none is shaped. Frames before and after that time count, too.
+// wire; 0 if none is shaped.
 func (w watched) use(over time.Duration) float64 {
 	most := 0.0
 	for _, p := range w.ports {

@@ -73,7 +73,7 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 	err = errors.Join(errs...)
 	for _, stream := range streams {
 		if stream.Client != nil {
-			return newBulkReport(&o, streams), err
+			return newBulkReport(&o, began, streams), err
 		}
 	}
 	return nil, err

@@ -11,6 +11,8 @@ import (
 type BulkReport struct {
 	Target    netip.AddrPort `json:"target"`
 	Direction Direction      `json:"direction"`
+	// Began is when the first of all streams could begin: what durations are counted from.
+	Began time.Time `json:"began"`
 	// Download and Upload sum up the streams, each where the direction has it.
 	Download *Flow    `json:"download,omitempty"`
 	Upload   *Flow    `json:"upload,omitempty"`
@@ -34,6 +36,9 @@ type Flow struct {
 	// Together is goodput while all streams ran: from when the last of them got its first byte until the first of them got its
 	// last, in bit/s; 0 if they never all ran. It leaves out that streams which share a link end at different times.
 	Together float64 `json:"together"`
+	// TogetherFrom and TogetherUntil bound that time, in nanoseconds since the transfer began; both 0 if there was none.
+	TogetherFrom  time.Duration `json:"togetherFromNs,omitzero"`
+	TogetherUntil time.Duration `json:"togetherUntilNs,omitzero"`
 	// Bytes is that payload; Sent is what the sender's application wrote: the same unless a stream broke.
 	Bytes int64 `json:"bytes"`
 	Sent  int64 `json:"sent"`
@@ -71,8 +76,8 @@ func (e *BulkEnd) last() TCPInfo {
 	return e.Samples[len(e.Samples)-1].TCP
 }
 
-func newBulkReport(o *BulkOptions, streams []Stream) *BulkReport {
-	r := &BulkReport{Target: o.Target, Direction: o.Direction, Streams: streams}
+func newBulkReport(o *BulkOptions, began time.Time, streams []Stream) *BulkReport {
+	r := &BulkReport{Target: o.Target, Direction: o.Direction, Began: began, Streams: streams}
 	if o.Direction.serverSends() {
 		r.Download = newFlow(streams, func(s Stream) (sender, receiver *BulkEnd) { return s.Server, s.Client })
 	}
@@ -117,8 +122,8 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 	if flow.Duration = last - first; flow.Duration > 0 {
 		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
 	}
-	if len(progress) == len(streams) {
-		flow.Together = together(progress, allFrom, allUntil)
+	if len(progress) == len(streams) && allFrom < allUntil {
+		flow.Together, flow.TogetherFrom, flow.TogetherUntil = together(progress, allFrom, allUntil), allFrom, allUntil
 	}
 	flow.Series = series(progress, last)
 	return flow
@@ -170,11 +175,8 @@ func (p progress) until(at time.Duration) float64 {
 	return float64(a.bytes) + float64(b.bytes-a.bytes)*float64(at-a.at)/float64(b.at-a.at)
 }
 
-// together is the rate of all streams between two times; 0 if the second is not later.
+// together is the rate of all streams between two times, of which the second is later.
 func together(streams []progress, from, until time.Duration) float64 {
-	if until <= from {
-		return 0
-	}
 	bytes := 0.0
 	for _, p := range streams {
 		bytes += p.until(until) - p.until(from)
