@@ -183,9 +183,6 @@ func (b *builder) takeWire(engine *rtnl.Conn, n *topologies.Node, master int) er
 	}
 	conn := fabric.conn
 	err = errors.Join(conn.LinkSetName(port, n.Port), conn.LinkSetGroup(port, linkGroup), conn.LinkSetMasterByIndex(port, master))
-	if b.shaped() {
-		err = errors.Join(err, conn.LinkSetGSOMaxSegs(port, 1), b.at(n.Name).conn.LinkSetGSOMaxSegs(device, 1))
-	}
 	if err != nil {
 		return fmt.Errorf("join %s to the fabric: %w", n.Name, err)
 	}
@@ -204,9 +201,6 @@ func (b *builder) makeUplink(engine *rtnl.Conn, master int) error {
 	end := attrs("dsrl-"+b.id, nil, bridge.Attrs().MTU)
 	end.MasterIndex = bridge.Attrs().Index
 	veth := &netlink.Veth{LinkAttrs: end, PeerName: uplinkPort, PeerNamespace: netlink.NsFd(b.at(Fabric).ns)}
-	if b.shaped() {
-		veth.GSOMaxSegs = 1
-	}
 	if err := engine.LinkAdd(veth); err != nil {
 		return missing("veth pairs", "modprobe veth", err)
 	}
@@ -271,8 +265,7 @@ func (b *builder) configureForeign(at *place, n *topologies.Node) error {
 	return nil
 }
 
-// populate lets others make the pods, and gives those what pods of this package have: the congestion control of the topology, and
-// no super-packets where a wire is shaped.
+// populate lets others make the pods, and gives those what pods of this package have: the congestion control of the topology.
 func (b *builder) populate(ctx context.Context, nodes Nodes) error {
 	made, err := nodes.Populate(ctx, b.Lab)
 	if err != nil {
@@ -290,19 +283,10 @@ func (b *builder) populate(ctx context.Context, nodes Nodes) error {
 }
 
 func (b *builder) configureForeignPod(p *topologies.Pod) error {
-	pod, node := b.at(p.Name), b.at(p.Node)
+	pod := b.at(p.Name)
 	device, err := pod.link(nodeDevice)
 	if err != nil {
 		return err
-	}
-	end, err := node.link(p.HostDevice)
-	if err != nil {
-		return err
-	}
-	if b.shaped() {
-		if err := errors.Join(pod.conn.LinkSetGSOMaxSegs(device, 1), node.conn.LinkSetGSOMaxSegs(end, 1)); err != nil {
-			return err
-		}
 	}
 	routes, err := pod.conn.RouteList(device, netlink.FAMILY_V4)
 	if err != nil {

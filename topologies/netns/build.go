@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -27,8 +26,7 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// shaped tells whether any wire has a rate. Then nodes and pods send no super-packets: a token bucket counts a wire's overhead
-// once for each.
+// shaped tells whether any wire has a rate.
 func (l *Lab) shaped() bool {
 	for _, n := range l.plan.Nodes {
 		if n.ToNode.Rate > 0 || n.FromNode.Rate > 0 {
@@ -85,9 +83,6 @@ func (b *builder) makeVeth(here *place, end netlink.LinkAttrs, alias string, the
 	veth := &netlink.Veth{
 		LinkAttrs: end, PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(mac), PeerNamespace: netlink.NsFd(there.ns),
 	}
-	if b.shaped() {
-		veth.GSOMaxSegs = 1
-	}
 	if err := here.conn.LinkAdd(veth); err != nil {
 		return nil, missing("veth pairs", "modprobe veth", err)
 	}
@@ -100,11 +95,7 @@ func (b *builder) configureDevice(at *place, alias string) (netlink.Link, error)
 	if err != nil {
 		return nil, err
 	}
-	var more []*nl.RtAttr
-	if b.shaped() {
-		more = append(more, nl.NewRtAttr(unix.IFLA_GSO_MAX_SEGS, nl.Uint32Attr(1)))
-	}
-	return device, at.conn.Raise(device, alias, more...)
+	return device, at.conn.Raise(device, alias)
 }
 
 func (b *builder) configureNodes() error {

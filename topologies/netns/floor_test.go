@@ -155,7 +155,7 @@ func (f *floor) wire(fabric *netlink.Handle, bridge netlink.Link, n *topologies.
 		LinkAttrs: f.attrs(n.Port, nil), PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(n.MAC),
 		PeerNamespace: netlink.NsFd(f.made[n.Name].ns),
 	}
-	veth.MasterIndex, veth.GSOMaxSegs = bridge.Attrs().Index, 1
+	veth.MasterIndex = bridge.Attrs().Index
 	if err := fabric.LinkAdd(veth); err != nil {
 		return err
 	}
@@ -195,9 +195,6 @@ func (f *floor) node(n *topologies.Node) error {
 	h := f.made[n.Name].handle
 	device, err := h.LinkByName(nodeDevice)
 	if err != nil {
-		return err
-	}
-	if err := h.LinkSetGSOMaxSegs(device, 1); err != nil {
 		return err
 	}
 	if err := h.LinkSetUp(device); err != nil {

@@ -300,6 +300,7 @@ func TestShapedPort(t *testing.T) {
 	dial(t, lab, "client", "lb", n.Address.Addr())
 }
 
+// A wire that was never shaped can be.
 func TestReshapeUnshaped(t *testing.T) {
 	plan := talk(t)
 	shape := plan.Nodes[0].ToNode
@@ -307,8 +308,14 @@ func TestReshapeUnshaped(t *testing.T) {
 		plan.Nodes[i].ToNode, plan.Nodes[i].FromNode = topologies.Shape{}, topologies.Shape{}
 	}
 	lab := up(t, plan, "test-free", t.TempDir())
-	assert.EqualError(t, lab.Reshape("lb", shape, shape), "reshape lb: test-free was built without a shaped link, "+
-		"so its nodes send super-packets: give a link of its topology a rate")
+	require.NoError(t, lab.Reshape("lb", shape, shape))
+	n, err := lab.node("lb")
+	require.NoError(t, err)
+	dial(t, lab, "client", "lb", n.Address.Addr())
+	toNode, fromNode, err := lab.PortStats("lb")
+	require.NoError(t, err)
+	assert.Equal(t, []topologies.Rate{shape.Rate, shape.Rate}, []topologies.Rate{toNode.Shape.Rate, fromNode.Shape.Rate})
+	assert.GreaterOrEqual(t, toNode.Packets, uint64(3), "SYN, ACK, FIN")
 }
 
 func TestBadName(t *testing.T) {

@@ -110,33 +110,6 @@ func TestMissingCongestionControl(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-// A token bucket counts a wire's overhead once for each packet: where a wire is shaped there are no super-packets.
-func TestSuperPackets(t *testing.T) {
-	plan := talk(t)
-	lab := up(t, plan, "test-gso", t.TempDir())
-	unshaped := talk(t)
-	for i := range unshaped.Nodes {
-		unshaped.Nodes[i].ToNode.Rate, unshaped.Nodes[i].FromNode.Rate = 0, 0
-	}
-	free := up(t, unshaped, "test-gso-free", t.TempDir())
-	for _, place := range []string{"client", "lb", "worker", "tcp-echo"} {
-		assert.EqualValues(t, 1, gsoSegments(t, lab, place), place)
-		assert.Greater(t, gsoSegments(t, free, place), uint32(1000), place)
-	}
-}
-
-func gsoSegments(t *testing.T, lab *Lab, place string) (n uint32) {
-	t.Helper()
-	require.NoError(t, lab.Do(place, func() error {
-		device, err := netlink.LinkByName("eth0")
-		if err == nil {
-			n = device.Attrs().GSOMaxSegs
-		}
-		return err
-	}))
-	return n
-}
-
 // What is made carries whose it is, and the settings are those of the plan, not of the host.
 func TestMarksAndSettings(t *testing.T) {
 	lab := up(t, talk(t), "test-marks", t.TempDir())

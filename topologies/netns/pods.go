@@ -81,11 +81,6 @@ func (b *builder) configureFabric() error {
 		if err != nil {
 			return err
 		}
-		if b.shaped() {
-			if err := fabric.conn.LinkSetGSOMaxSegs(bridge, 1); err != nil {
-				return err
-			}
-		}
 		for k, gateway := range n.Gateways() {
 			if err := fabric.addAddress(bridge, netip.PrefixFrom(gateway, n.Subnets()[k].Bits()), 0); err != nil {
 				return err

@@ -20,15 +20,20 @@ const Handle = 0xd5a1
 // tick is the kernel's unit for a bucket's depth, in nanoseconds (PSCHED_SHIFT, include/net/pkt_sched.h).
 const tick = 64
 
+// unlimited is a peak rate, in bytes/s, that no frame waits for: a full one has passed in 15 ns.
+const unlimited = 100e9
+
 // limits of what the kernel's message holds.
 const (
 	maxBytes    = math.MaxUint32
 	maxOverhead = math.MaxUint16
 )
 
-// setBucket makes, or changes, a device's root qdisc. The library's own Tbf knows no overhead, and that must be counted by
-// frame: net/sched/sch_tbf.c adds the rate's overhead to each packet that it sends, size tables add it once to a super-packet.
-func setBucket(c *rtnl.Conn, link netlink.Link, s topologies.Shape) error {
+// setBucket makes, or changes, a device's root qdisc, for frames of so many bytes at most. The library's own Tbf knows no overhead,
+// and that must be counted by frame: net/sched/sch_tbf.c adds the rate's overhead to each packet that it sends. A packet that is longer
+// than the burst, or than the burst of the peak rate, it segments before it queues (tbf_segment). So there is a peak rate: its burst is
+// one frame, and it limits nothing else.
+func setBucket(c *rtnl.Conn, link netlink.Link, s topologies.Shape, frame int) error {
 	if s.Queue < 0 || s.Queue > maxBytes || s.Burst <= 0 || s.Burst > maxBytes {
 		return fmt.Errorf("queue of %d and burst of %d bytes: use a queue of 0 to %d and a burst of 1 to %d", s.Queue, s.Burst, maxBytes, maxBytes)
 	}
@@ -44,9 +49,12 @@ func setBucket(c *rtnl.Conn, link netlink.Link, s topologies.Shape) error {
 	parms.Rate.Rate = uint32(min(rate, math.MaxUint32))
 	parms.Rate.Linklayer = nl.LINKLAYER_ETHERNET
 	parms.Rate.Overhead = uint16(overhead)
+	parms.Peakrate.Rate = math.MaxUint32
 	options := nl.NewRtAttr(nl.TCA_OPTIONS, nil)
 	options.AddRtAttr(nl.TCA_TBF_PARMS, parms.Serialize())
 	options.AddRtAttr(nl.TCA_TBF_BURST, nl.Uint32Attr(uint32(s.Burst)))
+	options.AddRtAttr(nl.TCA_TBF_PRATE64, nl.Uint64Attr(unlimited))
+	options.AddRtAttr(nl.TCA_TBF_PBURST, nl.Uint32Attr(uint32(frame)))
 	if rate > math.MaxUint32 {
 		options.AddRtAttr(nl.TCA_TBF_RATE64, nl.Uint64Attr(rate))
 	}

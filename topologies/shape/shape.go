@@ -4,8 +4,8 @@
 // the node by one on an ifb device that the end's ingress is redirected to. So the shape holds for whatever the node's own
 // device does, XDP output too, which passes no queueing discipline of its own.
 //
-// A bucket counts the overhead once for each packet that it sends. Who sends over a shaped wire must not send super-packets
-// (IFLA_GSO_MAX_SEGS 1).
+// Nodes may send super-packets (GSO), as they do to a network card: a bucket cuts them into frames before they queue, so that each
+// frame has its overhead counted, and is dropped alone.
 package shape
 
 import (
@@ -18,6 +18,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
+
+const ethernetHeader = 14 // bytes
 
 // MissingError says that the machine lacks something that a lab needs.
 type MissingError struct {
@@ -82,23 +84,28 @@ func (w Wire) Set(toNode, fromNode topologies.Shape) error {
 		return err
 	}
 	defer release()
-	if err := w.setToNode(toNode); err != nil {
+	port, err := w.Conn.LinkByName(w.name())
+	if err != nil {
+		return fmt.Errorf("port %s: %w", w.name(), err)
+	}
+	frame := port.Attrs().MTU + ethernetHeader
+	if err := w.setToNode(toNode, frame); err != nil {
 		return fmt.Errorf("shape %s towards the node: %w", w.name(), err)
 	}
-	if err := w.setFromNode(fromNode); err != nil {
+	if err := w.setFromNode(fromNode, frame); err != nil {
 		return fmt.Errorf("shape %s from the node: %w", w.name(), err)
 	}
 	return nil
 }
 
-func (w Wire) setToNode(s topologies.Shape) error {
+func (w Wire) setToNode(s topologies.Shape, frame int) error {
 	if s.Rate == 0 {
 		return removeBucket(w.Conn, w.Port)
 	}
-	return setBucket(w.Conn, w.Port, s)
+	return setBucket(w.Conn, w.Port, s, frame)
 }
 
-func (w Wire) setFromNode(s topologies.Shape) error {
+func (w Wire) setFromNode(s topologies.Shape, frame int) error {
 	ifb, err := w.ifb()
 	if err != nil {
 		return err
@@ -109,12 +116,12 @@ func (w Wire) setFromNode(s topologies.Shape) error {
 	case s.Rate == 0:
 		return errors.Join(w.unredirect(), w.Conn.LinkDel(ifb))
 	case ifb != nil:
-		return setBucket(w.Conn, ifb, s)
+		return setBucket(w.Conn, ifb, s, frame)
 	}
 	if ifb, err = w.makeIfb(); err != nil {
 		return err
 	}
-	if err := setBucket(w.Conn, ifb, s); err != nil {
+	if err := setBucket(w.Conn, ifb, s, frame); err != nil {
 		return err
 	}
 	return w.redirect(ifb) // last: nothing passes by the bucket, or waits for one

@@ -47,14 +47,13 @@ func newWire(t *testing.T) *testWire {
 	w := &testWire{Wire: Wire{Conn: fabric, Alias: "dsrlab:test:wire", Group: 7}}
 	ns := w.makeNode(t)
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.GSOMaxSegs = "p-test", 1
+	attrs.Name = "p-test"
 	port := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
 	require.NoError(t, fabric.LinkAdd(port))
 	w.Port = port
 	t.Cleanup(w.remove)
 	eth0, err := w.node.LinkByName("eth0")
 	require.NoError(t, err)
-	require.NoError(t, w.node.LinkSetGSOMaxSegs(eth0, 1))
 	for _, end := range []struct {
 		conn    *rtnl.Conn
 		link    netlink.Link
@@ -280,6 +279,39 @@ func TestOverheadOfEachFrame(t *testing.T) {
 		least := time.Duration((packets*(frame+overhead) - burst - overhead) * 8 / rate * float64(time.Second))
 		assert.GreaterOrEqual(t, time.Since(start), least)
 		assert.Zero(t, w.read(t, towards).Drops)
+	})
+}
+
+// A super-packet queues as the frames that it is made of: those that the queue has room for pass, and the others are dropped.
+func TestSuperPacketsAreCut(t *testing.T) {
+	const frames, room, payload, frame = 20, 8, 958, 1000
+	bothWays(t, func(t *testing.T, w *testWire, towards bool) {
+		wire := spec(1e6, room*frame, 2*frames*frame, 24) // all of it could pass at once
+		require.NoError(t, w.Set(wire, wire))
+		conn := w.fromNode(t)
+		if towards {
+			conn = w.toNode(t)
+		}
+		raw, err := conn.(*net.UDPConn).SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, errors.Join(raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, payload)
+		}), err))
+		w.send(t, conn, 1, 1) // now the ends know each other
+		time.Sleep(10 * time.Millisecond)
+		before := w.read(t, towards)
+		_, err = conn.Write(make([]byte, frames*payload))
+		if !errors.Is(err, unix.ECONNREFUSED) { // the answer to the one before
+			require.NoError(t, err)
+		} else {
+			_, err = conn.Write(make([]byte, frames*payload))
+			require.NoError(t, err)
+		}
+		require.Eventually(t, func() bool { return w.read(t, towards).Backlog == 0 }, time.Second, time.Millisecond)
+		after := w.read(t, towards)
+		assert.EqualValues(t, room, after.Packets-before.Packets, "passed")
+		assert.EqualValues(t, room*frame, after.Bytes-before.Bytes)
+		assert.EqualValues(t, frames-room, after.Drops-before.Drops, "dropped")
 	})
 }
 
