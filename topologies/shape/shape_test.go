@@ -309,8 +309,8 @@ func TestSuperPacketsAreCut(t *testing.T) {
 		}
 		require.Eventually(t, func() bool { return w.read(t, towards).Backlog == 0 }, time.Second, time.Millisecond)
 		after := w.read(t, towards)
-		assert.EqualValues(t, room, after.Packets-before.Packets, "passed")
-		assert.EqualValues(t, room*frame, after.Bytes-before.Bytes)
+		assert.InDelta(t, room+2, after.Packets-before.Packets, 2, "passed, beside a few of ARP and MLD")
+		assert.InDelta(t, (room+0.25)*frame, after.Bytes-before.Bytes, frame/4)
 		assert.EqualValues(t, frames-room, after.Drops-before.Drops, "dropped")
 	})
 }
