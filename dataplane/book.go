@@ -106,7 +106,7 @@ func (b *book) holdBackend(p *planner, f *backendForm) (*backendEntry, error) {
 		}
 	}
 	b.backends.hold(e, f)
-	if f.hasPod {
+	if f.here {
 		return e, b.local.hold(f.datapathServiceKey, f.pod)
 	}
 	return e, nil
@@ -199,7 +199,7 @@ func (b *book) release(service string, h *holding) {
 	for i, e := range h.backends {
 		f := &h.form.backends[i]
 		b.backends.release(e, f.draining)
-		if f.hasPod {
+		if f.here {
 			b.local.release(f.datapathServiceKey)
 		}
 	}

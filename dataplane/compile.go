@@ -159,10 +159,12 @@ func (c *compiler) backend(i int) int {
 		identity: identity{
 			datapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
-		nextHop: c.place.nodes[node].NextHop, local: b.Node == c.place.node && !c.place.hasNode(b.Address), draining: b.Draining,
+		nextHop: c.place.nodes[node].NextHop, draining: b.Draining,
 	}
-	if added.local {
-		added.pod, added.hasPod = c.place.pods[added.Address]
+	if b.Node == c.place.node {
+		added.local = !c.place.hasNode(b.Address)
+		added.pod, added.here = c.place.pods[added.Address]
+		added.here = added.here || !added.local
 	}
 	c.form.backends = append(c.form.backends, added)
 	c.index[i] = len(c.form.backends) - 1

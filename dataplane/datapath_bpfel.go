@@ -358,11 +358,12 @@ type datapathWork struct {
 		Option      bool
 		Begins      bool
 		ToKernel    bool
+		ToSelf      bool
 		Refuse      bool
 		Split       bool
 		OtherFamily bool
 		Mode        uint8
-		_           [2]byte
+		_           [1]byte
 		Hash        uint32
 		Service     uint32
 		To          datapathFlowKey

@@ -30,8 +30,8 @@ type backendForm struct {
 	nextHop  [6]uint8
 	local    bool
 	draining bool
-	hasPod   bool // of this node, and known
-	pod      datapathPod
+	here     bool        // on this node: a pod that is known, or one of its own processes
+	pod      datapathPod // zero for a process
 }
 
 // recipe is what a Maglev table is made of.

@@ -4,7 +4,7 @@
  *   from_network       ingress of the device towards the fabric
  *   from_network_xdp   the same, before it: takes what needs nothing that only tc can do
  *   from_pod           ingress of the node's end of each pod's veth
- *   from_node          egress of the device towards the fabric: what the node itself sends
+ *   from_node          egress of the device towards the fabric: what the node itself sends, calls and answers
  *   to_pod             egress of the node's end of each pod's veth: answers of the node's own processes
  */
 #include <linux/bpf.h>
@@ -36,7 +36,9 @@ static __always_inline int balance_from_network(struct hook h, const struct pack
 		return PASS_TO_TC;
 	if (is_this_node(&p->tuple.destination)) {
 		answer = answer_snat(p, v);
-		return answer == REASON_NOT_OURS ? answer_inside(p, v) : answer;
+		if (answer == REASON_NOT_OURS)
+			answer = answer_inside(p, v);
+		return answer == REASON_NOT_OURS ? note_direct(p) : answer;
 	}
 	answer = answer_inside(p, v);
 	if (answer != REASON_NOT_OURS)
@@ -122,11 +124,19 @@ static __always_inline int decide_from_pod(struct hook h, struct packet *p, stru
 /* The node's own packets only: what came by a device has passed from_network or from_pod. */
 static __always_inline int decide_from_node(struct hook h, struct packet *p, struct verdict *v)
 {
+	enum parsed parsed = parse(h, p);
 	struct frontend *f;
+	struct reply *r;
+	bool unproven;
 
-	if (parse(h, p) != PARSED_L4 || !is_this_node(&p->tuple.source))
+	if (parsed == PARSED_FRAGMENT && find_ports(p))
+		parsed = PARSED_L4;
+	if (parsed != PARSED_L4 || !is_this_node(&p->tuple.source))
 		return REASON_NOT_OURS;
 	v->to = p->tuple;
+	r = find_reply(&p->tuple, &unproven);
+	if (r && r->port)
+		return reply_of_process(p, v, r);
 	f = find_frontend(p);
 	return f ? forward_inside(p, v, f) : REASON_NOT_OURS;
 }
@@ -141,7 +151,7 @@ static __always_inline int finish(struct hook h, const struct packet *p, struct 
 	if (reason >= REASON_DROP_FIRST)
 		action = v->refuse ? refuse(h.ctx, p, v, reason) : TC_ACT_SHOT;
 	else if (reason != REASON_NOT_OURS)
-		action = leave_tc(v);
+		action = leave_tc(h, v);
 	tell(h, p, v, reason, bytes);
 	return action;
 }
@@ -156,6 +166,10 @@ int from_network(struct __sk_buff *skb)
 
 	if (!w)
 		return TC_ACT_SHOT;
+	if (skb->mark == SEEN_MARK) {
+		skb->mark = 0;
+		return TC_ACT_OK;
+	}
 	linearize(skb);
 	trace_before(h);
 	if ((skb->mark & SPLIT_MARK_MASK) == SPLIT_MARK && split_second(h))

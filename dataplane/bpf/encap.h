@@ -144,6 +144,24 @@ static __always_inline bool is_simple(struct hook h, __u32 offset)
 	return !(fragment & (IP4_OFFSET | IP4_MORE)) && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP);
 }
 
+/* XDP: whether the IP packet at *offset* is for a process of this node. */
+static __always_inline bool is_for_this_node(struct hook h, __u32 offset)
+{
+	struct address destination;
+	__be16 type;
+	__be32 addr;
+
+	if (load_bytes(h, offset - sizeof(type), &type, sizeof(type)))
+		return false;
+	if (type != bpf_htons(ETH_P_IP))
+		return !load_bytes(h, offset + offsetof(struct ipv6hdr, daddr), &destination, sizeof(destination)) &&
+		       is_this_node(&destination);
+	if (load_bytes(h, offset + offsetof(struct iphdr, daddr), &addr, sizeof(addr)))
+		return false;
+	destination = address4(addr);
+	return is_this_node(&destination);
+}
+
 /* Takes everything between the outer Ethernet header and the inner IP header away; tc keeps the outer Ethernet header, XDP the
  * inner one. Of another family's packet the Ethernet header has to say so. */
 static __always_inline int decapsulate(struct hook h, __u32 room)

@@ -76,6 +76,22 @@ static __always_inline int to_endpoint(const struct packet *p, struct verdict *v
 	return err ?: deliver_to(v, &v->backend.address) ?: REASON_TO_ENDPOINT;
 }
 
+/* The backend is a process of this node, and answers by from_node. */
+static __always_inline int to_process(const struct packet *p, struct verdict *v)
+{
+	v->to_kernel = true;
+	return learn_reply(p, &v->to, &v->frontend, v->service, 0) ?: REASON_TO_ENDPOINT;
+}
+
+/* Likewise, and the node itself is the client. With the node's own address as its source it would be a martian where it comes in
+ * (fib_validate_source, net/ipv4/fib_frontend.c), so it has the frontend's. */
+static __always_inline int to_own_process(const struct packet *p, struct verdict *v)
+{
+	v->to.source = v->frontend.address;
+	v->to_self = true;
+	return learn_reply(p, &v->to, &v->frontend, v->service, FLOW_INSIDE) ?: REASON_TO_ENDPOINT;
+}
+
 /* Whether the packet, or each segment of it, fits the link with the tunnel around it. */
 static __always_inline bool fits(struct hook h, const struct packet *p, const struct verdict *v)
 {
@@ -123,13 +139,15 @@ static __always_inline int forward(struct hook h, const struct packet *p, struct
 		return err;
 	if (b->flags & BACKEND_LOCAL) {
 		answer = to_endpoint(p, v, 0);
+	} else if (is_this_node(&b->address)) {
+		answer = h.kind == HOOK_XDP ? PASS_TO_TC : to_process(p, v);
 	} else {
 		answer = v->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
 		__builtin_memcpy(v->next_hop, b->next_hop, sizeof(v->next_hop));
 		v->encapsulate = true;
 		v->split = answer > 0 && !fits(h, p, v);
 	}
-	if (answer < 0)
+	if (answer < 0 || answer == PASS_TO_TC)
 		return answer;
 	if (v->split && !p->may_split) {
 		v->refuse = true;
@@ -149,7 +167,9 @@ static __always_inline int forward_inside(const struct packet *p, struct verdict
 	if (err)
 		return err;
 	v->mode = MODE_SNAT;
-	if (equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
+	if (v->point == POINT_FROM_NODE && is_this_node(&b->address)) {
+		answer = to_own_process(p, v);
+	} else if (equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
 		answer = to_overlay_snat(v, p, b, &flow);
 		if (answer > 0)
 			answer = deliver_to(v, &b->address) ?: REASON_TO_ENDPOINT;

@@ -42,7 +42,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } pods SEC(".maps");
 
-/* What Geneve may be delivered to: this node's backends, with their pods. */
+/* What Geneve may be delivered to: this node's backends, with their pods; of its own processes, without. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct service_key);

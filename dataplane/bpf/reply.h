@@ -47,6 +47,26 @@ static __always_inline int reply(const struct packet *p, struct verdict *v, stru
 	return REASON_REPLY_DIRECT;
 }
 
+/* Pod node, from a process of its own that is a backend. */
+static __always_inline int reply_of_process(const struct packet *p, struct verdict *v, struct reply *r)
+{
+	bool inside = r->flags & FLOW_INSIDE;
+
+	if (inside && !equal(&p->tuple.destination, &r->frontend))
+		return REASON_NOT_OURS;
+	translate_answer(p, v, r);
+	if (inside) { /* the node itself is the client: to_own_process */
+		v->mode = MODE_SNAT;
+		v->to.destination = p->tuple.source;
+		v->to_self = true;
+		return REASON_REPLY_INSIDE;
+	}
+	v->mode = MODE_DSR;
+	v->clamp = p->tcp_flags & TCP_SYN;
+	v->to_kernel = true;
+	return REASON_REPLY_DIRECT;
+}
+
 /* From the network: the answer of a backend elsewhere to a pod of this node, or to the node. */
 static __always_inline int answer_inside(const struct packet *p, struct verdict *v)
 {

@@ -16,6 +16,7 @@ struct verdict {
 	bool option;		     /* the packet carries, or carried, the DSR option */
 	bool begins;		     /* first packet of a flow */
 	bool to_kernel;		     /* what is left of it is for the kernel's stack */
+	bool to_self;		     /* likewise, but it has to come in by the outside device first */
 	bool refuse;		     /* tell the sender by ICMP */
 	bool split;		     /* a fragment that does not fit: cut it in two */
 	bool other_family;	     /* inner and outer IP header are of different families */
@@ -23,7 +24,7 @@ struct verdict {
 	__u32 hash;		     /* of the flow */
 	__u32 service;		     /* 0: none */
 	struct flow_key to;	     /* the tuple as it leaves */
-	struct pod pod;		     /* deliver here; ifindex 0: out */
+	struct pod pod;		     /* deliver here; ifindex 0: out, or as said above */
 	struct address node;	     /* the other end of the tunnel */
 	__u8 next_hop[6];	     /* that leads there; zeroes: ask the kernel's tables */
 	struct service_key frontend; /* port 0: not known */

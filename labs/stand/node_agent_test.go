@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,8 +29,10 @@ kind: AgentConfig
 device: eth0
 `
 
-// hostService is a ClusterIP whose only endpoint is a node's own process, as that of the API server is.
+// hostService is a ClusterIP whose only endpoint is a node's own process, as that of the API server is, and hostPort its NodePort.
 var hostService = netip.MustParseAddrPort("172.20.99.1:443")
+
+const hostPort = 30443
 
 // agentObjects are the plan's services and nodes, as a cluster would have them, and hostService at the named node.
 func (s *Stand) agentObjects(t *testing.T, host string, without ...string) []byte {
@@ -65,8 +68,9 @@ func (s *Stand) agentObjects(t *testing.T, host string, without ...string) []byt
 apiVersion: v1
 metadata: {name: host, namespace: default}
 spec:
+  type: NodePort
   clusterIP: %s
-  ports: [{port: %d, targetPort: 7443, protocol: TCP}]
+  ports: [{port: %d, targetPort: 7443, nodePort: %d, protocol: TCP}]
 ---
 kind: EndpointSlice
 apiVersion: discovery.k8s.io/v1
@@ -74,7 +78,7 @@ metadata: {name: host, namespace: default, labels: {kubernetes.io/service-name: 
 addressType: IPv4
 ports: [{name: "", port: 7443, protocol: TCP}]
 endpoints: [{addresses: [%q]}]
-`, hostService.Addr(), hostService.Port(), n.Address.Addr()))
+`, hostService.Addr(), hostService.Port(), hostPort, n.Address.Addr()))
 		}
 	}
 	return bytes.Join(documents, []byte("---\n"))
@@ -173,12 +177,24 @@ func TestNodeAgent(t *testing.T) {
 				if err != nil {
 					return
 				}
-				go answerLines(conn, "host")
+				go answerLines(conn, conn.RemoteAddr().(*net.TCPAddr).IP.String())
 			}
 		}()
 		for _, p := range s.plan.Pods { // of this node, whose answer passes no device to the fabric, and of others
-			assert.Contains(t, s.call(t, p.Name, hostService).ask(t), "host", p.Name)
+			assert.Equal(t, p.Address.String(), strings.TrimSpace(s.call(t, p.Name, hostService).ask(t)), p.Name)
 		}
+		client := s.plan.Nodes[slices.IndexFunc(s.plan.Nodes, func(n topologies.Node) bool { return n.Name == "client" })]
+		for _, n := range s.ClusterNodes() {
+			seen := n.Address.Addr()
+			if n.Name == host { // where its own address can't come in
+				seen = hostService.Addr()
+			}
+			assert.Equal(t, seen.String(), strings.TrimSpace(s.call(t, n.Name, hostService).ask(t)), "a process of %s", n.Name)
+			nodePort := netip.AddrPortFrom(n.Address.Addr(), hostPort)
+			assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(s.call(t, "client", nodePort).ask(t)), "by %s", n.Name)
+		}
+		direct := netip.AddrPortFrom(s.nodeOf(t, host).Address.Addr(), 7443)
+		assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(s.call(t, "client", direct).ask(t)), "past the service")
 	})
 
 	t.Run("restart under load", func(t *testing.T) {
