@@ -214,6 +214,12 @@ func TestCluster(t *testing.T) {
 		out := b.must(t, "exec", "tcp-echo", "--", "curl", "--silent", "--insecure", "--max-time", "5", "https://10.96.0.1/version")
 		assert.Contains(t, out, "gitVersion")
 	})
+	t.Run("so do the nodes' own processes, on the API server's node too", func(t *testing.T) {
+		for _, n := range nodes.Items {
+			out := output(t, "docker", "exec", n.Name, "curl", "--silent", "--show-error", "--insecure", "--max-time", "5", "https://10.96.0.1/version")
+			assert.Contains(t, out, "gitVersion", n.Name)
+		}
+	})
 	t.Run("what no one has is unreachable", func(t *testing.T) {
 		for _, address := range []string{"10.96.255.254", "10.244.255.254"} {
 			out, err := b.run(t.Context(), "exec", "tcp-echo", "--", "curl", "--silent", "--show-error", "--max-time", "3", "http://"+address+":81/")

@@ -29,7 +29,7 @@ func (b *bench) pools(t *testing.T, client kubernetes.Interface) {
 	vip := freeOf(at)
 	b.configurePool(t, client, vip)
 
-	for _, name := range []string{"older", "younger"} {
+	create := func(name string) {
 		service := &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: corev1.ServiceSpec{
@@ -39,12 +39,13 @@ func (b *bench) pools(t *testing.T, client kubernetes.Interface) {
 		}
 		_, err := client.CoreV1().Services("default").Create(t.Context(), service, metav1.CreateOptions{})
 		require.NoError(t, err)
-		time.Sleep(1100 * time.Millisecond) // ages are whole seconds
 	}
+	create("older")
 	require.Eventually(t, func() bool {
 		s, err := client.CoreV1().Services("default").Get(t.Context(), "older", metav1.GetOptions{})
 		return err == nil && len(s.Status.LoadBalancer.Ingress) == 1 && s.Status.LoadBalancer.Ingress[0].IP == vip.String()
 	}, time.Minute, time.Second, "the older service gets %s", vip)
+	create("younger")
 	assert.Eventually(t, func() bool {
 		events, err := client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=younger"})
 		return err == nil && len(events.Items) > 0

@@ -118,14 +118,15 @@ func removeName(name string) error {
 func setSysctls(settings map[string]string) error {
 	var errs []error
 	for name, value := range settings {
-		if err := setSysctl("/proc/sys/net/"+name, value); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := writeSetting("/proc/sys/net/"+name, value); err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, fmt.Errorf("set net/%s to %s: %w", name, value, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func setSysctl(path, value string) error {
+// writeSetting writes to a file of procfs or sysfs, in one piece.
+func writeSetting(path, value string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func steerDevices(cpus string) (err error) {
 	}
 	defer func() { err = errors.Join(err, restore()) }()
 	for _, queue := range queues {
-		if err := setSysctl(filepath.Join(queue, "rps_cpus"), cpus); err != nil {
+		if err := writeSetting(filepath.Join(queue, "rps_cpus"), cpus); err != nil {
 			return fmt.Errorf("set rps_cpus to %s: %w", cpus, err)
 		}
 	}
