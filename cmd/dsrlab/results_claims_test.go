@@ -38,12 +38,10 @@ func TestResultsClaims(t *testing.T) {
 	var rows []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(stdout), &rows))
 	assert.Len(t, rows, len(claims))
-	for _, want := range []map[string]any{
-		{"id": "THR-2", "slide": "24", "lab": "02-throughput", "variant": "dsr", "verdict": "differs", "run": "two"},
-		{"id": "CONF-1", "slide": "15, 18", "lab": "01-source-ip", "variant": "dsr", "verdict": "untested", "run": ""},
-	} {
-		assert.Contains(t, rows, want)
-	}
+	assert.Contains(t, rows, map[string]any{
+		"id": "THR-2", "slide": "24", "lab": "02-throughput", "variant": "dsr", "verdict": "differs", "run": "two",
+	})
+	assert.Contains(t, rowOf(t, rows, "CONF-1")["run"], "-01-source-ip-", "the reference run on kind, which alone can say it")
 	fromReference := rowOf(t, rows, "SNAT-1")
 	assert.Contains(t, fromReference["run"], "-01-source-ip-", "nothing newer is there")
 	assert.NotEqual(t, "untested", fromReference["verdict"])
