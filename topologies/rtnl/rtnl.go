@@ -47,17 +47,13 @@ func (c *Conn) Close() {
 	}
 }
 
-// Raise gives a link an alias, of which the kernel takes no notice when it makes a link, and more attributes, and brings it up:
-// all in one message.
-func (c *Conn) Raise(link netlink.Link, alias string, more ...*nl.RtAttr) error {
+// Raise gives a link an alias, of which the kernel takes no notice when it makes a link, and brings it up: both in one message.
+func (c *Conn) Raise(link netlink.Link, alias string) error {
 	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	message.Index, message.Flags, message.Change = int32(link.Attrs().Index), unix.IFF_UP, unix.IFF_UP
 	request := c.Request(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 	request.AddData(message)
 	request.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
-	for _, attribute := range more {
-		request.AddData(attribute)
-	}
 	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return fmt.Errorf("bring up %s: %w", alias, err)
 	}
