@@ -177,7 +177,20 @@ func TestStoreFind(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, want, run.Manifest.Run, name)
 	}
-	_, err := store.Find("day1")
+	// Of the reference runs, a lab's name means one on namespaces where there is one; of one's own, the latest.
+	resultstest.Run(t, reference, resultstest.Options{Run: "ref-2", Start: at(10), Substrate: "kind"})
+	resultstest.Run(t, reference, resultstest.Options{Run: "ref-3", Start: at(10), Lab: "07-full-picture", Substrate: "kind"})
+	for name, want := range map[string]string{"02-throughput": "ref-1", "07-full-picture": "ref-3", "latest": "ref-2"} {
+		run, err := results.Store{Reference: os.DirFS(reference)}.Find(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, want, run.Manifest.Run, name)
+	}
+	resultstest.Run(t, own, resultstest.Options{Run: "day2", Start: at(3), Substrate: "kind"})
+	run, err := store.Find("02-throughput")
+	require.NoError(t, err)
+	assert.Equal(t, "day2", run.Manifest.Run)
+
+	_, err = store.Find("day1")
 	require.EqualError(t, err, `find run "day1": 2 runs begin like this: day1-b, day1-a`)
 	_, err = store.Find("nope")
 	require.EqualError(t, err, `find run "nope": none in `+own+` has this id, and no lab of this name was run; dsrlab results list shows the runs`)
@@ -186,7 +199,7 @@ func TestStoreFind(t *testing.T) {
 
 	entries, err := store.List()
 	require.NoError(t, err)
-	assert.Len(t, entries, 4, "the broken one is listed, a folder that is no run is not")
+	assert.Len(t, entries, 7, "the broken one is listed, a folder that is no run is not")
 
 	entries, err = results.Store{Dir: filepath.Join(own, "missing")}.List()
 	require.NoError(t, err)

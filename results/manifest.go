@@ -63,8 +63,11 @@ type Expectation struct {
 	Differs string `json:"differs,omitempty"`
 }
 
+// namespaces is the substrate that needs nothing but Linux.
+const namespaces = "netns"
+
 // On is the substrate of the run. Runs that name none were made when there was only one.
-func (m Manifest) On() string { return cmp.Or(m.Substrate, "netns") }
+func (m Manifest) On() string { return cmp.Or(m.Substrate, namespaces) }
 
 // TopologyRef names the topology of a run and keeps its text.
 type TopologyRef struct {

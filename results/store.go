@@ -83,7 +83,8 @@ func list(files fs.FS, location string) ([]Entry, error) {
 }
 
 // Find reads the run that a user means: the path of a run folder, the id of a run or the beginning of one, the name of a
-// lab (its latest run), or "latest". The runs of Dir come before the reference runs.
+// lab (its latest run), or "latest". The runs of Dir come before the reference runs; of those on other substrates a lab's name
+// means none where there is one on network namespaces, on which every lab runs and of which captures are kept.
 func (s Store) Find(name string) (*Run, error) {
 	if _, err := os.Stat(filepath.Join(name, "manifest.json")); err == nil {
 		return Open(name)
@@ -101,10 +102,11 @@ func (s Store) Find(name string) (*Run, error) {
 			begins = append(begins, entry)
 		}
 	}
-	for _, entry := range entries {
-		if name == "latest" || entry.Run != nil && entry.Run.Manifest.Lab == name {
-			return entry.Run, entry.Err
-		}
+	if name == "latest" && len(entries) > 0 {
+		return entries[0].Run, entries[0].Err
+	}
+	if run := latestOf(name, entries); run != nil {
+		return run, nil
 	}
 	// A reference run may lie in the folder of runs, too: that is one run.
 	begins = slices.CompactFunc(begins, func(a, b Entry) bool { return a.Name == b.Name })
@@ -119,6 +121,23 @@ func (s Store) Find(name string) (*Run, error) {
 		names[i] = entry.Name
 	}
 	return nil, fmt.Errorf("find run %q: %d runs begin like this: %s", name, len(begins), strings.Join(names, ", "))
+}
+
+// latestOf is the run that a lab's name means; nil if it has none. Entries must be in the order of List.
+func latestOf(lab string, entries []Entry) *Run {
+	var elsewhere *Run
+	for _, entry := range entries {
+		if entry.Run == nil || entry.Run.Manifest.Lab != lab {
+			continue
+		}
+		if !entry.Reference || entry.Run.Manifest.On() == namespaces {
+			return entry.Run
+		}
+		if elsewhere == nil {
+			elsewhere = entry.Run
+		}
+	}
+	return elsewhere
 }
 
 // FindOn reads the latest finished run of a lab on a substrate, of those that were not broken on purpose. The runs of Dir come

@@ -29,7 +29,8 @@ func newResultsCommand(s streams) *cobra.Command {
 		Long: `Reads what "dsrlab lab run" and "dsrlab demo" recorded.
 
 RUN is the path of a run's folder, the id of a run or the beginning of one, the name of a lab (its latest run), or
-"latest". Runs are looked for in the folder --dir, and then among the reference runs that come with dsrlab.`,
+"latest". Runs are looked for in the folder --dir, and then among the reference runs that come with dsrlab; of these, a lab's
+name means the one on network namespaces.`,
 		Args: cobra.NoArgs,
 	}
 	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "folder of recorded runs")
