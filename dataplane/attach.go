@@ -140,7 +140,12 @@ func attachClsact(program *ebpf.Program, ifindex int, direction Direction, links
 	if err := os.Remove(pin + clsactSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := program.Pin(pin + clsactSuffix); err != nil {
+	own, err := program.Clone() // which has no pin yet: Pin would take the one at another device away
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if err := own.Pin(pin + clsactSuffix); err != nil {
 		return err
 	}
 	return detachIfPinned(pin)
