@@ -21,7 +21,7 @@ const (
 	FromNetwork    Direction = "from_network"     // tc ingress of the device towards the fabric
 	FromNetworkXDP Direction = "from_network_xdp" // XDP of the same device
 	FromPod        Direction = "from_pod"         // tc ingress of the node's end of a pod's veth
-	FromNode       Direction = "from_node"        // tc egress of the device towards the fabric: what the node itself sends
+	FromNode       Direction = "from_node"        // tc egress of the device towards the fabric, and of lo: what the node itself sends
 	ToPod          Direction = "to_pod"           // tc egress of the node's end of a pod's veth: what the node itself answers
 )
 

@@ -204,15 +204,41 @@ func TestAttachAndReplace(t *testing.T) {
 			assert.Equal(t, step.hook == HookXDP, d.objects.FromNetworkXdp != nil, "%s: loaded only where it is used", step.name)
 			assert.ElementsMatch(t, wantAttached, attached(t, "eth0"), step.name)
 			assert.ElementsMatch(t, wantPinned, pinned(t, dir), step.name)
+			assert.Equal(t, wantAttached[1:2], attached(t, "lo"), "%s: what goes by lo is the node's own", step.name)
+			assert.Equal(t, "1", acceptLocal(t), step.name)
 			assert.NoError(t, d.Attach("peer0", FromPod, step.attach), step.name)
 			assert.NoError(t, d.Close())
 		}
 		assert.NoError(t, Unload(dir))
 		assert.Empty(t, attached(t, "eth0"))
 		assert.Empty(t, attached(t, "peer0"))
+		assert.Empty(t, attached(t, "lo"))
+		assert.Equal(t, "0", acceptLocal(t), "as it was")
 		_, err := os.Stat(dir)
 		assert.ErrorIs(t, err, os.ErrNotExist)
 		assert.NoError(t, Unload(dir), "twice is once")
+	})
+}
+
+// acceptLocal is the namespace's setting for lo.
+func acceptLocal(t *testing.T) string {
+	t.Helper()
+	value, err := os.ReadFile(acceptLocalSysctl)
+	assert.NoError(t, err)
+	return strings.TrimSpace(string(value))
+}
+
+// TestAcceptLocalOfUser: what was set before Load is set after Unload.
+func TestAcceptLocalOfUser(t *testing.T) {
+	dir := filepath.Join(mountBPFFS(t), "node")
+	inNamespace(t, func(t *testing.T) {
+		assert.NoError(t, setAcceptLocal(1))
+		d, err := Load(Config{Addresses: testNodeAddresses, Device: "eth0", PinDir: dir, Sizes: fewEntries})
+		if assert.NoError(t, err) {
+			assert.NoError(t, d.Close())
+		}
+		assert.NoError(t, Unload(dir))
+		assert.Equal(t, "1", acceptLocal(t))
 	})
 }
 

@@ -359,11 +359,11 @@ type datapathWork struct {
 		Begins      bool
 		ToKernel    bool
 		ToSelf      bool
+		ToLoopback  bool
 		Refuse      bool
 		Split       bool
 		OtherFamily bool
 		Mode        uint8
-		_           [1]byte
 		Hash        uint32
 		Service     uint32
 		To          datapathFlowKey

@@ -11,8 +11,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// attachDevice attaches all programs of the device towards the fabric. XDP comes last and goes last, so that tc handles what
-// passes meanwhile.
+// attachDevice attaches all programs of the device towards the fabric, and of lo. XDP comes last and goes last, so that tc handles
+// what passes meanwhile.
 func (d *DataPath) attachDevice(config Config) error {
 	device, err := net.InterfaceByName(config.Device)
 	if err != nil {
@@ -22,6 +22,12 @@ func (d *DataPath) attachDevice(config Config) error {
 		if err := d.attach(device.Index, direction, config.Attach); err != nil {
 			return fmt.Errorf("attach %s to %s: %w", direction, config.Device, err)
 		}
+	}
+	if err := acceptOwn(d.pinDir); err != nil {
+		return fmt.Errorf("let own addresses in by lo: %w", err)
+	}
+	if err := d.attach(loopback, FromNode, config.Attach); err != nil {
+		return fmt.Errorf("attach %s to lo: %w", FromNode, err)
 	}
 	if config.Hook == HookXDP {
 		if err = d.attach(device.Index, FromNetworkXDP, config.Attach); err == nil {

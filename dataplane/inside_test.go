@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
@@ -126,6 +127,37 @@ func TestNodeCalls(t *testing.T) {
 		r = d.send(t, FromNode, other.frame(t))
 		assert.EqualValues(t, actOK, r.action)
 		assert.Equal(t, other.frame(t), r.frame)
+	})
+}
+
+// A process of the node calls a NodePort at an address of its own, which goes by lo. The answer bears that address, so it comes in by
+// lo, too. lo takes larger packets than what they go on by.
+func TestNodeCallsItsNodePort(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		call := packetSpec{src: w.lbNode, dst: w.lbNode, sport: 40000, dport: portNode, syn: true}
+		r := d.send(t, FromNode, call.frame(t))
+		assert.EqualValues(t, actRedirect, r.action)
+		assert.Equal(t, only("to-network"), r.reasons)
+		out := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.pod}, out.addresses())
+		assert.EqualValues(t, 64, out.ttl())
+
+		answer := packetSpec{src: w.pod, dst: w.lbNode, sport: 8080, dport: 40000, syn: true, ack: true}
+		r = d.send(t, FromNetwork, answer.frame(t))
+		assert.EqualValues(t, actRedirect, r.action, "into lo")
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		back := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, back.addresses())
+		assert.Equal(t, [2]uint16{portNode, 40000}, back.ports())
+		assert.Equal(t, net.HardwareAddr(make([]byte, 6)), back.eth.DstMAC, "that of lo")
+		assert.EqualValues(t, 64, back.ttl())
+
+		call.syn, call.ack, call.payload = false, true, 1500
+		r = d.send(t, FromNode, call.frame(t))
+		assert.EqualValues(t, actRedirect, r.action, "ICMP")
+		assert.Equal(t, only("too-big"), r.reasons)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, dissect(t, r.frame).addresses())
 	})
 }
 

@@ -159,7 +159,7 @@ func Unload(pinDir string) error {
 	if _, err := os.Stat(pinDir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err := detachAll(filepath.Join(pinDir, linksDir)); err != nil {
+	if err := errors.Join(detachAll(filepath.Join(pinDir, linksDir)), refuseOwn(pinDir)); err != nil {
 		return fmt.Errorf("unload data path: %w", err)
 	}
 	if err := os.RemoveAll(pinDir); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// A node's pin folder: maps/NAME, and links/IFINDEX… for what is attached (see pinOf).
+// A node's pin folder: maps/NAME, links/IFINDEX… for what is attached (see pinOf), and acceptedDir.
 const (
 	mapsDir  = "maps"
 	linksDir = "links"

@@ -27,7 +27,10 @@ func (w world) process(t *testing.T, d *DataPath, mode services.Mode, node strin
 	}
 	_, err := d.Update("default/process", &services.Tables{
 		TableSize: 251,
-		Frontends: []services.Frontend{frontend(w.vip, services.KindLoadBalancer, "vip"), frontend(w.clusterIP, services.KindClusterIP, "inside")},
+		Frontends: []services.Frontend{
+			frontend(w.vip, services.KindLoadBalancer, "vip"), frontend(w.clusterIP, services.KindClusterIP, "inside"),
+			frontend(address, services.KindNodePort, "node"),
+		},
 		Backends: []services.Backend{{
 			Address: address, Port: portListens, Protocol: services.TCP, Node: node, NodeAddress: tunnel, Weight: 1,
 		}},
@@ -162,5 +165,28 @@ func TestProcessCallsItsNode(t *testing.T) {
 		assert.Equal(t, [2]netip.Addr{w.clusterIP, w.lbNode}, back.addresses())
 		assert.Equal(t, [2]uint16{portProcess, 40000}, back.ports())
 		assert.Equal(t, nodeMAC, back.eth.DstMAC)
+	})
+}
+
+// Likewise, but by the NodePort at the node's own address: both ways it stays on lo, and each sees the node.
+func TestProcessCallsItsNodePort(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		w.process(t, d, services.ModeDSR, "lb", w.lbNode, w.lbTunnel)
+		call := packetSpec{src: w.lbNode, dst: w.lbNode, sport: 40000, dport: portProcess, syn: true}
+		r := d.send(t, FromNode, call.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, only("to-endpoint"), r.reasons)
+		in := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, in.addresses())
+		assert.Equal(t, [2]uint16{40000, portListens}, in.ports())
+
+		answer := packetSpec{src: w.lbNode, dst: w.lbNode, sport: portListens, dport: 40000, syn: true, ack: true}
+		r = d.send(t, FromNode, answer.frame(t))
+		assert.EqualValues(t, actOK, r.action)
+		assert.Equal(t, only("reply-inside"), r.reasons)
+		back := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, back.addresses())
+		assert.Equal(t, [2]uint16{portProcess, 40000}, back.ports())
 	})
 }

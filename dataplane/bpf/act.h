@@ -22,22 +22,22 @@ static __always_inline int address_to_pod(struct hook h, const struct verdict *v
 	return 0;
 }
 
-/* Addresses the frame to this node. */
-static __always_inline int address_to_self(struct hook h)
+/* Addresses the frame to this node, to the device by which it comes in; that of lo is zero. */
+static __always_inline int address_to_self(struct hook h, const struct verdict *v)
 {
 	struct ethhdr *eth = at(h, 0, sizeof(*eth));
 
 	if (!eth)
 		return -REASON_DROP_TRUNCATED;
 	for (int i = 0; i < ETH_ALEN; i++) /* from volatile memory, byte by byte */
-		eth->h_dest[i] = outside_mac[i];
+		eth->h_dest[i] = v->to_loopback ? 0 : outside_mac[i];
 	return 0;
 }
 
 /* Whether this node forwards the packet itself, instead of leaving that to the kernel. */
 static __always_inline bool is_hop(const struct verdict *v)
 {
-	return !v->to_kernel && !v->to_self && v->point != POINT_FROM_NODE;
+	return !v->to_kernel && !v->to_self && !v->to_loopback && v->point != POINT_FROM_NODE;
 }
 
 /* Changes the packet as was decided: 0 or a drop reason. */
@@ -54,13 +54,15 @@ static __always_inline int act(struct hook h, const struct packet *p, const stru
 		err = rewrite(h, p, &v->to, is_hop(v));
 	if (v->encapsulate && !err)
 		return encapsulate(h, v);
-	if (v->to_self && !err)
-		return address_to_self(h);
+	if ((v->to_self || v->to_loopback) && !err)
+		return address_to_self(h, v);
 	return v->pod.ifindex && !err ? address_to_pod(h, v) : err;
 }
 
 /* What comes in by the outside device with this mark has been seen, and is for the kernel's stack. */
 #define SEEN_MARK 0x0d5b0000
+
+#define LOOPBACK_IFINDEX 1 /* in every network namespace (include/net/flow.h) */
 
 /* What the kernel does with the packet. redirect_peer takes it into the pod's namespace at once; it believes what the packet
  * was before a tunnel of another family was taken off, and is for ingress only. */
@@ -72,6 +74,8 @@ static __always_inline int leave_tc(struct hook h, const struct verdict *v)
 		skb_of(h)->mark = SEEN_MARK;
 		return bpf_redirect(outside_ifindex, BPF_F_INGRESS);
 	}
+	if (v->to_loopback)
+		return bpf_redirect(LOOPBACK_IFINDEX, BPF_F_INGRESS);
 	if (v->pod.ifindex && (v->other_family || v->point == POINT_FROM_NODE))
 		return bpf_redirect(v->pod.ifindex, 0);
 	if (v->pod.ifindex)

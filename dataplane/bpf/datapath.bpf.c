@@ -4,7 +4,7 @@
  *   from_network       ingress of the device towards the fabric
  *   from_network_xdp   the same, before it: takes what needs nothing that only tc can do
  *   from_pod           ingress of the node's end of each pod's veth
- *   from_node          egress of the device towards the fabric: what the node itself sends, calls and answers
+ *   from_node          egress of the device towards the fabric, and of lo: what the node itself sends, calls and answers
  *   to_pod             egress of the node's end of each pod's veth: answers of the node's own processes
  */
 #include <linux/bpf.h>
@@ -85,7 +85,7 @@ static __always_inline bool is_forged(const struct packet *p)
 }
 
 /* From a pod, TCP or UDP with a whole tuple: an answer, a call of a service, or the pod's own traffic. */
-static __always_inline int balance_from_pod(const struct packet *p, struct verdict *v)
+static __always_inline int balance_from_pod(struct hook h, const struct packet *p, struct verdict *v)
 {
 	bool unproven;
 	struct reply *r = find_reply(&p->tuple, &unproven);
@@ -95,7 +95,7 @@ static __always_inline int balance_from_pod(const struct packet *p, struct verdi
 		return reply(p, v, r);
 	f = find_frontend(p);
 	if (f)
-		return forward_inside(p, v, f);
+		return forward_inside(h, p, v, f);
 	if (is_forged(p))
 		return -REASON_DROP_POD_GENEVE;
 	if (is_this_node(&p->tuple.destination))
@@ -115,7 +115,7 @@ static __always_inline int decide_from_pod(struct hook h, struct packet *p, stru
 		v->to = p->tuple;
 	}
 	if (parsed == PARSED_L4)
-		return balance_from_pod(p, v);
+		return balance_from_pod(h, p, v);
 	if (parsed == PARSED_ICMP_ERROR)
 		return relay(h.ctx, p, v, false);
 	return parsed == PARSED_FRAGMENT ? drop_if_guarded(p, REASON_DROP_FRAGMENT) : REASON_NOT_OURS;
@@ -138,7 +138,7 @@ static __always_inline int decide_from_node(struct hook h, struct packet *p, str
 	if (r && r->port)
 		return reply_of_process(p, v, r);
 	f = find_frontend(p);
-	return f ? forward_inside(p, v, f) : REASON_NOT_OURS;
+	return f ? forward_inside(h, p, v, f) : REASON_NOT_OURS;
 }
 
 /* The single exit of tc: acts, counts, reports, and says what the kernel does with the packet. */

@@ -84,24 +84,36 @@ static __always_inline int to_process(const struct packet *p, struct verdict *v)
 }
 
 /* Likewise, and the node itself is the client. With the node's own address as its source it would be a martian where it comes in
- * (fib_validate_source, net/ipv4/fib_frontend.c), so it has the frontend's. */
+ * (fib_validate_source, net/ipv4/fib_frontend.c), so it has the frontend's. If the frontend has the node's address, too, as a
+ * NodePort has, the packet is on lo already, and right there. */
 static __always_inline int to_own_process(const struct packet *p, struct verdict *v)
 {
-	v->to.source = v->frontend.address;
-	v->to_self = true;
+	if (is_this_node(&v->frontend.address)) {
+		v->to_kernel = true;
+	} else {
+		v->to.source = v->frontend.address;
+		v->to_self = true;
+	}
 	return learn_reply(p, &v->to, &v->frontend, v->service, FLOW_INSIDE) ?: REASON_TO_ENDPOINT;
 }
 
-/* Whether the packet, or each segment of it, fits the link with the tunnel around it. */
-static __always_inline bool fits(struct hook h, const struct packet *p, const struct verdict *v)
+/* Bytes of the packet, or of each segment of it, from the IP header on. */
+static __always_inline __u32 size_of(struct hook h, const struct packet *p)
 {
-	__u32 words = v->option ? option_words(is_ipv4(&v->frontend.address)) : 0;
 	__u32 length = length_of(h) - L3;
 
 	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
 		length = l4_offset(p) - L3 + skb_of(h)->gso_size +
 			 (p->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr));
-	return length + tunnel_room(is_ipv4(&v->node), words) <= mtu;
+	return length;
+}
+
+/* Whether it fits the link with the tunnel around it. */
+static __always_inline bool fits(struct hook h, const struct packet *p, const struct verdict *v)
+{
+	__u32 words = v->option ? option_words(is_ipv4(&v->frontend.address)) : 0;
+
+	return size_of(h, p) + tunnel_room(is_ipv4(&v->node), words) <= mtu;
 }
 
 /* DSR: the client's address stays, and the option tells the pod node the frontend. It rides on the first packet, on every UDP
@@ -158,7 +170,7 @@ static __always_inline int forward(struct hook h, const struct packet *p, struct
 }
 
 /* A pod of this node, or the node itself, calls a service: translated here, so that no node in between takes part. */
-static __always_inline int forward_inside(const struct packet *p, struct verdict *v, const struct frontend *f)
+static __always_inline int forward_inside(struct hook h, const struct packet *p, struct verdict *v, const struct frontend *f)
 {
 	struct backend *b;
 	struct flow flow;
@@ -169,6 +181,9 @@ static __always_inline int forward_inside(const struct packet *p, struct verdict
 	v->mode = MODE_SNAT;
 	if (v->point == POINT_FROM_NODE && is_this_node(&b->address)) {
 		answer = to_own_process(p, v);
+	} else if (v->point == POINT_FROM_NODE && size_of(h, p) > mtu) { /* lo takes larger ones than what comes next */
+		v->refuse = true;
+		answer = -REASON_DROP_TOO_BIG;
 	} else if (equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
 		answer = to_overlay_snat(v, p, b, &flow);
 		if (answer > 0)

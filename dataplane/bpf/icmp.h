@@ -187,7 +187,8 @@ static __always_inline int error_about_request(struct verdict *v, struct icmp *e
 	if (!(r->flags & FLOW_INSIDE))
 		return REASON_ICMP_RELAYED;
 	if (is_this_node(&e->destination)) {
-		v->to_kernel = true;
+		v->to_loopback = is_this_node(&e->source);
+		v->to_kernel = !v->to_loopback;
 		return REASON_ICMP_RELAYED;
 	}
 	return deliver_to(v, &e->destination) ?: REASON_ICMP_RELAYED;

@@ -22,7 +22,8 @@ static __always_inline int reply_inside(const struct packet *p, struct verdict *
 	translate_answer(p, v, r);
 	v->mode = MODE_SNAT;
 	if (is_this_node(&p->tuple.destination)) {
-		v->to_kernel = true;
+		v->to_loopback = is_this_node(&r->frontend);
+		v->to_kernel = !v->to_loopback;
 		return REASON_REPLY_INSIDE;
 	}
 	return deliver_to(v, &p->tuple.destination) ?: REASON_REPLY_INSIDE;
@@ -50,15 +51,17 @@ static __always_inline int reply(const struct packet *p, struct verdict *v, stru
 /* Pod node, from a process of its own that is a backend. */
 static __always_inline int reply_of_process(const struct packet *p, struct verdict *v, struct reply *r)
 {
-	bool inside = r->flags & FLOW_INSIDE;
+	bool inside = r->flags & FLOW_INSIDE, on_loopback = is_this_node(&r->frontend);
 
-	if (inside && !equal(&p->tuple.destination, &r->frontend))
+	if (inside && !on_loopback && !equal(&p->tuple.destination, &r->frontend))
 		return REASON_NOT_OURS;
 	translate_answer(p, v, r);
 	if (inside) { /* the node itself is the client: to_own_process */
 		v->mode = MODE_SNAT;
-		v->to.destination = p->tuple.source;
-		v->to_self = true;
+		if (!on_loopback)
+			v->to.destination = p->tuple.source;
+		v->to_self = !on_loopback;
+		v->to_kernel = on_loopback;
 		return REASON_REPLY_INSIDE;
 	}
 	v->mode = MODE_DSR;

@@ -17,6 +17,7 @@ struct verdict {
 	bool begins;		     /* first packet of a flow */
 	bool to_kernel;		     /* what is left of it is for the kernel's stack */
 	bool to_self;		     /* likewise, but it has to come in by the outside device first */
+	bool to_loopback;	     /* likewise, but by lo: it bears the node's own address as source */
 	bool refuse;		     /* tell the sender by ICMP */
 	bool split;		     /* a fragment that does not fit: cut it in two */
 	bool other_family;	     /* inner and outer IP header are of different families */

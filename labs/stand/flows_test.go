@@ -201,12 +201,14 @@ func TestCallsFromInside(t *testing.T) {
 	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
 	clusterIP := tables.Frontends[i].AddrPort()
 	nodePort := netip.AddrPortFrom(s.LBNodes()[0].Address.Addr(), 31001)
+	ownNodePort := netip.AddrPortFrom(s.nodeOf(t, "worker-1").Address.Addr(), 31001)
 	for _, test := range []struct {
 		from string
 		to   netip.AddrPort
 	}{
 		{s.plan.Pods[0].Name, clusterIP}, {s.plan.Pods[0].Name, vip}, {s.plan.Pods[0].Name, nodePort},
 		{"worker-1", clusterIP}, {"lb-1", clusterIP}, {"lb-1", vip},
+		{"lb-1", nodePort}, {"lb-1", ownNodePort}, {"worker-1", nodePort}, {"worker-1", ownNodePort},
 	} {
 		t.Run(test.from+" "+test.to.String(), func(t *testing.T) {
 			seen := make(map[string]bool)

@@ -64,6 +64,13 @@ func TestIPv6(t *testing.T) {
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s: %v", protocol, report.Connections[0])
 				assert.Equal(t, v.Mode == "dsr", report.Preserved == 20, protocol)
 			}
+			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
+				report, err := workload.Connect(t.Context(), workload.ConnectOptions{
+					Dialer: workload.Dialer{Enter: s.Enter("lb")}, Protocol: protocol, Target: netip.MustParseAddrPort("[fd00:1::11]:31000"), Count: 20,
+				})
+				require.NoError(t, err)
+				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "own NodePort, %s: %v", protocol, report.Connections[0])
+			}
 			narrow(t, s, 1400)
 			for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{

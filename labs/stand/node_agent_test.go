@@ -192,6 +192,7 @@ func TestNodeAgent(t *testing.T) {
 			assert.Equal(t, seen.String(), strings.TrimSpace(s.call(t, n.Name, hostService).ask(t)), "a process of %s", n.Name)
 			nodePort := netip.AddrPortFrom(n.Address.Addr(), hostPort)
 			assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(s.call(t, "client", nodePort).ask(t)), "by %s", n.Name)
+			assert.Equal(t, n.Address.Addr().String(), strings.TrimSpace(s.call(t, n.Name, nodePort).ask(t)), "a process of %s, at its own", n.Name)
 		}
 		direct := netip.AddrPortFrom(s.nodeOf(t, host).Address.Addr(), 7443)
 		assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(s.call(t, "client", direct).ask(t)), "past the service")

@@ -181,8 +181,8 @@ func TestTooBig(t *testing.T) {
 	}
 }
 
-// TestLargeDatagrams: 16 kB there and back, in fragments both ways.
-func TestLargeDatagrams(t *testing.T) {
+// datagramStand is five-nodes with pods that send large datagrams back.
+func datagramStand(t *testing.T) *Stand {
 	s := standServing(t, "five-nodes", func(topology *topologies.Topology) {
 		ports := &topology.Spec.Services[0].Spec.Ports
 		*ports = slices.Clone(*ports)
@@ -195,6 +195,12 @@ func TestLargeDatagrams(t *testing.T) {
 	for _, p := range s.plan.Pods {
 		echoDatagrams(t, s, p.Name, 7777)
 	}
+	return s
+}
+
+// TestLargeDatagrams: 16 kB there and back, in fragments both ways.
+func TestLargeDatagrams(t *testing.T) {
+	s := datagramStand(t)
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
@@ -221,6 +227,59 @@ func TestLargeDatagrams(t *testing.T) {
 	}
 }
 
+// TestNodeCallsItsNodePort: a process of a node calls a NodePort at its own node's address, by lo, whose packets are larger than
+// what pods take: transfers over TCP both ways, and datagrams that have to become fragments.
+func TestNodeCallsItsNodePort(t *testing.T) {
+	s := datagramStand(t)
+	for i, v := range ourVariants() {
+		for _, name := range []string{"lb-1", "worker-1"} { // without pods, and with some
+			t.Run(v.Name+" "+name, func(t *testing.T) {
+				require.NoError(t, s.Install(t.Context(), v))
+				node := s.nodeOf(t, name).Address.Addr()
+				for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
+					report, err := workload.Bulk(t.Context(), workload.BulkOptions{
+						Dialer: workload.Dialer{Enter: s.Enter(name)}, Target: netip.AddrPortFrom(node, 31001),
+						Direction: direction, Bytes: 20_000_000, Streams: 8, Duration: 10 * time.Second,
+					})
+					require.NoError(t, err)
+					half := report.Download
+					if direction == workload.Upload {
+						half = report.Upload
+					}
+					assert.EqualValues(t, 20_000_000, half.Bytes, direction)
+				}
+				to := netip.AddrPortFrom(node, 31000)
+				if i == 0 { // the kernel learns what fits; a socket keeps the route that it has
+					assert.ErrorIs(t, s.echoLarge(t, name, to), syscall.EMSGSIZE)
+				}
+				for range 8 { // so that pods of this node and of others answer
+					assert.NoError(t, s.echoLarge(t, name, to))
+				}
+			})
+		}
+	}
+}
+
+// echoLarge sends 16 kB from a new socket, and checks what comes back.
+func (s *Stand) echoLarge(t *testing.T, from string, to netip.AddrPort) error {
+	t.Helper()
+	var conn net.Conn
+	require.NoError(t, s.lab.Do(from, func() (err error) {
+		conn, err = net.Dial("udp", to.String())
+		return err
+	}))
+	defer conn.Close()
+	datagram, answer := bytes.Repeat([]byte("0123456789abcdef"), 1000), make([]byte, 20000)
+	_, err := conn.Write(datagram)
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
+	n, err := conn.Read(answer)
+	if err == nil {
+		assert.Equal(t, datagram, answer[:n])
+	}
+	return err
+}
+
 // echoDatagrams sends back what comes to a pod.
 func echoDatagrams(t *testing.T, s *Stand, pod string, port int) {
 	t.Helper()
@@ -242,22 +301,27 @@ func echoDatagrams(t *testing.T, s *Stand, pod string, port int) {
 	}()
 }
 
-// TestRefused: a service without endpoints refuses at once, instead of letting the client wait.
+// TestRefused: a service without endpoints refuses at once, instead of letting the client wait, be it outside or the node itself.
 func TestRefused(t *testing.T) {
 	s := standServing(t, "five-nodes", nil)
 	s.plan.EndpointSlices = nil
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
-			err := s.lab.Do("client", func() error {
-				conn, err := net.DialTimeout("tcp", echoVIP.String(), time.Second)
-				if err == nil {
-					conn.Close()
-				}
-				return err
-			})
-			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+			refuses := func(from string, to netip.AddrPort) {
+				err := s.lab.Do(from, func() error {
+					conn, err := net.DialTimeout("tcp", to.String(), time.Second)
+					if err == nil {
+						conn.Close()
+					}
+					return err
+				})
+				assert.ErrorIs(t, err, syscall.ECONNREFUSED, from)
+			}
+			refuses("client", echoVIP)
 			assert.EqualValues(t, 1, s.count(t, "no-backend"))
+			refuses("lb-1", netip.AddrPortFrom(s.LBNodes()[0].Address.Addr(), 31000)) // its own NodePort, by lo
+			assert.EqualValues(t, 2, s.count(t, "no-backend"))
 		})
 	}
 }
