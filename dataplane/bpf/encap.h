@@ -128,38 +128,31 @@ static __always_inline int encapsulate(struct hook h, const struct verdict *v)
 	return words ? put_tunnel(h, v, false, DSR_OPT6_WORDS) : put_tunnel(h, v, false, 0);
 }
 
-/* XDP: whether the IP packet at *offset* is one that needs nothing that only tc can do: TCP or UDP, whole. */
+/* XDP: whether the IP packet at *offset* needs nothing that only tc can do: it is TCP or UDP, whole, and for a pod. */
 static __always_inline bool is_simple(struct hook h, __u32 offset)
 {
-	__be16 type, fragment = 0;
-	bool ipv4;
+	struct {
+		__be16 type;
+		struct iphdr ip;
+	} __attribute__((packed)) inner;
+	struct address destination;
+	struct ipv6hdr ip6;
 	__u8 protocol;
 
-	if (load_bytes(h, offset - sizeof(type), &type, sizeof(type)))
+	if (load_bytes(h, offset - sizeof(inner.type), &inner, sizeof(inner)))
 		return false;
-	ipv4 = type == bpf_htons(ETH_P_IP);
-	if (load_bytes(h, offset + (ipv4 ? offsetof(struct iphdr, protocol) : offsetof(struct ipv6hdr, nexthdr)), &protocol, 1) ||
-	    (ipv4 && load_bytes(h, offset + offsetof(struct iphdr, frag_off), &fragment, sizeof(fragment))))
-		return false;
-	return !(fragment & (IP4_OFFSET | IP4_MORE)) && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP);
-}
-
-/* XDP: whether the IP packet at *offset* is for a process of this node. */
-static __always_inline bool is_for_this_node(struct hook h, __u32 offset)
-{
-	struct address destination;
-	__be16 type;
-	__be32 addr;
-
-	if (load_bytes(h, offset - sizeof(type), &type, sizeof(type)))
-		return false;
-	if (type != bpf_htons(ETH_P_IP))
-		return !load_bytes(h, offset + offsetof(struct ipv6hdr, daddr), &destination, sizeof(destination)) &&
-		       is_this_node(&destination);
-	if (load_bytes(h, offset + offsetof(struct iphdr, daddr), &addr, sizeof(addr)))
-		return false;
-	destination = address4(addr);
-	return is_this_node(&destination);
+	if (inner.type == bpf_htons(ETH_P_IP)) {
+		if (inner.ip.frag_off & (IP4_OFFSET | IP4_MORE))
+			return false;
+		protocol = inner.ip.protocol;
+		destination = address4(inner.ip.daddr);
+	} else {
+		if (load_bytes(h, offset, &ip6, sizeof(ip6)))
+			return false;
+		protocol = ip6.nexthdr;
+		__builtin_memcpy(&destination, &ip6.daddr, sizeof(destination));
+	}
+	return (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && !is_this_node(&destination);
 }
 
 /* Takes everything between the outer Ethernet header and the inner IP header away; tc keeps the outer Ethernet header, XDP the

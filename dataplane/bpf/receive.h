@@ -137,7 +137,7 @@ static __always_inline int receive(struct hook h, struct packet *p, struct verdi
 
 	if (err)
 		return err;
-	if (h.kind == HOOK_XDP && (!is_simple(h, L3 + room) || is_for_this_node(h, L3 + room)))
+	if (h.kind == HOOK_XDP && !is_simple(h, L3 + room))
 		return PASS_TO_TC;
 	err = decapsulate(h, room);
 	if (err)
