@@ -220,6 +220,15 @@ func TestCluster(t *testing.T) {
 			assert.Contains(t, out, "gitVersion", n.Name)
 		}
 	})
+	t.Run("and a NodePort at their own address", func(t *testing.T) {
+		service, err := client.CoreV1().Services("default").Get(t.Context(), "tcp-echo", metav1.GetOptions{})
+		require.NoError(t, err)
+		for _, n := range nodes.Items {
+			at := fmt.Sprintf("http://%s:%d/", n.Status.Addresses[0].Address, service.Spec.Ports[0].NodePort)
+			out := output(t, "docker", "exec", n.Name, "curl", "--silent", "--show-error", "--max-time", "5", at)
+			assert.Contains(t, out, n.Status.Addresses[0].Address, "the pod sees the node %s", n.Name)
+		}
+	})
 	t.Run("what no one has is unreachable", func(t *testing.T) {
 		for _, address := range []string{"10.96.255.254", "10.244.255.254"} {
 			out, err := b.run(t.Context(), "exec", "tcp-echo", "--", "curl", "--silent", "--show-error", "--max-time", "3", "http://"+address+":81/")
