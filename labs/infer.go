@@ -159,10 +159,7 @@ func (t *turn) sampleInference(r *inference.Report, seen watched) error {
 		"%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
 		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, float64(seen.replies)/float64(r.BytesIn),
 		describeLabels(all))
-	if t.invalid != "" {
-		told += "; this does not count: " + t.invalid
-	}
-	return t.evidence(told)
+	return t.evidence(told + t.caveat())
 }
 
 // sample is one value to be recorded.

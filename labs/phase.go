@@ -192,6 +192,14 @@ func (t *turn) sample(metric, unit string, value float64, labels map[string]stri
 	return nil
 }
 
+// caveat is the end of what is told of values that do not count; empty: they do.
+func (t *turn) caveat() string {
+	if t.invalid == "" {
+		return ""
+	}
+	return "; this does not count: " + t.invalid
+}
+
 // evidence records and tells something that was seen.
 func (t *turn) evidence(message string) error {
 	t.runner.Narrator.Evidence(t.variant.Name, message)

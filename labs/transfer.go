@@ -98,10 +98,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	}
 	told := fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
 		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels))
-	if t.invalid != "" {
-		told += "; this does not count: " + t.invalid
-	}
-	return t.evidence(told)
+	return t.evidence(told + t.caveat())
 }
 
 func firstReason(reasons ...string) string {
