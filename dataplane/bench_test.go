@@ -189,7 +189,7 @@ func BenchmarkPackets(b *testing.B) {
 		}
 	}
 	if path := os.Getenv("BENCH_OUT"); path != "" {
-		out, err := json.MarshalIndent(figures, "", "  ")
+		out, err := json.MarshalIndent(benchmark.Record{Machine: benchmark.ThisMachine(), Figures: figures}, "", "  ")
 		require.NoError(b, err)
 		require.NoError(b, os.WriteFile(path, append(out, '\n'), 0o644))
 	}

@@ -90,12 +90,6 @@ func (b *Bench) Once(j Job, repetitions int) (time.Duration, error) {
 // NewTuples is how many clients there are where every packet begins a flow.
 const NewTuples = 1 << 22
 
-// Figure is a line of what a benchmark writes: hook/path/flows are established or new/family/number of flows.
-type Figure struct {
-	Name string `json:"name"`
-	Net
-}
-
 // Net is what a job costs beyond the wrapper and the empty program, in nanoseconds per packet.
 type Net struct {
 	Min    float64 `json:"net_ns_min"`

@@ -17,18 +17,20 @@ var update = flag.Bool("update", false, "write README.md's figures anew from ref
 
 // TestReadme: the figures in README.md are those of the recorded benchmark.
 func TestReadme(t *testing.T) {
-	var figures []Figure
+	var record Record
 	recorded, err := os.ReadFile("reference.json")
 	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(recorded, &figures))
-	byName := make(map[string]Figure, len(figures))
-	for _, f := range figures {
+	require.NoError(t, json.Unmarshal(recorded, &record))
+	byName := make(map[string]Figure, len(record.Figures))
+	for _, f := range record.Figures {
 		byName[f.Name] = f
 	}
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	text := string(readme)
-	for name, block := range map[string]string{"cost": costTable(t, byName), "parts": partsTable(t, byName)} {
+	for name, block := range map[string]string{
+		"machine": record.Machine.String() + "\n", "cost": costTable(t, byName), "parts": partsTable(t, byName),
+	} {
 		pattern := regexp.MustCompile(`(?s)(<!-- begin ` + name + ` -->\n).*?(<!-- end ` + name + ` -->)`)
 		require.Regexp(t, pattern, text, name)
 		if *update {
