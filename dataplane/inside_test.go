@@ -153,6 +153,16 @@ func TestNodeCallsItsNodePort(t *testing.T) {
 		assert.Equal(t, net.HardwareAddr(make([]byte, 6)), back.eth.DstMAC, "that of lo")
 		assert.EqualValues(t, 64, back.ttl())
 
+		request := packetSpec{src: w.lbNode, dst: w.pod, sport: 40000, dport: 8080, ack: true, payload: 9}
+		r = d.send(t, FromNetwork, icmpError(t, w.pod, w.lbNode, 0, request.ip(t)))
+		assert.EqualValues(t, actRedirect, r.action, "into lo")
+		assert.Equal(t, only("icmp-relayed"), r.reasons)
+		refused := dissect(t, r.frame)
+		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, refused.addresses())
+		assert.Equal(t, net.HardwareAddr(make([]byte, 6)), refused.eth.DstMAC)
+		_, quoted := quotedTuple(refused.icmp(t).quoted)
+		assert.Equal(t, netip.AddrPortFrom(w.lbNode, portNode), quoted)
+
 		call.syn, call.ack, call.payload = false, true, 1500
 		r = d.send(t, FromNode, call.frame(t))
 		assert.EqualValues(t, actRedirect, r.action, "ICMP")

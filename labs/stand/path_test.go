@@ -181,17 +181,20 @@ func TestTooBig(t *testing.T) {
 	}
 }
 
+// toOwnServers leads the service's UDP port to port 7777 of the pods.
+func toOwnServers(topology *topologies.Topology) {
+	ports := &topology.Spec.Services[0].Spec.Ports
+	*ports = slices.Clone(*ports)
+	for i := range *ports {
+		if (*ports)[i].Name == "udp" {
+			(*ports)[i].TargetPort.StrVal, (*ports)[i].TargetPort.IntVal, (*ports)[i].TargetPort.Type = "", 7777, 0
+		}
+	}
+}
+
 // datagramStand is five-nodes with pods that send large datagrams back.
 func datagramStand(t *testing.T) *Stand {
-	s := standServing(t, "five-nodes", func(topology *topologies.Topology) {
-		ports := &topology.Spec.Services[0].Spec.Ports
-		*ports = slices.Clone(*ports)
-		for i := range *ports {
-			if (*ports)[i].Name == "udp" {
-				(*ports)[i].TargetPort.StrVal, (*ports)[i].TargetPort.IntVal, (*ports)[i].TargetPort.Type = "", 7777, 0
-			}
-		}
-	})
+	s := standServing(t, "five-nodes", toOwnServers)
 	for _, p := range s.plan.Pods {
 		echoDatagrams(t, s, p.Name, 7777)
 	}
@@ -250,18 +253,37 @@ func TestNodeCallsItsNodePort(t *testing.T) {
 				}
 				to := netip.AddrPortFrom(node, 31000)
 				if i == 0 { // the kernel learns what fits; a socket keeps the route that it has
-					assert.ErrorIs(t, s.echoLarge(t, name, to), syscall.EMSGSIZE)
+					assert.ErrorIs(t, s.echo(t, name, to, 16000), syscall.EMSGSIZE)
 				}
 				for range 8 { // so that pods of this node and of others answer
-					assert.NoError(t, s.echoLarge(t, name, to))
+					assert.NoError(t, s.echo(t, name, to, 16000))
 				}
 			})
 		}
 	}
 }
 
-// echoLarge sends 16 kB from a new socket, and checks what comes back.
-func (s *Stand) echoLarge(t *testing.T, from string, to netip.AddrPort) error {
+// TestClosedPort: nobody listens in the pods. Their ICMP errors reach who called a frontend, a client or the node itself, as errors of
+// that frontend.
+func TestClosedPort(t *testing.T) {
+	s := standServing(t, "five-nodes", toOwnServers)
+	for _, v := range ourVariants() {
+		t.Run(v.Name, func(t *testing.T) {
+			require.NoError(t, s.Install(t.Context(), v))
+			for from, to := range map[string]netip.AddrPort{
+				"client":   echoVIP,
+				"lb-1":     netip.AddrPortFrom(s.nodeOf(t, "lb-1").Address.Addr(), 31000),
+				"worker-1": netip.AddrPortFrom(s.nodeOf(t, "worker-1").Address.Addr(), 31000),
+			} {
+				assert.ErrorIs(t, s.echo(t, from, to, 100), syscall.ECONNREFUSED, from)
+			}
+			assert.EqualValues(t, 3, s.count(t, "icmp-relayed"))
+		})
+	}
+}
+
+// echo sends a datagram from a new socket, and checks what comes back.
+func (s *Stand) echo(t *testing.T, from string, to netip.AddrPort, size int) error {
 	t.Helper()
 	var conn net.Conn
 	require.NoError(t, s.lab.Do(from, func() (err error) {
@@ -269,7 +291,7 @@ func (s *Stand) echoLarge(t *testing.T, from string, to netip.AddrPort) error {
 		return err
 	}))
 	defer conn.Close()
-	datagram, answer := bytes.Repeat([]byte("0123456789abcdef"), 1000), make([]byte, 20000)
+	datagram, answer := bytes.Repeat([]byte("0123456789"), size/10), make([]byte, 20000)
 	_, err := conn.Write(datagram)
 	require.NoError(t, err)
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
