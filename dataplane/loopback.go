@@ -45,8 +45,12 @@ func acceptOwn(pinDir string) error {
 
 // refuseOwn undoes acceptOwn.
 func refuseOwn(pinDir string) error {
-	if _, err := os.Stat(filepath.Join(pinDir, acceptedDir)); err != nil {
+	_, err := os.Stat(filepath.Join(pinDir, acceptedDir))
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return setAcceptLocal(0)
 }

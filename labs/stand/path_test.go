@@ -282,7 +282,7 @@ func TestClosedPort(t *testing.T) {
 	}
 }
 
-// echo sends a datagram from a new socket, and checks what comes back.
+// echo sends a datagram of so many bytes from a new socket, and checks what comes back.
 func (s *Stand) echo(t *testing.T, from string, to netip.AddrPort, size int) error {
 	t.Helper()
 	var conn net.Conn
@@ -291,7 +291,7 @@ func (s *Stand) echo(t *testing.T, from string, to netip.AddrPort, size int) err
 		return err
 	}))
 	defer conn.Close()
-	datagram, answer := bytes.Repeat([]byte("0123456789"), size/10), make([]byte, 20000)
+	datagram, answer := bytes.Repeat([]byte("0123456789"), size/10+1)[:size], make([]byte, 20000)
 	_, err := conn.Write(datagram)
 	require.NoError(t, err)
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
