@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
@@ -17,74 +20,106 @@ import (
 )
 
 const (
-	calibrationTime = 600 * time.Millisecond
+	calibrationTime = 400 * time.Millisecond
 	// calibrationWindow is over how long a bucket is asked for its rate: the best part of a transfer counts, as neither TCP's begin nor a
 	// moment in which the machine did something else says anything of the link. What the machine carries all the time is another
-	// question (ceiling.go).
-	calibrationWindow = 300 * time.Millisecond
+	// question (capacity.go, ceiling.go).
+	calibrationWindow = 200 * time.Millisecond
 	// calibrationTries: what the link can do is asked, so it may be asked again.
-	calibrationTries = 5
-	// calibrationLimit is how far a link may be from its spec before what is measured over it does not count.
+	calibrationTries = 3
+	// calibrationLimit is how far a link may be from its rate before what is measured over it does not count. A bucket's timer that is late
+	// by more than its burst loses 5 %, and Ethernet's header and overhead are counted exactly.
 	calibrationLimit = 0.05
 )
 
-// calibrate measures every shaped link in both directions, between its node and the fabric, before anything stands on it.
+// way is one direction of a link.
+type way struct {
+	node      topologies.Node
+	direction workload.Direction // as the fabric, which is the client, sees it
+	shape     topologies.Shape
+}
+
+func (w way) String() string {
+	if w.direction == workload.Upload {
+		return "to-node"
+	}
+	return "from-node"
+}
+
+// calibrate measures every link that is shaped in both directions, between its node and the fabric, before a data path is on it. A
+// policer is left out: it delays nothing, so no timer can be late.
 // Samples: link_calibration (ratio of what the link carried, with each frame's overhead, to its rate), labelled with link and direction.
 func (x *execution) calibrate(ctx context.Context) error {
-	for _, n := range x.stand.Plan().Nodes {
-		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
-			continue
+	x.uncalibrated = make(map[string]string)
+	for _, batch := range x.batches() {
+		measured := make([]float64, len(batch))
+		group, ctx := errgroup.WithContext(ctx)
+		for i, w := range batch {
+			group.Go(func() (err error) {
+				if measured[i], err = x.measureLink(ctx, w); err != nil {
+					return fmt.Errorf("link of %s: %w", w.node.Name, err)
+				}
+				return nil
+			})
 		}
-		if err := x.calibrateLink(ctx, n); err != nil {
-			return fmt.Errorf("link of %s: %w", n.Name, err)
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for i, w := range batch {
+			if err := x.recordCalibration(w, measured[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (x *execution) calibrateLink(ctx context.Context, n topologies.Node) error {
-	servers, err := workload.Start(ctx, x.stand.Enter(n.Name), slog.New(slog.DiscardHandler),
-		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(n.Address.Addr(), 0)})
+// batches are the directions to calibrate, those together that the machine carries at once.
+func (x *execution) batches() [][]way {
+	var all [][]way
+	var sum, most topologies.Rate
+	for _, n := range x.plan.Nodes {
+		most = max(most, n.ToNode.Rate, n.FromNode.Rate)
+	}
+	for _, d := range []workload.Direction{workload.Upload, workload.Download} {
+		sum = most // begins a batch
+		for _, n := range x.plan.Nodes {
+			w := way{n, d, n.FromNode}
+			if d == workload.Upload {
+				w.shape = n.ToNode
+			}
+			if w.shape.Rate == 0 {
+				continue
+			}
+			if sum += w.shape.Rate; sum > most {
+				all, sum = append(all, nil), w.shape.Rate
+			}
+			all[len(all)-1] = append(all[len(all)-1], w)
+		}
+	}
+	return all
+}
+
+// measureLink is what a direction of a link carries in proportion to its rate: the best of a few tries, the first that is near enough.
+func (x *execution) measureLink(ctx context.Context, w way) (float64, error) {
+	servers, err := workload.Start(ctx, x.stand.Enter(w.node.Name), slog.New(slog.DiscardHandler),
+		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(w.node.Address.Addr(), 0)})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer servers.Close()
-	for _, way := range []struct {
-		direction workload.Direction // as the fabric, which is the client, sees it
-		label     string
-		shape     topologies.Shape
-	}{
-		{workload.Upload, "to-node", n.ToNode},
-		{workload.Download, "from-node", n.FromNode},
-	} {
-		if way.shape.Rate == 0 {
-			continue
-		}
-		measured, err := x.measureLink(ctx, n.Name, servers.Listening()[0].Address, way.direction)
-		if err != nil {
-			return err
-		}
-		if err := x.recordCalibration(n, way.label, measured); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// measureLink is what a link carries in proportion to its rate: the best of a few tries, the first that is near enough.
-func (x *execution) measureLink(ctx context.Context, node string, server netip.AddrPort, d workload.Direction) (float64, error) {
 	best := 0.0
 	for range calibrationTries {
-		carried := x.follow(node)
+		carried := x.follow(w.node.Name)
 		_, err := workload.Bulk(ctx, workload.BulkOptions{
-			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: server, Direction: d,
-			Duration: calibrationTime, CongestionControl: x.stand.Plan().CongestionControl,
+			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: servers.Listening()[0].Address, Direction: w.direction,
+			Duration: calibrationTime, CongestionControl: x.plan.CongestionControl,
 		})
 		counts, countErr := carried()
 		if err = errors.Join(err, countErr); err != nil {
 			return 0, err
 		}
-		best = max(best, fastest(counts, d == workload.Upload))
+		best = max(best, fastest(counts, w.direction == workload.Upload))
 		if math.Abs(best-1) <= calibrationLimit {
 			break
 		}
@@ -118,12 +153,28 @@ func tcpCeiling(s topologies.Shape, mtu int) float64 {
 	return float64(s.Rate) * float64(mtu-headers) / float64(mtu+ethernet+*s.Overhead)
 }
 
-func (x *execution) recordCalibration(n topologies.Node, direction string, measured float64) error {
-	if math.Abs(measured-1) > calibrationLimit && x.uncalibrated == "" {
-		x.uncalibrated = fmt.Sprintf("link of %s, %s, carries %.2f of its spec", n.Name, direction, measured)
+func (x *execution) recordCalibration(w way, measured float64) error {
+	if math.Abs(measured-1) > calibrationLimit && x.uncalibrated[w.node.Name] == "" {
+		x.uncalibrated[w.node.Name] = fmt.Sprintf("the link of %s, %s, carries %.2f of its rate", w.node.Name, w, measured)
 	}
 	return x.recorder.AddSample(results.Sample{
 		Variant: x.lab.Spec.Variants[0].Name, Metric: "link_calibration", Unit: "ratio", Value: measured,
-		Labels: map[string]string{"link": n.Name, "direction": direction},
+		Labels: map[string]string{"link": w.node.Name, "direction": w.String()},
 	})
+}
+
+// linksOff is why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
+func (t *turn) linksOff(client string, pods []netip.Addr) string {
+	used := append(t.lbNames(), client)
+	for _, p := range t.plan.Pods {
+		if slices.ContainsFunc(p.Addresses(), func(a netip.Addr) bool { return slices.Contains(pods, a) }) {
+			used = append(used, p.Node)
+		}
+	}
+	for _, name := range used {
+		if why := t.uncalibrated[name]; why != "" {
+			return why
+		}
+	}
+	return ""
 }

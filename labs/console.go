@@ -56,6 +56,11 @@ func (c *Console) Stands(plan *topologies.Plan) {
 	}
 }
 
+// Notice tells something about the run as a whole.
+func (c *Console) Notice(message string) {
+	fmt.Fprintln(c.Out, "\n"+text.WrapSoft(message, width))
+}
+
 // draw draws the topology in a few lines.
 func (c *Console) draw(plan *topologies.Plan) {
 	for _, n := range plan.Nodes {

@@ -125,8 +125,8 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	t.tooMuch(after.invalid)
-	t.invalid = firstReason(t.uncalibrated, after.invalid)
+	t.invalid = firstReason(t.linksOff(s.From, pods), after.disturbed)
+	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
 	return t.sampleInference(report, after)
 }

@@ -3,6 +3,7 @@ package labs
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
@@ -18,7 +19,7 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	summary := results.Summarize(run)
 	var errs []error
 	for _, e := range lab.expectationsOn(topologies.SubstrateKind(run.Manifest.On())) {
-		outcome, evidence := e.judge(summary, run.Ratio)
+		outcome, evidence := e.at(scaleOf(run.Manifest.Scale)).judge(summary, run.Ratio)
 		errs = append(errs, recorder.Expect(e.ID, outcome, evidence))
 		if e.Differs != "" && outcome == results.Held {
 			for _, claim := range e.Claims {
@@ -27,6 +28,28 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// at is the expectation at a scale of the links' rates: bounds of rates follow it, ratios don't.
+func (e Expectation) at(s Scale) *Expectation {
+	if e.Unit() != "bit/s" {
+		return &e
+	}
+	for _, bound := range []**float64{&e.AtLeast, &e.AtMost} {
+		if *bound != nil {
+			scaled := **bound * s.Factor()
+			*bound = &scaled
+		}
+	}
+	return &e
+}
+
+// Unit is bit/s for a bound that is a rate, and ratio for one that is not.
+func (e *Expectation) Unit() string {
+	if e.Over == "" && e.OverLabels == nil && strings.HasPrefix(e.Metric, "goodput") {
+		return "bit/s"
+	}
+	return ""
 }
 
 // compare is results.Run.Ratio.

@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/meter"
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // execution is one run of a lab on its stand.
@@ -18,8 +19,12 @@ type execution struct {
 	lab      *Lab
 	stand    *stand.Stand
 	recorder *results.Recorder
-	// uncalibrated is why links can't be trusted; empty when they can.
-	uncalibrated string
+	// restorePriority undoes prioritize; nil on an existing cluster.
+	restorePriority func()
+	// plan is what stands, with the links' rates at the scale of the run.
+	plan *topologies.Plan
+	// uncalibrated is why the link of a node can't be trusted, by the node's name; those that can have none.
+	uncalibrated map[string]string
 	// slowed is why transfers of a repetition that no LB node's port is in the way of don't count; see underCeiling.
 	slowed map[string]string
 }
@@ -42,18 +47,15 @@ type turn struct {
 	stopped func() error
 	// invalid is why what was measured in this turn does not count.
 	invalid string
-	// overtaxed tells that the machine could not do what one of the steps asked of it.
-	overtaxed bool
+	// disturbed is why the machine, and not what is tried, decided what was measured; empty if it didn't.
+	disturbed string
 	// sampled is what was recorded.
 	sampled []results.Sample
 }
 
-// tooMuch notes why the machine could not do what a step asked of it, if it couldn't: the turn is to be taken again then, unless it
-// wouldn't count either.
-func (t *turn) tooMuch(why string) {
-	if why != "" && t.uncalibrated == "" {
-		t.overtaxed = true
-	}
+// disturb notes why the machine disturbed a step, if it did: the trial is to be repeated then.
+func (t *turn) disturb(why string) {
+	t.disturbed = firstReason(t.disturbed, why)
 }
 
 // reshaped gives the swept link its queue while f runs.
@@ -148,6 +150,7 @@ func (x *execution) down(ctx context.Context) error {
 	if x.runner.Site != nil {
 		return x.runner.Site.Close(ctx)
 	}
+	defer x.restorePriority()
 	return x.stand.Down(ctx)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/stand"
@@ -19,6 +20,8 @@ type Narrator interface {
 	Begin(lab *Lab, plan *topologies.Plan)
 	// Stands tells that the topology stands, with the addresses that it has where the substrate gave them.
 	Stands(plan *topologies.Plan)
+	// Notice tells something about the run as a whole: its scale, that it starts over.
+	Notice(message string)
 	// Phase tells that a phase starts, with the number of turns that it will take.
 	Phase(p *Phase, turns int)
 	// Turn tells which variant runs now, with the labels of its samples.
@@ -40,30 +43,54 @@ type Runner struct {
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
 	Repetitions int
+	// Scale is what all rates are divided by (default: what the machine carries decides).
+	Scale Scale
 	// Proxy is what runs where a lab's steps send requests through proxies (default: the ones that are built in).
 	Proxy    proxies.Engine
 	Narrator Narrator
 	Log      *slog.Logger
 }
 
-// retakes is how often a turn is taken again because the machine was too slow, or too busy, for it.
-const retakes = 2
-
 // Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever
-// happens. The summary says how it went; the error, why it couldn't be run at all.
+// happens. A trial that the machine disturbed is repeated; if too many are, the run is closed as untested, and another one starts at the
+// next smaller scale. The summary is that of the last one, and says how it went; the error, why it couldn't be run at all.
 func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
-	s, err := r.Begin(lab)
-	if err != nil {
-		return results.Summary{}, err
+	for atMost := Scale(1); ; {
+		s, err := r.Begin(lab)
+		if err != nil {
+			return results.Summary{}, err
+		}
+		s.atMost = atMost
+		s.run(ctx)
+		summary, err := s.End(ctx) // which knows what went wrong
+		if err != nil || s.abandoned == "" {
+			return summary, err
+		}
+		atMost, _ = s.scale.next()
+		r.Narrator.Notice(s.abandoned)
 	}
-	err = s.Build(ctx)
-	for i := 0; i < len(s.turns) && err == nil; i++ {
+}
+
+// run builds the topology and runs all trials, until one fails or too many were disturbed.
+func (s *Session) run(ctx context.Context) {
+	err := s.Build(ctx)
+	retries := newRetries(s.turns)
+	for i := 0; i < len(s.turns) && err == nil; {
+		began := time.Now()
 		_, err = s.Take(ctx, i)
-		for again := 0; again < retakes && err == nil && s.overtaxed; again++ {
-			_, err = s.Take(ctx, i)
+		switch retries.after(s.turns[i].group(), s.disturbed != "", time.Since(began)) {
+		case goOn:
+			i++
+		case startOver:
+			smaller, ok := s.scale.next()
+			if ok && s.runner.Scale == 0 && s.plan.Limited() && err == nil {
+				s.abandoned = fmt.Sprintf("too many trials were disturbed, the last one because %s: the lab starts over with all rates divided by %d",
+					s.disturbed, int(smaller))
+				return
+			}
+			i++
 		}
 	}
-	return s.End(ctx) // which knows what went wrong
 }
 
 // planOf plans a lab's topology, on a substrate or, if that is empty, on the one that it names.

@@ -62,8 +62,12 @@ type Session struct {
 	buildErr error
 	takes    map[int]int
 	told     *Phase
-	// overtaxed tells that the machine could not do what the last turn asked of it.
-	overtaxed bool
+	// scale of the run, 0 until it is chosen; atMost is the largest that it may choose.
+	scale, atMost Scale
+	// disturbed is why the last trial does not count and is worth another attempt; empty if it isn't.
+	disturbed string
+	// abandoned is why the run ends before its end, to start over at a smaller scale.
+	abandoned string
 }
 
 // Begin plans a lab and starts its record. Nothing is built yet; End must be called all the same.
@@ -117,6 +121,12 @@ func (s *Session) build(ctx context.Context) error {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 	}
+	restore, how := prioritize()
+	defer func() {
+		if s.x == nil {
+			restore()
+		}
+	}()
 	options := s.runner.Stand
 	options.Name = "lab-" + s.plan.Name
 	options.Recreate = true
@@ -126,15 +136,13 @@ func (s *Session) build(ctx context.Context) error {
 	}
 	s.plan = built.Plan()
 	s.runner.Narrator.Stands(s.plan)
-	x := &execution{runner: s.runner, lab: s.lab, stand: built, recorder: s.recorder}
-	err = errors.Join(s.recorder.Describe("links", s.plan.Nodes), s.recorder.Describe("variants", s.lab.Spec.Variants))
+	x := &execution{runner: s.runner, lab: s.lab, stand: built, recorder: s.recorder, plan: s.plan, restorePriority: restore}
+	err = errors.Join(s.recorder.Describe("variants", s.lab.Spec.Variants), s.recorder.Describe("scheduled", how))
 	if proxied {
 		err = errors.Join(err, s.recorder.Describe("proxy", proxies.Version(s.runner.engine())))
 	}
 	if err == nil {
-		if err = x.calibrate(ctx); err != nil {
-			err = fmt.Errorf("calibrate: %w", err)
-		}
+		err = s.fitToMachine(ctx, x)
 	}
 	if err != nil {
 		return errors.Join(err, built.Down(context.WithoutCancel(ctx)))
@@ -180,7 +188,7 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 		value: planned.value, take: s.takes[i], stopped: ctx.Err,
 	}
 	err := t.reshaped(func() error { return t.run(ctx) })
-	s.overtaxed = t.overtaxed
+	s.disturbed = t.disturbed
 	if err != nil {
 		err = fmt.Errorf("phase %s: variant %s: %w", planned.Phase.Name, planned.Variant.Name, err)
 	}
@@ -223,7 +231,7 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 		errs = append(errs, s.x.down(context.WithoutCancel(ctx)))
 		s.x = nil
 	}
-	if len(s.takes) == len(s.turns) {
+	if len(s.takes) == len(s.turns) && s.abandoned == "" {
 		errs = append(errs, judgeRun(s.lab, s.recorder))
 	}
 	err := errors.Join(errs...)
@@ -233,6 +241,8 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 		result, reason = results.Unsupported, err.Error()
 	case err != nil:
 		result, reason = results.Failed, err.Error()
+	case s.abandoned != "":
+		result, reason = results.Untested, s.abandoned
 	case len(s.takes) < len(s.turns):
 		result, reason = results.Untested, fmt.Sprintf("it was ended after %d of %d turns", len(s.takes), len(s.turns))
 	}

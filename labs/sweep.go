@@ -74,7 +74,7 @@ func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err 
 	if value.queue == 0 {
 		return func() error { return nil }, nil
 	}
-	nodes := x.stand.Plan().Nodes
+	nodes := x.plan.Nodes
 	i := slices.IndexFunc(nodes, func(n topologies.Node) bool { return n.Name == s.Node })
 	if i < 0 {
 		return nil, fmt.Errorf("sweep: no node %s", s.Node)

@@ -72,9 +72,8 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	if err = errors.Join(err, countErr); err != nil {
 		return err
 	}
-	busy := firstReason(after.invalid, t.underCeiling(t.stand.Plan(), s, pods, flow.Goodput, after))
-	t.tooMuch(busy)
-	t.invalid = firstReason(invalid, t.uncalibrated, busy)
+	t.invalid = firstReason(invalid, t.linksOff(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.Goodput, after))
+	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
 	together, use := flow.Together, between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil)).
 		use(flow.TogetherUntil-flow.TogetherFrom)

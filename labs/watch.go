@@ -8,8 +8,13 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// saturated is the share of CPU time above which a measurement says more of the machine than of the lab.
-const saturated = 0.97
+const (
+	// pauseTick is how often the watch looks at the clock, to see whether the machine stood still.
+	pauseTick = 10 * time.Millisecond
+	// A machine that stood still for so long, and for so large a part of the time in which something was measured, disturbed it.
+	pauseLimit = 250 * time.Millisecond
+	pauseShare = 0.1
+)
 
 // watch looks at the machine and the LB nodes' ports while something is measured.
 type watch struct {
@@ -17,6 +22,8 @@ type watch struct {
 	before  results.Environment
 	ports   []port
 	replies uint64
+	began   time.Time
+	pause   func() time.Duration
 }
 
 // port is an LB node's, and what has crossed it.
@@ -24,12 +31,14 @@ type port struct{ toNode, fromNode shape.Stats }
 
 // watched is what it saw.
 type watched struct {
-	busy    float64 // share of all CPUs' time
-	invalid string
-	drops   uint64 // at the LB nodes' ports, in both directions
-	bytes   uint64 // that crossed those ports, in both directions, from the Ethernet header on
-	replies uint64 // of those, bytes of answers
-	ports   []port // counted since the begin
+	busy float64 // share of all CPUs' time
+	// disturbed is why what was measured meanwhile says more of the machine than of the lab; empty if it doesn't. CPUs that are busy are
+	// no reason: the scale of the run leaves what others use.
+	disturbed string
+	drops     uint64 // at the LB nodes' ports, in both directions
+	bytes     uint64 // that crossed those ports, in both directions, from the Ethernet header on
+	replies   uint64 // of those, bytes of answers
+	ports     []port // counted since the begin
 }
 
 func (t *turn) watch() (*watch, error) {
@@ -38,10 +47,11 @@ func (t *turn) watch() (*watch, error) {
 		return nil, err
 	}
 	replies, err := t.replyBytes()
-	return &watch{t: t, before: results.ReadEnvironment(), ports: ports, replies: replies}, err
+	return &watch{t: t, before: results.ReadEnvironment(), ports: ports, replies: replies, began: time.Now(), pause: longestPause()}, err
 }
 
 func (w *watch) stop() (watched, error) {
+	took, pause := time.Since(w.began), w.pause()
 	after := results.ReadEnvironment()
 	ports, err := w.t.lbPorts()
 	if err != nil {
@@ -51,7 +61,7 @@ func (w *watch) stop() (watched, error) {
 	if err != nil {
 		return watched{}, err
 	}
-	busy, steal := results.Environments{Before: w.before, After: &after}.Busy()
+	busy, _ := results.Environments{Before: w.before, After: &after}.Busy()
 	seen := watched{busy: busy, replies: replies - w.replies}
 	for i, p := range ports {
 		p = port{since(p.toNode, w.ports[i].toNode), since(p.fromNode, w.ports[i].fromNode)}
@@ -59,10 +69,39 @@ func (w *watch) stop() (watched, error) {
 		seen.drops += p.toNode.Drops + p.fromNode.Drops
 		seen.bytes += p.toNode.Bytes + p.fromNode.Bytes
 	}
-	if busy+steal > saturated {
-		seen.invalid = fmt.Sprintf("the CPUs were saturated: %.0f %% busy, %.0f %% stolen", busy*100, steal*100)
-	}
+	seen.disturbed = describePause(pause, took)
 	return seen, nil
+}
+
+// longestPause watches how long the machine stands still at most, until the returned function is called.
+func longestPause() (stop func() time.Duration) {
+	done, result := make(chan struct{}), make(chan time.Duration, 1)
+	go func() {
+		tick := time.NewTicker(pauseTick)
+		defer tick.Stop()
+		longest, last := time.Duration(0), time.Now()
+		for {
+			select {
+			case <-tick.C:
+				longest, last = max(longest, time.Since(last)-pauseTick), time.Now()
+			case <-done:
+				result <- max(longest, time.Since(last)-pauseTick)
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(done)
+		return <-result
+	}
+}
+
+// describePause is why a pause disturbed what took so long; empty if it didn't.
+func describePause(pause, took time.Duration) string {
+	if pause <= pauseLimit || pause.Seconds() <= pauseShare*took.Seconds() {
+		return ""
+	}
+	return fmt.Sprintf("the machine stood still for %.1f s of %.1f s", pause.Seconds(), took.Seconds())
 }
 
 func (t *turn) lbPorts() ([]port, error) {

@@ -215,6 +215,20 @@ func (r *Recorder) Describe(key string, value any) error {
 	return nil
 }
 
+// SetScale records the scale of the links' rates, which is known when the topology stands, and how it was found.
+func (r *Recorder) SetScale(scale, reason string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return fmt.Errorf("set scale: %w", errClosed)
+	}
+	r.manifest.Scale, r.manifest.ScaleReason = scale, reason
+	if err := r.writeJSON("manifest.json", r.manifest); err != nil {
+		return fmt.Errorf("set scale: %w", err)
+	}
+	return nil
+}
+
 // RawFile makes a file in raw/ for a capture or a log; the caller writes and closes it. A name may have folders
 // (captures/lb.pcapng) and is used once.
 func (r *Recorder) RawFile(name string) (*os.File, error) {

@@ -30,13 +30,15 @@ const (
 	Unsupported Result = "unsupported"
 )
 
-// ExitCode is the exit code of a command whose outcome r is: 0 passed, 1 failed or untested, 3 unsupported.
+// ExitCode is the exit code of a command whose outcome r is: 0 passed, 1 failed, 3 unsupported, 4 untested.
 func (r Result) ExitCode() int {
 	switch r {
 	case Passed:
 		return 0
 	case Unsupported:
 		return 3
+	case Untested:
+		return 4
 	default:
 		return 1
 	}

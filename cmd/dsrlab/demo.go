@@ -77,10 +77,14 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	if err != nil {
 		return err
 	}
+	scale, err := o.parseScale()
+	if err != nil {
+		return err
+	}
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
-			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s)}, Substrate: on, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
+			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s)}, Substrate: on, RunsDir: o.runs, Repetitions: max(o.repetitions, 1), Scale: scale,
 		}
 		live, err := present.NewLive(runner, lab, o.timeout)
 		if err != nil {

@@ -76,7 +76,7 @@ func newLabRunCommand(s streams) *cobra.Command {
 
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
-	output, runs, stateDir, router, proxy, hook, fault string
+	output, runs, stateDir, router, proxy, hook, fault, scale string
 	repetitions                                        int
 	on                                                 substrate
 }
@@ -87,6 +87,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
 	hookFlag(cmd, &o.hook)
 	o.on.labFlags(cmd)
+	cmd.Flags().StringVar(&o.scale, "scale", "", "divide the rates of all links: 1 (insist on the topology's), 1/2, 1/5, 1/10 or 1/20 (default: the largest that this machine carries now)")
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
 
@@ -95,6 +96,10 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	story := s.out
 	if o.output != "text" {
 		story = s.err
+	}
+	scale, err := o.parseScale()
+	if err != nil {
+		return err
 	}
 	engine, err := proxies.ParseEngine(o.proxy)
 	if err != nil {
@@ -119,7 +124,7 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	}
 	runner := &labs.Runner{
 		Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s), OnStep: o.on.steps(s)}, Substrate: on,
-		RunsDir: o.runs, Repetitions: o.repetitions, Proxy: engine, Narrator: newConsole(story, s.err),
+		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: newConsole(story, s.err),
 	}
 	var summaries []results.Summary
 	for _, lab := range all {
@@ -133,6 +138,18 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		return err
 	}
 	return outcome(summaries)
+}
+
+// parseScale is the scale that was asked for; 0 if none was.
+func (o *runOptions) parseScale() (labs.Scale, error) {
+	if o.scale == "" {
+		return 0, nil
+	}
+	scale, err := labs.ParseScale(o.scale)
+	if err != nil {
+		return 0, usageError(fmt.Errorf("--scale: %w", err))
+	}
+	return scale, nil
 }
 
 // lookupLabs reads labs, of the catalogue or of files, as the options have them.

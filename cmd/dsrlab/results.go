@@ -51,7 +51,7 @@ func resultError(summary results.Summary) error {
 	case results.Unsupported:
 		return unsupportedError(fmt.Errorf("%s: this machine lacks something: %s", summary.Lab, reason))
 	case results.Untested:
-		return &exitError{exitFailed, fmt.Errorf("%s: untested, which is not passed: %s", summary.Lab, reason)}
+		return &exitError{exitUntested, fmt.Errorf("%s: untested, which is not passed: %s", summary.Lab, reason)}
 	default:
 		return &exitError{exitFailed, fmt.Errorf("%s: failed: %s", summary.Lab, reason)}
 	}

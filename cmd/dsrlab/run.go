@@ -15,6 +15,7 @@ const (
 	exitFailed      = 1 // an expectation failed, or the work itself did
 	exitUsage       = 2 // bad usage or input
 	exitUnsupported = 3 // the machine lacks something
+	exitUntested    = 4 // nothing could be measured, or not all that had to be
 )
 
 // streams are what a command reads and writes: data on out, progress and errors on err.

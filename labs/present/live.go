@@ -109,6 +109,7 @@ type stage struct{ *Live }
 
 func (stage) Begin(*labs.Lab, *topologies.Plan)          {}
 func (stage) Stands(*topologies.Plan)                    {}
+func (s stage) Notice(message string)                    { s.tell(message) }
 func (stage) Phase(*labs.Phase, int)                     {}
 func (stage) Turn(stand.Variant, int, map[string]string) {}
 func (s stage) Evidence(_, message string)               { s.tell(message) }

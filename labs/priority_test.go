@@ -1,0 +1,57 @@
+package labs
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// policies are the scheduling policies of all threads of this process.
+func policies(t *testing.T) map[uint32]int {
+	t.Helper()
+	found := make(map[uint32]int)
+	tasks, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		require.NoError(t, err)
+		if attr, err := unix.SchedGetAttr(tid, 0); err == nil {
+			found[attr.Policy]++
+		}
+	}
+	return found
+}
+
+func TestPrioritize(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: real-time priority")
+	}
+	before := policies(t)
+	restore, how := prioritize()
+	t.Cleanup(restore)
+	if strings.HasPrefix(how, "as ordinary processes") {
+		restore()
+		assert.Equal(t, before, policies(t), "where it is not allowed nothing changes")
+		return
+	}
+	assert.Equal(t, []uint32{unix.SCHED_RR}, keys(policies(t)), "all threads have it")
+	out, err := exec.Command("cut", "-d", " ", "-f", "41", "/proc/self/stat").Output() // policy, proc_pid_stat(5)
+	require.NoError(t, err)
+	assert.Equal(t, strconv.Itoa(unix.SCHED_RR), strings.TrimSpace(string(out)), "and what is started meanwhile")
+	restore()
+	assert.Equal(t, []uint32{unix.SCHED_NORMAL}, keys(policies(t)), "nothing of it stays")
+}
+
+func keys(m map[uint32]int) []uint32 {
+	var all []uint32
+	for k := range m {
+		all = append(all, k)
+	}
+	return all
+}
