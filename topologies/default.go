@@ -18,6 +18,14 @@ const (
 	queueTime = 4 * time.Millisecond
 	burstTime = 500 * time.Microsecond
 
+	// policedFrames and policedTime are the least that the burst of a policed link defaults to, in full frames and as time at its
+	// rate. Senders don't know of a policer and send in bursts: TCP begins with ten segments back to back (RFC 6928), which
+	// a smaller bucket would cut off every new connection; and network cards, schedulers and ACKs that come together make
+	// bursts that last milliseconds, for which vendors of routers advise 5 ms. A larger bucket would be a queue's worth of
+	// traffic above the rate.
+	policedFrames = 10
+	policedTime   = 5 * time.Millisecond
+
 	ethernetHeader = 14
 )
 
@@ -101,7 +109,11 @@ func defaultLink(l *LinkSpec, mtu int) {
 		if way.Rate == 0 {
 			way.Rate = l.Rate
 		}
-		if way.Queue == 0 {
+		if way.Limit == "" {
+			way.Limit = l.Limit
+		}
+		// A direction that is policed on its own has no use for the queue of a link that is shaped.
+		if way.Queue == 0 && (way.Limit != LimitPolice || l.Limit == LimitPolice) {
 			way.Queue = l.Queue
 		}
 		if way.Burst == 0 {
@@ -116,14 +128,23 @@ func defaultLink(l *LinkSpec, mtu int) {
 	defaultShape(&l.Shape, mtu)
 }
 
-// defaultShape completes the shape of a link that has a rate.
+// defaultShape completes one direction of a link that has a rate.
 func defaultShape(s *Shape, mtu int) {
 	if s.Rate <= 0 {
 		return
 	}
+	if s.Limit == "" {
+		s.Limit = LimitShape
+	}
 	if s.Overhead == nil {
 		overhead := DefaultOverhead
 		s.Overhead = &overhead
+	}
+	if s.Limit == LimitPolice {
+		if s.Burst == 0 {
+			s.Burst = max(policedFrames*s.frame(mtu), s.Rate.in(policedTime))
+		}
+		return
 	}
 	if s.Queue == 0 {
 		s.Queue = max(DefaultQueue, s.Rate.in(queueTime))

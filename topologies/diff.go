@@ -70,6 +70,9 @@ func show(value any) string {
 		if v.Rate == 0 {
 			return "not shaped"
 		}
+		if v.Limit == LimitPolice {
+			return fmt.Sprintf("%s policed with burst %s, overhead %d", v.Rate, v.Burst, *v.Overhead)
+		}
 		return fmt.Sprintf("%s with queue %s, burst %s, overhead %d", v.Rate, v.Queue, v.Burst, *v.Overhead)
 	case map[string]string:
 		if len(v) == 0 {

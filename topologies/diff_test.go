@@ -24,6 +24,13 @@ func TestDiff(t *testing.T) {
 		"one direction": {[]string{"{rate: 100mbit}", "{toNode: {rate: 100mbit}}"}, []string{
 			"node lb: link from the node was 100mbit with queue 256kb, burst 6250b, overhead 24, is not shaped",
 		}},
+		"limit": {[]string{"rate: 100mbit", "rate: 100mbit, limit: police, burst: 3100b"}, []string{
+			"node lb: link was 100mbit with queue 256kb, burst 6250b, overhead 24, is 100mbit policed with burst 3100b, overhead 24",
+		}},
+		"limit that is the default": {[]string{"rate: 100mbit", "rate: 100mbit, limit: shape"}, nil},
+		"limit of one direction": {[]string{"rate: 100mbit", "rate: 100mbit, fromNode: {limit: police}"}, []string{
+			"node lb: link from the node was 100mbit with queue 256kb, burst 6250b, overhead 24, is 100mbit policed with burst 62500b, overhead 24",
+		}},
 		"global": {[]string{"spec:\n  networks", "spec:\n  mtu: 9000\n  substrate: kind\n  congestionControl: bbr\n  networks", "rate: 1gbit}\n  - name: lb", "rate: 1gbit, burst: 62500b}\n  - name: lb"}, []string{
 			"the substrate was netns, is kind",
 			"the congestion control was cubic, is bbr",

@@ -45,7 +45,7 @@ type box struct {
 	name  string
 	lines []string
 	wire  []string // labels of the wire to the fabric
-	rate  Rate     // of the wire's slower direction; 0: not shaped
+	rate  Rate     // of the wire's slower direction; 0: not limited
 	pods  []podBox
 	more  int    // pods that are not drawn
 	last  string // name of the last node if there are several
@@ -160,11 +160,11 @@ func boxOf(n *Node, pods []*Pod) box {
 		b.lines = append(b.lines, "pods "+cidr.String())
 	}
 	to, from := n.ToNode.Rate, n.FromNode.Rate
-	switch {
-	case to == from && to != 0:
-		b.wire = []string{to.String()}
-	case to != from:
-		b.wire = []string{"to node: " + rateText(to), "from node: " + rateText(from)}
+	switch toText, fromText := limitText(n.ToNode), limitText(n.FromNode); {
+	case toText != fromText:
+		b.wire = []string{"to node: " + toText, "from node: " + fromText}
+	case to != 0:
+		b.wire = []string{toText}
 	}
 	b.rate = min(to, from)
 	if b.rate == 0 {
@@ -188,11 +188,15 @@ func boxOf(n *Node, pods []*Pod) box {
 	return b
 }
 
-func rateText(r Rate) string {
-	if r == 0 {
+// limitText is the rate of a direction, and what is done with frames over it unless they queue.
+func limitText(s Shape) string {
+	switch {
+	case s.Rate == 0:
 		return "not shaped"
+	case s.Limit == LimitPolice:
+		return s.Rate.String() + " policed"
 	}
-	return r.String()
+	return s.Rate.String()
 }
 
 // title is the name of a box.

@@ -11,7 +11,7 @@ import (
 func TestGraphs(t *testing.T) {
 	all := plans(t)
 	all["many"] = planOf(t, "many", manyNodes(1000))
-	for _, name := range []string{"talk", "source-ip", "five-nodes", "dual-stack", "edge", "valid-links", "valid-minimal", "valid-named-ports", "many"} {
+	for _, name := range []string{"talk", "source-ip", "five-nodes", "dual-stack", "edge", "valid-links", "valid-policed", "valid-minimal", "valid-named-ports", "many"} {
 		t.Run(name, func(t *testing.T) {
 			picture, err := SVG(all[name])
 			require.NoError(t, err)

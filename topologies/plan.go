@@ -7,16 +7,28 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
+// Limit is what a link does with frames over its rate.
+type Limit string
+
+const (
+	LimitShape  Limit = "shape"  // a token bucket with a queue: they wait, and what the queue has no room for is dropped
+	LimitPolice Limit = "police" // a token bucket without a queue: they are dropped at once
+)
+
 // Shape is one direction of a wire.
 type Shape struct {
-	// Rate on the wire, overhead included; zero means not shaped.
+	// Rate on the wire, overhead included; zero means not limited.
 	Rate Rate `json:"rate,omitempty"`
+	// Limit is what happens to frames over the rate (default shape): they queue (shape), or they are dropped at once (police),
+	// as the policers of cloud providers, hypervisors and switches do.
+	Limit Limit `json:"limit,omitempty"`
 	// Queue is how many bytes may wait for the wire before it drops (tail drop). Default: DefaultQueue, or what the rate
-	// carries in 4 ms if that is more.
+	// carries in 4 ms if that is more. A policed link has none.
 	Queue Size `json:"queue,omitempty"`
-	// Burst is the token bucket's depth in bytes. Default: two full frames with their overhead, or what the rate carries in
-	// 500 µs if that is more. It bridges the time that the kernel's timer may be late: with two frames a link of 1 Gbit/s
-	// carries about 720 Mbit/s.
+	// Burst is the token bucket's depth in bytes. Default of a shaped link: two full frames with their overhead, or what the rate
+	// carries in 500 µs if that is more. It bridges the time that the kernel's timer may be late: with two frames a link of
+	// 1 Gbit/s carries about 720 Mbit/s. Default of a policed link: ten full frames with their overhead, or what the rate
+	// carries in 5 ms if that is more.
 	Burst Size `json:"burst,omitempty"`
 	// Overhead is what each frame costs on the wire beyond its bytes from Ethernet header to payload
 	// (default 24: preamble 8, FCS 4, gap 12; IEEE 802.3).

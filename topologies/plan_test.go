@@ -140,10 +140,11 @@ func TestHash(t *testing.T) {
 	assert.Equal(t, hash, change("# The demo of", "# A demo of"), "comments don't matter")
 	assert.Equal(t, hash, change("Slides 23 and 24:", "Two slides:"), "the description builds nothing")
 	assert.Equal(t, hash, change("kind: Topology", "kind: 'Topology'"), "quotes don't matter")
-	assert.Equal(t, hash, change("link: {rate: 100mbit}", "link: {rate: 100000kbit, overhead: 24}"), "what is the default anyway doesn't matter")
+	assert.Equal(t, hash, change("link: {rate: 100mbit}", "link: {rate: 100000kbit, limit: shape, overhead: 24}"), "what is the default anyway doesn't matter")
 	assert.Equal(t, hash, change("subnet: 192.168.1.0/24", "subnet: 192.168.1.0/24\n    mtu: 1500"), "nor does that")
 	assert.NotEqual(t, hash, change("subnet: 192.168.1.0/24", "subnet: 192.168.1.0/24\n    mtu: 1400"))
 	assert.NotEqual(t, hash, change("rate: 100mbit", "rate: 101mbit"))
+	assert.NotEqual(t, hash, change("rate: 100mbit", "rate: 100mbit, limit: police"))
 	assert.NotEqual(t, hash, change("nodePort: 31001", "nodePort: 31002"))
 	assert.NotEqual(t, hash, change("podCIDR: 10.0.0.0/24", "podCIDR: 10.9.0.0/24"))
 }

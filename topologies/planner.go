@@ -82,8 +82,8 @@ func (s *Shape) clone() Shape {
 }
 
 // hashOf identifies what a topology builds: all of it, defaults included, but its description. Field order and map order
-// in JSON are fixed. An MTU that a network has from its topology is left out, so that topologies from before networks had
-// one keep their hash.
+// in JSON are fixed. An MTU that a network has from its topology is left out, and so is the limit of links that are shaped: topologies
+// from before networks had the one, and links the other, keep their hash.
 func hashOf(t *Topology) (string, error) {
 	content := *t
 	content.Metadata.Description = ""
@@ -91,6 +91,15 @@ func hashOf(t *Topology) (string, error) {
 	for i := range content.Spec.Networks {
 		if n := &content.Spec.Networks[i]; n.MTU == t.Spec.MTU {
 			n.MTU = 0
+		}
+	}
+	content.Spec.Nodes = clone(t).Spec.Nodes
+	for i := range content.Spec.Nodes {
+		l := &content.Spec.Nodes[i].Link
+		for _, s := range []*Shape{&l.Shape, l.ToNode, l.FromNode} {
+			if s != nil && s.Limit == LimitShape {
+				s.Limit = ""
+			}
 		}
 	}
 	data, err := json.Marshal(content)

@@ -113,11 +113,11 @@ type NodeSpec struct {
 	// PodCIDRs are one for each IP version of the node's addresses, the primary one first; instead of PodCIDR. What is
 	// missing gets its default.
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
-	// Link is the wire between the node and the fabric; without a rate it is not shaped.
+	// Link is the wire between the node and the fabric; without a rate it is not limited.
 	Link LinkSpec `json:"link,omitzero"`
 }
 
-// LinkSpec shapes both directions of a wire alike; ToNode and FromNode override single fields for one direction.
+// LinkSpec limits both directions of a wire alike; ToNode and FromNode override single fields for one direction.
 type LinkSpec struct {
 	Shape    `json:",inline"`
 	ToNode   *Shape `json:"toNode,omitempty"`

@@ -24,6 +24,7 @@ func (c *checker) link(field string, l *LinkSpec, mtu int) {
 		}
 	}
 	if used && l.Rate == 0 { // then it is what the directions take their own from
+		c.limit(field+".limit", l.Limit)
 		return
 	}
 	c.shape(field, "", &l.Shape, nil, mtu)
@@ -40,7 +41,14 @@ func (c *checker) shape(field, way string, s, link *Shape, mtu int) {
 	rate := at("rate", link == nil || link.Rate != s.Rate)
 	queue := at("queue", link == nil || link.Queue != s.Queue)
 	burst := at("burst", link == nil || link.Burst != s.Burst)
+	limit := at("limit", link == nil || link.Limit != s.Limit)
+	if !c.limit(limit, s.Limit) {
+		return
+	}
 	if s.Rate == 0 {
+		if s.Limit != "" {
+			c.errorf(limit, "needs a rate: without one the wire is not limited")
+		}
 		if s.Queue != 0 {
 			c.errorf(queue, "needs a rate: without one nothing waits for the wire")
 		}
@@ -62,10 +70,23 @@ func (c *checker) shape(field, way string, s, link *Shape, mtu int) {
 		return
 	}
 	frame := s.frame(mtu)
-	c.size(queue, s.Queue, frame)
+	if s.Limit != LimitPolice {
+		c.size(queue, s.Queue, frame)
+	} else if s.Queue != 0 {
+		c.errorf(queue, "is %s, want none: a policer has no queue (limit: shape has one)", s.Queue)
+	}
 	if c.size(burst, s.Burst, frame) && s.Burst > s.Rate.in(maxBurst) {
 		c.errorf(burst, "is %s, which takes more than %s at %s", s.Burst, maxBurst, s.Rate)
 	}
+}
+
+// limit checks what a link does with frames over its rate.
+func (c *checker) limit(field string, l Limit) bool {
+	if l == "" || l == LimitShape || l == LimitPolice {
+		return true
+	}
+	c.errorf(field, "unknown limit %q (want %s or %s)", l, LimitShape, LimitPolice)
+	return false
 }
 
 // size checks a queue or burst, which must hold a frame.

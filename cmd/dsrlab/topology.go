@@ -182,6 +182,9 @@ func describeShape(shape topologies.Shape) string {
 	if shape.Rate == 0 {
 		return "not shaped"
 	}
+	if shape.Limit == topologies.LimitPolice {
+		return fmt.Sprintf("%s policed, burst %s", shape.Rate, shape.Burst)
+	}
 	return fmt.Sprintf("%s, queue %s, burst %s", shape.Rate, shape.Queue, shape.Burst)
 }
 

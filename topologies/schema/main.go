@@ -80,6 +80,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return text(`^[0-9a-fA-F:.]+/[0-9]{1,3}$`, "A subnet.", "192.168.1.0/24", "fd00::/64")
 	case reflect.TypeFor[topologies.Role]():
 		return enum(topologies.RoleClient, topologies.RoleLB, topologies.RoleWorker, topologies.RoleNLB, topologies.RoleRouter)
+	case reflect.TypeFor[topologies.Limit]():
+		return enum(topologies.LimitShape, topologies.LimitPolice)
 	case reflect.TypeFor[topologies.SubstrateKind]():
 		return enum(topologies.SubstrateNetns, topologies.SubstrateKindK)
 	case reflect.TypeFor[topologies.WorkloadKind]():

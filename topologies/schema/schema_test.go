@@ -86,6 +86,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"missing field":      {"    role: client\n", ""},
 		"unknown role":       {"role: client", "role: switch"},
 		"rate without unit":  {"rate: 100mbit", "rate: 100"},
+		"unknown limit":      {"rate: 100mbit", "rate: 100mbit, limit: drop"},
 		"rate of wrong unit": {"rate: 100mbit", "rate: 100mb"},
 		"no address":         {"address: 192.168.1.11 ", "address: lb.example.org "},
 		"no address at all":  {"    address: 192.168.1.11 ", "    # "},

@@ -152,7 +152,7 @@ func shapeOf(options []byte) (topologies.Shape, error) {
 	overhead := int(parms.Rate.Overhead)
 	depth := float64(parms.Buffer) * tick * float64(rate) / 1e9
 	return topologies.Shape{
-		Rate: topologies.Rate(rate * 8), Queue: topologies.Size(parms.Limit), Overhead: &overhead,
+		Rate: topologies.Rate(rate * 8), Limit: topologies.LimitShape, Queue: topologies.Size(parms.Limit), Overhead: &overhead,
 		Burst: topologies.Size(math.Round(depth)) - topologies.Size(overhead),
 	}, nil
 }

@@ -36,7 +36,7 @@ type testWire struct {
 	inNode func(f func() error) error
 }
 
-func newWire(t *testing.T) *testWire {
+func newWire(t testing.TB) *testWire {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
@@ -76,7 +76,7 @@ func (w *testWire) remove() {
 }
 
 // makeNode makes the node's namespace, on a thread that stays in it until the test ends.
-func (w *testWire) makeNode(t *testing.T) (ns int) {
+func (w *testWire) makeNode(t testing.TB) (ns int) {
 	t.Helper()
 	work, done := make(chan func()), make(chan struct{})
 	go func() {
@@ -113,7 +113,7 @@ func (w *testWire) makeNode(t *testing.T) (ns int) {
 }
 
 func spec(rate topologies.Rate, queue, burst topologies.Size, overhead int) topologies.Shape {
-	return topologies.Shape{Rate: rate, Queue: queue, Burst: burst, Overhead: &overhead}
+	return topologies.Shape{Rate: rate, Limit: topologies.LimitShape, Queue: queue, Burst: burst, Overhead: &overhead}
 }
 
 // assertShape compares what was read with what was set; the kernel rounds the burst.
@@ -177,11 +177,11 @@ func TestBadShape(t *testing.T) {
 		toNode, fromNode topologies.Shape
 		want             string
 	}{
-		{spec(1e6, -1, 1, 0), ok, "shape p-test towards the node: queue of -1 and burst of 1 bytes: " +
+		{spec(1e6, -1, 1, 0), ok, "limit p-test towards the node: queue of -1 and burst of 1 bytes: " +
 			"use a queue of 0 to 4294967295 and a burst of 1 to 4294967295"},
-		{ok, spec(1e6, 1, 0, 0), "shape p-test from the node: queue of 1 and burst of 0 bytes: " +
+		{ok, spec(1e6, 1, 0, 0), "limit p-test from the node: queue of 1 and burst of 0 bytes: " +
 			"use a queue of 0 to 4294967295 and a burst of 1 to 4294967295"},
-		{ok, spec(1e6, 1, 1, 65536), "shape p-test from the node: overhead of 65536 bytes: use 0 to 65535"},
+		{ok, spec(1e6, 1, 1, 65536), "limit p-test from the node: overhead of 65536 bytes: use 0 to 65535"},
 	} {
 		assert.EqualError(t, w.Set(c.toNode, c.fromNode), c.want)
 	}
