@@ -88,7 +88,7 @@ func (x *execution) batches() [][]way {
 			if d == workload.Upload {
 				w.shape = n.ToNode
 			}
-			if w.shape.Rate == 0 {
+			if w.shape.Rate == 0 || w.shape.Limit == topologies.LimitPolice {
 				continue
 			}
 			if sum += w.shape.Rate; sum > most {

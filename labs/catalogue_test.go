@@ -25,7 +25,7 @@ spec:
     steps: []
   - name: q
     narration: x
-    sweep: {pods: [1], queue: [1600b]}
+    sweep: {pods: [1], burst: [1600b], queue: [1600b]}
     steps:
     - {variants: [z]}
     - connect: {from: client, to: {service: s, port: p}, protocol: sctp, count: 1}
@@ -47,8 +47,8 @@ spec:
 		`spec.variants[1]: mode, hook, fault: only dataPath dsrlab has them`,
 		`spec.phases[0].variants[0]: "b" is none of the lab's`,
 		`spec.phases[0].steps: there must be one`,
-		`spec.phases[1].sweep: want either queue or pods`,
-		`spec.phases[1].sweep: want node with queue, and only with it`,
+		`spec.phases[1].sweep: want queue or burst, not both: a shaped link has a queue, a policed one has none`,
+		`spec.phases[1].sweep: want node with queue or burst, and only with them`,
 		`spec.phases[1].steps[0].variants[0]: "z" is none of the lab's`,
 		`spec.phases[1].steps[0].no action: want one of connect, transfer,`,
 		`spec.phases[1].steps[1].both connect and transfer: want one action a step`,

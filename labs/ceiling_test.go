@@ -54,6 +54,6 @@ func TestUnderCeiling(t *testing.T) {
 	assert.Equal(t, slow, seen(stand.DataPathDSRLab, 0, 9.3e8, 0))
 	assert.Empty(t, seen(stand.DataPathDSRLab, 0, 9e7, 1), "the LB node's port is what slows it")
 	assert.Empty(t, seen(stand.DataPathDSRLab, 1, 7e8, 0), "another repetition")
-	assert.Empty(t, seen(stand.DataPathNone, 0, 8.5e8, 0), "taken again")
+	assert.Empty(t, seen(stand.DataPathNone, 0, 9.2e8, 0), "taken again")
 	assert.Empty(t, seen(stand.DataPathDSRLab, 0, 7e8, 0))
 }

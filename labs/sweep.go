@@ -3,6 +3,7 @@ package labs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -10,13 +11,18 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Sweep repeats a phase for each queue of a node's link, in both directions, or for each number of pods.
+// Sweep repeats a phase for each queue, or each burst, of a node's link, and for each number of pods; for each pair of them where it has
+// both.
 type Sweep struct {
+	// Node is the one whose link is swept, in both directions.
 	Node string `json:"node,omitempty"`
-	// Queue sizes in bytes, each a label of the samples.
+	// Limit is what the link does with frames over its rate while the sweep runs (default: what the topology says): shape with queue, police
+	// with burst.
+	Limit topologies.Limit `json:"limit,omitempty"`
+	// Queue sizes of a shaped link in bytes, each a label of the samples.
 	Queue []topologies.Size `json:"queue,omitempty"`
-	// Burst of the token bucket while the sweep runs.
-	Burst topologies.Size `json:"burst,omitempty"`
+	// Burst sizes of a policed link in bytes, each a label of the samples.
+	Burst []topologies.Size `json:"burst,omitempty"`
 	// Pods are how many are ready, the first of the topology's; each a label of the samples.
 	Pods []int `json:"pods,omitempty"`
 }
@@ -26,33 +32,62 @@ func (s *Sweep) validate() []error {
 		return nil
 	}
 	var errs []error
-	if (len(s.Queue) == 0) == (len(s.Pods) == 0) {
-		errs = append(errs, errors.New("sweep: want either queue or pods"))
+	link := len(s.Queue) + len(s.Burst)
+	if link+len(s.Pods) == 0 {
+		errs = append(errs, errors.New("sweep: want queue, burst or pods"))
 	}
-	if (len(s.Queue) == 0) != (s.Node == "") {
-		errs = append(errs, errors.New("sweep: want node with queue, and only with it"))
+	if len(s.Queue) > 0 && len(s.Burst) > 0 {
+		errs = append(errs, errors.New("sweep: want queue or burst, not both: a shaped link has a queue, a policed one has none"))
+	}
+	if (link == 0) != (s.Node == "") {
+		errs = append(errs, errors.New("sweep: want node with queue or burst, and only with them"))
+	}
+	want := topologies.Limit("")
+	switch {
+	case len(s.Queue) > 0:
+		want = topologies.LimitShape
+	case len(s.Burst) > 0:
+		want = topologies.LimitPolice
+	}
+	if s.Limit != want && (s.Limit != "" || want == topologies.LimitPolice) {
+		errs = append(errs, fmt.Errorf("sweep.limit: found %q (want shape with queue, police with burst)", s.Limit))
 	}
 	return errs
 }
 
-// setting is one value of a sweep.
+// setting is one value of a sweep, or a pair of them.
 type setting struct {
-	labels map[string]string
-	queue  topologies.Size // 0: as it is
-	pods   int             // 0: all
+	labels       map[string]string
+	queue, burst topologies.Size // 0: as it is
+	pods         int             // 0: all
 }
 
-// settings are all values of a sweep; of none, the one that changes nothing.
+// settings are all values of a sweep, those of the link one after the other for each number of pods; of none, the one that changes nothing.
 func (s *Sweep) settings() []setting {
 	if s == nil {
 		return []setting{{}}
 	}
-	var all []setting
-	for _, queue := range s.Queue {
-		all = append(all, setting{labels: map[string]string{"queue": queue.String()}, queue: queue})
+	links := []setting{{}}
+	if len(s.Queue)+len(s.Burst) > 0 {
+		links = nil
 	}
+	for _, queue := range s.Queue {
+		links = append(links, setting{labels: map[string]string{"queue": queue.String()}, queue: queue})
+	}
+	for _, burst := range s.Burst {
+		labels := map[string]string{"limit": string(topologies.LimitPolice), "burst": burst.String()}
+		links = append(links, setting{labels: labels, burst: burst})
+	}
+	if len(s.Pods) == 0 {
+		return links
+	}
+	var all []setting
 	for _, pods := range s.Pods {
-		all = append(all, setting{labels: map[string]string{"pods": strconv.Itoa(pods)}, pods: pods})
+		for _, link := range links {
+			labels := map[string]string{"pods": strconv.Itoa(pods)}
+			maps.Copy(labels, link.labels)
+			all = append(all, setting{labels: labels, queue: link.queue, burst: link.burst, pods: pods})
+		}
 	}
 	return all
 }
@@ -69,9 +104,9 @@ func (s setting) variant(v stand.Variant, plan *topologies.Plan) stand.Variant {
 	return v
 }
 
-// reshape gives the swept link its queue, and returns what gives it back its own.
+// reshape gives the swept link its queue or burst, and returns what gives it back its own.
 func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err error) {
-	if value.queue == 0 {
+	if value.queue == 0 && value.burst == 0 {
 		return func() error { return nil }, nil
 	}
 	nodes := x.plan.Nodes
@@ -80,12 +115,19 @@ func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err 
 		return nil, fmt.Errorf("sweep: no node %s", s.Node)
 	}
 	n := nodes[i]
-	toNode, fromNode := n.ToNode, n.FromNode
-	for _, shape := range []*topologies.Shape{&toNode, &fromNode} {
-		shape.Queue, shape.Burst = value.queue, s.Burst
-	}
+	toNode, fromNode := value.shape(n.ToNode), value.shape(n.FromNode)
 	if err := x.stand.Lab().Reshape(n.Name, toNode, fromNode); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
 	return func() error { return x.stand.Lab().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
+}
+
+// shape is a direction of the swept link under the setting.
+func (s setting) shape(as topologies.Shape) topologies.Shape {
+	if s.burst > 0 {
+		as.Limit, as.Burst, as.Queue = topologies.LimitPolice, s.burst, 0
+	} else {
+		as.Limit, as.Queue = topologies.LimitShape, s.queue
+	}
+	return as
 }

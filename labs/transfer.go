@@ -13,8 +13,8 @@ import (
 )
 
 // TransferStep moves bytes as fast as they go.
-// Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments)
-// and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
+// Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments),
+// retransmitted (ratio: what was sent again, of all payload that was sent) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
 // LB node's port carried while all streams ran), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
@@ -88,6 +88,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	if err := errors.Join(
 		t.sample("goodput", "bit/s", flow.Goodput, nil),
 		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
+		t.sample("retransmitted", "ratio", flow.Retransmitted(), nil),
 		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
 		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
 		t.sample("lb_port_use", "ratio", use, nil),
@@ -95,8 +96,8 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	); err != nil {
 		return err
 	}
-	told := fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
-		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels))
+	told := fmt.Sprintf("%.1f Mbit/s, %d retransmits (%.1f %%), %d packets dropped at the LB node's port%s",
+		flow.Goodput/1e6, flow.Retransmits, 100*flow.Retransmitted(), after.drops, describeLabels(t.labels))
 	return t.evidence(told + t.caveat())
 }
 

@@ -37,8 +37,8 @@ type Manifest struct {
 	// Scale is the part of the topology's rates that the links had, as in 1/2; empty in runs from before there were scales: 1.
 	Scale string `json:"scale,omitempty"`
 	// ScaleReason says how it came to the scale.
-	ScaleReason string `json:"scaleReason,omitempty"`
-	Revision     Revision      `json:"revision"`
+	ScaleReason string   `json:"scaleReason,omitempty"`
+	Revision    Revision `json:"revision"`
 	// Seed of everything random in the run, of the statistics too.
 	Seed    uint64    `json:"seed"`
 	Started time.Time `json:"started"`

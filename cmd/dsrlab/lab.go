@@ -77,8 +77,8 @@ func newLabRunCommand(s streams) *cobra.Command {
 // runOptions are the flags of every command that runs labs.
 type runOptions struct {
 	output, runs, stateDir, router, proxy, hook, fault, scale string
-	repetitions                                        int
-	on                                                 substrate
+	repetitions                                               int
+	on                                                        substrate
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {

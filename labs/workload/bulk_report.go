@@ -47,7 +47,8 @@ type Flow struct {
 	// Retransmits are segments sent again, Timeouts the expiries of the RTO, of all senders.
 	Retransmits uint64 `json:"retransmits"`
 	Timeouts    uint64 `json:"timeouts"`
-	// BytesRetransmitted are of all senders.
+	// BytesTransmitted are those of all senders' segments, BytesRetransmitted those of them that were sent again.
+	BytesTransmitted   uint64 `json:"bytesTransmitted"`
 	BytesRetransmitted uint64 `json:"bytesRetransmitted"`
 	// RTT is the mean of the sender's smoothed round-trip time over all samples of all streams, MinRTT the least, in
 	// nanoseconds.
@@ -60,6 +61,14 @@ type Flow struct {
 	SenderReported bool `json:"senderReported"`
 	// Series is goodput over time, of the receivers' applications.
 	Series []Rate `json:"series"`
+}
+
+// Retransmitted is the part of the transmitted payload that had been transmitted before; 0 if nothing is known.
+func (f *Flow) Retransmitted() float64 {
+	if f.BytesTransmitted == 0 {
+		return 0
+	}
+	return float64(f.BytesRetransmitted) / float64(f.BytesTransmitted)
 }
 
 // Rate is the goodput from the point before it (or 0) until At.
@@ -134,6 +143,7 @@ func (f *Flow) addSender(sender *BulkEnd) {
 	f.Sent += sender.Sent
 	f.Retransmits += uint64(final.Retransmits)
 	f.Timeouts += uint64(final.Timeouts)
+	f.BytesTransmitted += final.BytesSent
 	f.BytesRetransmitted += final.BytesRetransmitted
 	f.CongestionControl = sender.CongestionControl
 	if final.MinRTT > 0 && (f.MinRTT == 0 || final.MinRTT < f.MinRTT) {
