@@ -58,6 +58,7 @@ func probes() []probe {
 	return append(all,
 		probe{"nftables with numgen and NAT", needBase, "modprobe nft_numgen nft_nat nft_masq nf_conntrack", (*scratch).natRules},
 		probe{"shaped wires (tbf, ifb, u32, mirred)", needShaped, "modprobe sch_tbf ifb cls_u32 act_mirred", (*scratch).shapeWire},
+		probe{"policed wires (cls_bpf)", needShaped, "modprobe sch_ingress cls_bpf", (*scratch).policeWire},
 		probe{"XDP programs", needNone, "Linux 6.1 or later", func(*scratch) error { return features.HaveProgramType(ebpf.XDP) }},
 		probe{"netem (delay and loss)", needNone, "modprobe sch_netem", (*scratch).netem},
 		program("nginx", "nginx-light", "--proxy nginx"), program("haproxy", "haproxy", "--proxy haproxy"), program("bird", "bird2", "--router bird"),
@@ -185,6 +186,15 @@ func (s *scratch) shapeWire() error {
 	}
 	overhead := topologies.DefaultOverhead
 	spec := topologies.Shape{Rate: 1e8, Queue: 64 << 10, Burst: 16 << 10, Overhead: &overhead}
+	return shape.Wire{Port: s.veth, Alias: "dsrlab-doctor"}.Set(spec, spec)
+}
+
+func (s *scratch) policeWire() error {
+	if s.veth == nil {
+		return needsError("veth pairs")
+	}
+	overhead := topologies.DefaultOverhead
+	spec := topologies.Shape{Rate: 1e8, Limit: topologies.LimitPolice, Burst: 16 << 10, Overhead: &overhead}
 	return shape.Wire{Port: s.veth, Alias: "dsrlab-doctor"}.Set(spec, spec)
 }
 

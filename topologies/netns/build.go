@@ -26,8 +26,8 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// shaped tells whether any wire has a rate.
-func (l *Lab) shaped() bool {
+// hasLimits reports whether any wire has a rate, be it shaped or policed.
+func (l *Lab) hasLimits() bool {
 	for _, n := range l.plan.Nodes {
 		if n.ToNode.Rate > 0 || n.FromNode.Rate > 0 {
 			return true

@@ -91,7 +91,7 @@ func down(ctx context.Context, stateDir, name string, nodes Nodes) error {
 	}
 	var errs []error
 	if !r.earlierBoot { // nothing but files outlives the kernel that made it
-		errs = append(errs, r.remove(ctx))
+		errs = append(errs, r.remove(ctx, namespaceName(name, Fabric)))
 	}
 	if len(r.foreign) > 0 { // but containers do
 		errs = append(errs, r.removeForeign(ctx, l.Dir(), nodes))
@@ -110,7 +110,8 @@ func (r *remains) removeForeign(ctx context.Context, dir string, nodes Nodes) er
 	return nodes.Remove(ctx, dir, r.foreign, r.earlierBoot)
 }
 
-func (r *remains) remove(ctx context.Context) error {
+// remove removes all that is in namespaces; fabric is the name of that with the wires.
+func (r *remains) remove(ctx context.Context, fabric string) error {
 	named, err := r.named()
 	if err != nil {
 		return err
@@ -125,6 +126,10 @@ func (r *remains) remove(ctx context.Context) error {
 	var errs []error
 	programs, err := pinnedPrograms(r.mounts)
 	errs = append(errs, err)
+	if slices.Contains(named[owned], fabric) {
+		policers, err := policersOf(fabric)
+		programs, errs = append(programs, policers...), append(errs, err)
+	}
 	for _, mount := range r.mounts {
 		errs = append(errs, removePins(mount))
 	}

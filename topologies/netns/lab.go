@@ -5,9 +5,11 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
@@ -38,6 +40,8 @@ type Lab struct {
 	journal        *journal
 	// adopted are places that others made, by their names.
 	adopted map[string]Adopted
+	// reshaping is held while a wire changes: what nodes send depends on the wires of all.
+	reshaping sync.Mutex
 }
 
 // Name of the lab.
@@ -145,7 +149,8 @@ func (l *Lab) wire(fabric *rtnl.Conn, n *topologies.Node) (shape.Wire, error) {
 	return shape.Wire{Conn: fabric, Port: port, Alias: l.alias("wire of " + n.Name), Group: linkGroup}, nil
 }
 
-// Reshape changes a node's link while it carries traffic. A direction without a rate is no longer shaped.
+// Reshape changes a node's link while it carries traffic. A direction without a rate is no longer limited. Where a wire of the network is
+// policed before or after, it also changes which nodes send super-packets; two processes must not do that at the same time.
 func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 	n, err := l.node(node)
 	if err != nil {
@@ -160,7 +165,41 @@ func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 	if err != nil {
 		return err
 	}
-	return wire.Set(toNode, fromNode)
+	l.reshaping.Lock()
+	defer l.reshaping.Unlock()
+	nodes, err := l.limited(fabric)
+	if err != nil {
+		return err
+	}
+	before := frameByFrame(nodes)
+	for i := range nodes {
+		if nodes[i].Name == node {
+			nodes[i].ToNode, nodes[i].FromNode = toNode, fromNode
+		}
+	}
+	after := frameByFrame(nodes)
+	if len(before) == 0 && len(after) == 0 {
+		return wire.Set(toNode, fromNode)
+	}
+	reach := func(place string, f func(*rtnl.Conn) error) error {
+		if place == Fabric {
+			return f(fabric)
+		}
+		conn, err := l.dial(place)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return f(conn)
+	}
+	maps.Copy(before, after) // frames come one by one before there is a policer, and until there is none
+	if err := l.setFrameByFrame(before, reach); err != nil {
+		return err
+	}
+	if err := wire.Set(toNode, fromNode); err != nil {
+		return err
+	}
+	return l.setFrameByFrame(after, reach)
 }
 
 // PortStats reads the counters of a node's link, in both directions, and how it is shaped now.

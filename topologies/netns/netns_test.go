@@ -92,8 +92,8 @@ func talk(t testing.TB) *topologies.Plan {
 	return plan
 }
 
-// hostState is all of the host that a lab might have changed, but for BPF programs: this package loads none, and those of other
-// packages' tests come and go meanwhile.
+// hostState is all of the host that a lab might have changed, but for BPF programs: those of other packages' tests come and go
+// meanwhile.
 func hostState(t testing.TB) string {
 	t.Helper()
 	lines := strings.Split(hoststate.Read(t), "\n")

@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
 const goneTimeout = 10 * time.Second // for BPF programs to go
@@ -60,6 +62,16 @@ func pinnedProgram(path string) (ebpf.ProgramID, bool) {
 		return 0, false
 	}
 	return info.ID()
+}
+
+// policersOf are the ids of all programs that police wires in a namespace.
+func policersOf(namespace string) ([]ebpf.ProgramID, error) {
+	conn, err := dialAt(filepath.Join(namespaceDir, namespace))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return shape.Programs(conn)
 }
 
 // isBPF tells whether a bpffs is mounted on path itself.

@@ -110,6 +110,9 @@ func (b *builder) introduce(bridge netlink.Link, network string) error {
 }
 
 func (b *builder) shapeWires() error {
+	if err := b.setFrameByFrame(); err != nil {
+		return err
+	}
 	for i := range b.plan.Nodes {
 		n := &b.plan.Nodes[i]
 		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {

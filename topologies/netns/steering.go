@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer divides the work on packets among the CPUs, as the queues of network cards do, where wires are shaped: nodes receive on one half
+// steer divides the work on packets among the CPUs, as the queues of network cards do, where wires are limited: nodes receive on one half
 // of the CPUs, the fabric on the other.
 //
 // Left alone, a veth hands a packet to the CPU that sent it (veth_xmit, drivers/net/veth.c; netif_rx, net/core/dev.c). So one CPU takes
@@ -20,7 +20,7 @@ import (
 // (Documentation/networking/scaling.rst, RPS).
 func (b *builder) steer() error {
 	nodes, fabric := steering(usableCPUs())
-	if !b.shaped() || nodes == "" {
+	if !b.hasLimits() || nodes == "" {
 		return nil
 	}
 	err := b.steerPlace(Fabric, fabric)

@@ -229,7 +229,7 @@ func BenchmarkPolicer(b *testing.B) {
 	for name, s := range map[string]topologies.Shape{"passes": policed(400e9, 1<<30, 24), "drops": policed(1, 1, 24)} {
 		b.Run(name, func(b *testing.B) {
 			p := load(b, s)
-			_, took, err := p.Police.Benchmark(make([]byte, 1514), b.N, nil) //nolint:staticcheck // there is no other that tells the time
+			_, took, err := p.Police.Benchmark(make([]byte, 1514), b.N, nil)
 			require.NoError(b, err)
 			b.ReportMetric(float64(took.Nanoseconds()), "ns/frame")
 		})

@@ -80,7 +80,6 @@ func TestPolicedBurst(t *testing.T) {
 	const packets, payload, frame, overhead, room = 200, 958, 1000, 24, 10
 	bothWays(t, func(t *testing.T, w *testWire, towards bool) {
 		conn := w.sender(t, towards)
-		w.send(t, conn, 1, payload) // now the neighbours know each other
 		slow := policed(1e3, room*(frame+overhead), overhead)
 		require.NoError(t, w.Set(slow, slow))
 		w.send(t, conn, packets, payload)
@@ -190,9 +189,9 @@ func TestSwitchUnderTraffic(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *testWire, towards bool) {
 		arrived := w.listen(t, towards)
 		shaped, police := spec(rate, 4_000, 3_200, 24), policed(rate, 3_100, 24)
+		conn := w.sender(t, towards)
 		begin := time.Now()
 		require.NoError(t, w.Set(shaped, shaped))
-		conn := w.sender(t, towards)
 		done, ended := make(chan struct{}), make(chan int)
 		go func() {
 			sent := 0
@@ -228,7 +227,6 @@ func TestSwitchUnderTraffic(t *testing.T) {
 func TestPolicerAmongFilters(t *testing.T) {
 	w := newWire(t)
 	conn := w.fromNode(t)
-	w.send(t, conn, 1, 100)
 	s := policed(1e3, 2_000, 24)
 	require.NoError(t, w.Set(s, s))
 	counter := load(t, policed(400e9, 1<<30, 0)) // it lets all pass, and counts
@@ -254,7 +252,6 @@ func TestPolicedXDP(t *testing.T) {
 	const xdpPass, xdpTX, packets, frame, overhead, room = 2, 3, 100, 1000, 24, 10
 	w := newWire(t)
 	conn := w.toNode(t)
-	w.send(t, conn, 1, 100)
 	attach := func(device string, verdict int32) error {
 		program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 			Name: "xdp", Type: ebpf.XDP, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
@@ -292,7 +289,6 @@ func TestPolicedSuperPacket(t *testing.T) {
 	require.NoError(t, errors.Join(raw.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, payload)
 	}), err))
-	w.send(t, conn, 1, payload)
 	s := policed(1e3, (frames+1)*(frame+overhead), overhead)
 	require.NoError(t, w.Set(s, s))
 	before := w.read(t, false)

@@ -64,7 +64,29 @@ func newWire(t testing.TB) *testWire {
 		require.NoError(t, err)
 		require.NoError(t, end.conn.AddrAdd(end.link, address))
 	}
+	w.settle(t)
 	return w
+}
+
+// settle waits until both ends carry packets, and lets them know each other: no test's first frame is lost, or asks who has an address.
+func (w *testWire) settle(t testing.TB) {
+	t.Helper()
+	var ends [2]netlink.Link
+	require.Eventually(t, func() (up bool) {
+		var err [2]error
+		ends[0], err[0] = w.Conn.LinkByName(w.name())
+		ends[1], err[1] = w.node.LinkByName("eth0")
+		return err == [2]error{} && ends[0].Attrs().OperState == netlink.OperUp && ends[1].Attrs().OperState == netlink.OperUp
+	}, 5*time.Second, time.Millisecond)
+	for _, end := range []struct {
+		conn       *rtnl.Conn
+		link, peer netlink.Link
+		address    string // of the peer
+	}{{w.Conn, ends[0], ends[1], nodeAddress}, {w.node, ends[1], ends[0], fabricAddress}} {
+		require.NoError(t, end.conn.NeighSet(&netlink.Neigh{
+			LinkIndex: end.link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(end.address), HardwareAddr: end.peer.Attrs().HardwareAddr,
+		}))
+	}
 }
 
 // remove takes the wire away. A test that makes several does so between them.
