@@ -26,16 +26,6 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// hasLimits reports whether any wire has a rate, be it shaped or policed.
-func (l *Lab) hasLimits() bool {
-	for _, n := range l.plan.Nodes {
-		if n.ToNode.Rate > 0 || n.FromNode.Rate > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // attrs are those of a new link of the lab; an MTU of 0 is the kernel's own.
 func attrs(name string, mac topologies.HardwareAddr, mtu int) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()

@@ -11,21 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer divides the work on packets among the CPUs, as the queues of network cards do, where wires are limited: nodes receive on one half
-// of the CPUs, the fabric on the other.
+// steer gives every flow one CPU, at every hop, where links have limits.
 //
-// Left alone, a veth hands a packet to the CPU that sent it (veth_xmit, drivers/net/veth.c; netif_rx, net/core/dev.c). So one CPU takes
-// each packet all the way from the sender to the receiver; and whenever a token bucket's timer runs on another CPU, what it sends
-// overtakes what still waits on the first, which TCP takes for loss. With receive packet steering a flow has one CPU at each hop
-// (Documentation/networking/scaling.rst, RPS).
+// Left alone, a veth hands a packet to the CPU that sent it (veth_xmit, drivers/net/veth.c; netif_rx, net/core/dev.c), and whenever a token
+// bucket's timer runs on another CPU, what it sends overtakes what still waits on the first, which TCP takes for loss. With receive packet
+// steering over all CPUs the flow's hash chooses (Documentation/networking/scaling.rst, RPS). It is the same CPU at the next hop: so frames
+// that were sent back to back arrive back to back at a policer, as on a wire, and not as far apart as the hops before it take to hand them
+// from CPU to CPU.
 func (b *builder) steer() error {
-	nodes, fabric := steering(usableCPUs())
-	if !b.hasLimits() || nodes == "" {
+	cpus := steering(usableCPUs())
+	if !b.plan.Limited() || cpus == "" {
 		return nil
 	}
-	err := b.steerPlace(Fabric, fabric)
+	err := b.steerPlace(Fabric, cpus)
 	for i := range b.plan.Nodes {
-		err = errors.Join(err, b.steerPlace(b.plan.Nodes[i].Name, nodes))
+		err = errors.Join(err, b.steerPlace(b.plan.Nodes[i].Name, cpus))
 	}
 	return err
 }
@@ -130,13 +130,12 @@ func usableCPUs() []int {
 	return cpus
 }
 
-// steering divides CPUs between nodes and fabric, as masks in the kernel's form; both are empty if there is only one CPU.
-func steering(cpus []int) (nodes, fabric string) {
+// steering is the set of CPUs that packets are steered over, as a mask in the kernel's form; empty if there is only one CPU.
+func steering(cpus []int) string {
 	if len(cpus) < 2 {
-		return "", ""
+		return ""
 	}
-	half := len(cpus) / 2
-	return cpuMask(cpus[:half]), cpuMask(cpus[half:])
+	return cpuMask(cpus)
 }
 
 // cpuMask is a set of CPUs in the kernel's form: hexadecimal words of 32 CPUs, the highest first, separated by commas
