@@ -125,7 +125,7 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	}
 	process := s.process(len(pods), t.lab.Spec.Seed+uint64(t.repetition))
 	report, err := inference.Load(ctx, inference.LoadOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Shape: shape, Process: process,
+		Dialer: t.stand.Dialer(s.From), Target: to, Shape: shape, Process: process,
 		Timeout: patience(t.stand.Plan(), shape, process),
 	})
 	if err != nil {
