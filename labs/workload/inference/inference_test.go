@@ -18,6 +18,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
+	"github.com/dsrlab/dsrlab/labs/workload/deadport"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -209,10 +210,7 @@ func TestOpenLoopMeasuresFromDue(t *testing.T) {
 }
 
 func TestLoadFailures(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	gone := workload.AddrPortOf(dead.Addr())
-	dead.Close()
+	gone := deadport.Open(t)
 	process := arrival.Process{Loop: arrival.Closed, Workers: 1, Count: 3}
 	shape := Shape{Request: Exactly(10), Response: Exactly(10)}
 	report, err := Load(t.Context(), LoadOptions{Target: gone, Shape: shape, Process: process})
