@@ -58,9 +58,10 @@ func (t *timedBody) readTokens(o order) error {
 			if id != strconv.FormatInt(t.sample.Tokens, 10) {
 				return fmt.Errorf("token %s where %d was due", id, t.sample.Tokens)
 			}
-			if t.sample.Tokens == 0 {
+			switch t.sample.Tokens {
+			case 0:
 				first = time.Now()
-			} else if t.sample.Tokens == want-1 {
+			case want - 1:
 				t.sample.TPOT = time.Since(first) / time.Duration(want-1)
 			}
 			t.sample.Tokens++
