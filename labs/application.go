@@ -135,7 +135,7 @@ func (v *visit) serve(ctx context.Context, app application.App, f func() error) 
 // get makes a client's requests. A request that fails is a response without a status.
 func (v *visit) get(ctx context.Context, client *topologies.Node, path string, count int) ([]workload.Response, error) {
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: workload.Dialer{Enter: v.stand.Enter(client.Name)}, URL: fmt.Sprintf("http://%s%s", v.to, path),
+		Dialer: v.stand.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
 		Count: count, Concurrency: visitsAtOnce, Timeout: visitTimeout,
 	})
 	if err != nil {

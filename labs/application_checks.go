@@ -170,7 +170,7 @@ func (v *visit) callBack(ctx context.Context) error {
 		for i := range v.clients {
 			client := &v.clients[i]
 			report, err := application.CallMe(ctx, application.CallMeOptions{
-				Dialer: workload.Dialer{Enter: v.stand.Enter(client.Name)}, Target: v.to, Timeout: visitTimeout,
+				Dialer: v.stand.Dialer(client.Name), Target: v.to, Timeout: visitTimeout,
 			})
 			if err != nil {
 				return err

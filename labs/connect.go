@@ -44,7 +44,7 @@ func (s *ConnectStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	report, err := workload.Connect(ctx, s.Options(workload.Dialer{Enter: t.stand.Enter(s.From)}, to))
+	report, err := workload.Connect(ctx, s.Options(t.stand.Dialer(s.From), to))
 	if err != nil {
 		return err
 	}

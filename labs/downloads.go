@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/stand"
-	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -94,7 +93,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
 		return err
 	}
 	o := download.Options{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Count: s.Count, Rate: float64(s.Rate),
+		Dialer: t.stand.Dialer(s.From), Target: to, Count: s.Count, Rate: float64(s.Rate),
 		Length: time.Duration(s.Length), Stall: time.Duration(s.Stall), Seed: t.lab.Spec.Seed,
 	}
 	if o.Stall == 0 {

@@ -43,7 +43,7 @@ func (s *EntryStep) run(ctx context.Context, t *turn) error {
 		return err
 	}
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
+		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func (s *HeadersStep) get(ctx context.Context, t *turn, proxy netip.AddrPort, he
 		all[name] = values
 	}
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
+		Dialer: t.stand.Dialer(s.From), URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *HeadersStep) sampleBelieved(t *turn, honest, forging []workload.HTTPSee
 func (s *HeadersStep) sampleOthers(ctx context.Context, t *turn, chain []netip.AddrPort, labels map[string]string) error {
 	for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
+			Dialer: t.stand.Dialer(s.From), Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
 			return err

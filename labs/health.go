@@ -40,7 +40,7 @@ func (s *HealthStep) run(ctx context.Context, t *turn) error {
 	}
 	for _, n := range t.stand.ClusterNodes() {
 		at := netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort))
-		status, body, err := AskHealth(ctx, workload.Dialer{Enter: t.stand.Enter(s.From)}, at)
+		status, body, err := AskHealth(ctx, t.stand.Dialer(s.From), at)
 		if err != nil {
 			return fmt.Errorf("health check of %s: %w", n.Name, err)
 		}

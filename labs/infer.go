@@ -13,15 +13,20 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 	"github.com/dsrlab/dsrlab/labs/workload/inference"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // InferStep asks an inference server for answers of the sizes of slide 25. Clients arrive by themselves (rate: an open loop) or
 // ask again when they have their answer (workers: a closed loop). Sizes and times of requests are the same for all variants.
 // Samples, labelled with shape and loop (open or closed): ttfb_p50, ttfb_p95, ttfb_p99, completion_p50, completion_p95,
-// completion_p99 (s), of a stream also token_gap_p50 and token_gap_p99 (s); requests_per_second (requests/s), goodput (bit/s,
-// of responses), request_bytes and response_bytes (B, medians), failures (requests), lb_bytes_per_byte and
-// lb_reply_bytes_per_byte (ratio: all bytes, and those of answers alone, that crossed the LB nodes' ports in either direction,
-// for each byte of request and response that was delivered, and for each byte of response).
+// completion_p99 (s), ttfb_share (ratio: the part of its completion that half of the requests wait at most for their first byte);
+// of a stream also tpot_p50, tpot_p95, tpot_p99 (s: time per output token, from a stream's first token to its last) and pace_p50,
+// pace_p95, pace_p99 (s: the same where the model makes the tokens; a model that misses its pace is a machine that was disturbed);
+// requests_per_second (requests/s), goodput (bit/s, of responses), request_bytes and response_bytes (B, medians), failures
+// (requests), received_per_sent (ratio: bytes that the client's port carried towards it for each one that it sent, headers and
+// acknowledgements included), lb_bytes_per_byte and lb_reply_bytes_per_byte (ratio: all bytes, and those of answers alone, that
+// crossed the LB nodes' ports in either direction, for each byte of request and response that was delivered, and for each byte of
+// response).
 type InferStep struct {
 	From string       `json:"from"`
 	To   stand.Target `json:"to"`
@@ -29,7 +34,7 @@ type InferStep struct {
 	Shape string `json:"shape"`
 	// Scale multiplies the shape's sizes, for links that are scaled, too (default 1).
 	Scale float64 `json:"scale,omitempty"`
-	// TokenRate replaces the shape's tokens per second, so that a stream takes less time.
+	// TokenRate replaces the shape's tokens per second. Those of real models are 20 to 100.
 	TokenRate float64 `json:"tokenRate,omitempty"`
 	// Rate is of an open loop: requests per second, as a Poisson process.
 	Rate float64 `json:"rate,omitempty"`
@@ -114,9 +119,14 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
+	before, err := t.portsOf([]string{s.From})
+	if err != nil {
+		return err
+	}
+	process := s.process(len(pods), t.lab.Spec.Seed+uint64(t.repetition))
 	report, err := inference.Load(ctx, inference.LoadOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Shape: shape,
-		Process: s.process(len(pods), t.lab.Spec.Seed+uint64(t.repetition)),
+		Dialer: t.stand.Dialer(s.From), Target: to, Shape: shape, Process: process,
+		Timeout: patience(t.plan, shape, process),
 	})
 	if err != nil {
 		return err
@@ -125,28 +135,93 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
-	t.invalid = firstReason(t.linksOff(s.From, pods), after.disturbed)
+	port, err := t.portsOf([]string{s.From})
+	if err != nil {
+		return err
+	}
+	t.invalid = firstReason(t.linksOff(s.From, pods), after.disturbed, offPace(report))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
+	received, sent := since(port[0].toNode, before[0].toNode), since(port[0].fromNode, before[0].fromNode)
+	if err := t.sample("received_per_sent", "ratio", float64(received.Bytes)/float64(sent.Bytes), inferLabels(report)); err != nil {
+		return err
+	}
 	return t.sampleInference(report, after)
+}
+
+// patience is how long a request may take: the usual time, and what the slowest link needs for all requests that can be under way
+// together. So it says nothing of a rate or a scale.
+func patience(plan *topologies.Plan, shape inference.Shape, p arrival.Process) time.Duration {
+	slowest := topologies.Rate(0)
+	for _, n := range plan.Nodes {
+		for _, rate := range []topologies.Rate{n.ToNode.Rate, n.FromNode.Rate} {
+			if rate > 0 && (slowest == 0 || rate < slowest) {
+				slowest = rate
+			}
+		}
+	}
+	together := p.Workers
+	if p.Loop == arrival.Open {
+		together = p.Count
+		if p.Count == 0 {
+			together = int(math.Ceil(p.Rate * p.Duration.Seconds()))
+		}
+	}
+	if slowest == 0 {
+		return inference.DefaultTimeout
+	}
+	bits := 8 * float64(together) * float64(shape.Request.Max+shape.Response.Max)
+	return inference.DefaultTimeout + time.Duration(bits/float64(slowest)*float64(time.Second))
+}
+
+// What a load may be off its own schedule before its times say more of the machine than of the network.
+const (
+	// paceLimit is for the pace of the stream in the middle, as a share of what was asked for.
+	paceLimit = 0.02
+	// lagLimit is for the request of an open loop that began latest after it was due, as a share of the mean time between two.
+	lagLimit = 0.2
+)
+
+// offPace says why the machine did not make the load that was asked for; empty if it did.
+func offPace(r *inference.Report) string {
+	if mean := 1 / r.Process.Rate; r.Process.Loop == arrival.Open && r.Arrival.MaxLag.Seconds() > lagLimit*mean {
+		return fmt.Sprintf("a client began %.0f ms late, where one arrives each %.0f ms", r.Arrival.MaxLag.Seconds()*1e3, mean*1e3)
+	}
+	if r.TPOT.Count == 0 {
+		return ""
+	}
+	median, _, ok := r.OffPace()
+	switch {
+	case !ok:
+		return "the model did not tell at which pace it made its tokens"
+	case median > paceLimit:
+		return fmt.Sprintf("the model made its tokens at a pace that was off by %.1f %%", median*100)
+	}
+	return ""
+}
+
+func inferLabels(r *inference.Report) map[string]string {
+	return map[string]string{"shape": r.Shape.Name, "loop": string(r.Process.Loop)}
 }
 
 // sampleInference records how the requests of a load went.
 func (t *turn) sampleInference(r *inference.Report, seen watched) error {
-	labels := map[string]string{"shape": r.Shape.Name, "loop": string(r.Process.Loop)}
+	labels := inferLabels(r)
 	samples := []sample{
 		{"requests_per_second", "requests/s", r.Rate},
 		{"goodput", "bit/s", r.GoodputIn},
 		{"request_bytes", "B", medianOf(r.Samples, func(s inference.Sample) int64 { return s.BytesOut })},
 		{"response_bytes", "B", medianOf(r.Samples, func(s inference.Sample) int64 { return s.BytesIn })},
 		{"failures", "requests", float64(r.Errors)},
+		{"ttfb_share", "ratio", firstByteShare(r.Samples)},
 		{"lb_bytes_per_byte", "ratio", float64(seen.bytes) / float64(r.BytesOut+r.BytesIn)},
 		{"lb_reply_bytes_per_byte", "ratio", float64(seen.replies) / float64(r.BytesIn)},
 	}
 	samples = append(samples, percentiles("ttfb", r.FirstByte)...)
 	samples = append(samples, percentiles("completion", r.Completion)...)
 	if r.Shape.Token > 0 {
-		samples = append(samples, percentiles("token_gap", r.TokenGap)...)
+		samples = append(samples, percentiles("tpot", r.TPOT)...)
+		samples = append(samples, percentiles("pace", r.Pace)...)
 	}
 	for _, s := range samples {
 		if err := t.sample(s.metric, s.unit, s.value, labels); err != nil {
@@ -155,9 +230,13 @@ func (t *turn) sampleInference(r *inference.Report, seen watched) error {
 	}
 	all := maps.Clone(labels)
 	maps.Copy(all, t.labels)
+	pace := ""
+	if r.TPOT.Count > 0 {
+		pace = fmt.Sprintf("a token each %.2f ms, as the model makes them (%.2f ms); ", r.TPOT.P50*1e3, r.Pace.P50*1e3)
+	}
 	told := fmt.Sprintf("%d of %d requests answered, half of them within %.0f ms and all but one in twenty within %.0f ms; "+
-		"%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
-		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, float64(seen.replies)/float64(r.BytesIn),
+		"%s%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
+		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, pace, float64(seen.replies)/float64(r.BytesIn),
 		describeLabels(all))
 	return t.evidence(told + t.caveat())
 }
@@ -175,6 +254,17 @@ func percentiles(metric string, l arrival.Latency) []sample {
 		values = []float64{math.NaN(), math.NaN(), math.NaN()}
 	}
 	return []sample{{metric + "_p50", "s", values[0]}, {metric + "_p95", "s", values[1]}, {metric + "_p99", "s", values[2]}}
+}
+
+// firstByteShare is the median of how much of its completion each request that was ok waited for its first byte.
+func firstByteShare(requests []inference.Sample) float64 {
+	var shares []float64
+	for _, r := range requests {
+		if r.Outcome == workload.OutcomeOK {
+			shares = append(shares, r.FirstByte.Seconds()/r.Completion.Seconds())
+		}
+	}
+	return stats.Median(shares)
 }
 
 // medianOf is the median of a size over all requests.

@@ -117,7 +117,7 @@ func (s *ProxyProtocolStep) call(
 	}
 	servers := workload.Run(ctx, application)
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: workload.TCP, Target: way, Count: s.Count,
+		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: way, Count: s.Count,
 		Timeout: time.Duration(s.Timeout), Detail: true, ProxyHeader: header,
 	})
 	err = errors.Join(err, servers.Close())

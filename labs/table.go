@@ -172,7 +172,7 @@ func (s *TableStep) protocols(ctx context.Context, t *turn, e *entrances, inform
 		target   netip.AddrPort
 	}{{workload.TCP, columnTCP, informed[node]}, {workload.UDP, columnUDP, e.plain[node]}} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: p.protocol, Target: p.target, Count: s.Count,
+			Dialer: t.stand.Dialer(s.From), Protocol: p.protocol, Target: p.target, Count: s.Count,
 			Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
@@ -201,7 +201,7 @@ func (t *turn) nodeWithPod() (string, error) {
 
 func (s *TableStep) get(ctx context.Context, t *turn, at netip.AddrPort) (*workload.GetReport, error) {
 	return workload.Get(ctx, workload.GetOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, URL: "http://" + at.String() + "/", Count: s.Count,
+		Dialer: t.stand.Dialer(s.From), URL: "http://" + at.String() + "/", Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 }

@@ -83,7 +83,7 @@ func (s *ObserveStep) run(ctx context.Context, t *turn) error {
 		return err
 	}
 	if _, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Protocol: workload.TCP, Target: to, Count: s.Count,
+		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
 	}); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -222,9 +221,7 @@ spec:
 }
 
 func TestManyNodes(t *testing.T) {
-	begin := time.Now()
-	plan := planOf(t, "many", manyNodes(1000))
-	assert.Less(t, time.Since(begin), 2*time.Second, "an accidental square would take longer; the benchmark tells the time")
+	plan := planOf(t, "many", manyNodes(1000)) // how long it takes is for BenchmarkPlanOf1000
 	require.Len(t, plan.Nodes, 1000)
 	require.Len(t, plan.Pods, 998)
 	last := plan.Nodes[999]

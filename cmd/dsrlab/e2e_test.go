@@ -18,7 +18,12 @@ import (
 )
 
 // binaries are the commands as users have them.
-type binaries struct{ dsrlab, labpod, state string }
+type binaries struct {
+	dsrlab, labpod, state string
+	// port is the last source port of the client, each of whose calls has its own: one that reaches a pod through two frontends is a
+	// collision.
+	port *int
+}
 
 // build builds the commands for one test, which runs them as root.
 func build(t *testing.T) binaries {
@@ -31,7 +36,7 @@ func build(t *testing.T) binaries {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(output))
-	b := binaries{filepath.Join(dir, "dsrlab"), filepath.Join(dir, "labpod"), testLabs.StateDir(t)}
+	b := binaries{filepath.Join(dir, "dsrlab"), filepath.Join(dir, "labpod"), testLabs.StateDir(t), new(int)}
 	return b
 }
 
@@ -49,7 +54,9 @@ func (b binaries) run(t *testing.T, args ...string) string {
 // seen asks the pod whom it sees, from the client, and returns what it said.
 func (b binaries) seen(t *testing.T, protocol, target string) string {
 	t.Helper()
-	out := b.run(t, "exec", "client", "--", b.labpod, "connect", "--protocol", protocol, "-o", "json", target)
+	*b.port++
+	source := fmt.Sprintf("192.168.1.202:%d", 40000+*b.port)
+	out := b.run(t, "exec", "client", "--", b.labpod, "connect", "--protocol", protocol, "--source", source, "-o", "json", target)
 	var report struct {
 		Connections []struct {
 			Seen string `json:"seen"`

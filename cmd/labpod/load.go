@@ -130,7 +130,7 @@ func printLoad(w io.Writer, report *inference.Report) {
 	for _, row := range []struct {
 		name string
 		l    arrival.Latency
-	}{{"first byte", report.FirstByte}, {"token gap", report.TokenGap}, {"completion", report.Completion}} {
+	}{{"first byte", report.FirstByte}, {"per token", report.TPOT}, {"server's pace", report.Pace}, {"completion", report.Completion}} {
 		if row.l.Count > 0 {
 			values := table.Row{row.name, row.l.Count}
 			for _, v := range []float64{row.l.Mean, row.l.P50, row.l.P95, row.l.P99, row.l.Max} {

@@ -122,9 +122,10 @@ func TestCommands(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(out), &report))
 		assert.EqualValues(t, 4*50_000, report.BytesIn)
 		assert.Equal(t, 4, report.Completion.Count)
-		code, out, errs = labpod(t, "load", "--response", "2000", "--token-rate", "1000", "--rate", "100", "--count", "3", at[inference.Kind])
+		code, out, errs = labpod(t, "load", "--response", "2000", "--token-rate", "100", "--rate", "100", "--count", "3", at[inference.Kind])
 		assert.Equal(t, exitOK, code, errs)
-		assert.Regexp(t, `token gap +27 `, out)
+		assert.Regexp(t, `per token +3 `, out)
+		assert.Regexp(t, `server's pace +3 `, out)
 		assert.Contains(t, out, "Mbit/s in (6000 bytes)")
 	})
 	t.Run("download", func(t *testing.T) {

@@ -90,8 +90,9 @@ func TestCluster(t *testing.T) {
 			}
 			status := n.status()
 			assert.Equal(t, FormKubeProxy, status.Form)
-			// A source port that comes up twice belongs to the same connection for conntrack.
-			assert.InDelta(t, connections, status.Masqueraded(), 4)
+			// A source port that comes up twice belongs to the same connection for conntrack. Of 100 out of 28,000 more than 8 do so in less
+			// than 1 of 10^12 runs.
+			assert.InDelta(t, connections, status.Masqueraded(), 8)
 			var counted uint64
 			for _, chain := range status.Chains {
 				if chain.Endpoint.IsValid() {
@@ -155,7 +156,8 @@ func TestDNATOnly(t *testing.T) {
 	before := n.client.snmp("Tcp", "OutRsts")
 	_, err := n.client.ask("tcp", vip+":80", 300*time.Millisecond)
 	require.Error(t, err)
-	assert.Greater(t, n.client.snmp("Tcp", "OutRsts"), before, "the client resets what it did not ask for")
+	require.Eventually(t, func() bool { return n.client.snmp("Tcp", "OutRsts") > before }, 20*time.Second, 10*time.Millisecond,
+		"the client resets what it did not ask for")
 	_, err = n.client.ask("udp", vip+":80", 300*time.Millisecond)
 	require.Error(t, err)
 

@@ -27,8 +27,8 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-// brief are timeouts for what does not happen.
-var brief = Timeouts{Pods: time.Second, VIP: time.Second, Endpoints: time.Second, Settle: time.Second, Remove: time.Second}
+// brief are timeouts for what does not happen, in which all else must.
+var brief = Timeouts{Pods: 3 * time.Second, VIP: 3 * time.Second, Endpoints: 3 * time.Second, Settle: 3 * time.Second, Remove: 3 * time.Second}
 
 // fakeCluster has two nodes. Pods become ready, but for what change does to them.
 func fakeCluster(change func(*corev1.Pod)) *fake.Clientset {
@@ -108,9 +108,9 @@ func TestRemoved(t *testing.T) {
 		},
 		{
 			"pods do not become ready", func(p *corev1.Pod) { p.Status.Conditions = nil }, func(*fake.Clientset) {},
-			results.Failed, "pods are not ready within 1s",
+			results.Failed, "pods are not ready within 3s",
 		},
-		{"endpoints do not follow", nothing, func(*fake.Clientset) {}, results.Failed, "EndpointSlices do not follow within 1s"},
+		{"endpoints do not follow", nothing, func(*fake.Clientset) {}, results.Failed, "EndpointSlices do not follow within 3s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			client := fakeCluster(test.pod)

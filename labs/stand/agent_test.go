@@ -22,7 +22,7 @@ import (
 // get asks an HTTP server from within a place of the lab.
 func (s *Stand) get(t *testing.T, from, url string) (status int, body string) {
 	t.Helper()
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 			err = s.lab.Do(from, func() error {
@@ -77,7 +77,7 @@ func TestHealthChecks(t *testing.T) {
 					return err
 				})
 				assert.NoError(c, err)
-			}, 3*time.Second, 20*time.Millisecond)
+			}, patience, 20*time.Millisecond)
 			status, body := s.get(t, "client", url)
 			assert.Equal(t, want, status, "%s, %s: %s", v.Name, n.Name, body)
 			var answer struct{ LocalEndpoints int }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/bgp"
-	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -37,7 +36,9 @@ var (
 	kubeProxy = Variant{Name: "kube-proxy", DataPath: DataPathKubeProxy}
 )
 
-const edgeCalls = 20
+// edgeCalls connections and as many datagrams miss one of three LB nodes, among which the kernel's hash spreads them, in less than 1 of
+// 10^9 runs: 3 * (2/3)^60.
+const edgeCalls = 30
 
 // outcome is what came of edgeCalls connections and as many datagrams to the VIP.
 type outcome struct{ tcp, udp, preserved int }
@@ -47,28 +48,6 @@ var (
 	allTranslated = outcome{edgeCalls, edgeCalls, 0}
 	none          = outcome{}
 )
-
-func callVIP(t *testing.T, s *Stand) outcome { return call(t, s, echoVIP) }
-
-func call(t *testing.T, s *Stand, to netip.AddrPort) outcome {
-	t.Helper()
-	var o outcome
-	for _, p := range []workload.Protocol{workload.TCP, workload.UDP} {
-		report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-			Dialer: workload.Dialer{Enter: s.Enter("client")}, Protocol: p, Target: to,
-			Count: edgeCalls, Concurrency: edgeCalls, Timeout: 1500 * time.Millisecond,
-		})
-		require.NoError(t, err)
-		answered := report.Outcomes[workload.OutcomeOK]
-		if p == workload.TCP {
-			o.tcp = answered
-		} else {
-			o.udp = answered
-		}
-		o.preserved += report.Preserved
-	}
-	return o
-}
 
 // needBird skips what needs a program that the machine lacks.
 func needBird(t *testing.T, e Edge) {
@@ -90,11 +69,12 @@ func TestEdges(t *testing.T) {
 		{kubeProxy, map[Edge]outcome{EdgeNone: allTranslated, EdgeStateless: allTranslated, EdgeStateful: allTranslated, EdgeBGP: allTranslated}},
 	} {
 		require.NoError(t, s.Install(t.Context(), c.variant))
-		for e, want := range c.want {
+		for _, e := range []Edge{EdgeNone, EdgeStateless, EdgeStateful, EdgeBGP} {
+			want := c.want[e]
 			t.Run(fmt.Sprintf("%s/%s", c.variant.Name, e), func(t *testing.T) {
 				require.NoError(t, s.SetEdge(t.Context(), e))
 				before := s.arrived(t)
-				assert.Equal(t, want, callVIP(t, s))
+				s.expectCalls(t, want, echoVIP)
 				after := s.arrived(t)
 				for name, was := range before {
 					if name == "edge" || name == "router" {
@@ -111,7 +91,7 @@ func TestEdges(t *testing.T) {
 	}
 	require.NoError(t, s.SetEdge(t.Context(), EdgeNone))
 	require.NoError(t, s.Install(t.Context(), dsr))
-	assert.Equal(t, allPreserved, callVIP(t, s), "nothing is left of an edge that is gone")
+	s.expectCalls(t, allPreserved, echoVIP, "nothing is left of an edge that is gone")
 	s.checkNoEdge(t)
 }
 
@@ -180,7 +160,7 @@ func TestSpoofProtection(t *testing.T) {
 	require.NoError(t, s.SetSpoofProtection(true))
 	i, err := s.Investigate(t.Context(), "client")
 	require.NoError(t, err)
-	assert.Equal(t, none, callVIP(t, s))
+	s.expectCalls(t, none, echoVIP)
 	seen, err := i.Conclude()
 	require.NoError(t, err)
 	sum, at := drops()
@@ -195,13 +175,13 @@ func TestSpoofProtection(t *testing.T) {
 	for _, v := range []Variant{snat, kubeProxy} {
 		require.NoError(t, s.Install(t.Context(), v))
 		require.NoError(t, s.SetSpoofProtection(true))
-		assert.Equal(t, allTranslated, callVIP(t, s), v.Name)
+		s.expectCalls(t, allTranslated, echoVIP, v.Name)
 		_, at := drops()
 		assert.Empty(t, at, v.Name)
 	}
 	require.NoError(t, s.Install(t.Context(), dsr))
 	require.NoError(t, s.SetSpoofProtection(false))
-	assert.Equal(t, allPreserved, callVIP(t, s))
+	s.expectCalls(t, allPreserved, echoVIP)
 	_, err = s.SpoofDrops("router")
 	assert.EqualError(t, err, "spoof drops of router: want an LB or pod node")
 }
@@ -213,7 +193,7 @@ func TestStatefulDiagnosis(t *testing.T) {
 	require.NoError(t, s.SetEdge(t.Context(), EdgeStateful))
 	i, err := s.Investigate(t.Context(), "client")
 	require.NoError(t, err)
-	assert.Equal(t, none, callVIP(t, s))
+	s.expectCalls(t, none, echoVIP)
 	seen, err := i.Conclude()
 	require.NoError(t, err)
 	assert.Equal(t, 2*edgeCalls, seen.Calls)
@@ -229,7 +209,7 @@ func TestStatefulDiagnosis(t *testing.T) {
 	require.NoError(t, s.Install(t.Context(), snat))
 	i, err = s.Investigate(t.Context(), "client")
 	require.NoError(t, err)
-	assert.Equal(t, allTranslated, callVIP(t, s))
+	s.expectCalls(t, allTranslated, echoVIP)
 	seen, err = i.Conclude()
 	require.NoError(t, err)
 	assert.Empty(t, Diagnose(seen))
@@ -260,9 +240,8 @@ func TestBGP(t *testing.T) {
 			began := time.Now()
 			require.NoError(t, s.StopAnnouncing(t.Context(), "lb-2"))
 			t.Logf("withdrawn after %v", time.Since(began))
-			assert.Less(t, time.Since(began), 5*time.Second)
 			assert.Equal(t, []netip.Addr{all[0], all[2]}, nextHops())
-			assert.Equal(t, allPreserved, callVIP(t, s))
+			s.expectCalls(t, allPreserved, echoVIP)
 			began = time.Now()
 			require.NoError(t, s.StartAnnouncing(t.Context(), "lb-2"))
 			t.Logf("learned after %v", time.Since(began))
@@ -298,7 +277,7 @@ func TestBGPDeadNode(t *testing.T) {
 		return netlink.LinkSetDown(port)
 	}))
 	began := time.Now()
-	require.Eventually(t, func() bool { return hops() == 2 }, bgp.HoldTime+3*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return hops() == 2 }, bgp.HoldTime+patience, 20*time.Millisecond)
 	t.Logf("withdrawn after %v", time.Since(began))
 	routes, err := s.VIPRoutes("router")
 	require.NoError(t, err)
@@ -333,7 +312,7 @@ func TestEdgesOfBothFamilies(t *testing.T) {
 					case e == EdgeStateful:
 						want = none
 					}
-					assert.Equal(t, want, call(t, s, netip.MustParseAddrPort(vip)), vip)
+					s.expectCalls(t, want, netip.MustParseAddrPort(vip), vip)
 				}
 			})
 		}

@@ -32,7 +32,7 @@ func TestForgedGeneve(t *testing.T) {
 			_, err = conn.Write(make([]byte, 100))
 			return err
 		}))
-		require.Eventually(t, func() bool { return s.count(t, "pod-geneve") == before+1 }, time.Second, 10*time.Millisecond, n.Name)
+		s.eventuallyCounts(t, before+1, "pod-geneve")
 	}
 }
 
@@ -43,7 +43,7 @@ func TestNoAnswerLeaks(t *testing.T) {
 	c := s.call(t, "client", to)
 	c.ask(t)
 	require.NoError(t, s.Install(t.Context(), dsr)) // which forgets all flows
-	require.NoError(t, c.SetDeadline(time.Now().Add(2*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	_, err := c.Write([]byte{'?'})
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 20))
@@ -60,7 +60,7 @@ func TestNoAnswerLeaks(t *testing.T) {
 	client := s.plan.Nodes[0].Address.Addr()
 	_, err = listener.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 40000)))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.count(t, "leak") == 1 }, time.Second, 10*time.Millisecond)
+	s.eventuallyCounts(t, 1, "leak")
 }
 
 // TestCollidingFlows: a client uses one port for two frontends that lead to one port of one pod. The second connection is refused
@@ -75,9 +75,9 @@ func TestCollidingFlows(t *testing.T) {
 	})
 	lineServers(t, s, 5201)
 	require.NoError(t, s.Install(t.Context(), dsr))
-	dial := func(port uint16) (c caller, err error) {
+	dial := func(port uint16, timeout time.Duration) (c caller, err error) {
 		dialer := net.Dialer{
-			Timeout: 500 * time.Millisecond, LocalAddr: &net.TCPAddr{Port: 45000},
+			Timeout: timeout, LocalAddr: &net.TCPAddr{Port: 45000},
 			Control: func(_, _ string, raw syscall.RawConn) error {
 				var inner error
 				return errors.Join(raw.Control(func(fd uintptr) {
@@ -85,18 +85,19 @@ func TestCollidingFlows(t *testing.T) {
 				}), inner)
 			},
 		}
+		c.stand = s
 		err = s.lab.Do("client", func() (err error) {
 			c.Conn, err = dialer.Dial("tcp", netip.AddrPortFrom(echoVIP.Addr(), port).String())
 			return err
 		})
 		return c, err
 	}
-	first, err := dial(5201)
+	first, err := dial(5201, patience)
 	require.NoError(t, err)
 	defer first.Close()
 	first.ask(t)
-	_, err = dial(5202)
+	_, err = dial(5202, silence)
 	require.Error(t, err)
-	assert.Positive(t, s.count(t, "collision"))
+	require.Eventually(t, func() bool { return s.count(t, "collision") > 0 }, patience, 10*time.Millisecond)
 	first.ask(t)
 }

@@ -3,7 +3,6 @@ package stand
 import (
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,25 +56,19 @@ func TestIPv6(t *testing.T) {
 			s := standServing(t, "five-nodes", func(topology *topologies.Topology) { *topology = *six })
 			require.NoError(t, s.Install(t.Context(), v))
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-				report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-					Dialer: workload.Dialer{Enter: s.Enter("client")}, Protocol: protocol, Target: netip.AddrPortFrom(vip, 8080), Count: 20,
-				})
-				require.NoError(t, err)
+				report := s.connect(t, "client", protocol, netip.AddrPortFrom(vip, 8080), 20, patience)
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s: %v", protocol, report.Connections[0])
 				assert.Equal(t, v.Mode == "dsr", report.Preserved == 20, protocol)
 			}
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-				report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-					Dialer: workload.Dialer{Enter: s.Enter("lb")}, Protocol: protocol, Target: netip.MustParseAddrPort("[fd00:1::11]:31000"), Count: 20,
-				})
-				require.NoError(t, err)
+				report := s.connect(t, "lb", protocol, netip.MustParseAddrPort("[fd00:1::11]:31000"), 20, patience)
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "own NodePort, %s: %v", protocol, report.Connections[0])
 			}
 			narrow(t, s, 1400)
 			for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 					Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(vip, 5201),
-					Direction: direction, Bytes: 2_000_000, Duration: 5 * time.Second,
+					Direction: direction, Bytes: 2_000_000, Duration: 3 * patience,
 				})
 				require.NoError(t, err, direction)
 				if direction == workload.Download {
@@ -103,18 +96,14 @@ func TestDualStack(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
 			for _, vip := range []string{"185.150.8.128", "2001:db8:8::128"} {
 				for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-					report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-						Dialer: workload.Dialer{Enter: s.Enter("client")}, Protocol: protocol,
-						Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 8080), Count: 20,
-					})
-					require.NoError(t, err)
+					report := s.connect(t, "client", protocol, netip.AddrPortFrom(netip.MustParseAddr(vip), 8080), 20, patience)
 					assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s %s: %v", vip, protocol, report.Connections[0])
 					assert.Equal(t, v.Mode == "dsr", report.Preserved == 20, "%s %s", vip, protocol)
 				}
 				before := s.count(t, "icmp-relayed")
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 					Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 5201),
-					Direction: workload.Download, Bytes: 2_000_000, Duration: 5 * time.Second,
+					Direction: workload.Download, Bytes: 2_000_000, Duration: 3 * patience,
 				})
 				require.NoError(t, err, vip)
 				assert.EqualValues(t, 2_000_000, report.Download.Bytes)

@@ -116,11 +116,11 @@ func (s *Stand) startAgentWith(t *testing.T, dsrd, node, objects, configuration 
 			}
 			return err
 		}) == nil
-	}, 30*time.Second, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
+	}, 2*patience, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
 	require.Eventually(t, func() bool {
 		status, _ := s.get(t, node, "http://"+net.JoinHostPort(address, "9964")+"/healthz")
 		return status == 200
-	}, 10*time.Second, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
+	}, patience, 20*time.Millisecond, "%s", readLog(s, "agent-"+node))
 	return pid
 }
 
@@ -153,13 +153,7 @@ func TestNodeAgent(t *testing.T) {
 	for _, n := range s.ClusterNodes() {
 		pids[n.Name] = s.startNodeAgent(t, dsrd, n.Name, objects)
 	}
-	seen := func() map[string]bool {
-		all := map[string]bool{}
-		for range 64 { // a pod is missed once in 25 million times
-			all[s.call(t, "client", to).ask(t)] = true
-		}
-		return all
-	}
+	seen := func() map[string]bool { return s.answering(t, "client", to) }
 	require.Len(t, seen(), len(s.plan.Pods))
 	assert.NotZero(t, s.count(t, "to-overlay-dsr"))
 	assert.NotZero(t, s.count(t, "reply-direct"))
@@ -207,7 +201,7 @@ func TestNodeAgent(t *testing.T) {
 				signal = syscall.SIGKILL
 			}
 			require.NoError(t, syscall.Kill(pids[n.Name], signal))
-			require.Eventually(t, func() bool { return syscall.Kill(pids[n.Name], 0) != nil }, 5*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return syscall.Kill(pids[n.Name], 0) != nil }, patience, 10*time.Millisecond)
 			assert.Equal(t, name, c.ask(t), "without an agent")
 			s.call(t, "client", to).ask(t)
 			s.startNodeAgent(t, dsrd, n.Name, objects)
@@ -220,7 +214,7 @@ func TestNodeAgent(t *testing.T) {
 		putFile(t, objects, s.agentObjects(t, host, gone.Address.String()))
 		told := func(want bool) { // a connection to the pod that goes would break
 			for _, n := range s.ClusterNodes() {
-				require.Eventually(t, func() bool { return s.hasBackend(t, n.Name, to, gone.Address) == want }, 10*time.Second, 10*time.Millisecond, n.Name)
+				require.Eventually(t, func() bool { return s.hasBackend(t, n.Name, to, gone.Address) == want }, patience, 10*time.Millisecond, n.Name)
 			}
 		}
 		told(false)
@@ -234,7 +228,7 @@ func TestNodeAgent(t *testing.T) {
 		putFile(t, objects, []byte("kind: Pod\napiVersion: v1\n"))
 		require.Eventually(t, func() bool {
 			return bytes.Contains([]byte(readLog(s, "agent-"+host)), []byte("must be Service, EndpointSlice, Node or List"))
-		}, 5*time.Second, 20*time.Millisecond)
+		}, patience, 20*time.Millisecond)
 		assert.Len(t, seen(), len(s.plan.Pods))
 	})
 }

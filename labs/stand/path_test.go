@@ -109,7 +109,7 @@ func TestPathMTU(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
 			report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 				Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
-				Direction: workload.Download, Bytes: 3_000_000, Duration: 10 * time.Second,
+				Direction: workload.Download, Bytes: 3_000_000, Duration: 3 * patience,
 			})
 			require.NoError(t, err)
 			assert.EqualValues(t, 3_000_000, report.Download.Bytes)
@@ -138,7 +138,7 @@ func TestPathMTUOfAnotherNode(t *testing.T) {
 	for range 8 {
 		report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 			Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: netip.AddrPortFrom(echoVIP.Addr(), 5201),
-			Direction: workload.Download, Bytes: 1_000_000, Duration: 5 * time.Second,
+			Direction: workload.Download, Bytes: 1_000_000, Duration: 3 * patience,
 		})
 		require.NoError(t, err)
 		assert.EqualValues(t, 1_000_000, report.Download.Bytes)
@@ -167,7 +167,7 @@ func TestTooBig(t *testing.T) {
 				if _, err := unix.Write(fd, make([]byte, 1472)); err != nil {
 					return err
 				}
-				for range 200 { // until the error has come back
+				for until := time.Now().Add(patience); time.Now().Before(until); { // until the error has come back
 					if mtu, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU); err != nil || mtu < 1500 {
 						return err
 					}
@@ -221,7 +221,7 @@ func TestLargeDatagrams(t *testing.T) {
 			for range 5 {
 				_, err := client.Write(datagram)
 				require.NoError(t, err)
-				require.NoError(t, client.SetReadDeadline(time.Now().Add(time.Second)))
+				require.NoError(t, client.SetReadDeadline(time.Now().Add(patience)))
 				n, err := client.Read(answer)
 				require.NoError(t, err)
 				assert.True(t, bytes.Equal(datagram, answer[:n]))
@@ -242,7 +242,7 @@ func TestNodeCallsItsNodePort(t *testing.T) {
 				for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 					report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 						Dialer: workload.Dialer{Enter: s.Enter(name)}, Target: netip.AddrPortFrom(node, 31001),
-						Direction: direction, Bytes: 20_000_000, Streams: 8, Duration: 10 * time.Second,
+						Direction: direction, Bytes: 20_000_000, Streams: 8, Duration: 3 * patience,
 					})
 					require.NoError(t, err)
 					half := report.Download
@@ -285,16 +285,13 @@ func TestClosedPort(t *testing.T) {
 // echo sends a datagram of so many bytes from a new socket, and checks what comes back.
 func (s *Stand) echo(t *testing.T, from string, to netip.AddrPort, size int) error {
 	t.Helper()
-	var conn net.Conn
-	require.NoError(t, s.lab.Do(from, func() (err error) {
-		conn, err = net.Dial("udp", to.String())
-		return err
-	}))
+	conn, err := s.Dialer(from).Dial(t.Context(), "udp", to, nil)
+	require.NoError(t, err)
 	defer conn.Close()
 	datagram, answer := bytes.Repeat([]byte("0123456789"), size/10+1)[:size], make([]byte, 20000)
-	_, err := conn.Write(datagram)
+	_, err = conn.Write(datagram)
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
 	n, err := conn.Read(answer)
 	if err == nil {
 		assert.Equal(t, datagram, answer[:n])
@@ -332,7 +329,7 @@ func TestRefused(t *testing.T) {
 			require.NoError(t, s.Install(t.Context(), v))
 			refuses := func(from string, to netip.AddrPort) {
 				err := s.lab.Do(from, func() error {
-					conn, err := net.DialTimeout("tcp", to.String(), time.Second)
+					conn, err := net.DialTimeout("tcp", to.String(), patience)
 					if err == nil {
 						conn.Close()
 					}

@@ -152,10 +152,10 @@ func TestPodNetwork(t *testing.T) {
 
 	client := s.plan.Nodes[0].Address.Addr().String()
 	for _, n := range s.ClusterNodes() { // a connection to the pod that goes would break
-		require.Eventually(t, func() bool { return s.hasBackend(t, n.Name, vip, address) }, 10*time.Second, 10*time.Millisecond, n.Name)
+		require.Eventually(t, func() bool { return s.hasBackend(t, n.Name, vip, address) }, patience, 10*time.Millisecond, n.Name)
 	}
 	seen := map[string]bool{}
-	for begun := time.Now(); !seen[client] && time.Since(begun) < 10*time.Second; {
+	for begun := time.Now(); !seen[client] && time.Since(begun) < patience; {
 		seen[strings.TrimSpace(s.call(t, "client", vip).ask(t))] = true
 	}
 	require.Contains(t, seen, client, "the pod sees the client, with DSR from other nodes; %s", readLog(s, "agent-"+node))
@@ -163,7 +163,8 @@ func TestPodNetwork(t *testing.T) {
 	t.Run("the pod calls", func(t *testing.T) {
 		dial := func(to string) (c caller, err error) {
 			err = inside(pod, func() (err error) {
-				c.Conn, err = net.DialTimeout("tcp", to, 2*time.Second)
+				c.stand = s
+				c.Conn, err = net.DialTimeout("tcp", to, patience)
 				return err
 			})
 			return c, err
@@ -201,12 +202,12 @@ func TestPodNetwork(t *testing.T) {
 	t.Run("what no one has", func(t *testing.T) {
 		for _, to := range []netip.Addr{everywhere.Addr().Next().Next(), lastOf(everywhere)} {
 			err := inside(pod, func() error {
-				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), 2*time.Second)
+				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), patience)
 				return err
 			})
 			assert.True(t, errors.Is(err, unix.EHOSTUNREACH), "%s from the pod: %v", to, err)
 			err = s.lab.Do(node, func() error {
-				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), 2*time.Second)
+				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), patience)
 				return err
 			})
 			assert.True(t, errors.Is(err, unix.EHOSTUNREACH), "%s from the node: %v", to, err)
@@ -216,7 +217,7 @@ func TestPodNetwork(t *testing.T) {
 	t.Run("the pod goes", func(t *testing.T) {
 		require.Equal(t, before+2, pins(), "its veth has from_pod and to_pod")
 		require.NoError(t, s.lab.Do(node, func() error { return cni.DelNetworkList(context.Background(), list, at) }))
-		require.Eventually(t, func() bool { return pins() == before }, 15*time.Second, 20*time.Millisecond, "nothing of it is left pinned")
+		require.Eventually(t, func() bool { return pins() == before }, patience, 20*time.Millisecond, "nothing of it is left pinned")
 	})
 }
 

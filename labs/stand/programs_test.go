@@ -66,7 +66,7 @@ func standOf(t testing.TB, name string, o Options, change func(*topologies.Topol
 // at runs a program in a namespace and returns what it printed.
 func (s *Stand) at(t *testing.T, place string, argv ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	var out bytes.Buffer
 	err := s.lab.Run(ctx, place, argv, netns.Streams{Out: &out, Err: &out})
@@ -134,8 +134,8 @@ func TestRealPrograms(t *testing.T) {
 			stop, err := s.lab.StartCapture(t.Context(), "worker", "eth0", capture)
 			require.NoError(t, err)
 
-			assert.Equal(t, "nginx saw "+seen+"\n", s.at(t, "client", "curl", "-sS", "--max-time", "5", "http://185.150.8.128:8080/"))
-			assert.Equal(t, seen, strings.TrimSpace(s.at(t, "client", "dig", "+short", "+tries=1", "@185.150.8.128", "-p", "8080", "whoami.test")))
+			assert.Equal(t, "nginx saw "+seen+"\n", s.at(t, "client", "curl", "-sS", "--max-time", "20", "http://185.150.8.128:8080/"))
+			assert.Equal(t, seen, strings.TrimSpace(s.at(t, "client", "dig", "+short", "+tries=1", "+time=20", "@185.150.8.128", "-p", "8080", "whoami.test")))
 			require.NoError(t, stop())
 			for _, reverse := range []bool{false, true} {
 				assert.Greater(t, iperf3(t, s, reverse), 1e6, "reverse %v", reverse)
@@ -155,7 +155,7 @@ func waitListening(t *testing.T, s *Stand, place string, port int) {
 			}
 			return err
 		}) == nil
-	}, 5*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }
 
 // iperf3 is the receiver's rate in bit/s.

@@ -28,6 +28,7 @@ type Stand struct {
 	labPod string
 	// cluster is the way to the API server, once it was needed; see kubernetes.
 	cluster *kind.Cluster
+	ports   *workload.Ports // see Dialer
 }
 
 // Options say where and how a topology is built.
@@ -66,7 +67,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (stand *Stand, ex
 	if err != nil {
 		return nil, false, err
 	}
-	s := &Stand{lab: lab, plan: lab.Plan(), log: o.Log, labPod: labPod}
+	s := &Stand{lab: lab, plan: lab.Plan(), log: o.Log, labPod: labPod, ports: workload.NewPorts()}
 	if lab.Existing() {
 		return s, true, nil
 	}
@@ -86,7 +87,7 @@ func Attach(stateDir, name string) (*Stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stand{lab: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler)}, nil
+	return &Stand{lab: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler), ports: workload.NewPorts()}, nil
 }
 
 // Down takes everything away.
@@ -108,6 +109,13 @@ func (s *Stand) Lab() *netns.Lab { return s.lab }
 // Enter is the way into a node's, pod's or the fabric's network for the workload package.
 func (s *Stand) Enter(place string) workload.Enter {
 	return func(f func() error) error { return s.lab.Do(place, f) }
+}
+
+// Dialer makes the sockets of a client at a place, each with a source port of its own: all of a stand's take them from one sequence.
+// The kernel's own choice is random: of 50 calls after 50 others one takes a port again in 1 of 12 times, and a client's address and
+// port that reaches one pod through two frontends within a flow's lifetime is dropped as a collision.
+func (s *Stand) Dialer(place string) workload.Dialer {
+	return workload.Dialer{Enter: s.Enter(place), Ports: s.ports}
 }
 
 // ClusterNodes are the LB and pod nodes.

@@ -93,7 +93,7 @@ func TestEchoTakesProxyHeaderForInput(t *testing.T) {
 
 func TestEchoTrustsProxiesAndWaitsForHeaders(t *testing.T) {
 	echo := runEcho(t, EchoOptions{ProxyProtocol: proxyproto.Policy{
-		Require: true, From: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, Timeout: 50 * time.Millisecond}})
+		Require: true, From: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, Timeout: 2 * time.Second}})
 	target := loopbacks(echo.Listening().Address.Port())["IPv4"]
 	header := &proxyproto.Header{Version: proxyproto.V2, Command: proxyproto.Proxy, Source: netip.MustParseAddrPort("192.0.2.10:1")}
 

@@ -86,7 +86,7 @@ func TestEnterNamespace(t *testing.T) {
 			assert.EqualValues(t, 1<<20, bulk.Download.Bytes)
 		})
 	}
-	conn, err := net.DialTimeout("tcp", loopbacks(servers.Listening()[1].Address.Port())["IPv4"].String(), time.Second)
+	conn, err := net.DialTimeout("tcp", loopbacks(servers.Listening()[1].Address.Port())["IPv4"].String(), 20*time.Second)
 	if err == nil {
 		conn.Close()
 	}

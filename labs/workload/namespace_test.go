@@ -79,7 +79,7 @@ func TestEnterNamespaceBelow(t *testing.T) {
 	assert.Equal(t, map[download.End]int{download.Completed: 40}, downloads.Ends)
 
 	for _, server := range []workload.Server{echo, parsing, app, model, files, l7, l4} {
-		conn, err := net.DialTimeout("tcp", at(server).String(), time.Second)
+		conn, err := net.DialTimeout("tcp", at(server).String(), 20*time.Second)
 		if err == nil {
 			conn.Close()
 		}

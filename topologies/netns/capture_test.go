@@ -134,7 +134,7 @@ func TestCaptureFilterAndCount(t *testing.T) {
 		return nil
 	}))
 	var file bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	stats, err := c.Record(ctx, &file)
 	require.NoError(t, err)
@@ -176,7 +176,7 @@ func TestCaptureEndsUnderLoad(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.NoError(t, err)
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		require.Fail(t, "the capture does not end")
 	}
 }
@@ -189,7 +189,7 @@ func TestCaptureOfLabThatGoes(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, Down(t.Context(), dir, "test-goes", nil))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err = c.Record(ctx, io.Discard)
 	assert.EqualError(t, err, "capture in client: the device is down, or gone")

@@ -70,7 +70,7 @@ func sendWhole(from, to netip.Addr, size int) (got icmpError, err error) {
 	if err := unix.Sendto(fd, make([]byte, size), 0, sockaddr(to, 4242)); err != nil {
 		return got, fmt.Errorf("send: %w", err)
 	}
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int((5 * time.Second).Milliseconds())); err != nil {
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, int((20 * time.Second).Milliseconds())); err != nil {
 		return got, fmt.Errorf("wait for an ICMP error: %w", err)
 	} else if n == 0 {
 		return got, errors.New("no ICMP error came")
@@ -167,7 +167,7 @@ func receives(t *testing.T, lab *Lab, fromPlace string, from netip.Addr, toPlace
 		_, err = conn.Write(make([]byte, size))
 		return err
 	}))
-	require.NoError(t, server.SetReadDeadline(time.Now().Add(5*time.Second)))
+	require.NoError(t, server.SetReadDeadline(time.Now().Add(20*time.Second)))
 	n, _, err := server.ReadFrom(make([]byte, 2*size))
 	require.NoError(t, err)
 	assert.Equal(t, size, n)

@@ -86,7 +86,7 @@ func TestCongestionControl(t *testing.T) {
 	defer listener.Close()
 	var client net.Conn
 	require.NoError(t, lab.Do("client", func() (err error) {
-		client, err = net.DialTimeout("tcp", listener.Addr().String(), time.Second)
+		client, err = net.DialTimeout("tcp", listener.Addr().String(), 20*time.Second)
 		return err
 	}))
 	defer client.Close()

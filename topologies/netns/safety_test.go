@@ -173,7 +173,7 @@ func TestDownKilled(t *testing.T) {
 	requireRoot(t)
 	before := hostState(t)
 	dir := t.TempDir()
-	for delay := time.Duration(0); ; delay += 4 * time.Millisecond {
+	for delay := time.Duration(0); ; delay += delay/4 + 4*time.Millisecond { // ever further apart: a slow machine may need seconds
 		up(t, talk(t), "test-down", dir)
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), dieAtVariable+"=down", dirVariable+"="+dir)
@@ -231,7 +231,7 @@ func TestStubbornProcess(t *testing.T) {
 	require.Eventually(t, func() bool {
 		content, _ := os.ReadFile(log)
 		return string(content) == "ready\n"
-	}, time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	require.NoError(t, Down(t.Context(), dir, "test-stubborn", nil))
 	p, err := readProcess(pid)
 	assert.True(t, err != nil || p.ended())

@@ -48,8 +48,8 @@ func TestSettle(t *testing.T) {
 	require.NoError(t, worker.conn.LinkSetDown(device))
 	require.Eventually(t, func() bool { // the kernel takes its time here too
 		u := b.unsettled()
-		return u.look() == nil && len(u.links) == 1
-	}, settleLimit, time.Millisecond)
+		return u.look() == nil && len(u.links) == 1 && len(u.ports) == 1 && len(u.local) == 1
+	}, settleLimit+20*time.Second, time.Millisecond)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, context.DeadlineExceeded)
 	defer cancel()
 	assert.EqualError(t, b.unsettled().wait(ctx),

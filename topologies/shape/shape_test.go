@@ -259,7 +259,7 @@ func TestQueueDrops(t *testing.T) {
 	const packets, payload, frame = 200, 958, 1000
 	queue := topologies.Size(10 * frame)
 	bothWays(t, func(t *testing.T, w *testWire, towards bool) {
-		slow := spec(1e6, queue, 1600, 24)
+		slow := spec(1e5, queue, 1600, 24) // 80 ms for each frame: most of them come before the tenth has left, on a busy machine too
 		require.NoError(t, w.Set(slow, slow))
 		conn := w.fromNode(t)
 		if towards {
@@ -297,7 +297,7 @@ func TestOverheadOfEachFrame(t *testing.T) {
 		before := w.read(t, towards).Packets
 		start := time.Now()
 		w.send(t, conn, packets, payload)
-		require.Eventually(t, func() bool { return w.read(t, towards).Packets >= before+packets }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return w.read(t, towards).Packets >= before+packets }, 30*time.Second, time.Millisecond)
 		least := time.Duration((packets*(frame+overhead) - burst - overhead) * 8 / rate * float64(time.Second))
 		assert.GreaterOrEqual(t, time.Since(start), least)
 		assert.Zero(t, w.read(t, towards).Drops)
@@ -325,17 +325,17 @@ func TestSuperPacketsAreCut(t *testing.T) {
 		require.Eventually(t, func() bool {
 			after = w.read(t, towards)
 			return after.Drops-before.Drops >= frames-room && after.Backlog == 0
-		}, time.Second, time.Millisecond)
+		}, 20*time.Second, time.Millisecond)
 		assert.InDelta(t, room+2, after.Packets-before.Packets, 2, "passed, beside a few of ARP and MLD")
 		assert.InDelta(t, (room+0.25)*frame, after.Bytes-before.Bytes, frame/4)
 		assert.EqualValues(t, frames-room, after.Drops-before.Drops, "dropped")
 	})
 }
 
-// One TCP flow over 1 Gbit/s has at most what Ethernet leaves of it: 1448 of 1538 bytes, 941 Mbit/s. How near it comes is the
-// machine's affair, so it is only logged.
+// One TCP flow has at most what Ethernet leaves of the rate: 1448 of 1538 bytes, 47 of 50 Mbit/s, which any machine carries. How near it
+// comes is the machine's affair, so it is only logged.
 func TestGoodput(t *testing.T) {
-	const rate, mtu, overhead = 1e9, 1500, 24
+	const rate, mtu, overhead = 50e6, 1500, 24
 	const ceiling = rate * (mtu - 52) / (mtu + 14 + overhead)
 	wire := spec(rate, 500_000, 62_500, overhead)
 	bothWays(t, func(t *testing.T, w *testWire, towards bool) {
@@ -369,7 +369,7 @@ func (w *testWire) transfer(t *testing.T, towards bool, duration time.Duration) 
 	}
 	var sender net.Conn
 	dial := func() (err error) {
-		dialer := net.Dialer{Timeout: time.Second, Control: cubic}
+		dialer := net.Dialer{Timeout: 20 * time.Second, Control: cubic}
 		sender, err = dialer.Dial("tcp4", listener.Addr().String())
 		return err
 	}

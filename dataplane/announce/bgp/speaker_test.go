@@ -21,19 +21,21 @@ import (
 
 var (
 	loopback = netip.MustParseAddr("127.0.0.1")
-	times    = Times{Hold: 3 * time.Second, Retry: time.Second}
+	// routerAddress is the router's alone, so that no one else takes its port before it does.
+	routerAddress = netip.MustParseAddr("127.83.14.1")
+	times         = Times{Hold: 9 * time.Second, Retry: time.Second}
 )
 
 // routerAt listens on a free port, to a peer of this machine.
 func routerAt(t *testing.T) (*server.BgpServer, uint16) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", netip.AddrPortFrom(routerAddress, 0).String())
 	require.NoError(t, err)
 	port := uint16(free.Addr().(*net.TCPAddr).Port)
 	free.Close()
 	ctx := context.Background()
 	router, err := Start(ctx, &api.Global{
-		Asn: 64512, RouterId: "192.0.2.250", ListenPort: int32(port), ListenAddresses: []string{loopback.String()},
+		Asn: 64512, RouterId: "192.0.2.250", ListenPort: int32(port), ListenAddresses: []string{routerAddress.String()},
 	}, nil)
 	require.NoError(t, err)
 	t.Cleanup(router.Stop)
@@ -59,7 +61,7 @@ func TestSpeaker(t *testing.T) {
 	s, err := New(t.Context(), Options{
 		ASN: 64513, ID: netip.MustParseAddr("192.0.2.1"), Times: times,
 		NextHops: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
-		Peers:    []Peer{{Address: loopback, ASN: 64512, Port: port}},
+		Peers:    []Peer{{Address: routerAddress, ASN: 64512, Port: port}},
 	})
 	require.NoError(t, err)
 	says := func(vips ...string) []announce.Announcement {
@@ -71,7 +73,7 @@ func TestSpeaker(t *testing.T) {
 	}
 	hears := func(want string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return heard(t, router) == want }, 20*time.Second, 10*time.Millisecond, "want %q, have %q", want, heard(t, router))
+		require.Eventually(t, func() bool { return heard(t, router) == want }, time.Minute, 10*time.Millisecond, "want %q, have %q", want, heard(t, router))
 	}
 	require.NoError(t, s.Set(append(says("198.51.100.1", "2001:db8:1::1"), announce.Announcement{VIP: loopback, Role: announce.StandsIn})))
 	hears("198.51.100.1/32 2001:db8:1::1/128")

@@ -63,7 +63,7 @@ func (c *cluster) agent(t *testing.T, name string, pools ...Pool) {
 	go func() {
 		defer close(ended)
 		assert.NoError(t, Run(ctx, Options{
-			Client: client, Identity: name, Namespace: "kube-system", Pools: pools, Lease: 1200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+			Client: client, Identity: name, Namespace: "kube-system", Pools: pools, Lease: 6 * time.Second, Log: slog.New(slog.DiscardHandler),
 		}))
 	}()
 	stop := sync.OnceFunc(func() { cancel(); <-ended })
@@ -99,7 +99,7 @@ func (c *cluster) addresses(name string) string {
 
 func (c *cluster) wait(t *testing.T, name, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return c.addresses(name) == want }, 10*time.Second, 10*time.Millisecond, "%s: want %s", name, want)
+	require.Eventually(t, func() bool { return c.addresses(name) == want }, time.Minute, 10*time.Millisecond, "%s: want %s", name, want)
 }
 
 func (c *cluster) change(t *testing.T, name string, change ...func(*corev1.Service)) {
@@ -132,7 +132,7 @@ func TestRun(t *testing.T) {
 		return err == nil && slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
 			return e.InvolvedObject.Name == "s3" && e.Type == corev1.EventTypeWarning && strings.Contains(e.Message, "no pool has a free IPv4 address")
 		})
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 
 	c.stopping["node-1"]()
 	c.change(t, "s1", typed(corev1.ServiceTypeClusterIP))
@@ -171,7 +171,7 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		}
 		return true
-	}, 20*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	assert.Empty(t, c.twice)

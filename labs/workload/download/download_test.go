@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/deadport"
 )
 
 func runServer(t *testing.T) (*Server, *workload.Servers, []netip.AddrPort) {
@@ -73,7 +74,7 @@ func TestDownloads(t *testing.T) {
 
 func TestDownloadsAreKeptRunning(t *testing.T) {
 	_, _, at := runServer(t)
-	report, err := Run(t.Context(), Options{Target: at[0], Count: 3, Rate: 800_000, Length: 10 * time.Millisecond, Duration: 200 * time.Millisecond})
+	report, err := Run(t.Context(), Options{Target: at[0], Count: 3, Rate: 800_000, Length: 10 * time.Millisecond, Duration: time.Second})
 	require.NoError(t, err)
 	assert.Greater(t, len(report.Downloads), 3)
 	assert.Equal(t, len(report.Downloads), report.Ends[Completed])
@@ -144,10 +145,7 @@ func fakeServer(t *testing.T, answer func(*net.TCPConn, request)) netip.AddrPort
 }
 
 func TestEnds(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	gone := workload.AddrPortOf(dead.Addr())
-	dead.Close()
+	gone := deadport.Open(t)
 	whole := func(r request) []byte {
 		b := make([]byte, r.Bytes)
 		content{r.Key}.fill(b, 0)
@@ -175,14 +173,18 @@ func TestEnds(t *testing.T) {
 			if test.answer != nil {
 				target = fakeServer(t, test.answer)
 			}
-			report, err := Run(t.Context(), Options{Target: target, Rate: 8000, Length: time.Second, Stall: 300 * time.Millisecond})
+			stall := 20 * time.Second
+			if test.end == Stalled {
+				stall = time.Second // in which what is sent must be here
+			}
+			report, err := Run(t.Context(), Options{Target: target, Rate: 8000, Length: time.Second, Stall: stall})
 			require.NoError(t, err)
 			d := report.Downloads[0]
 			assert.Equal(t, test.end, d.End, d.Error)
 			assert.Equal(t, test.bytes, d.Bytes)
 			assert.Contains(t, d.Error, test.err)
 			if test.end == Stalled {
-				assert.GreaterOrEqual(t, d.LongestGap, 300*time.Millisecond)
+				assert.GreaterOrEqual(t, d.LongestGap, stall)
 			}
 		})
 	}

@@ -22,18 +22,20 @@ func (o order) answer(ctx context.Context, w http.ResponseWriter) (int64, error)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Trailer", tokenPace)
 	return o.streamTokens(ctx, w)
 }
 
-// streamTokens sends each token when it is due. The response's size is exact: what doesn't make a token of its own goes
-// with the last one.
+// streamTokens sends each token when it is due: token i at the stream's begin + i/rate, whatever was late before it. The
+// response's size is exact: what doesn't make a token of its own goes with the last one. Once all tokens are out, the trailer says
+// at which pace they were handed to the network.
 func (o order) streamTokens(ctx context.Context, w http.ResponseWriter) (int64, error) {
 	control := http.NewResponseController(w)
-	began := time.Now()
+	pace := pacer{began: time.Now(), rate: o.stream.rate}
 	count, sent := o.stream.tokens(o.response), int64(0)
 	var event []byte
 	for i := range count {
-		if err := wait(ctx, began.Add(time.Duration(float64(i)/o.stream.rate*float64(time.Second)))); err != nil {
+		if err := pace.wait(ctx, i); err != nil {
 			return sent, err
 		}
 		size := o.stream.token
@@ -49,7 +51,9 @@ func (o order) streamTokens(ctx context.Context, w http.ResponseWriter) (int64, 
 		if err != nil {
 			return sent, fmt.Errorf("send token %d: %w", i, err)
 		}
+		pace.free = time.Now()
 	}
+	w.Header().Set(tokenPace, strconv.FormatFloat(pace.interval(count).Seconds(), 'f', 9, 64))
 	return sent, nil
 }
 

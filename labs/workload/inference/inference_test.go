@@ -18,6 +18,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
+	"github.com/dsrlab/dsrlab/labs/workload/deadport"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -38,7 +39,7 @@ func TestLoadShapes(t *testing.T) {
 	for i, shape := range Shapes() {
 		t.Run(shape.Name, func(t *testing.T) {
 			require.NoError(t, shape.Validate())
-			shape.TokenRate *= 40 // 2000 a second
+			shape.TokenRate *= 40 // so that the test takes less time; the pace is TestLoadStream's
 			report, err := Load(t.Context(), LoadOptions{
 				Target: at[i%2], Shape: shape, KeepAlive: i < 2,
 				Process: arrival.Process{Loop: arrival.Closed, Workers: 2, Count: 4, Seed: 5},
@@ -72,7 +73,8 @@ func TestLoadShapes(t *testing.T) {
 	assert.Equal(t, [2]int{0, 0}, [2]int{got.Aborted, got.Refused})
 }
 
-// A stream can't be faster than its rate, and each token comes by itself: the gaps add up to the stream.
+// A stream can't be faster than its rate, and its time per token is from the first token to the last: what comes before is not part
+// of it.
 func TestLoadStream(t *testing.T) {
 	_, at := runServer(t, Options{})
 	shape := Shape{Name: "stream", Request: Exactly(0), Response: Exactly(1030), Token: 100, TokenRate: 200, Compute: 20 * time.Millisecond}
@@ -83,14 +85,73 @@ func TestLoadStream(t *testing.T) {
 		assert.EqualValues(t, 10, sample.Tokens)
 		assert.GreaterOrEqual(t, sample.FirstByte, 20*time.Millisecond, "the model thinks first")
 		assert.GreaterOrEqual(t, sample.Completion, 65*time.Millisecond, "nine gaps of 5 ms and the thinking")
-		sum := 0.0
-		for _, gap := range sample.gaps {
-			sum += gap
-		}
-		assert.LessOrEqual(t, sum, (sample.Completion-sample.FirstByte).Seconds()+0.001)
+		assert.Positive(t, sample.TPOT)
+		assert.LessOrEqual(t, 9*sample.TPOT, sample.Completion-sample.FirstByte)
+		assert.Positive(t, sample.Pace, "the server's trailer came")
 	}
-	assert.Equal(t, 45, report.TokenGap.Count)
-	assert.Positive(t, report.TokenGap.P50)
+	assert.Equal(t, 5, report.TPOT.Count)
+	assert.Equal(t, 5, report.Pace.Count)
+}
+
+func TestStreamOfOneToken(t *testing.T) {
+	_, at := runServer(t, Options{})
+	shape := Shape{Response: Exactly(100), Token: 100, TokenRate: 1}
+	report, err := Load(t.Context(), LoadOptions{Target: at[0], Shape: shape, Process: arrival.Process{Loop: arrival.Closed, Workers: 1, Count: 1}})
+	require.NoError(t, err)
+	require.Zero(t, report.Errors, "%+v", report.Samples)
+	assert.Zero(t, report.Samples[0].TPOT, "there is no time between one token")
+	assert.Zero(t, report.TPOT)
+	_, _, ok := report.OffPace()
+	assert.False(t, ok)
+}
+
+func TestPacer(t *testing.T) {
+	const ms = time.Millisecond
+	p := pacer{rate: 100}
+	assert.Equal(t, []time.Duration{0, 10 * ms, 1000 * ms}, []time.Duration{p.offset(0), p.offset(1), p.offset(100)}, "no drift")
+	assert.Equal(t, 10*ms, p.interval(101))
+	p.first, p.last = 2*ms, 12*ms
+	assert.Equal(t, 10*ms+ms/10, p.interval(101))
+	p.first, p.last = 12*ms, 2*ms
+	assert.Equal(t, 10*ms-ms/10, p.interval(101), "a late begin makes it seem faster")
+	assert.Zero(t, p.interval(1))
+
+	// A token that had to wait until the network took the one before is not late for that.
+	p = pacer{rate: 1, began: time.Now().Add(-time.Hour)}
+	p.free = time.Now().Add(time.Minute)
+	require.NoError(t, p.wait(t.Context(), 5))
+	assert.Less(t, p.last, time.Duration(0))
+	p.free = time.Time{}
+	require.NoError(t, p.wait(t.Context(), 5))
+	assert.Greater(t, p.last, 59*time.Minute)
+	assert.Zero(t, p.first)
+}
+
+func TestOffPace(t *testing.T) {
+	ok := func(pace time.Duration) Sample {
+		return Sample{Outcome: workload.OutcomeOK, TPOT: time.Millisecond, Pace: pace}
+	}
+	for name, test := range map[string]struct {
+		samples       []Sample
+		median, worst float64
+		ok            bool
+	}{
+		"none":         {},
+		"as asked":     {[]Sample{ok(10 * time.Millisecond)}, 0, 0, true},
+		"late":         {[]Sample{ok(10 * time.Millisecond), ok(11 * time.Millisecond), ok(15 * time.Millisecond)}, 0.1, 0.5, true},
+		"early":        {[]Sample{ok(9 * time.Millisecond)}, 0.1, 0.1, true},
+		"failed":       {[]Sample{ok(10 * time.Millisecond), {Outcome: workload.OutcomeReset}}, 0, 0, true},
+		"not told":     {[]Sample{ok(0)}, 0, 0, false},
+		"told by some": {[]Sample{ok(10 * time.Millisecond), ok(0)}, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReport(&LoadOptions{Shape: Shape{TokenRate: 100}}, arrival.Report{}, test.samples)
+			median, worst, ok := r.OffPace()
+			assert.InDelta(t, test.median, median, 1e-9)
+			assert.InDelta(t, test.worst, worst, 1e-9)
+			assert.Equal(t, test.ok, ok)
+		})
+	}
 }
 
 func TestLoadIsSeeded(t *testing.T) {
@@ -149,10 +210,7 @@ func TestOpenLoopMeasuresFromDue(t *testing.T) {
 }
 
 func TestLoadFailures(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	gone := workload.AddrPortOf(dead.Addr())
-	dead.Close()
+	gone := deadport.Open(t)
 	process := arrival.Process{Loop: arrival.Closed, Workers: 1, Count: 3}
 	shape := Shape{Request: Exactly(10), Response: Exactly(10)}
 	report, err := Load(t.Context(), LoadOptions{Target: gone, Shape: shape, Process: process})

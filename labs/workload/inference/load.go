@@ -147,6 +147,9 @@ func (l *load) exchange(ctx context.Context, due time.Time, sample *Sample) erro
 	if got := response.Header.Get(requestBytes); got != strconv.FormatInt(sample.Request, 10) {
 		return fmt.Errorf("server got %s bytes of the request, want %d", got, sample.Request)
 	}
+	if pace, err := strconv.ParseFloat(response.Trailer.Get(tokenPace), 64); err == nil { // what is between may have dropped it
+		sample.Pace = time.Duration(pace * float64(time.Second))
+	}
 	return nil
 }
 

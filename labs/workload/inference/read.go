@@ -33,12 +33,11 @@ func (t *timedBody) readAll() error {
 	return err
 }
 
-// readTokens takes a stream of tokens, and the time between each two. Tokens that come in one piece have none between them:
-// that is what the client's user sees.
+// readTokens takes a stream of tokens, and the mean time between them: from the first to the last, over one less than there are.
 func (t *timedBody) readTokens(o order) error {
 	want := o.stream.tokens(o.response)
 	reader := bufio.NewReaderSize(t, 2*MaxToken+MinToken) // the last event may be nearly as large as two
-	var last time.Time
+	var first time.Time
 	id := ""
 	for {
 		line, err := reader.ReadSlice('\n')
@@ -59,11 +58,12 @@ func (t *timedBody) readTokens(o order) error {
 			if id != strconv.FormatInt(t.sample.Tokens, 10) {
 				return fmt.Errorf("token %s where %d was due", id, t.sample.Tokens)
 			}
-			now := time.Now()
-			if t.sample.Tokens > 0 {
-				t.sample.gaps = append(t.sample.gaps, now.Sub(last).Seconds())
+			switch t.sample.Tokens {
+			case 0:
+				first = time.Now()
+			case want - 1:
+				t.sample.TPOT = time.Since(first) / time.Duration(want-1)
 			}
-			last = now
 			t.sample.Tokens++
 		}
 	}

@@ -36,7 +36,7 @@ type Options struct {
 //
 // POST /infer?response=BYTES[&token=BYTES&rate=PER_SECOND][&compute=SECONDS] reads the body, waits, and answers with that
 // many bytes: in one piece, or with token as Server-Sent Events, one a token, numbered from 0. The tokens are made on a
-// schedule: one that is late does not delay those after it.
+// schedule: one that is late does not delay those after it. The trailer X-Token-Pace says how well the schedule was kept.
 type Server struct {
 	*workload.Web
 	log *slog.Logger

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/deadport"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -183,10 +184,7 @@ func TestProxyIsHTTPOnly(t *testing.T) {
 
 func TestProxyUpstreams(t *testing.T) {
 	a, b := netip.AddrPortFrom(v4, runEcho(t)), netip.AddrPortFrom(v6, runEcho(t))
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	c := workload.AddrPortOf(dead.Addr())
-	dead.Close()
+	c := deadport.Open(t)
 	proxy, port := runProxy(t, Options{Upstreams: []netip.AddrPort{a, c, b}, KeepAlive: 2})
 	for range 6 {
 		get(t, v4, v4, port, nil)

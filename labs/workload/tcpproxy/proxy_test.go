@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/labs/workload/deadport"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -176,10 +177,7 @@ func TestProxyCarriesAllBytes(t *testing.T) {
 }
 
 func TestProxyFailures(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	gone := workload.AddrPortOf(dead.Addr())
-	dead.Close()
+	gone := deadport.Open(t)
 	_, echo := runEcho(t, true)
 	alive := netip.AddrPortFrom(v4, echo)
 
