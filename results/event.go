@@ -30,6 +30,8 @@ type Event struct {
 type expectationData struct {
 	ID      string  `json:"id"`
 	Outcome Outcome `json:"outcome"`
+	// Headline is the evidence in a few words; runs that were recorded before there were any have none.
+	Headline string `json:"headline,omitempty"`
 }
 
 // verdictData is the data of an event of KindVerdict; its message is the evidence.

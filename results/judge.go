@@ -13,7 +13,7 @@ import (
 func (r *Run) expectations() []ExpectationOutcome {
 	outcomes := make([]ExpectationOutcome, 0, len(r.Manifest.Expectations))
 	for _, e := range r.Manifest.Expectations {
-		outcomes = append(outcomes, ExpectationOutcome{e, NotRun, "was never reached"})
+		outcomes = append(outcomes, ExpectationOutcome{Expectation: e, Outcome: NotRun, Evidence: "was never reached"})
 	}
 	seen := map[string]bool{}
 	for _, event := range r.Events {
@@ -26,7 +26,7 @@ func (r *Run) expectations() []ExpectationOutcome {
 			continue
 		}
 		if !seen[data.ID] || data.Outcome.severity() >= outcomes[i].Outcome.severity() {
-			outcomes[i].Outcome, outcomes[i].Evidence = data.Outcome, event.Message
+			outcomes[i].Outcome, outcomes[i].Evidence, outcomes[i].Headline = data.Outcome, event.Message, data.Headline
 		}
 		seen[data.ID] = true
 	}
@@ -64,11 +64,11 @@ func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 	}
 	switch {
 	case len(broken) > 0:
-		found = ClaimVerdict{id, Differs, strings.Join(broken, "; ")}
+		found = ClaimVerdict{ID: id, Verdict: Differs, Evidence: strings.Join(broken, "; ")}
 	case len(missing) > 0:
-		found = ClaimVerdict{id, NotMeasured, strings.Join(missing, "; ")}
+		found = ClaimVerdict{ID: id, Verdict: NotMeasured, Evidence: strings.Join(missing, "; ")}
 	case len(held) > 0:
-		found = ClaimVerdict{id, Reproduced, strings.Join(held, "; ")}
+		found = ClaimVerdict{ID: id, Verdict: Reproduced, Evidence: strings.Join(held, "; ")}
 	}
 	concluded := false
 	for _, event := range r.Events {
@@ -81,6 +81,10 @@ func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 			found.Verdict, found.Evidence = data.Verdict, event.Message
 		}
 		concluded = true
+	}
+	found.Headlines = r.Headlines(expectations, func(e ExpectationOutcome) bool { return slices.Contains(e.Claims, id) })
+	if len(found.Headlines) == 0 {
+		found.Headlines = []string{found.Evidence}
 	}
 	return found
 }

@@ -161,6 +161,12 @@ func (r *Recorder) addEvent(kind Kind, message string, data any) error {
 // Expect records how an expectation of the manifest went, with the evidence. It may be recorded several times (once a
 // repetition, say): it held only if it held each time.
 func (r *Recorder) Expect(id string, outcome Outcome, evidence string) error {
+	return r.ExpectWith(id, outcome, evidence, "")
+}
+
+// ExpectWith is Expect with a headline: the evidence in a few words, with human units, for the one line that claims have. Without
+// one a claim's line is made of the headlines of its other expectations or, if none has one, of what was measured.
+func (r *Recorder) ExpectWith(id string, outcome Outcome, evidence, headline string) error {
 	if _, ok := r.manifest.expectation(id); !ok {
 		return fmt.Errorf("record expectation: %q is not in the manifest", id)
 	}
@@ -170,7 +176,7 @@ func (r *Recorder) Expect(id string, outcome Outcome, evidence string) error {
 	if evidence == "" {
 		return fmt.Errorf("record expectation %s: evidence is empty", id)
 	}
-	return r.addEvent(KindExpectation, evidence, expectationData{id, outcome})
+	return r.addEvent(KindExpectation, evidence, expectationData{id, outcome, headline})
 }
 
 // Verdict records what the lab itself concludes about a claim, with the evidence: needed where the measurement rightly

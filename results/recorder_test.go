@@ -231,7 +231,7 @@ func TestSummaryFile(t *testing.T) {
 	var keys map[string]any
 	require.NoError(t, json.Unmarshal(written, &keys))
 	assert.ElementsMatch(t, []string{"schema", "run", "lab", "result", "claims", "metrics"}, keysOf(keys))
-	assert.ElementsMatch(t, []string{"id", "verdict", "evidence"}, keysOf(keys["claims"].([]any)[0].(map[string]any)))
+	assert.ElementsMatch(t, []string{"id", "verdict", "evidence", "headlines"}, keysOf(keys["claims"].([]any)[0].(map[string]any)))
 	first := keys["metrics"].([]any)[0].(map[string]any)
 	assert.ElementsMatch(t, []string{"variant", "metric", "unit", "n", "valid", "median", "ci95"}, keysOf(first))
 	assert.Len(t, first["ci95"], 2)

@@ -171,6 +171,8 @@ type ClaimStatus struct {
 	Verdict string `json:"verdict"`
 	// Run is the id of the run that the verdict comes from; empty when no run checks the claim.
 	Run string `json:"run"`
+	// Headlines are the verdict's figures in a few words each.
+	Headlines []string `json:"headlines,omitempty"`
 	// Evidence of the run, and whether it is a reference run.
 	Evidence  string `json:"-"`
 	Reference bool   `json:"-"`
@@ -218,10 +220,36 @@ func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 		}
 		statuses = append(statuses, ClaimStatus{
 			ID: claim.ID, Slide: claim.Slide(), Lab: claim.Lab, Variant: claim.Variant, Verdict: latest.Verdict.Words(),
-			Run: latest.run, Evidence: latest.Evidence, Reference: latest.reference, Text: claim.Text,
+			Run: latest.run, Headlines: latest.Headlines, Evidence: latest.Evidence, Reference: latest.reference, Text: claim.Text,
 		})
 	}
 	return statuses
+}
+
+// MergeClaims gives each claim that some runs check one verdict: of several the one that says most, as ClaimStatuses does, and of
+// those that say the same the one of the lab that the claim names. They come in the order of claims.
+func MergeClaims(claims Claims, summaries []Summary) []ClaimVerdict {
+	var merged []ClaimVerdict
+	for _, claim := range claims {
+		var best *ClaimVerdict
+		own := false // best is of the lab that the claim names
+		for _, s := range summaries {
+			for i := range s.Claims {
+				v := &s.Claims[i]
+				if v.ID != claim.ID {
+					continue
+				}
+				same := best != nil && v.Verdict == best.Verdict
+				if best == nil || tells(v.Verdict) > tells(best.Verdict) || same && !own && s.Lab == claim.Lab {
+					best, own = v, s.Lab == claim.Lab
+				}
+			}
+		}
+		if best != nil {
+			merged = append(merged, *best)
+		}
+	}
+	return merged
 }
 
 // tells ranks verdicts by how much they say.

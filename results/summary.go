@@ -24,6 +24,8 @@ type Summary struct {
 	Descriptive bool `json:"-"`
 	// Expectations are those of the manifest with their outcome.
 	Expectations []ExpectationOutcome `json:"-"`
+	// Unclaimed are the headlines of expectations that speak for no claim.
+	Unclaimed []string `json:"-"`
 }
 
 // ClaimVerdict is the verdict of a run on one claim.
@@ -31,6 +33,8 @@ type ClaimVerdict struct {
 	ID       string  `json:"id"`
 	Verdict  Verdict `json:"verdict"`
 	Evidence string  `json:"evidence"`
+	// Headlines are the figures that the verdict rests on, in a few words each, the most telling ones first.
+	Headlines []string `json:"headlines,omitempty"`
 }
 
 // MetricSummary describes the samples of one metric of one variant under one set of labels.
@@ -55,6 +59,8 @@ type ExpectationOutcome struct {
 	Expectation
 	Outcome  Outcome
 	Evidence string
+	// Headline is the evidence in a few words; empty where the lab gave it none.
+	Headline string
 }
 
 // Summarize derives the summary of a run. The same folder gives the same summary, whenever and wherever.
@@ -74,6 +80,7 @@ func Verdicts(run *Run) Summary {
 	for _, id := range m.Claims {
 		summary.Claims = append(summary.Claims, run.judge(id, summary.Expectations))
 	}
+	summary.Unclaimed = run.Headlines(summary.Expectations, func(e ExpectationOutcome) bool { return len(e.Claims) == 0 })
 	summary.Result, summary.Reasons = run.result(summary)
 	return summary
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // Chart is one picture of a run: a metric by variant as bars, or swept over a label as lines.
@@ -19,7 +20,7 @@ type Chart struct {
 	// Title for people, and Caption that says what the marks mean.
 	Title, Caption string
 
-	scale  scale
+	scale  units.Scale
 	bars   []point
 	lines  []line
 	xTitle string
@@ -120,7 +121,7 @@ func barChart(groups []results.Group, seed uint64, colours map[string]int) (Char
 	if len(medians) < 2 {
 		return Chart{}, false
 	}
-	chart.scale = scaleFor(groups[0].Unit, largest)
+	chart.scale = units.ScaleFor(groups[0].Unit, largest)
 	chart.Name = groups[0].Metric
 	chart.Title = titled(groups[0].Metric, chart.scale)
 	chart.Caption = "Bars: median. Whiskers: 95 % interval of the median. Dots: single valid samples."
@@ -154,7 +155,7 @@ func lineChart(groups []results.Group, seed uint64, label string, positions map[
 	slices.SortFunc(chart.xTicks, func(a, b tick) int { return cmp.Compare(a.at, b.at) })
 	first, last := chart.xTicks[0].at, chart.xTicks[len(chart.xTicks)-1].at
 	chart.xLog = first > 0 && last/first >= 8
-	chart.scale = scaleFor(groups[0].Unit, largest)
+	chart.scale = units.ScaleFor(groups[0].Unit, largest)
 	chart.Title = titled(groups[0].Metric, chart.scale) + " by " + label
 	chart.Caption = "Points: median. Whiskers: 95 % interval of the median."
 	return chart
@@ -165,12 +166,12 @@ func summarised(group results.Group, seed uint64) point {
 	return point{variant: group.Variant, median: *m.Median, ci: m.CI95, values: group.Values()}
 }
 
-func titled(metric string, s scale) string {
+func titled(metric string, s units.Scale) string {
 	title := strings.ReplaceAll(metric, "_", " ")
-	if s.name == "" {
+	if s.Name == "" {
 		return title
 	}
-	return title + " (" + s.name + ")"
+	return title + " (" + s.Name + ")"
 }
 
 // sweep finds the label over which groups were swept: at least three values, all of them numbers of one unit. It returns

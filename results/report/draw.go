@@ -17,6 +17,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // Theme is a set of colours.
@@ -139,14 +141,14 @@ func (c Chart) inline() (string, error) {
 func (c Chart) describe() string {
 	var parts []string
 	for _, b := range c.bars {
-		parts = append(parts, strings.ReplaceAll(b.name, "\n", " ")+" "+number(b.median/c.scale.divisor))
+		parts = append(parts, strings.ReplaceAll(b.name, "\n", " ")+" "+units.Number(b.median/c.scale.Divisor))
 	}
 	for _, l := range c.lines {
 		var points []string
 		for _, p := range l.points {
 			for _, t := range c.xTicks {
 				if t.at == p.x {
-					points = append(points, t.text+" "+number(p.median/c.scale.divisor))
+					points = append(points, t.text+" "+units.Number(p.median/c.scale.Divisor))
 				}
 			}
 		}
@@ -201,7 +203,7 @@ func majorTicks(low, high float64) []plot.Tick {
 	}
 	var ticks []plot.Tick
 	for i := math.Ceil(low / step); i*step <= high*(1+1e-9); i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: number(math.Round(i*step*1e9) / 1e9)})
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: units.Number(math.Round(i*step*1e9) / 1e9)})
 	}
 	return ticks
 }

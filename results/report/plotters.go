@@ -5,6 +5,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // whiskers are points with the distances to the bounds of their intervals.
@@ -18,12 +20,12 @@ func (c Chart) scaled(points []point) (plotter.XYs, whiskers) {
 	var all plotter.XYs
 	var bounded whiskers
 	for _, p := range points {
-		at := plotter.XY{X: p.x, Y: p.median / c.scale.divisor}
+		at := plotter.XY{X: p.x, Y: p.median / c.scale.Divisor}
 		all = append(all, at)
 		if p.ci != nil {
 			bounded.XYs = append(bounded.XYs, at)
 			bounded.YErrors = append(bounded.YErrors, struct{ Low, High float64 }{
-				at.Y - p.ci[0]/c.scale.divisor, p.ci[1]/c.scale.divisor - at.Y,
+				at.Y - p.ci[0]/c.scale.Divisor, p.ci[1]/c.scale.Divisor - at.Y,
 			})
 		}
 	}
@@ -33,7 +35,7 @@ func (c Chart) scaled(points []point) (plotter.XYs, whiskers) {
 // bounds of medians, intervals and (for bars) single values, with 0 among them.
 func (c Chart) bounds(points []point) (low, high float64) {
 	see := func(value float64) {
-		low, high = min(low, value/c.scale.divisor), max(high, value/c.scale.divisor)
+		low, high = min(low, value/c.scale.Divisor), max(high, value/c.scale.Divisor)
 	}
 	for _, p := range points {
 		see(p.median)
@@ -68,7 +70,7 @@ func (c Chart) addBars(p *plot.Plot, colours palette) error {
 		names[i] = points[i].name
 	}
 	for i, b := range points {
-		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.divisor}, width)
+		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.Divisor}, width)
 		if err != nil {
 			return err
 		}
@@ -101,7 +103,7 @@ func (c Chart) addDots(p *plot.Plot, colours palette, points []point) error {
 			if len(b.values) > 1 {
 				spread = (float64(i)/float64(len(b.values)-1) - 0.5) * 0.22
 			}
-			dots = append(dots, plotter.XY{X: b.x + spread, Y: value / c.scale.divisor})
+			dots = append(dots, plotter.XY{X: b.x + spread, Y: value / c.scale.Divisor})
 		}
 	}
 	scatter, err := plotter.NewScatter(dots)
@@ -137,7 +139,7 @@ func (c Chart) addValues(p *plot.Plot, colours palette, points []point, gap floa
 	for _, b := range points {
 		_, high := c.bounds([]point{b})
 		at = append(at, plotter.XY{X: b.x, Y: high + gap})
-		texts = append(texts, number(b.median/c.scale.divisor))
+		texts = append(texts, units.Number(b.median/c.scale.Divisor))
 	}
 	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: at, Labels: texts})
 	if err != nil {

@@ -197,25 +197,3 @@ func TestJUnit(t *testing.T) {
 		})
 	}
 }
-
-func TestValue(t *testing.T) {
-	for want, in := range map[string]struct {
-		value float64
-		unit  string
-	}{
-		"941.2 Mbit/s":   {941.2345e6, "bit/s"},
-		"20 Gbit/s":      {20e9, "bit/s"},
-		"0 bit/s":        {0, "bit/s"},
-		"5,431 segments": {5431, "segments"},
-		"0.998":          {0.998, "ratio"},
-		"1":              {1, "ratio"},
-		"1.5 ms":         {0.0015, "s"},
-		"-250 µs":        {-0.00025, "s"},
-		"0 s":            {0, "s"},
-		"12.35 MB":       {12345678, "B"},
-		"0.00001235 x":   {0.000012346, "x"},
-		"-1,234,567 x":   {-1234567, "x"},
-	} {
-		assert.Equal(t, want, report.Value(in.value, in.unit))
-	}
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // view is what the templates of a run see.
@@ -34,7 +35,7 @@ type fact struct{ Name, Value string }
 
 type claimRow struct {
 	results.ClaimVerdict
-	Slide, Text string
+	Slide, Text, Figures string
 }
 
 type metricTable struct {
@@ -64,7 +65,7 @@ func newView(run *results.Run) (view, error) {
 	v.Expectations = v.Summary.Expectations
 	for _, verdict := range v.Summary.Claims {
 		claim, _ := claims.Find(verdict.ID)
-		v.Claims = append(v.Claims, claimRow{verdict, claim.Slide(), claim.Text})
+		v.Claims = append(v.Claims, claimRow{verdict, claim.Slide(), claim.Text, strings.Join(verdict.Headlines, "; ")})
 	}
 	v.Metrics = metricTables(run)
 	for _, s := range run.Samples {
@@ -73,7 +74,7 @@ func newView(run *results.Run) (view, error) {
 			continue
 		}
 		v.Invalid = append(v.Invalid, invalidRow{
-			s.Variant, s.Metric, results.FormatLabels(s.Labels), Value(s.Value, s.Unit), s.Invalid, s.Repetition,
+			s.Variant, s.Metric, results.FormatLabels(s.Labels), units.Format(s.Value, s.Unit), s.Invalid, s.Repetition,
 		})
 	}
 	for _, e := range run.Events {
@@ -142,7 +143,7 @@ func machine(envs results.Environments) []fact {
 	all := []fact{
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.KernelBuild)}, {"Distribution", e.Distribution},
 		{"CPU", strings.TrimSpace(fmt.Sprintf("%d × %s (%s)", e.CPUs, e.CPUModel, e.Architecture))}, {"CPU governor", e.CPUGovernor},
-		{"Memory", Value(float64(e.MemoryTotal), "B")}, {"Virtual machine or container", virtual(e.Virtual)},
+		{"Memory", units.Format(float64(e.MemoryTotal), "B")}, {"Virtual machine or container", virtual(e.Virtual)},
 		{"Load before", loads(e)}, {"Clock source", e.Clocksource},
 		{"Host's congestion control", fmt.Sprintf("%s (available: %s)", e.Congestion, strings.Join(e.Congestions, ", "))},
 		{"Host's default qdisc", e.Qdisc}, {"Go, dsrlab", strings.TrimSpace(e.GoVersion + ", " + e.Version)},
