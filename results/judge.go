@@ -86,6 +86,9 @@ func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 	if len(found.Headlines) == 0 {
 		found.Headlines = []string{found.Evidence}
 	}
+	if r.Manifest.Scaled() {
+		found.Headlines = append([]string{"rates × " + r.Manifest.Scale}, found.Headlines...)
+	}
 	return found
 }
 

@@ -73,6 +73,9 @@ const namespaces = "netns"
 // On is the substrate of the run. Runs that name none were made when there was only one.
 func (m Manifest) On() string { return cmp.Or(m.Substrate, namespaces) }
 
+// Scaled reports whether the links had less than the topology's rates.
+func (m Manifest) Scaled() bool { return m.Scale != "" && m.Scale != "1" }
+
 // TopologyRef names the topology of a run and keeps its text.
 type TopologyRef struct {
 	Name string `json:"name"`

@@ -224,6 +224,9 @@ func showRun(w io.Writer, run *results.Run, summary results.Summary) error {
 	}
 	fmt.Fprintln(w, terminal.Wrap(fmt.Sprintf("lab %s on %s, topology %s, kernel %s, %d × %s, started %s", m.Lab, m.On(), m.Topology.Name,
 		run.Environment.Before.Kernel, run.Environment.Before.CPUs, run.Environment.Before.CPUModel, m.Started.UTC().Format(time.RFC3339)), columns))
+	if m.ScaleReason != "" {
+		fmt.Fprintln(w, terminal.Wrap(m.ScaleReason, columns))
+	}
 	if len(summary.Claims)+len(summary.Expectations) > 0 {
 		fmt.Fprintln(w)
 		if err := labs.Verdicts(w, []results.Summary{summary}, labs.VerdictOptions{Verbose: true}); err != nil {

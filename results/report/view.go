@@ -124,10 +124,19 @@ func facts(run *results.Run) []fact {
 	all := []fact{
 		{"Run", m.Run}, {"Started", m.Started.UTC().Format("2006-01-02 15:04:05 MST")}, {"Took", length},
 		{"Substrate", m.On()}, {"Topology", strings.TrimSpace(m.Topology.Name + " " + short(m.Topology.Hash))},
+		{"Scale of the links' rates", scale(m)},
 		{"Variants", strings.Join(m.Variants, ", ")}, {"Broken on purpose", results.FormatLabels(m.Faults)}, {"Repetitions", fmt.Sprint(m.Repetitions)},
 		{"Revision", revision}, {"Seed", fmt.Sprint(m.Seed)},
 	}
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
+}
+
+// scale is the scale of a run with how it was found; empty if its links had the topology's rates.
+func scale(m results.Manifest) string {
+	if !m.Scaled() {
+		return ""
+	}
+	return strings.TrimSpace(m.Scale + ". " + m.ScaleReason)
 }
 
 func short(hash string) string {
