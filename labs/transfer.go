@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/stand"
@@ -60,7 +61,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	})
 	untold()
 	counts, countErr := followed()
-	if report == nil {
+	if report == nil || ctx.Err() != nil {
 		return err
 	}
 	flow := report.Download
@@ -69,7 +70,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	}
 	invalid := ""
 	if err != nil {
-		invalid = err.Error()
+		invalid = inOneLine(err)
 	}
 	after, err := watch.stop()
 	if err = errors.Join(err, countErr); err != nil {
@@ -102,6 +103,15 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.Goodput, "bit/s"),
 		units.Percent(flow.Retransmitted()), units.Number(float64(after.drops)), describeLabels(t.labels))
 	return t.evidence(told + t.caveat())
+}
+
+// inOneLine is the first of several errors, and how many more there are.
+func inOneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", lines[0], len(lines)-1)
 }
 
 func firstReason(reasons ...string) string {
