@@ -81,11 +81,12 @@ func (s *Stand) expectCalls(t *testing.T, want outcome, to netip.AddrPort, messa
 	assert.Equal(t, want, o, message...)
 }
 
-// answering are the pods that answer calls from a place.
-func (s *Stand) answering(t *testing.T, from string, to netip.AddrPort) map[string]bool {
+// answering are the pods that answer calls from a place. It calls until as many as are wanted did, and 24 times at least, so that others
+// show as well.
+func (s *Stand) answering(t *testing.T, from string, to netip.AddrPort, want int) map[string]bool {
 	t.Helper()
 	seen := make(map[string]bool)
-	for range manyCalls {
+	for i := 0; i < manyCalls && (i < 24 || len(seen) < want); i++ {
 		c := s.call(t, from, to)
 		seen[strings.TrimSpace(c.ask(t))] = true
 		c.Close()

@@ -203,7 +203,7 @@ func TestCallsFromInside(t *testing.T) {
 	} {
 		t.Run(test.from+" "+test.to.String(), func(t *testing.T) {
 			// All pods answer: of other nodes, of this one, and the caller itself.
-			assert.Len(t, s.answering(t, test.from, test.to), len(s.plan.Pods))
+			assert.Len(t, s.answering(t, test.from, test.to, len(s.plan.Pods)), len(s.plan.Pods))
 		})
 	}
 }

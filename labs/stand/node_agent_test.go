@@ -153,8 +153,11 @@ func TestNodeAgent(t *testing.T) {
 	for _, n := range s.ClusterNodes() {
 		pids[n.Name] = s.startNodeAgent(t, dsrd, n.Name, objects)
 	}
-	seen := func() map[string]bool { return s.answering(t, "client", to) }
-	require.Len(t, seen(), len(s.plan.Pods))
+	answer := func(pods int) {
+		t.Helper()
+		require.Len(t, s.answering(t, "client", to, pods), pods)
+	}
+	answer(len(s.plan.Pods))
 	assert.NotZero(t, s.count(t, "to-overlay-dsr"))
 	assert.NotZero(t, s.count(t, "reply-direct"))
 
@@ -218,10 +221,10 @@ func TestNodeAgent(t *testing.T) {
 			}
 		}
 		told(false)
-		require.Len(t, seen(), len(s.plan.Pods)-1)
+		answer(len(s.plan.Pods) - 1)
 		putFile(t, objects, s.agentObjects(t, host))
 		told(true)
-		require.Len(t, seen(), len(s.plan.Pods))
+		answer(len(s.plan.Pods))
 	})
 
 	t.Run("a file with errors changes nothing", func(t *testing.T) {
@@ -229,6 +232,6 @@ func TestNodeAgent(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return bytes.Contains([]byte(readLog(s, "agent-"+host)), []byte("must be Service, EndpointSlice, Node or List"))
 		}, patience, 20*time.Millisecond)
-		assert.Len(t, seen(), len(s.plan.Pods))
+		answer(len(s.plan.Pods))
 	})
 }
