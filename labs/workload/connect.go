@@ -24,7 +24,7 @@ const (
 // Defaults of clients, and the most that one call opens: more than the ports of one address would not be distinct.
 const (
 	DefaultTimeout     = 2 * time.Second
-	DefaultConcurrency = 16
+	DefaultConcurrency = 128
 	maxCount           = 1 << 16
 )
 
@@ -35,7 +35,7 @@ type ConnectOptions struct {
 	Target   netip.AddrPort // of an echo server, or of a frontend that leads to echo servers
 	// Count is how many connections are opened, or datagrams sent, each from a socket of its own (default 1).
 	Count int
-	// Concurrency is how many of them are under way at the same time (default 16).
+	// Concurrency is how many of them are under way at the same time (default 128).
 	Concurrency int
 	// Timeout is what one connection may take from SYN to answer, and what is waited for each datagram (default 2 s).
 	Timeout time.Duration
