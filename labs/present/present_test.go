@@ -177,7 +177,7 @@ func TestLive(t *testing.T) {
 	live.timeout = time.Minute
 	v.press("r", "the pod saw 85.217.172.142 20 times")
 	v.pressUntil(" ", "the pod saw 1.2.3.4 20 times")
-	v.pressUntil(" ", "with SNAT it does not: source_preserved")
+	v.pressUntil(" ", "the pod saw the client in 100 % of calls")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Equal(t, results.Passed, live.Summary().Result)
