@@ -94,6 +94,9 @@ func (l *Lab) validate() error {
 		if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
 			fail("spec.expectations[%d]: over: not together with slope or overLabels", i)
 		}
+		for _, err := range l.checkHeadline(&l.Spec.Expectations[i]) {
+			fail("spec.expectations[%d].%w", i, err)
+		}
 		if e.AtLeast == nil && e.AtMost == nil {
 			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
 		}

@@ -4,45 +4,70 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
+	"sync"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Console is a Narrator for a terminal or a log: the story on Out, a progress bar on Progress while a phase runs.
+// Console is a Narrator for a terminal or a log: the story on Out, in order and whole, and a progress bar on Progress while a phase
+// runs. Lines fit the terminal's width; without a terminal narration and evidence are wrapped at 80 columns. It may be
+// called from several goroutines.
 type Console struct {
 	Out io.Writer
-	// Progress is where the bar goes; nil where there is no terminal, and then each turn is a line on Out instead.
+	// Progress is where the bar goes: a terminal whose cursor can be moved. Nil: no bar.
 	Progress io.Writer
-	// Color sets headings apart.
+	// Color sets headings and variants apart.
 	Color bool
 
-	bar     progress.Writer
-	tracker *progress.Tracker
-	last    string // variant of the evidence told last
+	mu       sync.Mutex
+	bar      *bar
+	variants int    // width of the column of variants
+	last     string // variant of the evidence told last
 }
 
-// width of lines of narration.
-const width = 100
+// The least and the largest width of the column of variants.
+const (
+	leastVariants = 11
+	mostVariants  = 22
+)
 
 func (c *Console) heading(s string) {
+	s = terminal.Wrap(s, c.columns())
 	if c.Color {
 		s = text.Bold.Sprint(s)
 	}
 	fmt.Fprintf(c.Out, "\n%s\n", s)
 }
 
+func (c *Console) columns() int { return terminal.ColumnsOr(c.Out, terminal.ProseColumns) }
+
+// lock takes the bar off the screen, so that something else can be written.
+func (c *Console) lock() {
+	c.mu.Lock()
+	c.bar.erase()
+}
+
+// unlock draws the bar again, below what was written.
+func (c *Console) unlock() {
+	c.bar.draw()
+	c.mu.Unlock()
+}
+
 // Begin tells the question and draws the topology.
 func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
+	c.lock()
+	defer c.unlock()
+	c.variants = leastVariants
+	for _, v := range lab.Spec.Variants {
+		c.variants = min(max(c.variants, terminal.Width(v.Name)), mostVariants)
+	}
 	c.heading(lab.Metadata.Name + ": " + lab.Metadata.Title)
-	fmt.Fprintln(c.Out, text.WrapSoft(lab.Spec.Question, width))
-	fmt.Fprintln(c.Out)
+	fmt.Fprintf(c.Out, "%s\n\n", terminal.Wrap(lab.Spec.Question, c.columns()))
 	if plan.Substrate == topologies.SubstrateNetns { // another substrate gives addresses of its own
 		c.draw(plan)
 	}
@@ -50,120 +75,122 @@ func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
 
 // Stands draws what was not drawn before.
 func (c *Console) Stands(plan *topologies.Plan) {
-	if plan.Substrate != topologies.SubstrateNetns {
-		fmt.Fprintf(c.Out, "substrate %s, with addresses that it gave:\n", plan.Substrate)
-		c.draw(plan)
+	if plan.Substrate == topologies.SubstrateNetns {
+		return
 	}
+	c.lock()
+	defer c.unlock()
+	fmt.Fprintf(c.Out, "substrate %s, with addresses that it gave:\n", plan.Substrate)
+	c.draw(plan)
 }
 
 // draw draws the topology in a few lines.
 func (c *Console) draw(plan *topologies.Plan) {
+	line := func(format string, args ...any) {
+		fmt.Fprintln(c.Out, terminal.Wrap(fmt.Sprintf(format, args...), c.columns()))
+	}
 	for _, n := range plan.Nodes {
 		rate := "not shaped"
 		if n.ToNode.Rate > 0 {
 			rate = n.ToNode.Rate.String()
 		}
-		fmt.Fprintf(c.Out, "  %-8s %-7s %-16v %s\n", n.Name, n.Role, n.Address.Addr(), rate)
+		line("  %-8s %-7s %-16v %s", n.Name, n.Role, n.Address.Addr(), rate)
 		for _, p := range plan.Pods {
 			if p.Node == n.Name {
-				fmt.Fprintf(c.Out, "  └ %-6s pod     %v\n", p.Name, p.Address)
+				line("  └ %-6s pod     %v", p.Name, p.Address)
 			}
 		}
 	}
 	for _, s := range plan.Services {
 		for _, ingress := range s.Status.LoadBalancer.Ingress {
-			fmt.Fprintf(c.Out, "  VIP      %s     %s\n", ingress.IP, s.Name)
+			line("  VIP      %s     %s", ingress.IP, s.Name)
 		}
 	}
 }
 
 // Phase tells what comes.
 func (c *Console) Phase(p *Phase, turns int) {
-	c.finishBar()
-	c.last = ""
+	c.lock()
+	defer c.unlock()
+	c.bar, c.last = nil, ""
 	c.heading(p.Name)
-	fmt.Fprintln(c.Out, text.WrapSoft(p.Narration, width))
-	fmt.Fprintln(c.Out)
-	if c.Progress == nil {
-		return
+	fmt.Fprintf(c.Out, "%s\n\n", terminal.Wrap(p.Narration, c.columns()))
+	if c.Progress != nil {
+		c.bar = &bar{w: c.Progress, total: turns}
 	}
-	c.bar = progress.NewWriter()
-	c.bar.SetOutputWriter(c.Progress)
-	c.bar.SetUpdateFrequency(100 * time.Millisecond)
-	c.bar.SetStyle(progress.StyleBlocks)
-	c.bar.SetTrackerLength(30)
-	c.tracker = &progress.Tracker{Message: p.Name, Total: int64(turns), Units: progress.UnitsDefault}
-	c.bar.AppendTracker(c.tracker)
-	go c.bar.Render()
 }
 
 // Turn moves the bar on.
-func (c *Console) Turn(v stand.Variant, _ int, labels map[string]string) {
-	if c.tracker == nil {
-		return
+func (c *Console) Turn(v stand.Variant, repetition int, labels map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	trial := v.Name
+	if formatted := results.FormatLabels(labels); formatted != "" {
+		trial += " " + formatted
 	}
-	c.tracker.UpdateMessage(strings.TrimSpace(v.Name + " " + results.FormatLabels(labels)))
-	c.tracker.Increment(1)
+	if repetition > 0 {
+		trial += fmt.Sprintf(" (repetition %d)", repetition+1)
+	}
+	c.bar.begin(trial)
+}
+
+// Doing shows what the trial does right now, beside the bar; without a bar, nothing.
+func (c *Console) Doing(now string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bar.tell(now)
 }
 
 // Evidence tells what was seen, under the variant's name.
 func (c *Console) Evidence(variant, message string) {
-	label := variant
+	c.lock()
+	defer c.unlock()
+	name := variant
 	if variant == c.last {
-		label = ""
+		name = ""
 	}
 	c.last = variant
-	line := fmt.Sprintf("  %-11s %s", label, message)
-	if c.bar != nil && c.bar.IsRenderInProgress() {
-		c.bar.Log("%s", line)
-		return
+	label := fmt.Sprintf("  %-*s ", max(c.variants, leastVariants), name)
+	told := message
+	if terminal.Width(label) > c.columns()/2 { // no variant of the lab's
+		told, label = name+": "+message, "    "
 	}
-	fmt.Fprintln(c.Out, line)
+	told = terminal.Hang(label, told, c.columns())
+	if c.Color && name != "" {
+		told = strings.Replace(told, name, text.FgCyan.Sprint(name), 1)
+	}
+	fmt.Fprintln(c.Out, told)
 }
 
-// End tells the verdicts.
+// Messages is w for messages of others, as a logger's: they don't get mixed up with the bar, which may be on the same terminal.
+func (c *Console) Messages(w io.Writer) io.Writer { return besideBar{c, w} }
+
+type besideBar struct {
+	console *Console
+	w       io.Writer
+}
+
+func (b besideBar) Write(p []byte) (int, error) {
+	b.console.lock()
+	defer b.console.unlock()
+	return b.w.Write(p)
+}
+
+// End tells the outcome.
 func (c *Console) End(s results.Summary) {
-	c.finishBar()
-	result := string(s.Result)
-	if s.Descriptive && s.Result == results.Passed {
-		result = "measured as it is"
-	}
-	fmt.Fprintf(c.Out, "\n%s: %s\n", s.Lab, result)
+	c.lock()
+	defer c.unlock()
+	c.bar = nil
+	fmt.Fprintf(c.Out, "\n%s: %s\n", s.Lab, paint(c.Color, resultOf(s)))
 	for _, reason := range s.Reasons {
-		fmt.Fprintln(c.Out, "  "+reason)
+		fmt.Fprintln(c.Out, terminal.Hang("  ", reason, c.columns()))
 	}
 }
 
-func (c *Console) finishBar() {
-	if c.bar == nil {
-		return
+// resultOf is the result of a run in words.
+func resultOf(s results.Summary) string {
+	if s.Descriptive && s.Result == results.Passed {
+		return "measured as it is"
 	}
-	c.tracker.MarkAsDone()
-	c.bar.Stop()
-	for c.bar.IsRenderInProgress() {
-		time.Sleep(time.Millisecond)
-	}
-	c.bar, c.tracker = nil, nil
-}
-
-// Verdicts is the table of all claims that the runs checked, and of what they expected beyond the talk's claims.
-func Verdicts(w io.Writer, summaries []results.Summary) {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"Claim", "Verdict", "Evidence"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Name: "Evidence", WidthMax: 88, WidthMaxEnforcer: text.WrapSoft}})
-	for _, s := range summaries {
-		for _, claim := range s.Claims {
-			t.AppendRow(table.Row{claim.ID, claim.Verdict, claim.Evidence})
-			t.AppendSeparator()
-		}
-		for _, e := range s.Expectations {
-			if len(e.Claims) == 0 {
-				t.AppendRow(table.Row{"–", e.Outcome, e.Evidence})
-				t.AppendSeparator()
-			}
-		}
-	}
-	t.Render()
+	return string(s.Result)
 }

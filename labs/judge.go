@@ -6,6 +6,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
+	"github.com/dsrlab/dsrlab/results/units"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -19,7 +20,7 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	var errs []error
 	for _, e := range lab.expectationsOn(topologies.SubstrateKind(run.Manifest.On())) {
 		outcome, evidence := e.judge(summary, run.Ratio)
-		errs = append(errs, recorder.Expect(e.ID, outcome, evidence))
+		errs = append(errs, recorder.ExpectWith(e.ID, outcome, evidence, lab.headline(&e, summary, run.Ratio)))
 		if e.Differs != "" && outcome == results.Held {
 			for _, claim := range e.Claims {
 				errs = append(errs, recorder.Verdict(claim, results.Differs, evidence+". "+e.Differs))
@@ -35,6 +36,7 @@ type compare func(metric string, labels map[string]string, numerator, denominato
 // measured is what was measured for an expectation: a value, and for a ratio the interval that it lies in.
 type measured struct {
 	value, low, high float64
+	unit             string // of the bounds
 	phrase           string
 }
 
@@ -47,10 +49,10 @@ func (e *Expectation) judge(s results.Summary, ratio compare) (results.Outcome, 
 	}
 	evidence := fmt.Sprintf("%s: %s", e.Text, m.phrase)
 	if e.AtLeast != nil && m.high < *e.AtLeast {
-		return results.Broken, fmt.Sprintf("%s; expected at least %s", evidence, format(*e.AtLeast))
+		return results.Broken, fmt.Sprintf("%s; expected at least %s", evidence, units.Format(*e.AtLeast, m.unit))
 	}
 	if e.AtMost != nil && m.low > *e.AtMost {
-		return results.Broken, fmt.Sprintf("%s; expected at most %s", evidence, format(*e.AtMost))
+		return results.Broken, fmt.Sprintf("%s; expected at most %s", evidence, units.Format(*e.AtMost, m.unit))
 	}
 	return results.Held, evidence
 }
@@ -62,11 +64,11 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		if err != nil {
 			return measured{}, err
 		}
-		m := measured{estimate.Value, estimate.Value, estimate.Value, ""}
-		m.phrase = fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, format(m.value), e.Over)
+		m := measured{estimate.Value, estimate.Value, estimate.Value, "ratio", ""}
+		m.phrase = fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, units.Number(m.value), e.Over)
 		if estimate.HasInterval() {
 			m.low, m.high = estimate.Lo, estimate.Hi
-			m.phrase += fmt.Sprintf(" (95 %% interval %s to %s)", format(m.low), format(m.high))
+			m.phrase += fmt.Sprintf(" (95 %% interval %s to %s)", units.Number(m.low), units.Number(m.high))
 		}
 		return m, nil
 	}
@@ -75,7 +77,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		return measured{}, err
 	}
 	if e.OverLabels == nil {
-		return measured{v, v, v, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(v, unit))}, nil
+		return measured{v, v, v, unit, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, units.Format(v, unit))}, nil
 	}
 	base, _, err := e.median(s, e.OverLabels)
 	if err != nil {
@@ -85,7 +87,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		return measured{}, fmt.Errorf("%s of %s is 0: nothing can be compared with it", nameUnder(e.Metric, e.OverLabels), e.Variant)
 	}
 	v /= base
-	return measured{v, v, v, fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, format(v), nameUnder(e.Metric, e.OverLabels))}, nil
+	return measured{v, v, v, "ratio", fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, units.Number(v), nameUnder(e.Metric, e.OverLabels))}, nil
 }
 
 // value is the median, or the slope through medians, and its unit.
@@ -119,22 +121,4 @@ func nameUnder(metric string, labels map[string]string) string {
 		return metric
 	}
 	return metric + " (" + results.FormatLabels(labels) + ")"
-}
-
-// format prints four digits, with thousands and millions in words that people read at a glance.
-func format(v float64) string {
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%.4g million", v/1e6)
-	default:
-		return fmt.Sprintf("%.4g", v)
-	}
-}
-
-// formatUnit leaves the unit out where there is none.
-func formatUnit(v float64, unit string) string {
-	if unit == "ratio" {
-		return format(v)
-	}
-	return format(v) + " " + unit
 }

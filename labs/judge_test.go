@@ -26,15 +26,15 @@ func TestJudge(t *testing.T) {
 	}{
 		{
 			"holds", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(900e6), AtMost: number(942e6)},
-			results.Held, "fast: goodput of dsr is 940 million bit/s",
+			results.Held, "fast: goodput of dsr is 940 Mbit/s",
 		},
 		{
 			"too low", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(941e6)},
-			results.Broken, "fast: goodput of dsr is 940 million bit/s; expected at least 941 million",
+			results.Broken, "fast: goodput of dsr is 940 Mbit/s; expected at least 941 Mbit/s",
 		},
 		{
 			"too high", Expectation{Text: "slow", Variant: "dsr", Metric: "goodput", AtMost: number(1e6)},
-			results.Broken, "slow: goodput of dsr is 940 million bit/s; expected at most 1 million",
+			results.Broken, "slow: goodput of dsr is 940 Mbit/s; expected at most 1 Mbit/s",
 		},
 		{
 			"ratio", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.99)},
@@ -46,7 +46,7 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			"labels", Expectation{Text: "collapse", Variant: "snat", Metric: "goodput", Labels: map[string]string{"queue": "1600b"}, AtMost: number(30e6)},
-			results.Held, "collapse: goodput (queue=1600b) of snat is 10.6 million bit/s",
+			results.Held, "collapse: goodput (queue=1600b) of snat is 10.6 Mbit/s",
 		},
 		{
 			"other labels are other samples", Expectation{Variant: "snat", Metric: "goodput", AtMost: number(30e6)},

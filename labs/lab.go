@@ -88,6 +88,10 @@ type Expectation struct {
 	// Bounds, both included. One of them must be given.
 	AtLeast *float64 `json:"atLeast,omitempty"`
 	AtMost  *float64 `json:"atMost,omitempty"`
+	// Headline is what a claim's one line says of it, in at most 55 characters; not every expectation of a claim needs one. It
+	// may hold {value} (the median, with its unit), {percent} and {ratio} (what the bounds are for, in percent or as a number), {over}
+	// (what is compared with, with its unit) and {of} ("940 of 941 Mbit/s"), and the same of another expectation as {value:ID}.
+	Headline string `json:"headline,omitempty"`
 	// Differs is for an expectation that is not the slide's: what the slide says, and why we measure something else. When
 	// it holds, its claims differ, and the run passes all the same.
 	Differs string `json:"differs,omitempty"`

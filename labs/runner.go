@@ -23,6 +23,9 @@ type Narrator interface {
 	Phase(p *Phase, turns int)
 	// Turn tells which variant runs now, with the labels of its samples.
 	Turn(v stand.Variant, repetition int, labels map[string]string)
+	// Doing tells what the turn does right now, as the rate of a transfer; each text replaces the one before, and an empty one ends
+	// it. Unlike the others it may be called while another call runs.
+	Doing(now string)
 	// Evidence tells something that was seen.
 	Evidence(variant, message string)
 	// End tells the outcome.

@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // TransferStep moves bytes as fast as they go.
@@ -52,10 +53,12 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 		return err
 	}
 	followed := t.follow(t.lbNames()...)
+	untold := t.tellRate(s.From, s.Direction)
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
 		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
 		Duration: time.Duration(s.Time), Streams: s.Streams + s.StreamsPerPod*len(pods),
 	})
+	untold()
 	counts, countErr := followed()
 	if report == nil {
 		return err
@@ -96,8 +99,8 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	); err != nil {
 		return err
 	}
-	told := fmt.Sprintf("%.1f Mbit/s, %d retransmits, %d packets dropped at the LB node's port%s",
-		flow.Goodput/1e6, flow.Retransmits, after.drops, describeLabels(t.labels))
+	told := fmt.Sprintf("%s, %s retransmits, %s packets dropped at the LB node's port%s", units.Format(flow.Goodput, "bit/s"),
+		units.Number(float64(flow.Retransmits)), units.Number(float64(after.drops)), describeLabels(t.labels))
 	return t.evidence(told + t.caveat())
 }
 

@@ -24,6 +24,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -54,7 +55,7 @@ func runLab(t *testing.T, ctx context.Context, client *fake.Clientset) (results.
 	site, err := New(ctx, lab, Options{Client: client, DataPath: AsIs, Image: "image:tag", Timeouts: brief})
 	require.NoError(t, err)
 	var out bytes.Buffer
-	runner := labs.Runner{Site: site, RunsDir: t.TempDir(), Narrator: &labs.Console{Out: &out}}
+	runner := labs.Runner{Site: site, RunsDir: t.TempDir(), Narrator: &labs.Console{Out: terminal.Fixed{Writer: &out, Width: 1000}}}
 	summary, err := runner.Run(ctx, site.Part.Lab)
 	require.NoError(t, err)
 	run, err := results.Open(filepath.Join(runner.RunsDir, summary.Run))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -100,7 +101,10 @@ func lastWords(s results.Summary) []string {
 	words := []string{fmt.Sprintf("%s: %s", s.Lab, s.Result)}
 	words = append(words, s.Reasons...)
 	var b bytes.Buffer
-	labs.Verdicts(&b, []results.Summary{s})
+	// The words are said once, whatever becomes of the screen's size.
+	if err := labs.Verdicts(terminal.Fixed{Writer: &b, Width: terminal.ProseColumns}, []results.Summary{s}, labs.VerdictOptions{}); err != nil {
+		return append(words, err.Error())
+	}
 	return append(words, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")...)
 }
 
@@ -111,5 +115,6 @@ func (stage) Begin(*labs.Lab, *topologies.Plan)          {}
 func (stage) Stands(*topologies.Plan)                    {}
 func (stage) Phase(*labs.Phase, int)                     {}
 func (stage) Turn(stand.Variant, int, map[string]string) {}
+func (stage) Doing(string)                               {}
 func (s stage) Evidence(_, message string)               { s.tell(message) }
 func (stage) End(results.Summary)                        {}

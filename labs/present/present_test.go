@@ -25,8 +25,8 @@ var testLabs labtest.Labs
 
 func TestMain(m *testing.M) { os.Exit(testLabs.Main(m)) }
 
-// terminal is what a show is shown on: a pipe for keys, and all that was drawn.
-type terminal struct {
+// viewer is what a show is shown on: a pipe for keys, and all that was drawn.
+type viewer struct {
 	t     *testing.T
 	keys  *io.PipeWriter
 	mu    sync.Mutex
@@ -35,22 +35,22 @@ type terminal struct {
 	ended chan error
 }
 
-func (v *terminal) Write(p []byte) (int, error) {
+func (v *viewer) Write(p []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.drawn.Write(p)
 }
 
 // onStage shows a source.
-func onStage(t *testing.T, source Source) *terminal {
+func onStage(t *testing.T, source Source) *viewer {
 	in, keys := io.Pipe()
-	v := &terminal{t: t, keys: keys, ended: make(chan error, 1)}
+	v := &viewer{t: t, keys: keys, ended: make(chan error, 1)}
 	go func() { v.ended <- Run(t.Context(), source, Options{In: in, Out: v}) }()
 	return v
 }
 
 // press presses a key, and waits until a text has been drawn that was not there before.
-func (v *terminal) press(key, want string) {
+func (v *viewer) press(key, want string) {
 	v.t.Helper()
 	v.mu.Lock()
 	v.read = v.drawn.Len()
@@ -67,7 +67,7 @@ func (v *terminal) press(key, want string) {
 }
 
 // pressUntil presses a key again and again: keys that come while a step runs do nothing.
-func (v *terminal) pressUntil(key, want string) {
+func (v *viewer) pressUntil(key, want string) {
 	v.t.Helper()
 	seen := func() bool {
 		v.mu.Lock()
@@ -145,7 +145,7 @@ func TestRecorded(t *testing.T) {
 	require.NoError(t, err)
 	v := onStage(t, NewRecorded(run))
 	v.press("", "RECORDED "+run.Manifest.Started.UTC().Format("2 January 2006"))
-	v.pressUntil(" ", "SNAT-2 │ reproduced")
+	v.pressUntil(" ", "SNAT-2  reproduced")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Contains(t, v.drawn.String(), "the pod saw 85.217.172.142 100 times")
@@ -177,7 +177,7 @@ func TestLive(t *testing.T) {
 	live.timeout = time.Minute
 	v.press("r", "the pod saw 85.217.172.142 20 times")
 	v.pressUntil(" ", "the pod saw 1.2.3.4 20 times")
-	v.pressUntil(" ", "with SNAT it does not: source_preserved")
+	v.pressUntil(" ", "the pod saw the client in 100 % of calls")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Equal(t, results.Passed, live.Summary().Result)

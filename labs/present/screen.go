@@ -11,6 +11,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
+
+	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
 // Options are where a show is shown.
@@ -19,8 +21,8 @@ type Options struct {
 	Out io.Writer
 }
 
-// width of narration and evidence.
-const width = 110
+// widest narration and evidence get, however wide the screen is.
+const widest = 110
 
 // The size of the screen where there is no terminal.
 const (
@@ -30,7 +32,7 @@ const (
 
 // Run shows a source until whoever presses the keys quits. The source is ended in any case.
 func Run(ctx context.Context, source Source, o Options) error {
-	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens())}
+	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens()), columns: widest}
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)}
 	if f, ok := o.Out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { // a pipe has no size of its own
 		options = append(options, tea.WithWindowSize(pipeWidth, pipeHeight))
@@ -58,6 +60,8 @@ type screen struct {
 	show   *Show
 	send   func(tea.Msg)
 	endErr error
+	// columns of the screen.
+	columns int
 	// cancel stops the step that runs, and stopped is closed when it has.
 	cancel  context.CancelFunc
 	stopped chan struct{}
@@ -89,6 +93,8 @@ func (m *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.KeyPressMsg:
 		return m, m.press(msg.String())
+	case tea.WindowSizeMsg:
+		m.columns = min(widest, msg.Width)
 	case told:
 		m.show.tell(msg.step, msg.line)
 	case finished:
@@ -148,26 +154,31 @@ func (m *screen) View() tea.View { return tea.NewView(m.text()) }
 // text is the whole screen.
 func (m *screen) text() string {
 	var b strings.Builder
+	wrapped := func(label, s string) string { return terminal.Hang(label, s, m.columns) }
 	if note := m.source.Note(); note != "" {
-		fmt.Fprintf(&b, "%s\n\n", text.Bold.Sprint(note))
+		fmt.Fprintf(&b, "%s\n\n", text.Bold.Sprint(wrapped("", note)))
 	}
 	s := m.show.Screen()
 	if m.show.ended {
-		fmt.Fprintf(&b, "%s\n\n[enter, q] quit\n", strings.Join(m.show.words, "\n"))
+		fmt.Fprintf(&b, "%s\n\n[enter, q] quit\n", terminal.Wrap(strings.Join(m.show.words, "\n"), m.columns))
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s  (%d of %d)\n\n%s\n", text.Bold.Sprint(s.Title), m.show.at+1, len(m.show.screens), text.WrapSoft(s.Narration, width))
-	if len(s.Commands) > 0 {
-		fmt.Fprintf(&b, "\n  $ %s\n", strings.Join(s.Commands, "\n  $ "))
+	title := wrapped("", fmt.Sprintf("%s  (%d of %d)", s.Title, m.show.at+1, len(m.show.screens)))
+	fmt.Fprintf(&b, "%s\n\n%s\n", text.Bold.Sprint(title), wrapped("", s.Narration))
+	for i, command := range s.Commands {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "  $ %s\n", command) // whole, to be copied
 	}
 	for _, line := range s.Evidence {
-		fmt.Fprintf(&b, "\n  %s", strings.ReplaceAll(text.WrapSoft(line, width), "\n", "\n    "))
+		fmt.Fprintf(&b, "\n%s", wrapped("  ", line))
 	}
 	if len(s.Evidence) > 0 {
 		b.WriteByte('\n')
 	}
 	if s.Failed != "" {
-		fmt.Fprintf(&b, "\n  %s %s\n", text.Bold.Sprint("failed:"), text.WrapSoft(s.Failed, width))
+		fmt.Fprintf(&b, "\n%s\n", strings.Replace(wrapped("  failed: ", s.Failed), "failed:", text.Bold.Sprint("failed:"), 1))
 	}
 	help := map[State]string{Announced: "[space] run it", Running: "running …", Shown: "[space] next"}
 	fmt.Fprintf(&b, "\n%s   [b] back   [r] run again   [q] quit\n", help[s.State])

@@ -1,0 +1,109 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/units"
+)
+
+// placeholder is {NAME} or {NAME:ID} in a headline, ID being that of another expectation of the lab.
+var placeholder = regexp.MustCompile(`\{([^{}:]*)(?::([^{}]*))?\}`)
+
+// placeholders are the names that a headline may have between braces.
+func placeholders() []string { return []string{"value", "percent", "ratio", "over", "of"} }
+
+// headline is what was measured for an expectation as its headline has it; empty where it has none, or something in it was not
+// measured.
+func (l *Lab) headline(e *Expectation, s results.Summary, ratio compare) string {
+	var errs []error
+	told := placeholder.ReplaceAllStringFunc(e.Headline, func(found string) string {
+		parts := placeholder.FindStringSubmatch(found)
+		of := e
+		if parts[2] != "" {
+			of = l.expectation(parts[2])
+		}
+		if of == nil {
+			errs = append(errs, fmt.Errorf("no expectation %q", parts[2]))
+			return ""
+		}
+		text, err := of.figure(parts[1], s, ratio)
+		errs = append(errs, err)
+		return text
+	})
+	if errors.Join(errs...) != nil {
+		return ""
+	}
+	return told
+}
+
+// figure is what a placeholder stands for.
+func (e *Expectation) figure(name string, s results.Summary, ratio compare) (string, error) {
+	value, unit, err := e.value(s)
+	if err != nil {
+		return "", err
+	}
+	switch name {
+	case "value":
+		return units.Format(value, unit), nil
+	case "percent", "ratio":
+		m, err := e.measured(s, ratio)
+		if name == "percent" {
+			return units.Percent(m.value), err
+		}
+		return units.Number(m.value), err
+	}
+	other := *e
+	if e.Over != "" {
+		other.Variant = e.Over
+	}
+	labels := e.Labels
+	if e.OverLabels != nil {
+		labels = e.OverLabels
+	}
+	base, unit, err := other.median(s, labels)
+	if err != nil {
+		return "", err
+	}
+	if name == "over" {
+		return units.Format(base, unit), nil
+	}
+	scale := units.ScaleFor(unit, base)
+	return fmt.Sprintf("%s of %s", units.Number(value/scale.Divisor), units.Format(base, unit)), nil
+}
+
+// expectation is that with an id; nil if there is none.
+func (l *Lab) expectation(id string) *Expectation {
+	i := slices.IndexFunc(l.Spec.Expectations, func(e Expectation) bool { return e.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &l.Spec.Expectations[i]
+}
+
+// checkHeadline says all that is wrong with an expectation's headline.
+func (l *Lab) checkHeadline(e *Expectation) []error {
+	var errs []error
+	for _, found := range placeholder.FindAllStringSubmatch(e.Headline, -1) {
+		of := e
+		if found[2] != "" {
+			of = l.expectation(found[2])
+		}
+		switch {
+		case of == nil:
+			errs = append(errs, fmt.Errorf("headline: %s: no expectation has this id", found[0]))
+		case !slices.Contains(placeholders(), found[1]):
+			errs = append(errs, fmt.Errorf("headline: %s: unknown placeholder (want %s)", found[0], strings.Join(placeholders(), ", ")))
+		case (found[1] == "over" || found[1] == "of") && of.Over == "" && of.OverLabels == nil:
+			errs = append(errs, fmt.Errorf("headline: %s: needs over or overLabels", found[0]))
+		}
+	}
+	if rest := placeholder.ReplaceAllString(e.Headline, ""); strings.ContainsAny(rest, "{}") {
+		errs = append(errs, fmt.Errorf("headline: %q: braces must enclose a placeholder", e.Headline))
+	}
+	return errs
+}

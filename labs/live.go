@@ -1,0 +1,54 @@
+package labs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/results/units"
+	"github.com/dsrlab/dsrlab/topologies/shape"
+)
+
+// liveTick is how often a rate is told while a transfer runs.
+const liveTick = 250 * time.Millisecond
+
+// tellRate tells the narrator, until stop is called, at which rate a node's port carries what is transferred, from the Ethernet header
+// on. Where the node has no port that can be read nothing is told: it is for the eye only.
+func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
+	carried := func() (uint64, bool) {
+		toNode, fromNode, err := x.stand.Lab().PortStats(node)
+		if err != nil {
+			return 0, false
+		}
+		return map[workload.Direction]shape.Stats{workload.Download: toNode, workload.Upload: fromNode}[d].Bytes, true
+	}
+	before, ok := carried()
+	if !ok {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		tick := time.NewTicker(liveTick)
+		defer tick.Stop()
+		for at := time.Now(); ; {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			bytes, ok := carried()
+			if !ok {
+				return
+			}
+			now := time.Now()
+			x.runner.Narrator.Doing(units.Format(8*float64(bytes-before)/now.Sub(at).Seconds(), "bit/s"))
+			before, at = bytes, now
+		}
+	})
+	return func() {
+		close(done)
+		group.Wait()
+		x.runner.Narrator.Doing("")
+	}
+}
