@@ -41,6 +41,6 @@ func TestImage(t *testing.T) {
 	assert.Contains(t, run("doctor"), "01-source-ip can run")
 	lab := run("lab", "run", "01-source-ip")
 	for _, claim := range []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3"} {
-		assert.Regexp(t, claim+` *│ reproduced`, lab)
+		assert.Regexp(t, claim+` +reproduced`, lab)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -74,7 +75,7 @@ func captureOutput(s streams, file string) (out io.Writer, closeOut func() error
 		}
 		return f, f.Close, nil
 	}
-	if isTerminal(s.out) {
+	if terminal.Columns(s.out) > 0 {
 		return nil, nil, errors.New("a capture is no text for a terminal: write it to a file by -w, or into a pipe")
 	}
 	return s.out, func() error { return nil }, nil

@@ -117,7 +117,7 @@ func printOnCluster(s streams, o runOptions, summaries []results.Summary, sites 
 		return nil
 	}
 	if o.output != "text" {
-		return printSummaries(s, o.output, summaries)
+		return printSummaries(s, o, summaries)
 	}
 	var judged []results.Summary
 	for i, summary := range summaries {
@@ -130,5 +130,5 @@ func printOnCluster(s streams, o runOptions, summaries []results.Summary, sites 
 	if len(judged) == 0 {
 		return nil
 	}
-	return printSummaries(s, o.output, judged)
+	return printSummaries(s, o, judged)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/present"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -48,7 +49,8 @@ a recorded run in the same way, without root and offline; every screen says that
 				return presentLabs(cmd, s, o, names)
 			}
 			if o.output == "text" && args[0] == "dsr" {
-				fmt.Fprintln(s.out, "A pod behind a load balancer: does it know where you're from, and how fast is its answer?")
+				fmt.Fprintln(s.out, terminal.Wrap("A pod behind a load balancer: does it know where you're from, and how fast is its answer?",
+					terminal.ColumnsOr(s.out, terminal.ProseColumns)))
 			}
 			return runLabs(cmd, s, o.runOptions, names)
 		},
@@ -80,7 +82,7 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
-			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s)}, Substrate: on, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
+			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s.err)}, Substrate: on, RunsDir: o.runs, Repetitions: max(o.repetitions, 1),
 		}
 		live, err := present.NewLive(runner, lab, o.timeout)
 		if err != nil {

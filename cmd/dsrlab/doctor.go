@@ -5,11 +5,11 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/doctor"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/kind"
 )
@@ -58,16 +58,23 @@ func newDoctorCommand(s streams) *cobra.Command {
 }
 
 func diagnosisTable(w io.Writer, d diagnosis) {
-	t := newTable(w, "Check", "State", "Needed for", "Seen", "How to get it")
+	columns := terminal.ColumnsOr(w, terminal.TableColumns)
+	t := terminal.NewTable(w, "CHECK", "STATE", "NEEDED FOR", "SEEN")
 	for _, c := range d.Checks {
-		t.AppendRow(table.Row{c.Name, c.State, c.Needed, c.Seen, c.How})
+		t.Row(c.Name, c.State, c.Needed, c.Seen)
 	}
 	t.Render()
+	for _, c := range d.Checks {
+		if c.How != "" {
+			fmt.Fprintf(w, "\n%s: how to get it\n%s\n", c.Name, terminal.Hang("  ", c.How, columns))
+		}
+	}
+	fmt.Fprintln(w)
 	for _, v := range d.Labs {
 		if v.CanRun {
 			fmt.Fprintf(w, "%s can run\n", v.Lab)
 		} else {
-			fmt.Fprintf(w, "%s can't run: missing %s\n", v.Lab, strings.Join(v.Missing, ", "))
+			fmt.Fprintln(w, terminal.Wrap(fmt.Sprintf("%s can't run: missing %s", v.Lab, strings.Join(v.Missing, ", ")), columns))
 		}
 	}
 }

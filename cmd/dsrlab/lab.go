@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -63,6 +62,7 @@ func newLabRunCommand(s streams) *cobra.Command {
 					return err
 				}
 			}
+			o.all = all
 			return runLabs(cmd, s, o, args)
 		},
 	}
@@ -79,10 +79,13 @@ type runOptions struct {
 	output, runs, stateDir, router, proxy, hook, fault string
 	repetitions                                        int
 	on                                                 substrate
+	// verbose adds the evidence to what is printed in the end; all are the labs that run all there are.
+	verbose, all bool
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "what is printed on stdout: text, or the summaries as json or yaml")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print the evidence of each verdict, too")
 	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
 	hookFlag(cmd, &o.hook)
@@ -117,9 +120,10 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err != nil {
 		return err
 	}
+	console := newConsole(story, s.err)
 	runner := &labs.Runner{
-		Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s), OnStep: o.on.steps(s)}, Substrate: on,
-		RunsDir: o.runs, Repetitions: o.repetitions, Proxy: engine, Narrator: newConsole(story, s.err),
+		Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
+		RunsDir: o.runs, Repetitions: o.repetitions, Proxy: engine, Narrator: console,
 	}
 	var summaries []results.Summary
 	for _, lab := range all {
@@ -129,7 +133,7 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		}
 		summaries = append(summaries, summary)
 	}
-	if err := printSummaries(s, o.output, summaries); err != nil {
+	if err := printSummaries(s, o, summaries); err != nil {
 		return err
 	}
 	return outcome(summaries)
@@ -173,35 +177,47 @@ func faultFlag(cmd *cobra.Command, fault *string) {
 }
 
 // notices are told on stderr: what is done in another way than asked for.
-func notices(s streams) *slog.Logger {
-	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+func notices(stderr io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // newConsole draws progress bars only where a person sees them.
 func newConsole(story, progress io.Writer) *labs.Console {
-	c := &labs.Console{Out: story, Color: isTerminal(story)}
-	if isTerminal(progress) {
+	c := &labs.Console{Out: story, Color: terminal.Colored(story)}
+	if terminal.Moves(progress) {
 		c.Progress = progress
 	}
 	return c
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func printSummaries(s streams, output string, summaries []results.Summary) error {
-	if output == "text" {
+func printSummaries(s streams, o runOptions, summaries []results.Summary) error {
+	if o.output == "text" {
 		fmt.Fprintln(s.out)
-		labs.Verdicts(s.out, summaries)
+		if err := labs.Verdicts(s.out, summaries, labs.VerdictOptions{Verbose: o.verbose, All: o.all}); err != nil {
+			return err
+		}
+		if !o.verbose && len(summaries) > 0 {
+			fmt.Fprintf(s.out, "\n%s\n", terminal.Wrap("The evidence: dsrlab results show "+evidenceAt(o, summaries)+", or -v here.", terminal.ColumnsOr(s.out, terminal.TableColumns)))
+		}
 		return nil
 	}
 	var document any = summaries
 	if len(summaries) == 1 {
 		document = summaries[0]
 	}
-	return printAs(s.out, output, document, nil)
+	return printAs(s.out, o.output, document, nil)
+}
+
+// evidenceAt is how `results show` finds what was run.
+func evidenceAt(o runOptions, summaries []results.Summary) string {
+	name := "LAB"
+	if len(summaries) == 1 {
+		name = summaries[0].Lab
+	}
+	if o.runs != defaultRunsDir {
+		name += " --dir " + o.runs
+	}
+	return name
 }
 
 // outcome is the worst of all, as an error with its exit code.

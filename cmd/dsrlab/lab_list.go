@@ -5,11 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -78,14 +77,13 @@ func allLabs(store results.Store) ([]listedLab, error) {
 }
 
 func labTable(w io.Writer, all []listedLab) {
-	t := newTable(w, "Lab", "Title", "Claims", "Took", "Requires")
-	t.SetColumnConfigs([]table.ColumnConfig{{Name: "Claims", WidthMax: 30, WidthMaxEnforcer: text.WrapSoft}})
+	t := terminal.NewTable(w, "LAB", "TITLE", "CLAIMS", "TOOK", "REQUIRES").Spaced()
 	for _, l := range all {
 		took := "–"
 		if l.Seconds > 0 {
 			took = time.Duration(l.Seconds * float64(time.Second)).Round(time.Second).String()
 		}
-		t.AppendRow(table.Row{l.Name, l.Title, strings.Join(l.Claims, " "), took, strings.Join(l.Requires, ", ")})
+		t.Row(l.Name, l.Title, strings.Join(l.Claims, " "), took, strings.Join(l.Requires, ", "))
 	}
 	t.Render()
 }

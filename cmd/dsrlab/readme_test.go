@@ -102,7 +102,7 @@ func measured(t *testing.T, run *results.Run) string {
 	m, machine := run.Manifest, run.Environment.Before
 	fmt.Fprintf(&b, "Reference run [`%s`](../../results/reference/%s), %v on %d CPUs (%s) under Linux %s. In the end it printed:\n\n```\n",
 		m.Run, m.Run, m.Ended.Sub(m.Started).Round(time.Second), machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel)
-	labs.Verdicts(&b, []results.Summary{results.Summarize(run)})
+	require.NoError(t, labs.Verdicts(&b, []results.Summary{results.Summarize(run)}, labs.VerdictOptions{}))
 	if table, err := results.TableOf(run); err == nil {
 		fmt.Fprintf(&b, "```\n\nand `dsrlab results table` shows:\n\n```\n")
 		showTable(&b, table)

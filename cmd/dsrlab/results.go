@@ -2,16 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
 )
@@ -105,20 +105,6 @@ func resultsFormat(s streams, command *cobra.Command) func(value any, asTable fu
 	}
 }
 
-// resultsTable prints rows under a header; the last column is wrapped.
-func resultsTable(w io.Writer, header table.Row, rows []table.Row) {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.Style().Format.Header = text.FormatDefault
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: len(header), WidthMax: 80, WidthMaxEnforcer: text.WrapSoft}})
-	t.AppendHeader(header)
-	t.AppendRows(rows)
-	t.SuppressTrailingSpaces()
-	t.Render()
-}
-
 // listedRun is a line of results list.
 type listedRun struct {
 	Run        string         `json:"run"`
@@ -149,11 +135,17 @@ func newResultsListCommand(s streams, store func() results.Store) *cobra.Command
 			listed = append(listed, listRun(entry))
 		}
 		return output(listed, func(w io.Writer) {
-			var rows []table.Row
+			t := terminal.NewTable(w, "RUN", "LAB", "ON", "STARTED", "TOOK", "RESULT", "CLAIMS", "SAMPLES", "FROM")
+			t.Optional("LAB", "STARTED", "SAMPLES", "ON") // a run's name begins with the time and the lab
 			for _, l := range listed {
-				rows = append(rows, l.row())
+				t.Row(l.row(w)...)
 			}
-			resultsTable(w, table.Row{"RUN", "LAB", "ON", "STARTED", "TOOK", "RESULT", "CLAIMS", "SAMPLES", "FROM"}, rows)
+			t.Render()
+			for _, l := range listed {
+				if l.Error != "" {
+					fmt.Fprintf(w, "\n%s\n", terminal.Hang(l.Run+": ", l.Error, terminal.ColumnsOr(w, terminal.TableColumns)))
+				}
+			}
 		})
 	}
 	return command
@@ -185,9 +177,9 @@ func listRun(entry results.Entry) listedRun {
 	return l
 }
 
-func (l listedRun) row() table.Row {
+func (l listedRun) row(w io.Writer) []any {
 	if l.Error != "" {
-		return table.Row{l.Run, "", "", "", "", "unreadable", "", "", l.Error}
+		return []any{l.Run, "", "", "", "", "unreadable", "", "", ""}
 	}
 	took, from := string(results.Unfinished), "here"
 	if l.State == results.Finished {
@@ -196,8 +188,8 @@ func (l listedRun) row() table.Row {
 	if l.Reference {
 		from = "reference"
 	}
-	return table.Row{
-		l.Run, l.Lab, l.Substrate, l.Started.UTC().Format("2006-01-02 15:04:05"), took, l.Result,
+	return []any{
+		l.Run, l.Lab, l.Substrate, l.Started.UTC().Format("2006-01-02 15:04:05"), took, labs.Paint(w, string(l.Result)),
 		fmt.Sprintf("%d/%d", l.Reproduced, l.Claims), fmt.Sprintf("%d/%d", l.Valid, l.Samples), from,
 	}
 }
@@ -214,7 +206,9 @@ func newResultsShowCommand(s streams, store func() results.Store) *cobra.Command
 			return usageError(err)
 		}
 		summary := results.Summarize(run)
-		if err := output(summary, func(w io.Writer) { showRun(w, run, summary) }); err != nil || !*check {
+		var shown error
+		err = output(summary, func(w io.Writer) { shown = showRun(w, run, summary) })
+		if err := errors.Join(err, shown); err != nil || !*check {
 			return err
 		}
 		return resultError(summary)
@@ -222,41 +216,45 @@ func newResultsShowCommand(s streams, store func() results.Store) *cobra.Command
 	return command
 }
 
-func showRun(w io.Writer, run *results.Run, summary results.Summary) {
-	m := run.Manifest
-	fmt.Fprintf(w, "%s: %s\n", m.Run, summary.Result)
+func showRun(w io.Writer, run *results.Run, summary results.Summary) error {
+	m, columns := run.Manifest, terminal.ColumnsOr(w, terminal.TableColumns)
+	fmt.Fprintf(w, "%s: %s\n", m.Run, labs.Paint(w, string(summary.Result)))
 	for _, reason := range summary.Reasons {
-		fmt.Fprintf(w, "  %s\n", reason)
+		fmt.Fprintln(w, terminal.Hang("  ", reason, columns))
 	}
-	fmt.Fprintf(w, "lab %s on %s, topology %s, kernel %s, %d × %s, started %s\n", m.Lab, m.On(), m.Topology.Name,
-		run.Environment.Before.Kernel, run.Environment.Before.CPUs, run.Environment.Before.CPUModel, m.Started.UTC().Format(time.RFC3339))
-	if len(summary.Claims) > 0 {
+	fmt.Fprintln(w, terminal.Wrap(fmt.Sprintf("lab %s on %s, topology %s, kernel %s, %d × %s, started %s", m.Lab, m.On(), m.Topology.Name,
+		run.Environment.Before.Kernel, run.Environment.Before.CPUs, run.Environment.Before.CPUModel, m.Started.UTC().Format(time.RFC3339)), columns))
+	if len(summary.Claims)+len(summary.Expectations) > 0 {
 		fmt.Fprintln(w)
-		var rows []table.Row
-		for _, c := range summary.Claims {
-			rows = append(rows, table.Row{c.ID, c.Verdict, c.Evidence})
+		if err := labs.Verdicts(w, []results.Summary{summary}, labs.VerdictOptions{Verbose: true}); err != nil {
+			return err
 		}
-		resultsTable(w, table.Row{"CLAIM", "VERDICT", "EVIDENCE"}, rows)
 	}
 	if len(summary.Metrics) > 0 {
 		fmt.Fprintln(w)
-		var rows []table.Row
+		t := terminal.NewTable(w, "METRIC", "VARIANT", "LABELS", "MEDIAN", "95 % INTERVAL", "VALID")
 		for _, metric := range summary.Metrics {
-			rows = append(rows, table.Row{
-				metric.Metric, metric.Variant, results.FormatLabels(metric.Labels), report.Median(metric), report.Interval(metric),
-				fmt.Sprintf("%d/%d", metric.Valid, metric.N),
-			})
+			t.Row(metric.Metric, metric.Variant, results.FormatLabels(metric.Labels), report.Median(metric), report.Interval(metric),
+				fmt.Sprintf("%d/%d", metric.Valid, metric.N))
 		}
-		resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "MEDIAN", "95 % INTERVAL", "VALID"}, rows)
+		t.Render()
 	}
-	var invalid []table.Row
+	showInvalid(w, run)
+	return nil
+}
+
+// showInvalid lists the samples that do not count.
+func showInvalid(w io.Writer, run *results.Run) {
+	t := terminal.NewTable(w, "DOES NOT COUNT", "VARIANT", "LABELS", "REPETITION", "WHY")
+	invalid := 0
 	for _, sample := range run.Samples {
 		if !sample.Valid() {
-			invalid = append(invalid, table.Row{sample.Metric, sample.Variant, results.FormatLabels(sample.Labels), sample.Repetition, sample.Invalid})
+			invalid++
+			t.Row(sample.Metric, sample.Variant, results.FormatLabels(sample.Labels), sample.Repetition, sample.Invalid)
 		}
 	}
-	if len(invalid) > 0 {
+	if invalid > 0 {
 		fmt.Fprintln(w)
-		resultsTable(w, table.Row{"DOES NOT COUNT", "VARIANT", "LABELS", "REPETITION", "WHY"}, invalid)
+		t.Render()
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -24,6 +24,7 @@ were broken on purpose (lab run --fault) don't count.
 Exits with 1 if a claim has no lab that could check it. A claim that is untested or differs is no error.`,
 	}
 	output := resultsFormat(s, command)
+	verbose := command.Flags().BoolP("verbose", "v", false, "also print what each claim says, the run that its verdict comes from, and the evidence")
 	command.RunE = func(*cobra.Command, []string) error {
 		claims, err := results.LoadClaims()
 		if err != nil {
@@ -38,7 +39,7 @@ Exits with 1 if a claim has no lab that could check it. A claim that is untested
 			return err
 		}
 		statuses := results.ClaimStatuses(claims, entries)
-		if err := output(statuses, func(w io.Writer) { claimsTable(w, statuses) }); err != nil {
+		if err := output(statuses, func(w io.Writer) { claimsTable(w, statuses, *verbose) }); err != nil {
 			return err
 		}
 		return withoutLab(claims.WithoutLab(names))
@@ -46,18 +47,36 @@ Exits with 1 if a claim has no lab that could check it. A claim that is untested
 	return command
 }
 
-func claimsTable(w io.Writer, statuses []results.ClaimStatus) {
-	var rows []table.Row
-	for _, status := range statuses {
-		run := status.Run
-		if status.Reference {
-			run += " (reference)"
-		}
-		rows = append(rows, table.Row{
-			status.ID, status.Slide, status.Lab, text.WrapSoft(status.Variant, 20), status.Verdict, run, text.WrapSoft(status.Text, 50),
-		})
+// claimsTable has a line for each claim; verbose, also what the claim says, the run, and its evidence.
+func claimsTable(w io.Writer, statuses []results.ClaimStatus, verbose bool) {
+	t := terminal.NewTable(w, "CLAIM", "VERDICT", "FIGURES")
+	if verbose {
+		t.Spaced()
 	}
-	resultsTable(w, table.Row{"CLAIM", "SLIDE", "LAB", "VARIANT", "VERDICT", "RUN", "WHAT IT SAYS"}, rows)
+	reference := 0
+	for _, status := range statuses {
+		if status.Reference {
+			reference++
+		}
+		figures := terminal.Parts(status.Headlines)
+		if len(figures) == 0 {
+			figures = terminal.Parts{"no run checks it: dsrlab lab run " + status.Lab}
+		}
+		if !verbose {
+			t.Row(status.ID, labs.Paint(w, status.Verdict), figures)
+			continue
+		}
+		lines := []string{status.Text, figures.String(), "slide " + status.Slide + ", lab " + status.Lab + ", " + status.Variant}
+		if status.Run != "" {
+			lines = append(lines, "run "+status.Run+map[bool]string{true: " (reference)"}[status.Reference], status.Evidence)
+		}
+		t.Row(status.ID, labs.Paint(w, status.Verdict), strings.Join(lines, "\n"))
+	}
+	t.Render()
+	if reference > 0 && !verbose {
+		fmt.Fprintf(w, "\n%s\n", terminal.Wrap(fmt.Sprintf("%d of %d verdicts come from the reference runs, for want of runs of your own; -v names each run.",
+			reference, len(statuses)), terminal.ColumnsOr(w, terminal.TableColumns)))
+	}
 }
 
 // withoutLab names the claims that nothing can check; nil if there are none.

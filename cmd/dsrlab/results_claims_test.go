@@ -40,6 +40,7 @@ func TestResultsClaims(t *testing.T) {
 	assert.Len(t, rows, len(claims))
 	assert.Contains(t, rows, map[string]any{
 		"id": "THR-2", "slide": "24", "lab": "02-throughput", "variant": "dsr", "verdict": "differs", "run": "two",
+		"headlines": []any{"made up by a test: dsr-full did not hold <&>"},
 	})
 	assert.Contains(t, rowOf(t, rows, "CONF-1")["run"], "-01-source-ip-", "the reference run on kind, which alone can say it")
 	fromReference := rowOf(t, rows, "SNAT-1")
@@ -48,7 +49,13 @@ func TestResultsClaims(t *testing.T) {
 
 	stdout, err = runClaims(dir, all)
 	require.NoError(t, err)
-	assert.Contains(t, squeezed(stdout), "THR-1 23 02-throughput snat reproduced two With client and")
+	assert.Contains(t, squeezed(stdout), "\nTHR-1 reproduced made up by a test: snat-capped held; made up by a test: snat-collapses held\nTHR-2 differs made up")
+	assert.Contains(t, stdout, "34 of 36 verdicts come from the reference runs")
+
+	stdout, err = runClaims(dir, all, "--verbose")
+	require.NoError(t, err)
+	assert.Contains(t, squeezed(stdout), "THR-1 reproduced With client and pod node on 1 Gbit/s and the LB node on 100 Mbit/s, SNAT")
+	assert.Contains(t, squeezed(stdout), "slide 23, lab 02-throughput, snat\n run two\n")
 	assert.Contains(t, stdout, fromReference["run"].(string)+" (reference)")
 }
 

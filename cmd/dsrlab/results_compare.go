@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
-	"github.com/dsrlab/dsrlab/results/report"
+	"github.com/dsrlab/dsrlab/results/units"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -103,52 +103,51 @@ func showComparison(w io.Writer, c results.Comparison) {
 	}
 	if len(c.Conditions) > 0 {
 		fmt.Fprintln(w, "\nThe runs were not made under the same conditions:")
-		var rows []table.Row
+		t := terminal.NewTable(w, "CONDITION", "A", "B")
 		for _, condition := range c.Conditions {
-			rows = append(rows, table.Row{condition.Name, condition.A, condition.B})
+			t.Row(condition.Name, condition.A, condition.B)
 		}
-		resultsTable(w, table.Row{"CONDITION", "A", "B"}, rows)
+		t.Render()
 	}
 	if c.Parity != nil {
 		showParity(w, c)
 	} else {
 		showVerdicts(w, c.Claims)
 	}
-	var rows []table.Row
-	for _, m := range c.Metrics {
-		rows = append(rows, table.Row{m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text})
-	}
 	fmt.Fprintln(w)
-	resultsTable(w, table.Row{"METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A"}, rows)
+	t := terminal.NewTable(w, "METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A")
+	for _, m := range c.Metrics {
+		t.Row(m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text)
+	}
+	t.Render()
 }
 
 func showVerdicts(w io.Writer, claims []results.ComparedClaim) {
 	if len(claims) == 0 {
 		return
 	}
-	var rows []table.Row
-	for _, claim := range claims {
-		rows = append(rows, table.Row{claim.ID, claim.A, claim.B})
-	}
 	fmt.Fprintln(w)
-	resultsTable(w, table.Row{"CLAIM", "A", "B"}, rows)
+	t := terminal.NewTable(w, "CLAIM", "A", "B")
+	for _, claim := range claims {
+		t.Row(claim.ID, claim.A, claim.B)
+	}
+	t.Render()
 }
 
 // showParity is what both substrates say of claims and expectations.
 func showParity(w io.Writer, c results.Comparison) {
-	var claims, expectations []table.Row
+	claims := terminal.NewTable(w, "CLAIM", c.Parity.A, c.Parity.B, "SAME")
+	expectations := terminal.NewTable(w, "EXPECTATION", c.Parity.A, c.Parity.B, "SAME", "WHAT IT SAYS")
 	for _, one := range c.Claims {
-		claims = append(claims, table.Row{one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only)})
+		claims.Row(one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only))
 	}
 	for _, one := range c.Parity.Expectations {
-		expectations = append(expectations, table.Row{
-			one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only), one.Text,
-		})
+		expectations.Row(one.ID, orNone(string(one.A)), orNone(string(one.B)), same(one.Same, one.Only), one.Text)
 	}
 	fmt.Fprintln(w)
-	resultsTable(w, table.Row{"CLAIM", c.Parity.A, c.Parity.B, "SAME"}, claims)
+	claims.Render()
 	fmt.Fprintln(w)
-	resultsTable(w, table.Row{"EXPECTATION", c.Parity.A, c.Parity.B, "SAME", "WHAT IT SAYS"}, expectations)
+	expectations.Render()
 }
 
 func orNone(finding string) string { return cmp.Or(finding, "–") }
@@ -168,5 +167,5 @@ func median(value *float64, unit string) string {
 	if value == nil {
 		return "–"
 	}
-	return report.Value(*value, unit)
+	return units.Format(*value, unit)
 }

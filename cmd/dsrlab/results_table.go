@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -38,14 +38,10 @@ func newResultsTableCommand(s streams, store func() results.Store) *cobra.Comman
 }
 
 func showTable(w io.Writer, t results.Table) {
-	header := table.Row{"APPROACH"}
-	for _, column := range t.Columns {
-		header = append(header, column)
-	}
-	var rows []table.Row
+	shown := terminal.NewTable(w, append([]string{"APPROACH"}, t.Columns...)...)
 	var notes []string
 	for _, r := range t.Rows {
-		row := table.Row{r.Approach}
+		row := []any{r.Approach}
 		for _, column := range t.Columns {
 			cell := r.Cells[column]
 			row = append(row, cell.String())
@@ -53,11 +49,11 @@ func showTable(w io.Writer, t results.Table) {
 				notes = append(notes, fmt.Sprintf("%s, %s (expectation %s): %s", r.Approach, column, cell.Expectation, cell.Why))
 			}
 		}
-		rows = append(rows, row)
+		shown.Row(row...)
 	}
-	resultsTable(w, header, rows)
+	shown.Render()
 	fmt.Fprintf(w, "\nFrom run %s.\n", t.Run)
 	for _, note := range notes {
-		fmt.Fprintln(w, note)
+		fmt.Fprintln(w, terminal.Wrap(note, terminal.ColumnsOr(w, terminal.TableColumns)))
 	}
 }

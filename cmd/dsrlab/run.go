@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
 // Exit codes of every command.
@@ -59,7 +61,11 @@ func run(ctx context.Context, args []string, s streams) int {
 		exit = &exitError{code, err}
 	}
 	if exit.err != nil {
-		fmt.Fprintf(s.err, "dsrlab: %v\n", exit.err)
+		message := fmt.Sprintf("dsrlab: %v", exit.err)
+		if columns := terminal.Columns(s.err); columns > 0 {
+			message = terminal.Wrap(message, columns)
+		}
+		fmt.Fprintln(s.err, message)
 	}
 	return exit.code
 }

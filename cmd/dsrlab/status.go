@@ -3,9 +3,9 @@ package main
 import (
 	"io"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -20,9 +20,9 @@ func newStatusCommand(s streams) *cobra.Command {
 				return err
 			}
 			return printAs(s.out, output, all, func(w io.Writer) {
-				t := newTable(w, "Lab", "Topology", "State", "Nodes", "Pods")
+				t := terminal.NewTable(w, "LAB", "TOPOLOGY", "STATE", "NODES", "PODS")
 				for _, l := range all {
-					t.AppendRow(table.Row{l.Name, l.Topology, l.State, l.Nodes, l.Pods})
+					t.Row(l.Name, l.Topology, l.State, l.Nodes, l.Pods)
 				}
 				t.Render()
 			})

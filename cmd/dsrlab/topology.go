@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -93,9 +94,9 @@ func newTopologyListCommand(s streams) *cobra.Command {
 			listed = append(listed, listedTopology{name, len(plan.Nodes), len(plan.Pods), len(plan.Services), topology.Metadata.Description})
 		}
 		return printAs(s.out, output, listed, func(w io.Writer) {
-			t := newTable(w, "NAME", "NODES", "PODS", "SERVICES", "DESCRIPTION")
+			t := terminal.NewTable(w, "NAME", "NODES", "PODS", "SERVICES", "DESCRIPTION")
 			for _, l := range listed {
-				t.AppendRow([]any{l.Name, l.Nodes, l.Pods, l.Services, l.Description})
+				t.Row(l.Name, l.Nodes, l.Pods, l.Services, l.Description)
 			}
 			t.Render()
 		})
@@ -127,26 +128,28 @@ func newTopologyShowCommand(s streams) *cobra.Command {
 }
 
 func showPlan(w io.Writer, topology *topologies.Topology, plan *topologies.Plan) {
-	fmt.Fprintf(w, "%s: %s\n", plan.Name, topology.Metadata.Description)
-	fmt.Fprintf(w, "substrate %s, congestion control %s, MTU %d, hash %.12s\n\n", plan.Substrate, plan.CongestionControl, plan.MTU, plan.Hash)
-	t := newTable(w, "NODE", "ROLE", "ADDRESS", "GATEWAY", "POD CIDR", "LINK TO NODE", "LINK FROM NODE")
+	columns := terminal.ColumnsOr(w, terminal.TableColumns)
+	fmt.Fprintln(w, terminal.Wrap(plan.Name+": "+topology.Metadata.Description, columns))
+	fmt.Fprintf(w, "%s\n\n", terminal.Wrap(fmt.Sprintf("substrate %s, congestion control %s, MTU %d, hash %.12s",
+		plan.Substrate, plan.CongestionControl, plan.MTU, plan.Hash), columns))
+	t := terminal.NewTable(w, "NODE", "ROLE", "ADDRESS", "GATEWAY", "POD CIDR", "LINK").Optional("GATEWAY")
 	for _, n := range plan.Nodes {
 		cidr := ""
 		if n.PodCIDR.IsValid() {
 			cidr = n.PodCIDR.String()
 		}
-		t.AppendRow([]any{n.Name, n.Role, n.Address, n.Gateway, cidr, describeShape(n.ToNode), describeShape(n.FromNode)})
+		t.Row(n.Name, n.Role, n.Address, n.Gateway, cidr, describeLink(n))
 	}
 	t.Render()
 	if len(plan.Pods) > 0 {
 		fmt.Fprintln(w)
-		t = newTable(w, "POD", "NODE", "ADDRESS", "WORKLOAD")
+		t = terminal.NewTable(w, "POD", "NODE", "ADDRESS", "WORKLOAD")
 		for _, p := range plan.Pods {
 			var workload []string
 			for _, w := range p.Workload {
 				workload = append(workload, fmt.Sprintf("%s :%d", w.Kind, w.Port))
 			}
-			t.AppendRow([]any{p.Name, p.Node, p.Address, strings.Join(workload, ", ")})
+			t.Row(p.Name, p.Node, p.Address, strings.Join(workload, ", "))
 		}
 		t.Render()
 	}
@@ -158,7 +161,7 @@ func showServices(w io.Writer, plan *topologies.Plan) {
 		return
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "SERVICE", "TYPE", "VIP", "CLUSTER IP", "PORT", "NODE PORT", "TARGET")
+	t := terminal.NewTable(w, "SERVICE", "TYPE", "VIP", "CLUSTER IP", "PORT", "NODE PORT", "TARGET").Optional("CLUSTER IP", "TARGET")
 	for _, service := range plan.Services {
 		var vips []string
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
@@ -169,13 +172,22 @@ func showServices(w io.Writer, plan *topologies.Plan) {
 			if p.NodePort != 0 {
 				nodePort = fmt.Sprint(p.NodePort)
 			}
-			t.AppendRow([]any{
+			t.Row(
 				service.Name, service.Spec.Type, strings.Join(vips, ", "), service.Spec.ClusterIP, fmt.Sprintf("%d/%s", p.Port, p.Protocol),
 				nodePort, p.TargetPort.String(),
-			})
+			)
 		}
 	}
 	t.Render()
+}
+
+// describeLink is how a node's link is shaped, each direction by itself where they differ.
+func describeLink(n topologies.Node) string {
+	toNode, fromNode := describeShape(n.ToNode), describeShape(n.FromNode)
+	if toNode == fromNode {
+		return toNode
+	}
+	return "to it: " + toNode + "\nfrom it: " + fromNode
 }
 
 func describeShape(shape topologies.Shape) string {

@@ -53,7 +53,7 @@ func newUpCommand(s streams) *cobra.Command {
 				return upError(err)
 			}
 			standing, existing, err := stand.Up(cmd.Context(), plan, stand.Options{
-				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s),
+				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
 			if err != nil {

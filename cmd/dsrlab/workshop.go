@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -106,7 +106,7 @@ func (w *workshop) steps() ([]workshopStep, error) {
 }
 
 func workshopTable(w io.Writer, steps []workshopStep) {
-	t := newTable(w, "Lab", "Title", "Exercises", "Solved")
+	t := terminal.NewTable(w, "LAB", "TITLE", "EXERCISES", "SOLVED").Spaced()
 	for _, step := range steps {
 		var ids []string
 		solved := 0
@@ -117,8 +117,7 @@ func workshopTable(w io.Writer, steps []workshopStep) {
 			}
 			ids = append(ids, mark+e.ID)
 		}
-		t.AppendRow(table.Row{step.Lab, step.Title, strings.Join(ids, "\n"), fmt.Sprintf("%d/%d", solved, len(ids))})
-		t.AppendSeparator()
+		t.Row(step.Lab, step.Title, strings.Join(ids, "\n"), fmt.Sprintf("%d/%d", solved, len(ids)))
 	}
 	t.Render()
 }
