@@ -43,8 +43,8 @@ check-generate: generate ## fail if what is committed is not what `generate` mak
 lint: ## check formatting, the direction of imports, and the usual mistakes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' '*/bpf/*.h')
-	$(GO) vet ./... ./.ci/kernels/...
-	$(GO) run $(LINT) run ./... ./.ci/kernels/...
+	$(GO) vet ./... ./.ci/kernels/... ./.ci/robustness/...
+	$(GO) run $(LINT) run ./... ./.ci/kernels/... ./.ci/robustness/...
 
 .PHONY: format
 format: ## format Go and C
@@ -53,7 +53,7 @@ format: ## format Go and C
 
 .PHONY: test
 test: build ## run all tests, one package at a time: some compare the whole host before and after
-	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 ./...
+	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 ./... ./.ci/robustness
 
 .PHONY: bench
 bench: ## what the BPF programs cost per packet, in net nanoseconds; BENCH_OUT=FILE writes JSON, too
@@ -80,6 +80,14 @@ LABS ?= --all
 .PHONY: labs
 labs: build ## run all labs (or LABS="NAME ..."), and say in the end which did not pass, and what became of each claim
 	$(SUDO) bin/dsrlab lab run $(LABS)
+
+N       ?= 5
+DISTURB ?= none busy-1 busy-all one-cpu
+OUT     ?= results/reference/robustness.json
+
+.PHONY: robustness
+robustness: build ## run all labs (or LABS) N times under each of DISTURB, and say how much room each expectation has; JSON goes to OUT
+	$(SUDO) "$$($(GO) tool -n robustness)" -n $(N) --disturb "$(DISTURB)" --out "$(OUT)" $(filter-out --all,$(LABS))
 
 .PHONY: clean
 clean: ## remove what the build made

@@ -167,4 +167,5 @@ tool (
 	github.com/containernetworking/plugins/plugins/main/ptp
 	github.com/containernetworking/plugins/plugins/meta/portmap
 	github.com/dsrlab/dsrlab/.ci/kernels
+	github.com/dsrlab/dsrlab/.ci/robustness
 )

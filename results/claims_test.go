@@ -167,6 +167,9 @@ func TestStoreFind(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(own, "broken"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(own, "broken", "manifest.json"), []byte("{"), 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(own, "notes"), 0o755))
+	for _, dir := range []string{own, reference} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "robustness.json"), []byte("{}"), 0o644))
+	}
 	store := results.Store{Dir: own, Reference: os.DirFS(reference)}
 
 	for name, want := range map[string]string{
@@ -199,7 +202,7 @@ func TestStoreFind(t *testing.T) {
 
 	entries, err := store.List()
 	require.NoError(t, err)
-	assert.Len(t, entries, 7, "the broken one is listed, a folder that is no run is not")
+	assert.Len(t, entries, 7, "the broken one is listed; a folder that is no run, and a file, are not")
 
 	entries, err = results.Store{Dir: filepath.Join(own, "missing")}.List()
 	require.NoError(t, err)

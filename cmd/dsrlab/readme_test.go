@@ -30,6 +30,7 @@ func TestReadme(t *testing.T) {
 		"table":     pictureTable(t),
 		"machine": fmt.Sprintf("%d CPUs (%s) under Linux %s, %s\n", machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel,
 			machine.Time.Format("2 January 2006")),
+		"robustness": robustnessText(t),
 	}
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
