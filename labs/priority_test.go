@@ -48,6 +48,14 @@ func TestPrioritize(t *testing.T) {
 	assert.Equal(t, []uint32{unix.SCHED_NORMAL}, keys(policies(t)), "nothing of it stays")
 }
 
+func TestOlderThan(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.1.0-56-cloud-amd64": true, "5.19": true, "6.4.16": true, "6.5.0": false, "6.12.118+deb13": false, "6.18-rc1": false, "7.0.1": false, "": false, "six": false,
+	} {
+		assert.Equal(t, want, olderThan(release, 6, 5), release)
+	}
+}
+
 func keys(m map[uint32]int) []uint32 {
 	var all []uint32
 	for k := range m {

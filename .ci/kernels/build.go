@@ -17,6 +17,7 @@ import (
 type binaries struct {
 	init  string // file
 	tests []testBinary
+	demo  []string // files of the demo's programs; none: no demo
 }
 
 // testBinary is the compiled test of a package.
@@ -26,12 +27,16 @@ type testBinary struct {
 	binary string
 }
 
-// build compiles init and the tests of the packages that match the patterns, into folder.
-func build(ctx context.Context, folder string, patterns []string) (binaries, error) {
+// build compiles init, the tests of the packages that match the patterns and the programs of the demo, if there is to be one, into
+// folder.
+func build(ctx context.Context, folder string, patterns []string, withDemo bool) (binaries, error) {
 	b := binaries{init: filepath.Join(folder, "init")}
-	packages, err := listTests(ctx, patterns)
-	if err != nil {
-		return b, err
+	var packages []listedPackage
+	if len(patterns) > 0 {
+		var err error
+		if packages, err = listTests(ctx, patterns); err != nil {
+			return b, err
+		}
 	}
 	if _, err := goCommand(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", b.init, "github.com/dsrlab/dsrlab/.ci/kernels/init"); err != nil {
 		return b, err
@@ -43,6 +48,16 @@ func build(ctx context.Context, folder string, patterns []string) (binaries, err
 			return b, err
 		}
 		b.tests = append(b.tests, t)
+	}
+	if !withDemo {
+		return b, nil
+	}
+	for _, name := range demoPrograms() {
+		file := filepath.Join(folder, name)
+		if _, err := goCommand(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", file, "github.com/dsrlab/dsrlab/cmd/"+name); err != nil {
+			return b, err
+		}
+		b.demo = append(b.demo, file)
 	}
 	return b, nil
 }

@@ -8,14 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	"github.com/u-root/u-root/pkg/cpio"
 
 	"github.com/dsrlab/dsrlab/.ci/kernels/guest"
 )
 
-// writeInitramfs writes the archive that the kernel unpacks into its root file system: init, its plan, modules, and tests
-// with their testdata.
+// writeInitramfs writes the archive that the kernel unpacks into its root file system: init, its plan, modules, tests with their
+// testdata, and the programs of the demo.
 func writeInitramfs(file string, b binaries, modules moduleFolder, arguments []string) error {
 	cache := map[string][]byte{}
 	order, err := loadOrder(neededModules(), modules, func(name string) (_ []string, err error) {
@@ -42,6 +43,13 @@ func writeInitramfs(file string, b binaries, modules moduleFolder, arguments []s
 		data, dataErr := testdata(p.folder, test.Folder)
 		err = errors.Join(err, binaryErr, dataErr)
 		records = append(append(records, binary), data...)
+	}
+	for _, program := range b.demo {
+		record, programErr := diskFile(path.Join(demoFolder, filepath.Base(program)), program)
+		records, err = append(records, record), errors.Join(err, programErr)
+	}
+	if len(b.demo) > 0 {
+		plan.Demo = demoPlan()
 	}
 	text, jsonErr := json.Marshal(plan)
 	if err := errors.Join(err, jsonErr); err != nil {

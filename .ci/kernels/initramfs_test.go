@@ -17,7 +17,7 @@ import (
 func TestInitramfs(t *testing.T) {
 	folder := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(folder, "testdata/sub"), 0o755))
-	for _, name := range []string{"init.bin", "a.test", "testdata/sub/x.yaml"} {
+	for _, name := range []string{"init.bin", "a.test", "dsrlab", "testdata/sub/x.yaml"} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(name), 0o600))
 	}
 	b := binaries{init: filepath.Join(folder, "init.bin"), tests: []testBinary{
@@ -57,6 +57,13 @@ func TestInitramfs(t *testing.T) {
 		{Package: "dataplane", Folder: "/source/dataplane", Binary: "/tests/dataplane.test"},
 		{Package: "dataplane/services", Folder: "/source/dataplane/services", Binary: "/tests/dataplane/services.test"},
 	}}, plan)
+
+	b.demo = []string{filepath.Join(folder, "dsrlab")}
+	require.NoError(t, writeInitramfs(file, b, modules, nil))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "lab/dsrlab")
+	assert.Contains(t, string(text), `"demo":{"name":"demo dsr","command":["/lab/dsrlab","demo","dsr","-o","json","--runs","/tmp/runs"],"timeout":900000000000}`)
 
 	delete(modules.builtin, "veth")
 	assert.EqualError(t, writeInitramfs(file, b, modules, nil), "no module veth, which the lab needs")

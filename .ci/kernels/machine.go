@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ type machine struct {
 	image       string
 	initramfs   string
 	timeout     time.Duration
+	echo        io.Writer // nil, or gets what the machine says while it says it
 }
 
 // patience is how long a machine with KVM may say nothing. One second is usual. There are hosts whose KVM can be opened but
@@ -64,7 +66,7 @@ func (m machine) boot(ctx context.Context, folder, accelerator string, silence t
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	tooQuiet := time.AfterFunc(silence, func() { cancel(fmt.Errorf("said nothing for %s", silence)) })
 	defer tooQuiet.Stop()
-	port := talk{began: tooQuiet.Stop}
+	port := talk{began: tooQuiet.Stop, echo: m.echo}
 	var complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &port, &complaint
 	// The death of a thread counts as that of its process: this one must stay.
@@ -91,9 +93,13 @@ func (m machine) boot(ctx context.Context, folder, accelerator string, silence t
 type talk struct {
 	said  bytes.Buffer
 	began func() bool
+	echo  io.Writer
 }
 
 func (t *talk) Write(p []byte) (int, error) {
 	t.began()
+	if t.echo != nil {
+		_, _ = t.echo.Write(p) // for a look only
+	}
 	return t.said.Write(p)
 }

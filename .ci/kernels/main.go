@@ -2,9 +2,9 @@
 //
 //	go tool kernels --kernels bookworm,trixie,newest ./dataplane
 //
-// It downloads the kernels' packages, packs their modules and the test binaries into an initramfs, boots that in QEMU and
-// reads from a serial port what the tests say. It needs no root. It exits with 0 if all tests passed on all kernels, with 1
-// if one did not, with 2 on bad usage, and with 3 if a kernel could not be tried.
+// It downloads the kernels' packages, packs their modules, the test binaries and the demo into an initramfs, boots that in QEMU and
+// reads from a serial port what the tests and the demo say. It needs no root. It exits with 0 if all tests passed and the demo
+// reproduced all its claims on all kernels, with 1 if not, with 2 on bad usage, and with 3 if a kernel could not be tried.
 package main
 
 import (
@@ -44,6 +44,8 @@ type options struct {
 	mirror   mirror
 	machine  machine
 	only     string
+	demo     string // demoOn, demoOff or demoOnly
+	echo     bool   // what the machines say, while they say it
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
@@ -72,16 +74,23 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.SetOutput(usage)
 	names := flags.String("kernels", "bookworm,trixie,newest", "kernels to run on, separated by commas")
 	flags.StringVar(&o.only, "run", "", "run only the tests that match this pattern (as of go test)")
+	flags.StringVar(&o.demo, "demo", demoOn, "run the demo after the tests: yes, no, or only, without the tests")
+	flags.BoolVar(&o.echo, "v", false, "print what the machines say, while they say it")
 	flags.StringVar(&o.mirror.url, "mirror", "https://deb.debian.org", "mirror of debian/ and debian-security/")
 	flags.StringVar(&o.mirror.folder, "cache", "", "where downloads are kept (default $XDG_CACHE_HOME/dsrlab/kernels)")
 	flags.StringVar(&o.machine.accelerator, "accel", "auto", "kvm, tcg, or auto: KVM where it works")
-	flags.DurationVar(&o.machine.timeout, "timeout", 20*time.Minute, "for each kernel, from boot to power-off")
+	flags.DurationVar(&o.machine.timeout, "timeout", 35*time.Minute, "for each kernel, from boot to power-off")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	o.patterns = flags.Args()
 	var problems []error
-	if len(o.patterns) == 0 {
+	switch {
+	case !slices.Contains([]string{demoOn, demoOff, demoOnly}, o.demo):
+		problems = append(problems, fmt.Errorf("demo %q: want yes, no or only", o.demo))
+	case o.demo == demoOnly:
+		o.patterns = nil
+	case len(o.patterns) == 0:
 		problems = append(problems, errors.New("no package given: want one or more, such as ./dataplane"))
 	}
 	if !slices.Contains([]string{"auto", "kvm", "tcg"}, o.machine.accelerator) {
@@ -138,8 +147,8 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
-	fmt.Fprintln(progress, "building tests:", strings.Join(o.patterns, " "))
-	b, err := build(ctx, folder, o.patterns)
+	fmt.Fprintln(progress, "building:", strings.Join(slices.Concat(o.patterns, o.demos()), " "))
+	b, err := build(ctx, folder, o.patterns, len(o.demos()) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +167,15 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 	return results, nil
 }
 
-// try runs the tests on one kernel. An error means that it could not be tried.
+// demos names the demo, if it is to be run.
+func (o *options) demos() []string {
+	if o.demo == demoOff {
+		return nil
+	}
+	return []string{demoName}
+}
+
+// try runs the tests and the demo on one kernel. An error means that it could not be tried.
 func (o *options) try(ctx context.Context, r *result, c choice, b binaries, folder string, progress io.Writer) error {
 	fmt.Fprintf(progress, "%s: fetching\n", c.name)
 	k, err := fetchKernel(ctx, o.mirror, c, filepath.Join(folder, "kernel"))
@@ -167,13 +184,16 @@ func (o *options) try(ctx context.Context, r *result, c choice, b binaries, fold
 	}
 	r.version, r.suite = k.version, k.suite
 	// A test that hangs is told so by its own binary, while there is time to say where.
-	arguments := []string{"-test.v=test2json", "-test.short", "-test.timeout=" + (o.machine.timeout * 9 / 10).String(), "-test.run=" + o.only}
+	arguments := []string{"-test.v=test2json", "-test.short", "-test.timeout=" + testTimeout(o.machine.timeout, len(b.demo) > 0).String(), "-test.run=" + o.only}
 	m := o.machine
+	if o.echo {
+		m.echo = progress
+	}
 	m.image, m.initramfs = k.image, filepath.Join(folder, "initramfs")
 	if err := writeInitramfs(m.initramfs, b, k.modules, arguments); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "%s: testing on %s (%s), for %s at most\n", c.name, k.version, k.suite, m.timeout)
+	fmt.Fprintf(progress, "%s: running on %s (%s), for %s at most\n", c.name, k.version, k.suite, m.timeout)
 	start := time.Now()
 	said, err := m.run(ctx, folder)
 	if err != nil {
@@ -183,4 +203,12 @@ func (o *options) try(ctx context.Context, r *result, c choice, b binaries, fold
 	o.machine.accelerator = said.accelerator // what works for one works for all, and so with what does not
 	r.verdict, err = judge(said, func(output []byte) ([]byte, error) { return testEvents(ctx, output) })
 	return err
+}
+
+// testTimeout is how long the tests of a package may take where all that is done on a kernel may take a time.
+func testTimeout(all time.Duration, withDemo bool) time.Duration {
+	if withDemo && all > demoTimeout {
+		all -= demoTimeout
+	}
+	return all * 9 / 10
 }

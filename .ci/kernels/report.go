@@ -27,7 +27,7 @@ func report(out io.Writer, results []result) int {
 	t := table.NewWriter()
 	t.SetOutputMirror(out)
 	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"Kernel", "Release", "Suite", "Passed", "Failed", "Skipped", "Time", "QEMU", "Result"})
+	t.AppendHeader(table.Row{"Kernel", "Release", "Suite", "Passed", "Failed", "Skipped", "Demo", "Time", "QEMU", "Result"})
 	for _, r := range results {
 		v := r.verdict
 		for _, f := range v.skipped {
@@ -51,7 +51,7 @@ func report(out io.Writer, results []result) int {
 		if release == "" {
 			release = r.version
 		}
-		t.AppendRow(table.Row{r.kernel, release, r.suite, v.passed, len(v.failures), len(v.skipped), r.took.Round(time.Second), r.accelerator, word})
+		t.AppendRow(table.Row{r.kernel, release, r.suite, v.passed, len(v.failures), len(v.skipped), v.demo, r.took.Round(time.Second), r.accelerator, word})
 	}
 	t.Render()
 	return code

@@ -33,6 +33,7 @@ type verdict struct {
 	passed   int
 	failures []finding
 	skipped  []finding // because the kernel is older than what they test
+	demo     string    // how many claims it reproduced, and at which scale; empty: it was not run to its end
 }
 
 // add judges one package's tests. Every test passes, or names a Linux version newer than the running one as its reason to
@@ -143,6 +144,10 @@ func judge(c console, events func(output []byte) ([]byte, error)) (verdict, erro
 	}
 	v := verdict{release: transcript.Release}
 	for _, run := range transcript.Runs {
+		if run.Package == demoName {
+			v.addDemo(run)
+			continue
+		}
 		stream, err := events(run.Output)
 		if err != nil {
 			return v, err

@@ -1,5 +1,5 @@
 // Package guest is what the host and the virtual machine agree on: the plan that the machine's init program reads, and the
-// lines by which it tells the host what it did, between the output of the tests.
+// lines by which it tells the host what it did, between the output of the tests and of the demo.
 package guest
 
 import (
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 )
 
 const (
@@ -19,9 +20,10 @@ const (
 
 // Plan is what the machine has to do.
 type Plan struct {
-	Modules   []string `json:"modules"`   // module files, loaded in this order
-	Tests     []Test   `json:"tests"`     // run one after another
-	Arguments []string `json:"arguments"` // of each test binary
+	Modules   []string `json:"modules"`        // module files, loaded in this order
+	Tests     []Test   `json:"tests"`          // run one after another
+	Arguments []string `json:"arguments"`      // of each test binary
+	Demo      *Demo    `json:"demo,omitempty"` // run after the tests
 }
 
 // Test is the test binary of a package.
@@ -31,12 +33,20 @@ type Test struct {
 	Binary  string `json:"binary"`
 }
 
-// Mark is one message of the machine. One of its fields is set, and Status with End.
+// Demo is a program whose result is on its standard output.
+type Demo struct {
+	Name    string        `json:"name"` // in the marks
+	Command []string      `json:"command"`
+	Timeout time.Duration `json:"timeout"` // it is interrupted then
+}
+
+// Mark is one message of the machine. One of its fields is set, and Status and Result with End.
 type Mark struct {
 	Release string `json:"release,omitempty"` // of the kernel that booted (uname -r)
-	Begin   string `json:"begin,omitempty"`   // package whose tests begin; what follows is their output
-	End     string `json:"end,omitempty"`     // package whose tests ended
-	Status  int    `json:"status,omitempty"`  // exit status of its test binary
+	Begin   string `json:"begin,omitempty"`   // package whose tests begin, or the demo; what follows is their output
+	End     string `json:"end,omitempty"`     // package whose tests ended, or the demo
+	Status  int    `json:"status,omitempty"`  // exit status of its test binary, or of the demo
+	Result  string `json:"result,omitempty"`  // standard output of the demo
 	Error   string `json:"error,omitempty"`   // why the machine could not do as planned
 }
 
@@ -59,12 +69,13 @@ type Transcript struct {
 	Runs    []Run
 }
 
-// Run is what the tests of a package said.
+// Run is what the tests of a package, or the demo, said.
 type Run struct {
-	Package string
-	Output  []byte
-	Ended   bool // false: the machine ended before they did
+	Package string // or the name of the demo
+	Output  []byte // of the demo, standard error alone
+	Ended   bool   // false: the machine ended before they did
 	Status  int
+	Result  string // of the demo
 }
 
 // Parse reads all that came from Port, which may end anywhere.
@@ -100,6 +111,6 @@ func (t *Transcript) add(m Mark) {
 		t.Runs = append(t.Runs, Run{Package: m.Begin})
 	case m.End != "" && len(t.Runs) > 0:
 		run := &t.Runs[len(t.Runs)-1]
-		run.Ended, run.Status = true, m.Status
+		run.Ended, run.Status, run.Result = true, m.Status, m.Result
 	}
 }

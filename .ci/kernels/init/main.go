@@ -1,13 +1,17 @@
 // Command init is the first and only program of the virtual machine: it prepares the machine as a small system would be, runs
-// the test binaries that the plan names, says on a serial port what came of it, and powers off.
+// the test binaries and the demo that the plan names, says on a serial port what came of it, and powers off.
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -118,6 +122,9 @@ func carryOut(port *os.File) error {
 			return err
 		}
 	}
+	if plan.Demo != nil {
+		return runDemo(*plan.Demo, port)
+	}
 	return nil
 }
 
@@ -144,10 +151,40 @@ func runTest(test guest.Test, arguments []string, port *os.File) error {
 	}
 	cmd := exec.Command(test.Binary, arguments...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = test.Folder, port, port
-	cmd.Env = []string{"HOME=/tmp", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=/tmp"}
+	cmd.Env = environment()
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return fmt.Errorf("run tests of %s: %w", test.Package, err)
 	}
 	return guest.Mark{End: test.Package, Status: cmd.ProcessState.ExitCode()}.Write(port)
+}
+
+// interruptible is how long a demo that is out of time has to take down what it built.
+const interruptible = 30 * time.Second
+
+// runDemo runs the demo. That it fails is no error.
+func runDemo(demo guest.Demo, port *os.File) error {
+	if err := (guest.Mark{Begin: demo.Name}).Write(port); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), demo.Timeout)
+	defer stop()
+	var result bytes.Buffer
+	cmd := exec.CommandContext(ctx, demo.Command[0], demo.Command[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptible
+	// By a pipe: the port is a terminal, to which the demo would write for a person.
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = "/tmp", &result, struct{ io.Writer }{port}, environment()
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		return fmt.Errorf("run %s: %w", demo.Name, err)
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(port, "\nnot done within %s\n", demo.Timeout)
+	}
+	return guest.Mark{End: demo.Name, Status: cmd.ProcessState.ExitCode(), Result: result.String()}.Write(port)
+}
+
+func environment() []string {
+	return []string{"HOME=/tmp", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=/tmp"}
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dsrlab/dsrlab/.ci/kernels/guest"
+	"github.com/dsrlab/dsrlab/results"
+)
+
+const (
+	demoName   = "demo dsr"
+	demoFolder = "/lab"
+	// demoTimeout is many times what the demo takes under emulation.
+	demoTimeout = 15 * time.Minute
+	// demoOff and demoOnly leave out the demo, and all else.
+	demoOff, demoOn, demoOnly = "no", "yes", "only"
+)
+
+// demoPrograms are the commands that the demo consists of.
+func demoPrograms() []string { return []string{"dsrlab", "labpod"} }
+
+// demoClaims are the claims that the demo checks.
+func demoClaims() []string {
+	return []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3", "THR-1", "THR-2"}
+}
+
+// demoPlan is what the machine runs: summaries come on standard output, the story on standard error.
+func demoPlan() *guest.Demo {
+	return &guest.Demo{
+		Name: demoName, Command: []string{path.Join(demoFolder, "dsrlab"), "demo", "dsr", "-o", "json", "--runs", "/tmp/runs"}, Timeout: demoTimeout,
+	}
+}
+
+// addDemo judges the demo: every claim must be reproduced, and counts like a test.
+func (v *verdict) addDemo(run guest.Run) {
+	fail := func(what, text string) {
+		v.failures = append(v.failures, finding{demoName, what, text})
+	}
+	if !run.Ended {
+		fail("did not end", lastLines(run.Output, 60))
+		return
+	}
+	var summaries []results.Summary
+	if err := json.Unmarshal([]byte(run.Result), &summaries); err != nil {
+		fail(fmt.Sprintf("no summaries, exit status %d", run.Status), lastLines(run.Output, 60))
+		return
+	}
+	failures, passed := len(v.failures), v.passed
+	var claims []results.ClaimVerdict
+	for _, s := range summaries {
+		claims = append(claims, s.Claims...)
+	}
+	for _, id := range demoClaims() {
+		i := slices.IndexFunc(claims, func(c results.ClaimVerdict) bool { return c.ID == id })
+		switch {
+		case i < 0:
+			fail(id+" has no verdict", "")
+		case claims[i].Verdict != results.Reproduced:
+			fail(fmt.Sprintf("%s: %s", id, claims[i].Verdict), claims[i].Evidence)
+		default:
+			v.passed++
+		}
+	}
+	v.demo = fmt.Sprintf("%d of %d, scale %s", v.passed-passed, len(demoClaims()), scaleOf(run.Output))
+	if run.Status != 0 && failures == len(v.failures) {
+		fail(fmt.Sprintf("exit status %d", run.Status), "")
+	}
+	if failures < len(v.failures) {
+		v.failures[len(v.failures)-1].text = strings.TrimSpace(v.failures[len(v.failures)-1].text + "\n" + lastLines(run.Output, 200))
+	}
+}
+
+var dividedBy = regexp.MustCompile(`all rates (?:are )?divided by (\d+)`)
+
+// scaleOf is the last scale that the demo's story tells of, whatever the width at which its lines were wrapped; 1 if it tells of none.
+func scaleOf(story []byte) string {
+	found := dividedBy.FindAllStringSubmatch(strings.Join(strings.Fields(string(story)), " "), -1)
+	if len(found) == 0 {
+		return "1"
+	}
+	return "1/" + found[len(found)-1][1]
+}
