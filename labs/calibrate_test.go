@@ -21,7 +21,7 @@ func TestFastest(t *testing.T) {
 	}
 	const full = 1e9 / 8 / 1538 / 1000 // frames in a millisecond
 	half := func(ms float64) uint64 { return uint64(full * ms / 2) }
-	counts := []counted{at(0, 0), at(calibrationWindow, half(300)), at(2*calibrationWindow, half(300)+half(600)), at(700*time.Millisecond, half(300)+half(600))}
+	counts := []counted{at(0, 0), at(calibrationWindow, half(200)), at(2*calibrationWindow, half(200)+half(400)), at(500*time.Millisecond, half(200)+half(400))}
 	assert.InDelta(t, 1, fastest(counts, true), 0.001)
 	assert.Zero(t, fastest(counts, false))
 	assert.InDelta(t, 0.5, fastest(counts[:2], true), 0.001)

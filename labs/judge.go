@@ -87,7 +87,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 			return measured{}, err
 		}
 		m := measured{value: estimate.Value, low: estimate.Value, high: estimate.Value, unit: unitRatio}
-		m.phrase = fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, format(m.value), e.Over)
+		m.phrase = fmt.Sprintf("%s of %s is %s of that of %s", e.name(), e.Variant, units.Number(m.value), e.Over)
 		if estimate.HasInterval() {
 			m.low, m.high = estimate.Lo, estimate.Hi
 			m.phrase += fmt.Sprintf(" (95 %% interval %s to %s)", units.Number(m.low), units.Number(m.high))
@@ -99,7 +99,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		return measured{}, err
 	}
 	if e.OverLabels == nil {
-		return measured{v, v, v, unit, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, formatUnit(v, unit))}, nil
+		return measured{v, v, v, unit, fmt.Sprintf("%s of %s is %s", e.name(), e.Variant, units.Format(v, unit))}, nil
 	}
 	base, _, err := e.median(s, e.OverLabels)
 	if err != nil {
@@ -109,7 +109,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 		return measured{}, fmt.Errorf("%s of %s is 0: nothing can be compared with it", nameUnder(e.Metric, e.OverLabels), e.Variant)
 	}
 	v /= base
-	return measured{v, v, v, unitRatio, fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, format(v), nameUnder(e.Metric, e.OverLabels))}, nil
+	return measured{v, v, v, unitRatio, fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, units.Number(v), nameUnder(e.Metric, e.OverLabels))}, nil
 }
 
 // value is the median, or the slope through medians, and its unit.
@@ -147,21 +147,3 @@ func nameUnder(metric string, labels map[string]string) string {
 
 // unitRatio is that of samples without a unit.
 const unitRatio = "ratio"
-
-// format prints four digits, with thousands and millions in words that people read at a glance.
-func format(v float64) string {
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%.4g million", v/1e6)
-	default:
-		return fmt.Sprintf("%.4g", v)
-	}
-}
-
-// formatUnit leaves the unit out where there is none.
-func formatUnit(v float64, unit string) string {
-	if unit == unitRatio {
-		return format(v)
-	}
-	return format(v) + " " + unit
-}

@@ -36,15 +36,15 @@ func TestObserve(t *testing.T) {
 	ratio := 470.0 / 480
 	assert.Equal(t, []Observation{
 		{
-			ID: "rate", Outcome: results.Held, Evidence: "fast: goodput of dsr is 470 million bit/s", Value: 470e6, Low: 470e6, High: 470e6,
+			ID: "rate", Outcome: results.Held, Evidence: "fast: goodput of dsr is 470 Mbit/s", Value: 470e6, Low: 470e6, High: 470e6,
 			Unit: "bit/s", AtLeast: number(425e6), AtMost: number(471e6), Factor: 0.5,
 		},
 		{
-			ID: "too-slow", Outcome: results.Broken, Evidence: "faster: goodput of snat is 40 million bit/s; expected at least 47 million",
+			ID: "too-slow", Outcome: results.Broken, Evidence: "faster: goodput of snat is 40 Mbit/s; expected at least 47 Mbit/s",
 			Value: 40e6, Low: 40e6, High: 40e6, Unit: "bit/s", AtLeast: number(47e6), Factor: 0.5,
 		},
 		{
-			ID: "over", Outcome: results.Held, Evidence: "as fast: goodput of dsr is 0.9792 of that of none (95 % interval 0.9792 to 0.9792)",
+			ID: "over", Outcome: results.Held, Evidence: "as fast: goodput of dsr is 0.979 of that of none (95 % interval 0.979 to 0.979)",
 			Value: ratio, Low: ratio, High: ratio, Unit: "ratio", AtLeast: number(0.97), Factor: 1,
 		},
 		{

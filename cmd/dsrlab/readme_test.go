@@ -168,7 +168,10 @@ func goodputTable(run *results.Run) string {
 		if m.CI95 != nil {
 			interval = fmt.Sprintf(" (%.1f to %.1f)", m.CI95[0]/1e6, m.CI95[1]/1e6)
 		}
-		again, _ := summary.Find(m.Variant, "retransmitted", m.Labels)
+		again, ok := summary.Find(m.Variant, "retransmitted", m.Labels)
+		if !ok || again.Median == nil {
+			continue
+		}
 		fmt.Fprintf(&s, "| `%s` | %s | %.1f%s | %.1f %% |\n", m.Variant, limitOf(m), *m.Median/1e6, interval, 100**again.Median)
 	}
 	// 5,431 segments of 1,448 bytes of all that was sent for 10.6 Mbit/s in ten seconds.
