@@ -27,3 +27,21 @@ func TestFastest(t *testing.T) {
 	assert.InDelta(t, 0.5, fastest(counts[:2], true), 0.001)
 	assert.Zero(t, fastest(counts[:1], true), "nothing was followed for long enough")
 }
+
+func TestOnly(t *testing.T) {
+	client, lb, worker := way{node: topologies.Node{Name: "client"}}, way{node: topologies.Node{Name: "lb"}}, way{node: topologies.Node{Name: "worker"}}
+	batches := func() [][]way { return [][]way{{client}, {lb, worker}, {lb}} }
+	for _, test := range []struct {
+		name string
+		off  map[string]string
+		want [][]way
+	}{
+		{"none is off", nil, nil},
+		{"one is off", map[string]string{"lb": "carries 0.91"}, [][]way{{lb}, {lb}}},
+		{"two are off", map[string]string{"client": "carries 0.91", "worker": "carries 1.2"}, [][]way{{client}, {worker}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, only(test.off, batches()))
+		})
+	}
+}

@@ -187,6 +187,9 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 		execution: s.x, planned: planned, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
 		value: planned.value, take: s.takes[i], stopped: ctx.Err,
 	}
+	if err := s.x.recalibrate(ctx); err != nil {
+		return nil, fmt.Errorf("calibrate again: %w", err)
+	}
 	err := t.reshaped(func() error { return t.run(ctx) })
 	s.disturbed = t.disturbed
 	if err != nil {
