@@ -187,7 +187,7 @@ func (x *execution) transferAll(ctx context.Context, all []load, targets []netip
 // fitToMachine gives the links the largest rates that the machine carries now, or those that were asked for, and calibrates them.
 func (s *Session) fitToMachine(ctx context.Context, x *execution) error {
 	scale, reason := max(s.runner.Scale, s.atMost, 1), ""
-	if x.plan.Limited() {
+	if x.plan.Limited() && s.lab.usesRates() {
 		var err error
 		if scale, reason, err = s.fitLinks(ctx, x, scale); err != nil {
 			return err
@@ -198,6 +198,19 @@ func (s *Session) fitToMachine(ctx context.Context, x *execution) error {
 		s.runner.Narrator.Notice(reason)
 	}
 	return errors.Join(s.recorder.SetScale(scale.String(), reason), s.recorder.Describe("links", s.plan.Nodes))
+}
+
+// usesRates reports whether the lab moves bytes as fast as links let it, or asks for answers that take the time of their bytes. Others ask
+// who is seen and what arrives, and any rate will do.
+func (l *Lab) usesRates() bool {
+	for i := range l.Spec.Phases {
+		for _, s := range l.Spec.Phases[i].Steps {
+			if s.Transfer != nil || s.Infer != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fitLinks tries the scales from the given one on, until the machine carries what the lab asks for; of one that was asked for it only finds

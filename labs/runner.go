@@ -86,7 +86,7 @@ func (s *Session) run(ctx context.Context) {
 			i++
 		case startOver:
 			smaller, ok := s.scale.next()
-			if ok && s.runner.Scale == 0 && s.plan.Limited() && err == nil {
+			if ok && s.runner.Scale == 0 && s.lab.usesRates() && err == nil {
 				s.abandoned = fmt.Sprintf("too many trials were disturbed, the last one because %s: the lab starts over with all rates divided by %d",
 					s.disturbed, int(smaller))
 				return
