@@ -98,7 +98,7 @@ KERNEL_PACKAGES ?= ./dataplane
 KERNEL_FLAGS    ?=
 
 .PHONY: test-kernels
-test-kernels: ## run the data path's tests on Debian's kernels, 6.1 to the newest, in QEMU (needs qemu-system-x86)
+test-kernels: ## run the data path's tests and the demo on Debian's kernels, 6.1 to the newest, in QEMU (needs qemu-system-x86; KERNEL_FLAGS=--demo=only, or no)
 	$(GO) vet ./.ci/kernels/...
 	$(GO) test ./.ci/kernels/...
 	$(GO) tool kernels --kernels $(KERNELS) $(KERNEL_FLAGS) $(KERNEL_PACKAGES)
