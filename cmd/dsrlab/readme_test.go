@@ -161,7 +161,7 @@ func goodputTable(run *results.Run) string {
 	fmt.Fprintln(&s, "| variant | LB node's port, 100 Mbit/s | goodput, Mbit/s (median, 95 % interval) | sent again |")
 	fmt.Fprintln(&s, "|---|---|---|---|")
 	for _, m := range summary.Metrics {
-		if m.Metric != "goodput" || m.Median == nil {
+		if m.Metric != "goodput" || m.Median == nil || m.Variant == "none" && m.Labels["limit"] != "" {
 			continue
 		}
 		interval := ""
