@@ -124,7 +124,7 @@ func TestResultsExitCodes(t *testing.T) {
 	}{
 		{[]string{"show", "two", "--check"}, exitFailed, "02-throughput: failed: expectation dsr-full [THR-2] failed: "},
 		{[]string{"show", "two"}, exitOK, ""},
-		{[]string{"show", "three", "--check"}, exitFailed, "02-throughput: untested, which is not passed: the run is unfinished"},
+		{[]string{"show", "three", "--check"}, exitUntested, "02-throughput: untested, which is not passed: the run is unfinished"},
 		{[]string{"show", "lacking", "--check"}, exitUnsupported, "02-throughput: this machine lacks something: no netem"},
 		{[]string{"show", "nope"}, exitUsage, `find run "nope": none in ` + dir + " has this id"},
 		{[]string{"show", "zero"}, exitUsage, "manifest.json: unexpected end of JSON input"},
