@@ -15,8 +15,9 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// BenchmarkUnshaped compares the variants where no link limits them: what the data path itself costs. The variants take turns,
-// so that a noisy machine hits them alike; the ratios to plain routing are what counts.
+// BenchmarkUnshaped compares the variants where no link limits them: what the data path itself costs, in CPU time per gigabyte of
+// payload. The variants take turns, so that a noisy machine hits them alike; the ratios to plain routing are what counts. Rates are
+// those of this machine.
 func BenchmarkUnshaped(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root: makes network namespaces")
@@ -38,9 +39,9 @@ func BenchmarkUnshaped(b *testing.B) {
 	}
 	const turns = 9
 	directions := []workload.Direction{workload.Download, workload.Upload}
-	rates := make(map[workload.Direction]map[string][]float64)
+	rates, cpu := make(map[workload.Direction]map[string][]float64), make(map[workload.Direction]costs)
 	for _, d := range directions {
-		rates[d] = make(map[string][]float64)
+		rates[d], cpu[d] = make(map[string][]float64), make(costs)
 	}
 	for range turns {
 		for _, v := range variants {
@@ -48,27 +49,30 @@ func BenchmarkUnshaped(b *testing.B) {
 			to, err := s.Target(Target{Service: "tcp-echo", Port: "bulk"}, v)
 			require.NoError(b, err)
 			for _, d := range directions {
-				rates[d][v.Name] = append(rates[d][v.Name], goodput(b, s, to, d))
+				var flow workload.Flow
+				busy := busyDuring(func() { flow = transfer(b, s, to, d) })
+				rates[d][v.Name] = append(rates[d][v.Name], flow.Goodput)
+				cpu[d][v.Name] = append(cpu[d][v.Name], busy/float64(flow.Bytes))
 			}
 		}
 	}
 	for _, d := range directions {
+		cpu[d].report(b, variants, string(d)+"/", "cpu-s/GB", 1e9)
 		for _, v := range variants {
-			median := stats.Median(rates[d][v.Name])
-			b.ReportMetric(median/1e9, fmt.Sprintf("%s/%s-Gbit/s", d, v.Name))
-			b.ReportMetric(median/stats.Median(rates[d]["none"]), fmt.Sprintf("%s/%s-of-none", d, v.Name))
+			b.ReportMetric(stats.Median(rates[d][v.Name])/1e9, fmt.Sprintf("%s/%s-Gbit/s", d, v.Name))
 		}
 	}
+	b.ReportMetric(0, "ns/op")
 }
 
-// goodput transfers for a second.
-func goodput(b *testing.B, s *Stand, to netip.AddrPort, d workload.Direction) float64 {
+// transfer transfers for a second.
+func transfer(b *testing.B, s *Stand, to netip.AddrPort, d workload.Direction) workload.Flow {
 	report, err := workload.Bulk(b.Context(), workload.BulkOptions{
 		Dialer: workload.Dialer{Enter: s.Enter("client")}, Target: to, Direction: d, Duration: time.Second,
 	})
 	require.NoError(b, err)
 	if d == workload.Upload {
-		return report.Upload.Goodput
+		return *report.Upload
 	}
-	return report.Download.Goodput
+	return *report.Download
 }
