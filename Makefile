@@ -53,7 +53,7 @@ format: ## format Go and C
 
 .PHONY: test
 test: build ## run all tests, one package at a time: some compare the whole host before and after
-	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 ./... ./.ci/robustness
+	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 -timeout 20m ./... ./.ci/robustness
 
 .PHONY: bench
 bench: ## what the BPF programs cost per packet, in net nanoseconds; BENCH_OUT=FILE writes JSON, too
