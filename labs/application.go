@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/application"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -20,8 +20,8 @@ import (
 // (ratio); of geo: regions_right and regions_of_nodes (ratio); of visitors: visitors_true and visitors_counted (visitors); of
 // callback: reached (ratio); of quota: bills_right and refused_within_quota (ratio), and bills (bills).
 type ApplicationStep struct {
-	App workload.Kind `json:"app"`
-	To  stand.Target  `json:"to"`
+	App workload.Kind  `json:"app"`
+	To  testbed.Target `json:"to"`
 	// Requests are those of each client (default 5).
 	Requests int `json:"requests,omitempty"`
 	// Abuser is the client that asks far too often; ratelimit only.
@@ -38,7 +38,7 @@ const (
 
 // visit is an application under way, with those who call it.
 type visit struct {
-	*turn
+	*trial
 	step    *ApplicationStep
 	clients []topologies.Node
 	to      netip.AddrPort // what clients call
@@ -60,7 +60,7 @@ func (s *ApplicationStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *ApplicationStep) run(ctx context.Context, t *turn) error {
+func (s *ApplicationStep) run(ctx context.Context, t *trial) error {
 	v, err := s.visit(t)
 	if err != nil {
 		return err
@@ -88,12 +88,12 @@ func (v *visit) check(app workload.Kind) func(context.Context) error {
 }
 
 // visit finds out who calls, and where the application has to be.
-func (s *ApplicationStep) visit(t *turn) (*visit, error) {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *ApplicationStep) visit(t *trial) (*visit, error) {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := t.stand.Backends(s.To, t.variant)
+	pods, err := t.testbed.Backends(s.To, t.variant)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +101,14 @@ func (s *ApplicationStep) visit(t *turn) (*visit, error) {
 		return nil, fmt.Errorf("service %s has %d pods: an application wants one, which remembers all clients", s.To.Service, len(pods))
 	}
 	direct := t.variant
-	direct.DataPath = stand.DataPathNone
-	backend, err := t.stand.Target(s.To, direct)
+	direct.DataPath = testbed.DataPathNone
+	backend, err := t.testbed.Target(s.To, direct)
 	if err != nil {
 		return nil, err
 	}
-	plan := t.stand.Plan()
+	plan := t.testbed.Plan()
 	i := slices.IndexFunc(plan.Pods, func(p topologies.Pod) bool { return slices.Contains(p.Addresses(), pods[0]) })
-	v := &visit{turn: t, step: s, to: to, pod: plan.Pods[i], port: backend.Port()}
+	v := &visit{trial: t, step: s, to: to, pod: plan.Pods[i], port: backend.Port()}
 	for _, n := range plan.Nodes {
 		if n.Role == topologies.RoleClient {
 			v.clients = append(v.clients, n)
@@ -123,7 +123,7 @@ func (s *ApplicationStep) visit(t *turn) (*visit, error) {
 // serve runs the application in the pod while f runs.
 func (v *visit) serve(ctx context.Context, app application.App, f func() error) error {
 	web, err := application.Open(ctx, app, application.Options{
-		Enter: v.stand.Enter(v.pod.Name), Listen: netip.AddrPortFrom(netip.Addr{}, v.port),
+		Enter: v.testbed.Enter(v.pod.Name), Listen: netip.AddrPortFrom(netip.Addr{}, v.port),
 	})
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (v *visit) serve(ctx context.Context, app application.App, f func() error) 
 // get makes a client's requests. A request that fails is a response without a status.
 func (v *visit) get(ctx context.Context, client *topologies.Node, path string, count int) ([]workload.Response, error) {
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: v.stand.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
+		Dialer: v.testbed.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
 		Count: count, Concurrency: visitsAtOnce, Timeout: visitTimeout,
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ func (v *visit) rateLimit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	abuse := 3 * (burst + blockAfter) * len(v.stand.LBNodes()) // enough for each address that an LB node could give it
+	abuse := 3 * (burst + blockAfter) * len(v.testbed.LBNodes()) // enough for each address that an LB node could give it
 	return v.serve(ctx, limiter, func() error {
 		served := map[bool]int{}
 		for _, abusing := range []bool{true, false} {
@@ -103,7 +103,7 @@ func (v *visit) audit(ctx context.Context) error {
 // geo has the networks of the topology as its regions.
 func (v *visit) geo(ctx context.Context) error {
 	var table []application.Region
-	for _, n := range v.stand.Plan().Networks {
+	for _, n := range v.testbed.Plan().Networks {
 		table = append(table, application.Region{Prefix: n.Subnet, Name: n.Name})
 	}
 	geo, err := application.NewGeo(table)
@@ -125,7 +125,7 @@ func (v *visit) geo(ctx context.Context) error {
 				if taken == client.Network {
 					right++
 				}
-				if taken == v.stand.ClusterNodes()[0].Network {
+				if taken == v.testbed.ClusterNodes()[0].Network {
 					ofNodes++
 				}
 			}
@@ -161,7 +161,7 @@ func (v *visit) visitors(ctx context.Context) error {
 // callBack lets every client ask for a call, and wait for it.
 func (v *visit) callBack(ctx context.Context) error {
 	const patience = 400 * time.Millisecond // of the server; somebody else who drops the call costs that
-	app, err := application.NewCallBack(workload.Dialer{Enter: v.stand.Enter(v.pod.Name)}, patience)
+	app, err := application.NewCallBack(workload.Dialer{Enter: v.testbed.Enter(v.pod.Name)}, patience)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (v *visit) callBack(ctx context.Context) error {
 		for i := range v.clients {
 			client := &v.clients[i]
 			report, err := application.CallMe(ctx, application.CallMeOptions{
-				Dialer: v.stand.Dialer(client.Name), Target: v.to, Timeout: visitTimeout,
+				Dialer: v.testbed.Dialer(client.Name), Target: v.to, Timeout: visitTimeout,
 			})
 			if err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -39,7 +39,7 @@ func (e *entrances) close() error {
 }
 
 // enter opens what the approach needs: a proxy for each node, and the applications that parse its headers.
-func (t *turn) enter(ctx context.Context, s *TableStep) (*entrances, error) {
+func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 	e := &entrances{plain: make(map[string]netip.AddrPort), parsing: make(map[string]netip.AddrPort)}
 	var opened []workload.Server
 	fail := func(err error) (*entrances, error) {
@@ -49,8 +49,8 @@ func (t *turn) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 		return nil, err
 	}
 	if s.Approach == ApproachProxied {
-		for _, p := range t.stand.Plan().Pods {
-			server, err := workload.OpenEcho(ctx, t.stand.Enter(p.Name), nil, workload.EchoOptions{
+		for _, p := range t.testbed.Plan().Pods {
+			server, err := workload.OpenEcho(ctx, t.testbed.Enter(p.Name), nil, workload.EchoOptions{
 				Listen: netip.AddrPortFrom(p.Address, s.ParsingPort), ProxyProtocol: proxyproto.Policy{Require: true},
 			})
 			if err != nil {
@@ -59,12 +59,12 @@ func (t *turn) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 			opened = append(opened, server)
 		}
 	}
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		for _, way := range []struct {
 			port string
 			to   map[string]netip.AddrPort
 		}{{s.Port, e.plain}, {s.Parsing, e.parsing}} {
-			upstream, err := t.stand.Target(stand.Target{Service: s.Service, Port: way.port, Via: n.Name}, t.variant)
+			upstream, err := t.testbed.Target(testbed.Target{Service: s.Service, Port: way.port, Via: n.Name}, t.variant)
 			if err != nil {
 				return fail(err)
 			}
@@ -86,15 +86,15 @@ func (t *turn) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 }
 
 // openProxy opens the approach's proxy in front of an upstream; nil where there is none.
-func (t *turn) openProxy(ctx context.Context, s *TableStep, upstream netip.AddrPort) (workload.Server, error) {
+func (t *trial) openProxy(ctx context.Context, s *TableStep, upstream netip.AddrPort) (workload.Server, error) {
 	if s.Approach == ApproachDirect {
 		return nil, nil
 	}
-	at, err := t.stand.AddressOf(s.Proxy, upstream.Addr().Is4())
+	at, err := t.testbed.AddressOf(s.Proxy, upstream.Addr().Is4())
 	if err != nil {
 		return nil, err
 	}
-	dialer, listen := workload.Dialer{Enter: t.stand.Enter(s.Proxy)}, netip.AddrPortFrom(at, 0)
+	dialer, listen := workload.Dialer{Enter: t.testbed.Enter(s.Proxy)}, netip.AddrPortFrom(at, 0)
 	if s.Approach == ApproachHeader {
 		return l7proxy.Open(ctx, l7proxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}})
 	}

@@ -132,7 +132,7 @@ func (x *execution) batches() [][]way {
 
 // measureLink is what a direction of a link carries in proportion to its rate: the best of a few tries, the first that is near enough.
 func (x *execution) measureLink(ctx context.Context, w way) (float64, error) {
-	servers, err := workload.Start(ctx, x.stand.Enter(w.node.Name), slog.New(slog.DiscardHandler),
+	servers, err := workload.Start(ctx, x.testbed.Enter(w.node.Name), slog.New(slog.DiscardHandler),
 		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(w.node.Address.Addr(), 0)})
 	if err != nil {
 		return 0, err
@@ -142,7 +142,7 @@ func (x *execution) measureLink(ctx context.Context, w way) (float64, error) {
 	for range calibrationTries {
 		carried := x.follow(w.node.Name)
 		_, err := workload.Bulk(ctx, workload.BulkOptions{
-			Dialer: workload.Dialer{Enter: x.stand.Enter(netns.Fabric)}, Target: servers.Listening()[0].Address, Direction: w.direction,
+			Dialer: workload.Dialer{Enter: x.testbed.Enter(netns.Fabric)}, Target: servers.Listening()[0].Address, Direction: w.direction,
 			Duration: calibrationTime, CongestionControl: x.plan.CongestionControl,
 		})
 		counts, countErr := carried()
@@ -194,7 +194,7 @@ func (x *execution) recordCalibration(w way, measured float64) error {
 }
 
 // linksOff is why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
-func (t *turn) linksOff(client string, pods []netip.Addr) string {
+func (t *trial) linksOff(client string, pods []netip.Addr) string {
 	used := append(t.lbNames(), client)
 	for _, p := range t.plan.Pods {
 		if slices.ContainsFunc(p.Addresses(), func(a netip.Addr) bool { return slices.Contains(pods, a) }) {

@@ -131,7 +131,7 @@ func (x *execution) setLinks(p *topologies.Plan) error {
 		if !n.Limited() {
 			continue
 		}
-		if err := x.stand.Lab().Reshape(n.Name, n.ToNode, n.FromNode); err != nil {
+		if err := x.testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode); err != nil {
 			return fmt.Errorf("set the link of %s: %w", n.Name, err)
 		}
 	}
@@ -150,7 +150,7 @@ func (x *execution) bulkServers(ctx context.Context, role topologies.Role) (targ
 		if n.Role != role {
 			continue
 		}
-		servers, err := workload.Start(ctx, x.stand.Enter(n.Name), slog.New(slog.DiscardHandler),
+		servers, err := workload.Start(ctx, x.testbed.Enter(n.Name), slog.New(slog.DiscardHandler),
 			workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(n.Address.Addr(), 0)})
 		if err != nil {
 			closeAll()
@@ -173,7 +173,7 @@ func (x *execution) transferAll(ctx context.Context, all []load, targets []netip
 			for _, l := range all {
 				group.Go(func() error {
 					_, err := workload.Bulk(ctx, workload.BulkOptions{
-						Dialer: workload.Dialer{Enter: x.stand.Enter(n.Name)}, Target: target, Direction: l.direction,
+						Dialer: workload.Dialer{Enter: x.testbed.Enter(n.Name)}, Target: target, Direction: l.direction,
 						Duration: probeTime, CongestionControl: x.plan.CongestionControl,
 					})
 					return err

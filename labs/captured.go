@@ -16,7 +16,7 @@ import (
 // Samples: client_resets and lb_reply_frames (packets); of answers at the client and at the pod node (ratio)
 // reply_source_frontend and pod_node_reply_frontend; of first packets between the nodes (ratio) geneve_option,
 // geneve_between_nodes, geneve_option_frontend and geneve_inner_client.
-func (t *turn) captured(ctx context.Context, f func() error) error {
+func (t *trial) captured(ctx context.Context, f func() error) error {
 	if len(t.phase.Capture) == 0 || t.repetition > 0 {
 		return f()
 	}
@@ -41,7 +41,7 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 			return errors.Join(err, stopAll())
 		}
 		captures[node] = file
-		stop, err := t.stand.Lab().StartCapture(ctx, node, "eth0", file)
+		stop, err := t.testbed.Network().StartCapture(ctx, node, "eth0", file)
 		if err != nil {
 			return errors.Join(err, stopAll())
 		}
@@ -54,18 +54,18 @@ func (t *turn) captured(ctx context.Context, f func() error) error {
 	return t.readCaptures(captures)
 }
 
-// captureName is the file of a node's capture; a turn that is taken again has files of its own.
-func (t *turn) captureName(node string) string {
-	if t.take > 1 {
-		node = fmt.Sprintf("%s-take%d", node, t.take)
+// captureName is the file of a node's capture; a trial that is taken again has files of its own.
+func (t *trial) captureName(node string) string {
+	if t.attempt > 1 {
+		node = fmt.Sprintf("%s-take%d", node, t.attempt)
 	}
 	return fmt.Sprintf("%s-%s-%s.pcapng", t.phase.Name, t.variant.Name, node)
 }
 
-func (t *turn) readCaptures(captures map[string]*os.File) error {
+func (t *trial) readCaptures(captures map[string]*os.File) error {
 	seen := t.lookFor()
 	for _, name := range t.phase.Capture {
-		i := slices.IndexFunc(t.stand.Plan().Nodes, func(n topologies.Node) bool { return n.Name == name })
+		i := slices.IndexFunc(t.testbed.Plan().Nodes, func(n topologies.Node) bool { return n.Name == name })
 		if i < 0 {
 			return fmt.Errorf("capture on %s: no such node", name)
 		}
@@ -73,7 +73,7 @@ func (t *turn) readCaptures(captures map[string]*os.File) error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		err := capture.Dissect(file, func(p *capture.Frame) { seen.Note(t.stand.Plan().Nodes[i], t.answers, p) })
+		err := capture.Dissect(file, func(p *capture.Frame) { seen.Note(t.testbed.Plan().Nodes[i], t.answers, p) })
 		if err != nil {
 			return fmt.Errorf("capture on %s: %w", name, err)
 		}
@@ -82,20 +82,20 @@ func (t *turn) readCaptures(captures map[string]*os.File) error {
 }
 
 // lookFor are facts of which none is known yet.
-func (t *turn) lookFor() capture.Facts {
+func (t *trial) lookFor() capture.Facts {
 	var f capture.Facts
-	for _, n := range t.stand.Plan().Nodes {
+	for _, n := range t.testbed.Plan().Nodes {
 		if n.Role == topologies.RoleClient {
 			f.Clients = append(f.Clients, n.Address.Addr())
 		}
 	}
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		f.LBNodes = append(f.LBNodes, n.Address.Addr())
 	}
 	return f
 }
 
-func (t *turn) recordFacts(seen *capture.Facts) error {
+func (t *trial) recordFacts(seen *capture.Facts) error {
 	errs := []error{
 		t.sample("client_resets", "packets", float64(seen.ClientResets), nil),
 		t.sample("lb_reply_frames", "packets", float64(seen.LBReplies), nil),

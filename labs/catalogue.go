@@ -11,7 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -109,7 +109,7 @@ func (l *Lab) validate() error {
 
 // has says whether the lab has a variant.
 func (l *Lab) has(variant string) bool {
-	return slices.ContainsFunc(l.Spec.Variants, func(v stand.Variant) bool { return v.Name == variant })
+	return slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool { return v.Name == variant })
 }
 
 func (p *Phase) validate(l *Lab) []error {
@@ -133,8 +133,8 @@ func (p *Phase) validate(l *Lab) []error {
 // UseBird makes BIRD the router's daemon in all variants whose edge speaks BGP.
 func (l *Lab) UseBird() {
 	for i := range l.Spec.Variants {
-		if v := &l.Spec.Variants[i]; v.Edge == stand.EdgeBGP {
-			v.Edge = stand.EdgeBird
+		if v := &l.Spec.Variants[i]; v.Edge == testbed.EdgeBGP {
+			v.Edge = testbed.EdgeBird
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (l *Lab) UseBird() {
 func (l *Lab) UseHook(h dataplane.Hook) error {
 	for i := range l.Spec.Variants {
 		v := &l.Spec.Variants[i]
-		if v.DataPath != stand.DataPathDSRLab || h == "" {
+		if v.DataPath != testbed.DataPathDSRLab || h == "" {
 			continue
 		}
 		v.Hook = h
@@ -163,7 +163,7 @@ func (l *Lab) UseFault(f dataplane.Fault) error {
 	broken := false
 	for i := range l.Spec.Variants {
 		v := &l.Spec.Variants[i]
-		if v.DataPath != stand.DataPathDSRLab || v.Mode != services.ModeDSR {
+		if v.DataPath != testbed.DataPathDSRLab || v.Mode != services.ModeDSR {
 			continue
 		}
 		v.Fault, broken = f, true

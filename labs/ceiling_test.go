@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -44,16 +44,16 @@ func TestUnderCeiling(t *testing.T) {
 	x := &execution{}
 	step := &TransferStep{From: "client", Direction: workload.Download}
 	pods := []netip.Addr{netip.MustParseAddr("10.0.1.50")}
-	seen := func(path stand.DataPath, repetition int, goodput float64, replies uint64) string {
-		turn := &turn{execution: x, phase: &Phase{Name: "p"}, variant: stand.Variant{DataPath: path}, repetition: repetition}
-		return turn.underCeiling(plan, step, pods, goodput, watched{replies: replies})
+	seen := func(path testbed.DataPath, repetition int, goodput float64, replies uint64) string {
+		trial := &trial{execution: x, phase: &Phase{Name: "p"}, variant: testbed.Variant{DataPath: path}, repetition: repetition}
+		return trial.underCeiling(plan, step, pods, goodput, watched{replies: replies})
 	}
 	slow := "the machine carries 0.74 of what the wires allow, without any load balancer"
-	assert.Empty(t, seen(stand.DataPathDSRLab, 0, 7e8, 0), "nothing is known yet")
-	assert.Equal(t, slow, seen(stand.DataPathNone, 0, 7e8, 0))
-	assert.Equal(t, slow, seen(stand.DataPathDSRLab, 0, 9.3e8, 0))
-	assert.Empty(t, seen(stand.DataPathDSRLab, 0, 9e7, 1), "the LB node's port is what slows it")
-	assert.Empty(t, seen(stand.DataPathDSRLab, 1, 7e8, 0), "another repetition")
-	assert.Empty(t, seen(stand.DataPathNone, 0, 9.2e8, 0), "taken again")
-	assert.Empty(t, seen(stand.DataPathDSRLab, 0, 7e8, 0))
+	assert.Empty(t, seen(testbed.DataPathDSRLab, 0, 7e8, 0), "nothing is known yet")
+	assert.Equal(t, slow, seen(testbed.DataPathNone, 0, 7e8, 0))
+	assert.Equal(t, slow, seen(testbed.DataPathDSRLab, 0, 9.3e8, 0))
+	assert.Empty(t, seen(testbed.DataPathDSRLab, 0, 9e7, 1), "the LB node's port is what slows it")
+	assert.Empty(t, seen(testbed.DataPathDSRLab, 1, 7e8, 0), "another repetition")
+	assert.Empty(t, seen(testbed.DataPathNone, 0, 9.2e8, 0), "taken again")
+	assert.Empty(t, seen(testbed.DataPathDSRLab, 0, 7e8, 0))
 }

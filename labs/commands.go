@@ -9,14 +9,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Commands are what a person types to see by hand what the turn shows: first the command that builds the topology, then one for
+// Commands are what a person types to see by hand what the trial shows: first the command that builds the topology, then one for
 // each step that has one. Where `dsrlab up` can't build the variant there is only the command that runs the lab.
-func (t *Turn) Commands(lab *Lab, plan *topologies.Plan) []string {
+func (t *Trial) Commands(lab *Lab, plan *topologies.Plan) []string {
 	var all []string
 	for i := range t.Phase.Steps {
 		s := &t.Phase.Steps[i]
@@ -36,18 +36,18 @@ func (t *Turn) Commands(lab *Lab, plan *topologies.Plan) []string {
 }
 
 // upMode is what `dsrlab up --mode` calls the variant; empty if it has more to it than a mode.
-func upMode(v stand.Variant) string {
+func upMode(v testbed.Variant) string {
 	if v.Edge != "" || v.Policy != "" || len(v.Pods) > 0 || v.SpoofProtection {
 		return ""
 	}
-	if v.DataPath == stand.DataPathDSRLab {
+	if v.DataPath == testbed.DataPathDSRLab {
 		return string(v.Mode)
 	}
 	return string(v.DataPath)
 }
 
 // command shows by hand what the step shows; empty if no one command does.
-func (s *Step) command(v stand.Variant, plan *topologies.Plan) string {
+func (s *Step) command(v testbed.Variant, plan *topologies.Plan) string {
 	switch {
 	case s.Connect != nil:
 		return request(v, plan, s.Connect.From, s.Connect.To, s.Connect.Protocol)
@@ -70,8 +70,8 @@ func (s *Step) command(v stand.Variant, plan *topologies.Plan) string {
 }
 
 // request makes one request: traced where our own data path stands.
-func request(v stand.Variant, plan *topologies.Plan, from string, to stand.Target, protocol workload.Protocol) string {
-	if v.DataPath == stand.DataPathDSRLab && to.Via == "" {
+func request(v testbed.Variant, plan *topologies.Plan, from string, to testbed.Target, protocol workload.Protocol) string {
+	if v.DataPath == testbed.DataPathDSRLab && to.Via == "" {
 		command := fmt.Sprintf("sudo dsrlab trace %s %s:%s", from, to.Service, to.Port)
 		if protocol != workload.TCP {
 			command += fmt.Sprintf(" --protocol %s", protocol)
@@ -86,11 +86,11 @@ func request(v stand.Variant, plan *topologies.Plan, from string, to stand.Targe
 
 // addressOf is the VIP that a variant's clients call, or without a data path a pod of the service; invalid if they call something
 // else.
-func addressOf(v stand.Variant, plan *topologies.Plan, to stand.Target) netip.AddrPort {
+func addressOf(v testbed.Variant, plan *topologies.Plan, to testbed.Target) netip.AddrPort {
 	if to.Via != "" {
 		return netip.AddrPort{}
 	}
-	if v.DataPath == stand.DataPathNone {
+	if v.DataPath == testbed.DataPathNone {
 		return podOf(plan, to)
 	}
 	for i := range plan.Services {
@@ -106,7 +106,7 @@ func addressOf(v stand.Variant, plan *topologies.Plan, to stand.Target) netip.Ad
 	return netip.AddrPort{}
 }
 
-func podOf(plan *topologies.Plan, to stand.Target) netip.AddrPort {
+func podOf(plan *topologies.Plan, to testbed.Target) netip.AddrPort {
 	for i := range plan.EndpointSlices {
 		slice := &plan.EndpointSlices[i]
 		port := slices.IndexFunc(slice.Ports, func(p discoveryv1.EndpointPort) bool { return p.Name != nil && *p.Name == to.Port })

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -22,7 +22,7 @@ import (
 // (those that answered) and requests_cv (the coefficient of variation of the answers of all ready pods).
 type ConnectStep struct {
 	From     string            `json:"from"`
-	To       stand.Target      `json:"to"`
+	To       testbed.Target    `json:"to"`
 	Protocol workload.Protocol `json:"protocol"`
 	Count    int               `json:"count"`
 	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
@@ -39,18 +39,18 @@ func (s *ConnectStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *ConnectStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *ConnectStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	report, err := workload.Connect(ctx, s.Options(t.stand.Dialer(s.From), to))
+	report, err := workload.Connect(ctx, s.Options(t.testbed.Dialer(s.From), to))
 	if err != nil {
 		return err
 	}
 	var pods []netip.Addr
 	if s.Spread {
-		if pods, err = t.stand.Backends(s.To, t.variant); err != nil {
+		if pods, err = t.testbed.Backends(s.To, t.variant); err != nil {
 			return err
 		}
 	}
@@ -142,8 +142,8 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 }
 
 // isLBAddress says whether an address is an LB node's.
-func (t *turn) isLBAddress(a netip.Addr) bool {
-	return slices.ContainsFunc(t.stand.LBNodes(), func(n topologies.Node) bool { return n.Address.Addr() == a })
+func (t *trial) isLBAddress(a netip.Addr) bool {
+	return slices.ContainsFunc(t.testbed.LBNodes(), func(n topologies.Node) bool { return n.Address.Addr() == a })
 }
 
 // seenBy counts the connections in which the pod saw one of some addresses.

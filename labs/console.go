@@ -8,8 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -73,8 +73,8 @@ func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
 	}
 }
 
-// Stands draws what was not drawn before.
-func (c *Console) Stands(plan *topologies.Plan) {
+// Built draws what was not drawn before.
+func (c *Console) Built(plan *topologies.Plan) {
 	if plan.Substrate == topologies.SubstrateNetns {
 		return
 	}
@@ -116,19 +116,19 @@ func (c *Console) draw(plan *topologies.Plan) {
 }
 
 // Phase tells what comes.
-func (c *Console) Phase(p *Phase, turns int) {
+func (c *Console) Phase(p *Phase, trials int) {
 	c.lock()
 	defer c.unlock()
 	c.bar, c.last = nil, ""
 	c.heading(p.Name)
 	fmt.Fprintf(c.Out, "%s\n\n", terminal.Wrap(p.Narration, c.columns()))
 	if c.Progress != nil {
-		c.bar = &bar{w: c.Progress, total: turns}
+		c.bar = &bar{w: c.Progress, total: trials}
 	}
 }
 
-// Turn moves the bar on.
-func (c *Console) Turn(v stand.Variant, repetition int, labels map[string]string) {
+// Trial moves the bar on.
+func (c *Console) Trial(v testbed.Variant, repetition int, labels map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	trial := v.Name

@@ -9,8 +9,8 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"github.com/stretchr/testify/assert"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -42,7 +42,7 @@ func (f fakeTerminal) lines() []string {
 // story tells a console a phase of three variants, and returns the evidence that it was told.
 func story(c *Console) []string {
 	lab := &Lab{Metadata: Metadata{Name: "99-test", Title: "A test"}, Spec: Spec{
-		Question: strings.Repeat("What does it answer? ", 8), Variants: []stand.Variant{{Name: "snat"}, {Name: "snat-nlb-stateful"}, {Name: "dsr"}},
+		Question: strings.Repeat("What does it answer? ", 8), Variants: []testbed.Variant{{Name: "snat"}, {Name: "snat-nlb-stateful"}, {Name: "dsr"}},
 	}}
 	phase := &Phase{Name: "first", Narration: "What is going to happen."}
 	c.Begin(lab, &topologies.Plan{})
@@ -50,7 +50,7 @@ func story(c *Console) []string {
 	var told []string
 	for repetition := range 2 {
 		for _, v := range lab.Spec.Variants {
-			c.Turn(v, repetition, map[string]string{"queue": "256kb"})
+			c.Trial(v, repetition, map[string]string{"queue": "256kb"})
 			c.Doing("90.1 Mbit/s")
 			for i := range 3 {
 				told = append(told, fmt.Sprintf("evidence %d of %s in repetition %d: %s", i, v.Name, repetition, strings.Repeat("a word and ", 9*i)+"the end"))
@@ -96,20 +96,20 @@ func TestConsoleBar(t *testing.T) {
 	bottom := func() string { lines := screen.lines(); return lines[len(lines)-1] }
 	c.Phase(&Phase{Name: "first"}, 3)
 	assert.Equal(t, "first", bottom(), "nothing runs yet")
-	snat, dsr := stand.Variant{Name: "snat"}, stand.Variant{Name: "dsr"}
-	c.Turn(snat, 0, nil)
+	snat, dsr := testbed.Variant{Name: "snat"}, testbed.Variant{Name: "dsr"}
+	c.Trial(snat, 0, nil)
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat", bottom())
 	c.Doing("90.1 Mbit/s")
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat  90.1 Mbit/s", bottom())
 	c.Evidence("snat", "seen")
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat  90.1 Mbit/s", bottom(), "below what was told")
-	c.Turn(snat, 0, nil)
+	c.Trial(snat, 0, nil)
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat", bottom(), "once more")
-	c.Turn(dsr, 0, nil)
+	c.Trial(dsr, 0, nil)
 	assert.Equal(t, "  ██████░░░░░░░░░░░░░░  2 of 3  dsr", bottom())
 	fmt.Fprintln(c.Messages(screen), "a warning")
 	assert.Equal(t, []string{"", "first", "", "", "  snat        seen", "a warning", "  ██████░░░░░░░░░░░░░░  2 of 3  dsr"}, screen.lines())
-	c.Turn(dsr, 1, map[string]string{"what": strings.Repeat("long ", 20)})
+	c.Trial(dsr, 1, map[string]string{"what": strings.Repeat("long ", 20)})
 	assert.Len(t, screen.lines(), 7, "one line, however long")
 	c.End(results.Summary{Lab: "x", Result: results.Passed})
 	assert.Equal(t, []string{"", "first", "", "", "  snat        seen", "a warning", "", "x: passed"}, screen.lines())

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // DiagnoseStep is connect, watched: when requests or answers die, it says where, and which counter shows it.
@@ -14,8 +14,8 @@ type DiagnoseStep struct {
 	ConnectStep `json:",inline"`
 }
 
-func (s *DiagnoseStep) run(ctx context.Context, t *turn) error {
-	investigation, err := t.stand.Investigate(ctx, s.From)
+func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {
+	investigation, err := t.testbed.Investigate(ctx, s.From)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *DiagnoseStep) run(ctx context.Context, t *turn) error {
 		t.sample("answers_from_wrong_source", "packets", float64(observed.WrongSource), labels),
 		t.sample("spoof_drops", "packets", float64(drops), labels),
 	}
-	for _, f := range stand.Diagnose(observed) {
+	for _, f := range testbed.Diagnose(observed) {
 		errs = append(errs, t.evidence(fmt.Sprintf("died at %s, counter %s = %d: %s", f.Place, f.Counter, f.Count, f.Text)))
 	}
 	return errors.Join(errs...)

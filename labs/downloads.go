@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -18,8 +18,8 @@ import (
 // Samples: running (downloads under way at the first event), completed (ratio of all); and for each event, labelled with it,
 // survived (ratio) and lost (downloads) of those that were under way, and longest_gap_p99 (s) of those that completed.
 type DownloadsStep struct {
-	From string       `json:"from"`
-	To   stand.Target `json:"to"`
+	From string         `json:"from"`
+	To   testbed.Target `json:"to"`
 	// Count of downloads at the same time, each at this rate for this long.
 	Count  int             `json:"count"`
 	Rate   topologies.Rate `json:"rate"`
@@ -87,13 +87,13 @@ func (s *DownloadsStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
 	o := download.Options{
-		Dialer: t.stand.Dialer(s.From), Target: to, Count: s.Count, Rate: float64(s.Rate),
+		Dialer: t.testbed.Dialer(s.From), Target: to, Count: s.Count, Rate: float64(s.Rate),
 		Length: time.Duration(s.Length), Stall: time.Duration(s.Stall), Seed: t.lab.Spec.Seed,
 	}
 	if o.Stall == 0 {
@@ -103,7 +103,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
 		o.Duration = time.Duration(s.Events[len(s.Events)-1].After)
 	}
 	if s.Without != "" {
-		if err := t.stand.FailNode(ctx, s.Without, 0); err != nil {
+		if err := t.testbed.FailNode(ctx, s.Without, 0); err != nil {
 			return err
 		}
 	}
@@ -119,13 +119,13 @@ func (s *DownloadsStep) run(ctx context.Context, t *turn) (err error) {
 	return errors.Join(happenErr, t.restore(ctx, s.undone()), s.record(t, report, at))
 }
 
-// undone are the events that a turn has to undo.
+// undone are the events that a trial has to undo.
 func (s *DownloadsStep) undone() []Event {
 	return append([]Event{{Fail: s.Without}}, s.Events...)
 }
 
 // happen lets the events happen, and tells when each did.
-func (s *DownloadsStep) happen(ctx context.Context, t *turn, load *download.Load) ([]time.Time, error) {
+func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Load) ([]time.Time, error) {
 	select {
 	case <-load.Ready():
 	case <-ctx.Done():
@@ -151,20 +151,20 @@ func (s *DownloadsStep) happen(ctx context.Context, t *turn, load *download.Load
 }
 
 // let makes one event happen.
-func (t *turn) let(ctx context.Context, e Event) error {
+func (t *trial) let(ctx context.Context, e Event) error {
 	switch {
 	case e.Fail != "":
-		return t.stand.FailNode(ctx, e.Fail, time.Duration(e.Detection))
+		return t.testbed.FailNode(ctx, e.Fail, time.Duration(e.Detection))
 	case e.Join != "":
-		return t.stand.ReviveNode(ctx, e.Join, t.variant)
+		return t.testbed.ReviveNode(ctx, e.Join, t.variant)
 	case e.Drain != "":
-		return t.stand.SetDraining(ctx, t.variant, e.Drain, true)
+		return t.testbed.SetDraining(ctx, t.variant, e.Drain, true)
 	}
-	return t.stand.SetDraining(ctx, t.variant, e.Return, false)
+	return t.testbed.SetDraining(ctx, t.variant, e.Return, false)
 }
 
-// restore undoes what the events have left: the next turn begins with all nodes and pods.
-func (t *turn) restore(ctx context.Context, events []Event) error {
+// restore undoes what the events have left: the next trial begins with all nodes and pods.
+func (t *trial) restore(ctx context.Context, events []Event) error {
 	open := make(map[string]Event)
 	for _, e := range events {
 		switch {
@@ -184,7 +184,7 @@ func (t *turn) restore(ctx context.Context, events []Event) error {
 }
 
 // record tells what became of the downloads.
-func (s *DownloadsStep) record(t *turn, r *download.Report, at []time.Time) error {
+func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) error {
 	all := len(r.Downloads)
 	errs := []error{
 		t.sample("completed", "ratio", ratio(r.Ends[download.Completed], max(all, 1)), nil),

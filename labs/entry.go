@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -18,9 +18,9 @@ import (
 // Samples: connected (ratio), lb_nodes_used (nodes), and least_share (ratio): of the flows, those of the LB node that got the
 // fewest; where a router has learned the VIP, vip_next_hops (next hops), too.
 type EntryStep struct {
-	From  string       `json:"from"`
-	To    stand.Target `json:"to"`
-	Count int          `json:"count"`
+	From  string         `json:"from"`
+	To    testbed.Target `json:"to"`
+	Count int            `json:"count"`
 	// Timeout of each connection (default 2s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
@@ -34,22 +34,22 @@ func checkCount(count int) []error {
 	return nil
 }
 
-func (s *EntryStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *EntryStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	if err := t.stand.Observe(ctx, false, stand.FlowFilter{}, func(stand.Flow) error { return nil }); err != nil { // earlier flows
+	if err := t.testbed.Observe(ctx, false, testbed.FlowFilter{}, func(testbed.Flow) error { return nil }); err != nil { // earlier flows
 		return err
 	}
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
+		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
 		return err
 	}
 	flows := make(map[string]map[netip.AddrPort]bool)
-	err = t.stand.Observe(ctx, false, stand.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f stand.Flow) error {
+	err = t.testbed.Observe(ctx, false, testbed.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f testbed.Flow) error {
 		if t.isLBNode(f.Node) {
 			if flows[f.Node] == nil {
 				flows[f.Node] = make(map[netip.AddrPort]bool)
@@ -62,7 +62,7 @@ func (s *EntryStep) run(ctx context.Context, t *turn) error {
 		return err
 	}
 	least, told := s.Count, []string{}
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		least = min(least, len(flows[n.Name]))
 	}
 	for _, node := range slices.Sorted(maps.Keys(flows)) {
@@ -78,16 +78,16 @@ func (s *EntryStep) run(ctx context.Context, t *turn) error {
 }
 
 // sampleNextHops records how many LB nodes the router knows for the VIP; nothing where there is no router.
-func (t *turn) sampleNextHops(labels map[string]string) error {
-	e, err := t.stand.Edge()
+func (t *trial) sampleNextHops(labels map[string]string) error {
+	e, err := t.testbed.Edge()
 	if err != nil {
 		return err
 	}
-	router, err := t.stand.EdgeNode(e)
+	router, err := t.testbed.EdgeNode(e)
 	if err != nil || router == nil {
 		return err
 	}
-	routes, err := t.stand.VIPRoutes(router.Name)
+	routes, err := t.testbed.VIPRoutes(router.Name)
 	if err != nil {
 		return err
 	}
@@ -110,9 +110,9 @@ type WithdrawStep struct {
 
 func (s *WithdrawStep) validate(l *Lab) []error { return s.Entry.validate(l) }
 
-func (s *WithdrawStep) run(ctx context.Context, t *turn) error {
+func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
 	began := time.Now()
-	if err := t.stand.StopAnnouncing(ctx, s.Node); err != nil {
+	if err := t.testbed.StopAnnouncing(ctx, s.Node); err != nil {
 		return err
 	}
 	after := time.Since(began)
@@ -120,5 +120,5 @@ func (s *WithdrawStep) run(ctx context.Context, t *turn) error {
 	t.stepLabels = map[string]string{"without": s.Node}
 	err := errors.Join(t.sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
 	t.stepLabels = outer
-	return errors.Join(err, t.stand.StartAnnouncing(ctx, s.Node))
+	return errors.Join(err, t.testbed.StartAnnouncing(ctx, s.Node))
 }

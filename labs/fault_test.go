@@ -12,7 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -60,7 +60,7 @@ func TestBrokenDataPathFailsLab(t *testing.T) {
 			require.NoError(t, lab.UseFault(test.fault))
 			dir := t.TempDir()
 			runner := &Runner{
-				Stand:   stand.Options{StateDir: testLabs.StateDir(t), LabPod: labPod},
+				Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod},
 				RunsDir: dir, Repetitions: 1, Narrator: &Console{Out: io.Discard},
 			}
 			summary, err := runner.Run(t.Context(), lab)

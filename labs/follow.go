@@ -52,7 +52,7 @@ func (x *execution) follow(nodes ...string) (stop func() ([]counted, error)) {
 func (x *execution) portsOf(nodes []string) ([]port, error) {
 	ports := make([]port, 0, len(nodes))
 	for _, name := range nodes {
-		toNode, fromNode, err := x.stand.Lab().PortStats(name)
+		toNode, fromNode, err := x.testbed.Network().PortStats(name)
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -30,8 +30,8 @@ import (
 type HeadersStep struct {
 	From string `json:"from"`
 	// Through are the nodes that proxies run on, in the order in which a request passes them.
-	Through []string     `json:"through"`
-	To      stand.Target `json:"to"`
+	Through []string       `json:"through"`
+	To      testbed.Target `json:"to"`
 	// Count of requests of each client.
 	Count int `json:"count"`
 	// Forge is the address that a forging client claims.
@@ -56,8 +56,8 @@ func (s *HeadersStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *HeadersStep) run(ctx context.Context, t *turn) error {
-	upstream, err := t.stand.Target(s.To, t.variant)
+func (s *HeadersStep) run(ctx context.Context, t *trial) error {
+	upstream, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func (s *HeadersStep) run(ctx context.Context, t *turn) error {
 	return errors.Join(s.measure(ctx, t, chain), running.Close(context.WithoutCancel(ctx)))
 }
 
-func (s *HeadersStep) measure(ctx context.Context, t *turn, chain []netip.AddrPort) error {
-	client, err := t.stand.AddressOf(s.From, true)
+func (s *HeadersStep) measure(ctx context.Context, t *trial, chain []netip.AddrPort) error {
+	client, err := t.testbed.AddressOf(s.From, true)
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,13 @@ func (s *HeadersStep) measure(ctx context.Context, t *turn, chain []netip.AddrPo
 }
 
 // get requests through a proxy, and returns what the application says that it got.
-func (s *HeadersStep) get(ctx context.Context, t *turn, proxy netip.AddrPort, header http.Header) ([]workload.HTTPSeen, error) {
+func (s *HeadersStep) get(ctx context.Context, t *trial, proxy netip.AddrPort, header http.Header) ([]workload.HTTPSeen, error) {
 	all := http.Header{"Accept": {"application/json"}}
 	for name, values := range header {
 		all[name] = values
 	}
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: t.stand.Dialer(s.From), URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
+		Dialer: t.testbed.Dialer(s.From), URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *HeadersStep) get(ctx context.Context, t *turn, proxy netip.AddrPort, he
 }
 
 // sampleHeaders records what reached the application from an honest client.
-func (s *HeadersStep) sampleHeaders(t *turn, seen []workload.HTTPSeen, client netip.Addr, chain []netip.AddrPort) error {
+func (s *HeadersStep) sampleHeaders(t *trial, seen []workload.HTTPSeen, client netip.Addr, chain []netip.AddrPort) error {
 	if len(seen) == 0 {
 		return t.evidence("no request through the proxies got an answer" + describeLabels(t.stepLabels))
 	}
@@ -180,7 +180,7 @@ func trusts(proxies int) map[string]l7proxy.Trust {
 }
 
 // sampleBelieved records whom the application would believe.
-func (s *HeadersStep) sampleBelieved(t *turn, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
+func (s *HeadersStep) sampleBelieved(t *trial, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
 	if len(honest) == 0 || len(forging) == 0 {
 		return nil // answered says so
 	}
@@ -206,10 +206,10 @@ func (s *HeadersStep) sampleBelieved(t *turn, honest, forging []workload.HTTPSee
 }
 
 // sampleOthers sends the first proxy what is not HTTP.
-func (s *HeadersStep) sampleOthers(ctx context.Context, t *turn, chain []netip.AddrPort, labels map[string]string) error {
+func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial, chain []netip.AddrPort, labels map[string]string) error {
 	for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: t.stand.Dialer(s.From), Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
+			Dialer: t.testbed.Dialer(s.From), Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
 			return err

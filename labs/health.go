@@ -32,15 +32,15 @@ func (s *HealthStep) validate(*Lab) []error {
 	return nil
 }
 
-func (s *HealthStep) run(ctx context.Context, t *turn) error {
-	services := t.stand.Plan().Services
+func (s *HealthStep) run(ctx context.Context, t *trial) error {
+	services := t.testbed.Plan().Services
 	i := slices.IndexFunc(services, func(service corev1.Service) bool { return service.Name == s.Service })
 	if i < 0 || services[i].Spec.HealthCheckNodePort == 0 {
 		return fmt.Errorf("service %s has no healthCheckNodePort", s.Service)
 	}
-	for _, n := range t.stand.ClusterNodes() {
+	for _, n := range t.testbed.ClusterNodes() {
 		at := netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort))
-		status, body, err := AskHealth(ctx, t.stand.Dialer(s.From), at)
+		status, body, err := AskHealth(ctx, t.testbed.Dialer(s.From), at)
 		if err != nil {
 			return fmt.Errorf("health check of %s: %w", n.Name, err)
 		}

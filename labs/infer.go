@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 	"github.com/dsrlab/dsrlab/labs/workload/inference"
@@ -28,8 +28,8 @@ import (
 // crossed the LB nodes' ports in either direction, for each byte of request and response that was delivered, and for each byte of
 // response).
 type InferStep struct {
-	From string       `json:"from"`
-	To   stand.Target `json:"to"`
+	From string         `json:"from"`
+	To   testbed.Target `json:"to"`
 	// Shape is llm, image, embeddings or video.
 	Shape string `json:"shape"`
 	// Scale multiplies the shape's sizes, for links that are scaled, too (default 1).
@@ -102,12 +102,12 @@ func (s *InferStep) process(pods int, seed uint64) arrival.Process {
 	return p
 }
 
-func (s *InferStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *InferStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.stand.Backends(s.To, t.variant)
+	pods, err := t.testbed.Backends(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (s *InferStep) run(ctx context.Context, t *turn) error {
 	}
 	process := s.process(len(pods), t.lab.Spec.Seed+uint64(t.repetition))
 	report, err := inference.Load(ctx, inference.LoadOptions{
-		Dialer: t.stand.Dialer(s.From), Target: to, Shape: shape, Process: process,
+		Dialer: t.testbed.Dialer(s.From), Target: to, Shape: shape, Process: process,
 		Timeout: patience(t.plan, shape, process),
 	})
 	if err != nil {
@@ -205,7 +205,7 @@ func inferLabels(r *inference.Report) map[string]string {
 }
 
 // sampleInference records how the requests of a load went.
-func (t *turn) sampleInference(r *inference.Report, seen watched) error {
+func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 	labels := inferLabels(r)
 	samples := []sample{
 		{"requests_per_second", "requests/s", r.Rate},

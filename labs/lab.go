@@ -6,7 +6,7 @@ package labs
 import (
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -39,7 +39,7 @@ type Spec struct {
 	// Seed of everything that is random in the lab and its statistics.
 	Seed uint64 `json:"seed"`
 	// Variants are the ways to run it, in the order in which they take turns.
-	Variants []stand.Variant `json:"variants"`
+	Variants []testbed.Variant `json:"variants"`
 	// Phases run one after the other.
 	Phases []Phase `json:"phases"`
 	// Expectations are judged when all phases are done.

@@ -16,7 +16,7 @@ const liveTick = 250 * time.Millisecond
 // on. Where the node has no port that can be read nothing is told: it is for the eye only.
 func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
 	carried := func() (uint64, bool) {
-		toNode, fromNode, err := x.stand.Lab().PortStats(node)
+		toNode, fromNode, err := x.testbed.Network().PortStats(node)
 		if err != nil {
 			return 0, false
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -57,15 +57,15 @@ func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 // isUnsupported tells that the machine lacks something, rather than that something went wrong.
 func isUnsupported(err error) bool {
 	var lacking *proxies.UnsupportedError
-	var site *LackingError
-	return stand.IsMissing(err) || errors.As(err, &lacking) || errors.As(err, &site)
+	var site *UnsupportedError
+	return testbed.IsMissing(err) || errors.As(err, &lacking) || errors.As(err, &site)
 }
 
 // chain starts a proxy on each of some nodes, the first of which clients call, and returns the proxies' addresses.
-func (t *turn) chain(ctx context.Context, through []string, upstream netip.AddrPort, send proxyproto.Version) ([]netip.AddrPort, *proxies.Running, error) {
+func (t *trial) chain(ctx context.Context, through []string, upstream netip.AddrPort, send proxyproto.Version) ([]netip.AddrPort, *proxies.Running, error) {
 	addresses := make([]netip.AddrPort, len(through))
 	for i, node := range through {
-		at, err := t.stand.AddressOf(node, upstream.Addr().Is4())
+		at, err := t.testbed.AddressOf(node, upstream.Addr().Is4())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -78,13 +78,13 @@ func (t *turn) chain(ctx context.Context, through []string, upstream netip.AddrP
 			all[i].Upstream = addresses[i+1]
 		}
 	}
-	running, err := proxies.Start(ctx, t.stand.Lab(), t.runner.Proxy, all...)
+	running, err := proxies.Start(ctx, t.testbed.Network(), t.runner.Proxy, all...)
 	return addresses, running, err
 }
 
 // isClusterNode says whether an address is a node's of the cluster.
-func (t *turn) isClusterNode(a netip.Addr) bool {
-	for _, n := range t.stand.ClusterNodes() {
+func (t *trial) isClusterNode(a netip.Addr) bool {
+	for _, n := range t.testbed.ClusterNodes() {
 		if n.AddressFor(a) == a {
 			return true
 		}

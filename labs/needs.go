@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/doctor"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -33,8 +33,8 @@ func (l *Lab) needs(plan *topologies.Plan) doctor.Lab {
 	return doctor.Lab{
 		Name:   l.Metadata.Name,
 		Shaped: slices.ContainsFunc(plan.Nodes, func(n topologies.Node) bool { return n.ToNode.Rate > 0 || n.FromNode.Rate > 0 }),
-		Translates: slices.ContainsFunc(l.Spec.Variants, func(v stand.Variant) bool {
-			return v.DataPath == stand.DataPathKubeProxy || v.DataPath == stand.DataPathDNATOnly || v.Edge == stand.EdgeStateful || v.SpoofProtection
+		Translates: slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool {
+			return v.DataPath == testbed.DataPathKubeProxy || v.DataPath == testbed.DataPathDNATOnly || v.Edge == testbed.EdgeStateful || v.SpoofProtection
 		}),
 	}
 }

@@ -8,16 +8,16 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/meter"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// execution is one run of a lab on its stand.
+// execution is one run of a lab on its testbed.
 type execution struct {
 	runner   *Runner
 	lab      *Lab
-	stand    *stand.Stand
+	testbed  *testbed.Testbed
 	recorder *results.Recorder
 	// restorePriority undoes prioritize; nil on an existing cluster.
 	restorePriority func()
@@ -29,23 +29,23 @@ type execution struct {
 	slowed map[string]string
 }
 
-// turn is a turn while it is taken.
-type turn struct {
+// trial is one attempt at a Trial.
+type trial struct {
 	*execution
-	planned    *Turn
+	planned    *Trial
 	phase      *Phase
-	variant    stand.Variant
+	variant    testbed.Variant
 	repetition int
 	labels     map[string]string // of the sweep
 	value      setting
 	stepLabels map[string]string // of the step that runs
 	answers    capture.Answers
 	meters     []*meter.Meter // of the LB nodes' ports
-	// take counts from 1: how often the turn was taken.
-	take int
+	// attempt counts from 1.
+	attempt int
 	// stopped says why nothing more counts; nil while it does.
 	stopped func() error
-	// invalid is why what was measured in this turn does not count.
+	// invalid is why what was measured in this trial does not count.
 	invalid string
 	// disturbed is why the machine, and not what is tried, decided what was measured; empty if it didn't.
 	disturbed string
@@ -54,12 +54,12 @@ type turn struct {
 }
 
 // disturb notes why the machine disturbed a step, if it did: the trial is to be repeated then.
-func (t *turn) disturb(why string) {
+func (t *trial) disturb(why string) {
 	t.disturbed = firstReason(t.disturbed, why)
 }
 
 // reshaped gives the swept link its queue while f runs.
-func (t *turn) reshaped(f func() error) error {
+func (t *trial) reshaped(f func() error) error {
 	restore, err := t.reshape(t.phase.Sweep, t.value)
 	if err != nil {
 		return err
@@ -67,15 +67,15 @@ func (t *turn) reshaped(f func() error) error {
 	return errors.Join(f(), restore())
 }
 
-func (t *turn) run(ctx context.Context) error {
-	t.runner.Narrator.Turn(t.variant, t.repetition, t.labels)
+func (t *trial) run(ctx context.Context) error {
+	t.runner.Narrator.Trial(t.variant, t.repetition, t.labels)
 	if t.runner.Site != nil {
 		return t.runner.Site.Take(ctx, t.planned, &Notes{t})
 	}
 	if err := t.install(ctx); err != nil {
 		return err
 	}
-	tables, err := t.stand.Tables(t.variant)
+	tables, err := t.testbed.Tables(t.variant)
 	if err != nil {
 		return err
 	}
@@ -93,27 +93,27 @@ func (t *turn) run(ctx context.Context) error {
 }
 
 // install puts the variant's data path on the nodes, and around them what belongs to it.
-func (t *turn) install(ctx context.Context) error {
-	if err := t.stand.Install(ctx, t.variant); err != nil {
+func (t *trial) install(ctx context.Context) error {
+	if err := t.testbed.Install(ctx, t.variant); err != nil {
 		return err
 	}
-	if err := t.stand.SetEdge(ctx, t.variant.Edge); err != nil {
+	if err := t.testbed.SetEdge(ctx, t.variant.Edge); err != nil {
 		return err
 	}
-	return t.stand.SetSpoofProtection(t.variant.SpoofProtection)
+	return t.testbed.SetSpoofProtection(t.variant.SpoofProtection)
 }
 
 // metered counts the answers that cross the ports of LB nodes while f runs.
 // Sample: lb_port_bytes_reply (B), in both directions together.
-func (t *turn) metered(f func() error) error {
+func (t *trial) metered(f func() error) error {
 	defer func() {
 		for _, m := range t.meters {
 			m.Close()
 		}
 		t.meters = nil
 	}()
-	for _, n := range t.stand.LBNodes() {
-		err := t.stand.Lab().Do("fabric", func() error {
+	for _, n := range t.testbed.LBNodes() {
+		err := t.testbed.Network().Do("fabric", func() error {
 			m, err := meter.Open(n.Port, t.answers.Sources())
 			t.meters = append(t.meters, m)
 			return err
@@ -132,8 +132,8 @@ func (t *turn) metered(f func() error) error {
 	return t.sample("lb_port_bytes_reply", "B", float64(bytes), nil)
 }
 
-// replyBytes are those of answers that have crossed the LB nodes' ports in this turn, in both directions.
-func (t *turn) replyBytes() (uint64, error) {
+// replyBytes are those of answers that have crossed the LB nodes' ports in this trial, in both directions.
+func (t *trial) replyBytes() (uint64, error) {
 	var sum meter.Crossed
 	for _, m := range t.meters {
 		to, from, err := m.Read()
@@ -145,13 +145,13 @@ func (t *turn) replyBytes() (uint64, error) {
 	return sum.Bytes, nil
 }
 
-// down takes away what the turns were taken on.
+// down takes away what the trials were taken on.
 func (x *execution) down(ctx context.Context) error {
 	if x.runner.Site != nil {
 		return x.runner.Site.Close(ctx)
 	}
 	defer x.restorePriority()
-	return x.stand.Down(ctx)
+	return x.testbed.Down(ctx)
 }
 
 // Value is one that a step found.
@@ -161,8 +161,8 @@ type Value struct {
 	Labels       map[string]string
 }
 
-// sampleAll records values of this turn.
-func (t *turn) sampleAll(values []Value) error {
+// sampleAll records values of this trial.
+func (t *trial) sampleAll(values []Value) error {
 	for _, v := range values {
 		if err := t.sample(v.Metric, v.Unit, v.Value, v.Labels); err != nil {
 			return err
@@ -171,8 +171,8 @@ func (t *turn) sampleAll(values []Value) error {
 	return nil
 }
 
-// sample records a value of this turn, with the labels of sweep and step, and more.
-func (t *turn) sample(metric, unit string, value float64, labels map[string]string) error {
+// sample records a value of this trial, with the labels of sweep and step, and more.
+func (t *trial) sample(metric, unit string, value float64, labels map[string]string) error {
 	all := map[string]string{}
 	for _, m := range []map[string]string{t.labels, t.stepLabels, labels} {
 		for k, v := range m {
@@ -186,7 +186,7 @@ func (t *turn) sample(metric, unit string, value float64, labels map[string]stri
 		s.Invalid = "nothing was measured"
 	}
 	if err := t.stopped(); err != nil && s.Invalid == "" {
-		s.Invalid = "the turn was stopped: " + err.Error()
+		s.Invalid = "the trial was stopped: " + err.Error()
 	}
 	if err := t.recorder.AddSample(s); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (t *turn) sample(metric, unit string, value float64, labels map[string]stri
 }
 
 // caveat is the end of what is told of values that do not count; empty: they do.
-func (t *turn) caveat() string {
+func (t *trial) caveat() string {
 	if t.invalid == "" {
 		return ""
 	}
@@ -204,7 +204,7 @@ func (t *turn) caveat() string {
 }
 
 // evidence records and tells something that was seen.
-func (t *turn) evidence(message string) error {
+func (t *trial) evidence(message string) error {
 	t.runner.Narrator.Evidence(t.variant.Name, message)
 	return t.recorder.AddEvent(results.KindEvidence, message, map[string]string{"variant": t.variant.Name})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 	"github.com/dsrlab/dsrlab/results"
 )
@@ -46,7 +46,7 @@ func TestLabsWithEveryProxy(t *testing.T) {
 				require.NoError(t, err)
 				fewRequests(lab)
 				runner := &Runner{
-					Stand:   stand.Options{StateDir: testLabs.StateDir(t), LabPod: labPod, Agent: agent},
+					Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod, Agent: agent},
 					RunsDir: t.TempDir(), Proxy: engine, Narrator: &Console{Out: io.Discard},
 				}
 				summary, err := runner.Run(t.Context(), lab)

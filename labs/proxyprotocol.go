@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
@@ -24,9 +24,9 @@ type ProxyProtocolStep struct {
 	// Through is the node that the proxy runs on.
 	Through string `json:"through"`
 	// To is a port of a service that leads to Port in Pod, where the applications listen for the time of the step.
-	To   stand.Target `json:"to"`
-	Pod  string       `json:"pod"`
-	Port uint16       `json:"port"`
+	To   testbed.Target `json:"to"`
+	Pod  string         `json:"pod"`
+	Port uint16         `json:"port"`
 	// Count of connections of each kind.
 	Count int `json:"count"`
 	// Forge is the address that the client claims past the proxy.
@@ -55,8 +55,8 @@ func (s *ProxyProtocolStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *ProxyProtocolStep) run(ctx context.Context, t *turn) error {
-	upstream, err := t.stand.Target(s.To, t.variant)
+func (s *ProxyProtocolStep) run(ctx context.Context, t *trial) error {
+	upstream, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (s *ProxyProtocolStep) run(ctx context.Context, t *turn) error {
 }
 
 // measure calls all applications by way of the proxy and past it.
-func (s *ProxyProtocolStep) measure(ctx context.Context, t *turn, version proxyproto.Version, proxy, upstream netip.AddrPort) error {
+func (s *ProxyProtocolStep) measure(ctx context.Context, t *trial, version proxyproto.Version, proxy, upstream netip.AddrPort) error {
 	for _, application := range []string{applicationPlain, applicationParsing, applicationGuarded} {
 		policy := proxyproto.Policy{Require: application != applicationPlain}
 		if application == applicationGuarded {
@@ -103,13 +103,13 @@ func (s *ProxyProtocolStep) measure(ctx context.Context, t *turn, version proxyp
 
 // call opens an application, calls it by some way, and closes it.
 func (s *ProxyProtocolStep) call(
-	ctx context.Context, t *turn, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
+	ctx context.Context, t *trial, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
 ) (*workload.ConnectReport, workload.EchoReport, error) {
-	at, err := t.stand.AddressOf(s.Pod, way.Addr().Is4())
+	at, err := t.testbed.AddressOf(s.Pod, way.Addr().Is4())
 	if err != nil {
 		return nil, workload.EchoReport{}, err
 	}
-	application, err := workload.OpenEcho(ctx, t.stand.Enter(s.Pod), nil, workload.EchoOptions{
+	application, err := workload.OpenEcho(ctx, t.testbed.Enter(s.Pod), nil, workload.EchoOptions{
 		Listen: netip.AddrPortFrom(at, s.Port), ProxyProtocol: policy,
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *ProxyProtocolStep) call(
 	}
 	servers := workload.Run(ctx, application)
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: way, Count: s.Count,
+		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: way, Count: s.Count,
 		Timeout: time.Duration(s.Timeout), Detail: true, ProxyHeader: header,
 	})
 	err = errors.Join(err, servers.Close())
@@ -126,7 +126,7 @@ func (s *ProxyProtocolStep) call(
 
 // sample records what came of connections through the proxy.
 func (s *ProxyProtocolStep) sample(
-	t *turn, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
+	t *trial, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
 ) error {
 	refused := 0
 	for _, n := range application.Refused {
@@ -160,7 +160,7 @@ func (s *ProxyProtocolStep) sample(
 }
 
 // sampleForged records what came of connections past the proxy.
-func (s *ProxyProtocolStep) sampleForged(t *turn, labels map[string]string, report *workload.ConnectReport) error {
+func (s *ProxyProtocolStep) sampleForged(t *trial, labels map[string]string, report *workload.ConnectReport) error {
 	forged := netip.MustParseAddr(s.Forge)
 	believed := 0
 	for _, c := range answeredOf(report) {

@@ -34,16 +34,16 @@ type retries struct {
 	first, again  time.Duration // taken by first attempts, and by all others
 }
 
-func newRetries(turns []Turn) *retries {
+func newRetries(trials []Trial) *retries {
 	r := &retries{planned: make(map[string]int), lost: make(map[string]int)}
-	for i := range turns {
-		r.planned[turns[i].group()]++
+	for i := range trials {
+		r.planned[trials[i].group()]++
 	}
 	return r
 }
 
 // group names what the trial is a repetition of.
-func (t *Turn) group() string {
+func (t *Trial) group() string {
 	return fmt.Sprint(t.Phase.Name, " ", t.Variant.Name, " ", results.FormatLabels(t.Labels))
 }
 

@@ -6,16 +6,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 func TestRetries(t *testing.T) {
 	phase := &Phase{Name: "download"}
-	turns := make([]Turn, 5)
-	for i := range turns {
-		turns[i] = Turn{Phase: phase, Variant: stand.Variant{Name: "dsr"}, Repetition: i}
+	trials := make([]Trial, 5)
+	for i := range trials {
+		trials[i] = Trial{Phase: phase, Variant: testbed.Variant{Name: "dsr"}, Repetition: i}
 	}
-	group := turns[0].group()
+	group := trials[0].group()
 	steps := func(r *retries, took time.Duration, disturbed ...bool) []decision {
 		var all []decision
 		for _, d := range disturbed {
@@ -39,8 +39,8 @@ func TestRetries(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, steps(newRetries(turns), test.took, test.disturbed...))
+			assert.Equal(t, test.want, steps(newRetries(trials), test.took, test.disturbed...))
 		})
 	}
-	assert.Equal(t, []decision{retry, retry, startOver}, steps(newRetries(turns[:1]), time.Second, true, true, true), "the only one of its group")
+	assert.Equal(t, []decision{retry, retry, startOver}, steps(newRetries(trials[:1]), time.Second, true, true, true), "the only one of its group")
 }

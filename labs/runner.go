@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -18,15 +18,15 @@ import (
 type Narrator interface {
 	// Begin tells that a lab starts.
 	Begin(lab *Lab, plan *topologies.Plan)
-	// Stands tells that the topology stands, with the addresses that it has where the substrate gave them.
-	Stands(plan *topologies.Plan)
+	// Built tells that the topology stands, with the addresses that it has where the substrate gave them.
+	Built(plan *topologies.Plan)
 	// Notice tells something about the run as a whole: its scale, that it starts over.
 	Notice(message string)
-	// Phase tells that a phase starts, with the number of turns that it will take.
-	Phase(p *Phase, turns int)
-	// Turn tells which variant runs now, with the labels of its samples.
-	Turn(v stand.Variant, repetition int, labels map[string]string)
-	// Doing tells what the turn does right now, as the rate of a transfer; each text replaces the one before, and an empty one ends
+	// Phase tells that a phase starts, with the number of trials that it will take.
+	Phase(p *Phase, trials int)
+	// Trial tells which variant runs now, with the labels of its samples.
+	Trial(v testbed.Variant, repetition int, labels map[string]string)
+	// Doing tells what the trial does right now, as the rate of a transfer; each text replaces the one before, and an empty one ends
 	// it. Unlike the others it may be called while another call runs.
 	Doing(now string)
 	// Evidence tells something that was seen.
@@ -37,10 +37,10 @@ type Narrator interface {
 
 // Runner runs labs.
 type Runner struct {
-	Stand stand.Options
+	Testbed testbed.Options
 	// Substrate is what topologies are built from (default: what each says).
 	Substrate topologies.SubstrateKind
-	// Site, if there is one, is where turns are taken; no topology is built then.
+	// Site, if there is one, is where trials are taken; no topology is built then.
 	Site Site
 	// RunsDir is where run folders go.
 	RunsDir string
@@ -77,11 +77,11 @@ func (r *Runner) Run(ctx context.Context, lab *Lab) (results.Summary, error) {
 // run builds the topology and runs all trials, until one fails or too many were disturbed.
 func (s *Session) run(ctx context.Context) {
 	err := s.Build(ctx)
-	retries := newRetries(s.turns)
-	for i := 0; i < len(s.turns) && err == nil; {
+	retries := newRetries(s.trials)
+	for i := 0; i < len(s.trials) && err == nil; {
 		began := time.Now()
-		_, err = s.Take(ctx, i)
-		switch retries.after(s.turns[i].group(), s.disturbed != "", time.Since(began)) {
+		_, err = s.Attempt(ctx, i)
+		switch retries.after(s.trials[i].group(), s.disturbed != "", time.Since(began)) {
 		case goOn:
 			i++
 		case startOver:

@@ -7,16 +7,16 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Turn is one variant's turn in one repetition of a phase, under one value of its sweep: the smallest part of a lab that is run
+// Trial is one execution of a phase under one variant, in one repetition and under one value of its sweep: the smallest part of a lab that is run
 // alone.
-type Turn struct {
+type Trial struct {
 	Phase      *Phase
-	Variant    stand.Variant
+	Variant    testbed.Variant
 	Repetition int
 	// Labels of the sweep.
 	Labels map[string]string
@@ -24,13 +24,13 @@ type Turn struct {
 	value setting
 }
 
-// Turns are all turns of a phase: for each value of the sweep, for each repetition, each variant.
-func (p *Phase) Turns(lab *Lab, plan *topologies.Plan, repetitions int) []Turn {
-	var all []Turn
+// Trials are all trials of a phase: for each value of the sweep, for each repetition, each variant.
+func (p *Phase) Trials(lab *Lab, plan *topologies.Plan, repetitions int) []Trial {
+	var all []Trial
 	for _, value := range p.Sweep.settings() {
 		for repetition := range repetitions {
 			for _, v := range lab.variants(p) {
-				all = append(all, Turn{
+				all = append(all, Trial{
 					Phase: p, Variant: value.variant(v, plan), Repetition: repetition, Labels: value.labels, value: value,
 				})
 			}
@@ -40,27 +40,27 @@ func (p *Phase) Turns(lab *Lab, plan *topologies.Plan, repetitions int) []Turn {
 }
 
 // variants are those of the lab that take part in a phase.
-func (l *Lab) variants(p *Phase) []stand.Variant {
+func (l *Lab) variants(p *Phase) []testbed.Variant {
 	if len(p.Variants) == 0 {
 		return l.Spec.Variants
 	}
-	return slices.DeleteFunc(slices.Clone(l.Spec.Variants), func(v stand.Variant) bool { return !slices.Contains(p.Variants, v.Name) })
+	return slices.DeleteFunc(slices.Clone(l.Spec.Variants), func(v testbed.Variant) bool { return !slices.Contains(p.Variants, v.Name) })
 }
 
-// Session is one run of a lab, turn by turn: Begin, Build, Take for each turn, End. Calls come one at a time.
+// Session is one run of a lab, trial by trial: Begin, Build, Attempt for each trial, End. Calls come one at a time.
 type Session struct {
 	runner *Runner
 	lab    *Lab
 	// planned is the topology as it was planned; plan, once it stands, with the addresses that it has.
 	planned, plan *topologies.Plan
 	recorder      *results.Recorder
-	turns         []Turn
+	trials        []Trial
 	// x is nil until the topology stands.
 	x *execution
-	// errs are what went wrong in a turn that was not taken again since; buildErr, why nothing stands.
+	// errs are what went wrong in a trial that was not taken again since; buildErr, why nothing stands.
 	errs     map[int]error
 	buildErr error
-	takes    map[int]int
+	attempts map[int]int
 	told     *Phase
 	// scale of the run, 0 until it is chosen; atMost is the largest that it may choose.
 	scale, atMost Scale
@@ -84,21 +84,21 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", lab.Metadata.Name, err)
 	}
-	s := &Session{runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), takes: make(map[int]int)}
+	s := &Session{runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), attempts: make(map[int]int)}
 	for i := range lab.Spec.Phases {
 		p := &lab.Spec.Phases[i]
-		s.turns = append(s.turns, p.Turns(lab, plan, r.repetitions(p))...)
+		s.trials = append(s.trials, p.Trials(lab, plan, r.repetitions(p))...)
 	}
 	return s, nil
 }
 
-// Turns are all turns of the lab, in order.
-func (s *Session) Turns() []Turn { return s.turns }
+// Trials are all trials of the lab, in order.
+func (s *Session) Trials() []Trial { return s.trials }
 
 // Plan is the topology that Build builds and, once it stands, with the addresses that it has.
 func (s *Session) Plan() *topologies.Plan { return s.plan }
 
-// Build builds the topology on a stand of its own, and calibrates its links. If it fails nothing is left, and it may be tried
+// Build builds the topology on a testbed of its own, and calibrates its links. If it fails nothing is left, and it may be tried
 // again.
 func (s *Session) Build(ctx context.Context) error {
 	if s.x != nil {
@@ -117,7 +117,7 @@ func (s *Session) build(ctx context.Context) error {
 		return err
 	}
 	for _, v := range s.lab.Spec.Variants {
-		if err := stand.Check(s.planned, v); err != nil {
+		if err := testbed.Check(s.planned, v); err != nil {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 	}
@@ -127,16 +127,16 @@ func (s *Session) build(ctx context.Context) error {
 			restore()
 		}
 	}()
-	options := s.runner.Stand
+	options := s.runner.Testbed
 	options.Name = "lab-" + s.plan.Name
 	options.Recreate = true
-	built, _, err := stand.Up(ctx, s.planned, options)
+	built, _, err := testbed.Up(ctx, s.planned, options)
 	if err != nil {
 		return err
 	}
 	s.plan = built.Plan()
-	s.runner.Narrator.Stands(s.plan)
-	x := &execution{runner: s.runner, lab: s.lab, stand: built, recorder: s.recorder, plan: s.plan, restorePriority: restore}
+	s.runner.Narrator.Built(s.plan)
+	x := &execution{runner: s.runner, lab: s.lab, testbed: built, recorder: s.recorder, plan: s.plan, restorePriority: restore}
 	err = errors.Join(s.recorder.Describe("variants", s.lab.Spec.Variants), s.recorder.Describe("scheduled", how))
 	if proxied {
 		err = errors.Join(err, s.recorder.Describe("proxy", proxies.Version(s.runner.engine())))
@@ -151,31 +151,31 @@ func (s *Session) build(ctx context.Context) error {
 	return nil
 }
 
-// Take takes turn i, and returns what it sampled. A turn may be taken again: what it sampled before counts, too. When ctx ends
-// the turn is stopped, and what it still samples does not count.
-func (s *Session) Take(ctx context.Context, i int) ([]results.Sample, error) {
+// Attempt runs trial i, and returns what it sampled. A trial may be run again: what it sampled before counts, too. When ctx ends
+// the trial is stopped, and what it still samples does not count.
+func (s *Session) Attempt(ctx context.Context, i int) ([]results.Sample, error) {
 	if s.x == nil {
 		return nil, errors.New("the topology does not stand")
 	}
-	s.takes[i]++
-	samples, err := s.take(ctx, i)
+	s.attempts[i]++
+	samples, err := s.attempt(ctx, i)
 	if err == nil {
 		err = ctx.Err() // nothing that was cut short is a success
 	}
 	if delete(s.errs, i); err != nil {
 		s.errs[i] = err
-		data := s.turns[i].data()
+		data := s.trials[i].data()
 		data.Error = err.Error()
 		return samples, errors.Join(err, s.recorder.AddEvent(results.KindStep, data.Phase, data))
 	}
 	return samples, nil
 }
 
-func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
-	planned := &s.turns[i]
+func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) {
+	planned := &s.trials[i]
 	if s.told != planned.Phase {
 		s.told = planned.Phase
-		s.runner.Narrator.Phase(planned.Phase, s.turnsOf(planned.Phase))
+		s.runner.Narrator.Phase(planned.Phase, s.trialsOf(planned.Phase))
 		if err := s.recorder.AddEvent(results.KindNarration, planned.Phase.Narration, nil); err != nil {
 			return nil, err
 		}
@@ -183,9 +183,9 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 	if err := s.recorder.AddEvent(results.KindStep, planned.Phase.Name, planned.data()); err != nil {
 		return nil, err
 	}
-	t := &turn{
+	t := &trial{
 		execution: s.x, planned: planned, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
-		value: planned.value, take: s.takes[i], stopped: ctx.Err,
+		value: planned.value, attempt: s.attempts[i], stopped: ctx.Err,
 	}
 	if err := s.x.recalibrate(ctx); err != nil {
 		return nil, fmt.Errorf("calibrate again: %w", err)
@@ -198,43 +198,43 @@ func (s *Session) take(ctx context.Context, i int) ([]results.Sample, error) {
 	return t.sampled, err
 }
 
-// data is what the record of a run says of a turn when it begins.
-func (t *Turn) data() TurnData {
-	return TurnData{Phase: t.Phase.Name, Variant: t.Variant.Name, Repetition: t.Repetition, Labels: t.Labels}
+// data is what the record of a run says of a trial when it begins.
+func (t *Trial) data() TrialData {
+	return TrialData{Phase: t.Phase.Name, Variant: t.Variant.Name, Repetition: t.Repetition, Labels: t.Labels}
 }
 
-// TurnData is the data of the event of kind step that begins each turn, and of another that ends it if it fails.
-type TurnData struct {
+// TurnData is the data of the event of kind step that begins each trial, and of another that ends it if it fails.
+type TrialData struct {
 	Phase      string            `json:"phase"`
 	Variant    string            `json:"variant"`
 	Repetition int               `json:"repetition"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	// Error is why the turn failed.
+	// Error is why the trial failed.
 	Error string `json:"error,omitempty"`
 }
 
-func (s *Session) turnsOf(p *Phase) int {
+func (s *Session) trialsOf(p *Phase) int {
 	n := 0
-	for i := range s.turns {
-		if s.turns[i].Phase == p {
+	for i := range s.trials {
+		if s.trials[i].Phase == p {
 			n++
 		}
 	}
 	return n
 }
 
-// End takes the topology down, judges what is expected if no turn was left out, and closes the record. The summary says how
+// End takes the topology down, judges what is expected if no trial was left out, and closes the record. The summary says how
 // it went; the error, that it can't be said.
 func (s *Session) End(ctx context.Context) (results.Summary, error) {
 	errs := []error{s.buildErr}
-	for i := range s.turns {
+	for i := range s.trials {
 		errs = append(errs, s.errs[i])
 	}
 	if s.x != nil {
 		errs = append(errs, s.x.down(context.WithoutCancel(ctx)))
 		s.x = nil
 	}
-	if len(s.takes) == len(s.turns) && s.abandoned == "" {
+	if len(s.attempts) == len(s.trials) && s.abandoned == "" {
 		errs = append(errs, judgeRun(s.lab, s.recorder))
 	}
 	err := errors.Join(errs...)
@@ -246,8 +246,8 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 		result, reason = results.Failed, err.Error()
 	case s.abandoned != "":
 		result, reason = results.Untested, s.abandoned
-	case len(s.takes) < len(s.turns):
-		result, reason = results.Untested, fmt.Sprintf("it was ended after %d of %d turns", len(s.takes), len(s.turns))
+	case len(s.attempts) < len(s.trials):
+		result, reason = results.Untested, fmt.Sprintf("it was ended after %d of %d trials", len(s.attempts), len(s.trials))
 	}
 	summary, closeErr := s.recorder.Close(result, reason)
 	if closeErr != nil {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // Step is one action of a phase: exactly one of the fields that are pointers is set. Its name in lab.yaml is the kind of
@@ -41,8 +41,8 @@ type Step struct {
 
 // action is what a kind of step does.
 type action interface {
-	// run does it, in a turn of a variant, and records samples and evidence.
-	run(ctx context.Context, t *turn) error
+	// run does it, in a trial of a variant, and records samples and evidence.
+	run(ctx context.Context, t *trial) error
 	// validate says all that is wrong with it.
 	validate(l *Lab) []error
 }
@@ -95,12 +95,12 @@ func (s *Step) validate(l *Lab) []error {
 }
 
 // takenBy says whether a variant does the step.
-func (s *Step) takenBy(v stand.Variant) bool {
+func (s *Step) takenBy(v testbed.Variant) bool {
 	return len(s.Variants) == 0 || slices.Contains(s.Variants, v.Name)
 }
 
 // step does one step, if it is one of the variant's.
-func (t *turn) step(ctx context.Context, s *Step) error {
+func (t *trial) step(ctx context.Context, s *Step) error {
 	if !s.takenBy(t.variant) {
 		return nil
 	}

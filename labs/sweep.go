@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -93,7 +93,7 @@ func (s *Sweep) settings() []setting {
 }
 
 // variant is v under the setting.
-func (s setting) variant(v stand.Variant, plan *topologies.Plan) stand.Variant {
+func (s setting) variant(v testbed.Variant, plan *topologies.Plan) testbed.Variant {
 	if s.pods == 0 {
 		return v
 	}
@@ -116,10 +116,10 @@ func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err 
 	}
 	n := nodes[i]
 	toNode, fromNode := value.shape(n.ToNode), value.shape(n.FromNode)
-	if err := x.stand.Lab().Reshape(n.Name, toNode, fromNode); err != nil {
+	if err := x.testbed.Network().Reshape(n.Name, toNode, fromNode); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	return func() error { return x.stand.Lab().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
+	return func() error { return x.testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
 }
 
 // shape is a direction of the swept link under the setting.

@@ -44,7 +44,7 @@ const (
 	columnSource    = "source address"
 )
 
-func (s *TableStep) run(ctx context.Context, t *turn) error {
+func (s *TableStep) run(ctx context.Context, t *trial) error {
 	e, err := t.enter(ctx, s)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *TableStep) run(ctx context.Context, t *turn) error {
 	return err
 }
 
-func (s *TableStep) measure(ctx context.Context, t *turn, e *entrances) error {
+func (s *TableStep) measure(ctx context.Context, t *trial, e *entrances) error {
 	informed := e.plain
 	if s.Approach == ApproachProxied {
 		informed = e.parsing
@@ -65,10 +65,10 @@ func (s *TableStep) measure(ctx context.Context, t *turn, e *entrances) error {
 	if err := s.protocols(ctx, t, e, informed); err != nil {
 		return err
 	}
-	// The rest of the turn is without the pods that are gone: the step is the last of its phase.
+	// The rest of the trial is without the pods that are gone: the step is the last of its phase.
 	without := t.variant
 	without.Pods = slices.DeleteFunc(slices.Clone(without.Pods), func(p string) bool { return slices.Contains(s.Gone, p) })
-	if err := t.stand.Install(ctx, without); err != nil {
+	if err := t.testbed.Install(ctx, without); err != nil {
 		return err
 	}
 	least, err := s.served(ctx, t, informed, "gone")
@@ -80,14 +80,14 @@ func (s *TableStep) measure(ctx context.Context, t *turn, e *entrances) error {
 }
 
 // sources finds out whom applications see, and returns what share of the requests the worst node serves.
-func (s *TableStep) sources(ctx context.Context, t *turn, e *entrances, informed map[string]netip.AddrPort) (float64, error) {
-	client, err := t.stand.AddressOf(s.From, true)
+func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informed map[string]netip.AddrPort) (float64, error) {
+	client, err := t.testbed.AddressOf(s.From, true)
 	if err != nil {
 		return 0, err
 	}
 	least := 1.0
 	var plain, parsing seenClients
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		knowing, err := s.get(ctx, t, informed[n.Name])
 		if err != nil {
 			return 0, err
@@ -140,13 +140,13 @@ func (c *seenClients) add(r *workload.GetReport, client netip.Addr, headers bool
 }
 
 // served is the least share of requests that a node serves.
-func (s *TableStep) served(ctx context.Context, t *turn, at map[string]netip.AddrPort, pods string) (float64, error) {
+func (s *TableStep) served(ctx context.Context, t *trial, at map[string]netip.AddrPort, pods string) (float64, error) {
 	least := 1.0
-	client, err := t.stand.AddressOf(s.From, true)
+	client, err := t.testbed.AddressOf(s.From, true)
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		report, err := s.get(ctx, t, at[n.Name])
 		if err != nil {
 			return 0, err
@@ -161,7 +161,7 @@ func (s *TableStep) served(ctx context.Context, t *turn, at map[string]netip.Add
 }
 
 // protocols tries raw TCP and UDP, through a node that has a pod.
-func (s *TableStep) protocols(ctx context.Context, t *turn, e *entrances, informed map[string]netip.AddrPort) error {
+func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, informed map[string]netip.AddrPort) error {
 	node, err := t.nodeWithPod()
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (s *TableStep) protocols(ctx context.Context, t *turn, e *entrances, inform
 		target   netip.AddrPort
 	}{{workload.TCP, columnTCP, informed[node]}, {workload.UDP, columnUDP, e.plain[node]}} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: t.stand.Dialer(s.From), Protocol: p.protocol, Target: p.target, Count: s.Count,
+			Dialer: t.testbed.Dialer(s.From), Protocol: p.protocol, Target: p.target, Count: s.Count,
 			Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
@@ -190,8 +190,8 @@ func (s *TableStep) protocols(ctx context.Context, t *turn, e *entrances, inform
 }
 
 // nodeWithPod is an LB node with a ready pod: by it even externalTrafficPolicy Local serves.
-func (t *turn) nodeWithPod() (string, error) {
-	for _, p := range t.stand.Plan().Pods {
+func (t *trial) nodeWithPod() (string, error) {
+	for _, p := range t.testbed.Plan().Pods {
 		if t.isLBNode(p.Node) && (len(t.variant.Pods) == 0 || slices.Contains(t.variant.Pods, p.Name)) {
 			return p.Node, nil
 		}
@@ -199,15 +199,15 @@ func (t *turn) nodeWithPod() (string, error) {
 	return "", errors.New("no LB node has a ready pod")
 }
 
-func (s *TableStep) get(ctx context.Context, t *turn, at netip.AddrPort) (*workload.GetReport, error) {
+func (s *TableStep) get(ctx context.Context, t *trial, at netip.AddrPort) (*workload.GetReport, error) {
 	return workload.Get(ctx, workload.GetOptions{
-		Dialer: t.stand.Dialer(s.From), URL: "http://" + at.String() + "/", Count: s.Count,
+		Dialer: t.testbed.Dialer(s.From), URL: "http://" + at.String() + "/", Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 }
 
 // cell records a cell of the table: yes, if all of it held.
-func (t *turn) cell(column string, share float64, why string) error {
+func (t *trial) cell(column string, share float64, why string) error {
 	value := 0.0
 	if share == 1 {
 		value = 1

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -16,7 +16,7 @@ import (
 // Samples: traced_answered (ratio), traced_hops (hops), traced_answer_at_lb (hops of the answer at LB nodes).
 type TraceStep struct {
 	From     string            `json:"from"`
-	To       stand.Target      `json:"to"`
+	To       testbed.Target    `json:"to"`
 	Protocol workload.Protocol `json:"protocol"`
 	// Timeout of the request (default 2s).
 	Timeout Duration `json:"timeout,omitempty"`
@@ -24,12 +24,12 @@ type TraceStep struct {
 
 func (s *TraceStep) validate(*Lab) []error { return checkProtocol(s.Protocol) }
 
-func (s *TraceStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *TraceStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	report, err := t.stand.Trace(ctx, stand.TraceOptions{
+	report, err := t.testbed.Trace(ctx, testbed.TraceOptions{
 		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *TraceStep) run(ctx context.Context, t *turn) error {
 }
 
 // isLBNode says whether requests enter at the node.
-func (t *turn) isLBNode(name string) bool {
-	for _, n := range t.stand.LBNodes() {
+func (t *trial) isLBNode(name string) bool {
+	for _, n := range t.testbed.LBNodes() {
 		if n.Name == name {
 			return true
 		}

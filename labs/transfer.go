@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/units"
@@ -20,7 +20,7 @@ import (
 // LB node's port carried while all streams ran), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
-	To        stand.Target       `json:"to"`
+	To        testbed.Target     `json:"to"`
 	Direction workload.Direction `json:"direction"`
 	Time      Duration           `json:"time"`
 	// Streams in parallel (default 1).
@@ -40,12 +40,12 @@ func (s *TransferStep) validate(*Lab) []error {
 	return errs
 }
 
-func (s *TransferStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *TransferStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.stand.Backends(s.To, t.variant)
+	pods, err := t.testbed.Backends(s.To, t.variant)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *TransferStep) run(ctx context.Context, t *turn) error {
 	followed := t.follow(t.lbNames()...)
 	untold := t.tellRate(s.From, s.Direction)
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
-		Dialer: workload.Dialer{Enter: t.stand.Enter(s.From)}, Target: to, Direction: s.Direction,
+		Dialer: workload.Dialer{Enter: t.testbed.Enter(s.From)}, Target: to, Direction: s.Direction,
 		Duration: time.Duration(s.Time), Streams: s.Streams + s.StreamsPerPod*len(pods),
 	})
 	untold()

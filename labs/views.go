@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -16,22 +16,22 @@ import (
 // Samples: listed_dsr (1 if the target's frontend is there in mode dsr) and listed_backends (of the service's ready pods those
 // that the frontend lists), both ratio.
 type LBListStep struct {
-	Node string       `json:"node"`
-	To   stand.Target `json:"to"`
+	Node string         `json:"node"`
+	To   testbed.Target `json:"to"`
 }
 
 func (s *LBListStep) validate(*Lab) []error { return nil }
 
-func (s *LBListStep) run(_ context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *LBListStep) run(_ context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.stand.Backends(s.To, t.variant)
+	pods, err := t.testbed.Backends(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	data, err := t.stand.OpenDataPath(s.Node)
+	data, err := t.testbed.OpenDataPath(s.Node)
 	if err != nil {
 		return err
 	}
@@ -66,30 +66,30 @@ func (s *LBListStep) run(_ context.Context, t *turn) error {
 // Sample: observed_to_overlay (ratio): of the connections, those whose SYN was seen from the client (world) to a pod,
 // to-overlay, FORWARDED, and with the DSR option.
 type ObserveStep struct {
-	From  string       `json:"from"`
-	To    stand.Target `json:"to"`
-	Count int          `json:"count"`
+	From  string         `json:"from"`
+	To    testbed.Target `json:"to"`
+	Count int            `json:"count"`
 }
 
 func (s *ObserveStep) validate(*Lab) []error { return checkCount(s.Count) }
 
-func (s *ObserveStep) run(ctx context.Context, t *turn) error {
-	to, err := t.stand.Target(s.To, t.variant)
+func (s *ObserveStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
 		return err
 	}
-	discard := func(stand.Flow) error { return nil }
-	if err := t.stand.Observe(ctx, false, stand.FlowFilter{}, discard); err != nil { // what was reported before
+	discard := func(testbed.Flow) error { return nil }
+	if err := t.testbed.Observe(ctx, false, testbed.FlowFilter{}, discard); err != nil { // what was reported before
 		return err
 	}
 	if _, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.stand.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
+		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
 	}); err != nil {
 		return err
 	}
 	clients := make(map[netip.AddrPort]bool)
 	shown := ""
-	err = t.stand.Observe(ctx, false, stand.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f stand.Flow) error {
+	err = t.testbed.Observe(ctx, false, testbed.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f testbed.Flow) error {
 		if f.Source.Identity == "world" && f.Destination.Identity == "pod" && f.Observation == "to-overlay" && f.Option {
 			clients[f.Source.Address] = true
 			shown = f.String()

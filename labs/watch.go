@@ -18,7 +18,7 @@ const (
 
 // watch looks at the machine and the LB nodes' ports while something is measured.
 type watch struct {
-	t       *turn
+	t       *trial
 	before  results.Environment
 	ports   []port
 	replies uint64
@@ -41,7 +41,7 @@ type watched struct {
 	ports     []port // counted since the begin
 }
 
-func (t *turn) watch() (*watch, error) {
+func (t *trial) watch() (*watch, error) {
 	ports, err := t.lbPorts()
 	if err != nil {
 		return nil, err
@@ -104,13 +104,13 @@ func describePause(pause, took time.Duration) string {
 	return fmt.Sprintf("the machine stood still for %.1f s of %.1f s", pause.Seconds(), took.Seconds())
 }
 
-func (t *turn) lbPorts() ([]port, error) {
+func (t *trial) lbPorts() ([]port, error) {
 	return t.portsOf(t.lbNames())
 }
 
-func (t *turn) lbNames() []string {
+func (t *trial) lbNames() []string {
 	var names []string
-	for _, n := range t.stand.LBNodes() {
+	for _, n := range t.testbed.LBNodes() {
 		names = append(names, n.Name)
 	}
 	return names

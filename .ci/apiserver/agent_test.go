@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -32,7 +32,7 @@ const apiPort = "6443"
 
 // cluster is a lab whose nodes run dsrd, which knows of services from a real API server only.
 type cluster struct {
-	*stand.Stand
+	*testbed.Testbed
 	dsrd, config, kubeconfig string
 	client                   *kubernetes.Clientset
 	door                     *door
@@ -56,17 +56,17 @@ func newCluster(t *testing.T) *cluster {
 	plan, err := topologies.PlanOf(topology)
 	require.NoError(t, err)
 	state := t.TempDir()
-	s, _, err := stand.Up(t.Context(), plan, stand.Options{StateDir: state, Name: "apiserver", LabPod: filepath.Join(folder, "labpod"), Agent: filepath.Join(folder, "dsrd")})
+	s, _, err := testbed.Up(t.Context(), plan, testbed.Options{StateDir: state, Name: "apiserver", LabPod: filepath.Join(folder, "labpod"), Agent: filepath.Join(folder, "dsrd")})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Down(context.Background())) })
 
 	api := serve(t)
-	c := &cluster{Stand: s, dsrd: filepath.Join(folder, "dsrd"), client: clientOf(t, api), pids: map[string]int{}}
+	c := &cluster{Testbed: s, dsrd: filepath.Join(folder, "dsrd"), client: clientOf(t, api), pids: map[string]int{}}
 	gateway := net.JoinHostPort(c.ClusterNodes()[0].Gateway.String(), apiPort)
 	host, err := apiHost(api.Host)
 	require.NoError(t, err)
 	c.door = &door{to: host, listen: func() (l net.Listener, err error) {
-		err = s.Lab().Do(netns.Fabric, func() error {
+		err = s.Network().Do(netns.Fabric, func() error {
 			l, err = net.Listen("tcp", gateway)
 			return err
 		})
@@ -126,9 +126,9 @@ func (c *cluster) create(t *testing.T) {
 // start runs dsrd on a node.
 func (c *cluster) start(t *testing.T, node string) {
 	t.Helper()
-	pins, err := c.Lab().BPFDir(node)
+	pins, err := c.Network().BPFDir(node)
 	require.NoError(t, err)
-	c.pids[node], err = c.Lab().Start(t.Context(), node, netns.Process{Name: "agent-" + node, Argv: []string{
+	c.pids[node], err = c.Network().Start(t.Context(), node, netns.Process{Name: "agent-" + node, Argv: []string{
 		c.dsrd, "--node", node, "--config", c.config, "--kubeconfig", c.kubeconfig, "--pins", pins, "--metrics", c.metrics(node),
 	}})
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func (c *cluster) healthy(t *testing.T, node string) {
 }
 
 func (c *cluster) log(name string) string {
-	text, _ := os.ReadFile(filepath.Join(c.Lab().Dir(), "logs", name+".log"))
+	text, _ := os.ReadFile(filepath.Join(c.Network().Dir(), "logs", name+".log"))
 	return string(text)
 }
 
@@ -170,7 +170,7 @@ func (c *cluster) http(from string, timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-			err = c.Lab().Do(from, func() error {
+			err = c.Network().Do(from, func() error {
 				conn, err = new(net.Dialer).DialContext(ctx, network, address)
 				return err
 			})

@@ -18,7 +18,7 @@ import (
 
 const (
 	controlPlane = "dsrlab-talk-control-plane"
-	// overlay is where dsrlab leaves what it applied (labs/stand/deploy.go).
+	// overlay is where dsrlab leaves what it applied (labs/testbed/deploy.go).
 	overlay = "/kind/dsrlab"
 )
 

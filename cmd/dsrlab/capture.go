@@ -31,7 +31,7 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lab := standing.Lab()
+			lab := standing.Network()
 			if !slices.Contains(lab.Places(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
 			}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/kube/image"
 	"github.com/dsrlab/dsrlab/labs"
-	"github.com/dsrlab/dsrlab/labs/onsite"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/cluster"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -60,11 +60,11 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 		return err
 	}
 	var summaries []results.Summary
-	var sites []*onsite.Site
+	var clusters []*cluster.Cluster
 	var unsupported []error
 	for _, lab := range all {
-		site, err := onsite.New(cmd.Context(), lab, onsite.Options{Client: client, DataPath: path, Image: o.on.cluster.workloadImage})
-		var lacking *labs.LackingError
+		c, err := cluster.New(cmd.Context(), lab, cluster.Options{Client: client, DataPath: path, Image: o.on.cluster.workloadImage})
+		var lacking *labs.UnsupportedError
 		if errors.As(err, &lacking) {
 			unsupported = append(unsupported, err)
 			continue
@@ -72,17 +72,17 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 		if err != nil {
 			return err
 		}
-		runner := &labs.Runner{Site: site, RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err)}
-		summary, err := runner.Run(cmd.Context(), site.Part.Lab)
+		runner := &labs.Runner{Site: c, RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err)}
+		summary, err := runner.Run(cmd.Context(), c.Subset.Lab)
 		if err != nil {
 			return err
 		}
-		summaries, sites = append(summaries, summary), append(sites, site)
+		summaries, clusters = append(summaries, summary), append(clusters, c)
 		if cmd.Context().Err() != nil {
 			break
 		}
 	}
-	if err := printOnCluster(s, o, summaries, sites); err != nil {
+	if err := printOnCluster(s, o, summaries, clusters); err != nil {
 		return err
 	}
 	if err := errors.Join(unsupported...); err != nil {
@@ -92,19 +92,19 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 }
 
 // open finds the cluster, and what is measured there.
-func (o *clusterOptions) open(cmd *cobra.Command) (kubernetes.Interface, stand.DataPath, error) {
-	path := cmp.Or(stand.DataPath(o.dataPath), onsite.DSRLab)
-	if path != onsite.AsIs && path != onsite.DSRLab {
-		return nil, "", usageError(fmt.Errorf("--data-path: %q is none of %s, %s", path, onsite.AsIs, onsite.DSRLab))
+func (o *clusterOptions) open(cmd *cobra.Command) (kubernetes.Interface, testbed.DataPath, error) {
+	path := cmp.Or(testbed.DataPath(o.dataPath), cluster.DSRLab)
+	if path != cluster.AsIs && path != cluster.DSRLab {
+		return nil, "", usageError(fmt.Errorf("--data-path: %q is none of %s, %s", path, cluster.AsIs, cluster.DSRLab))
 	}
-	client, err := onsite.Connect(o.kubeconfig, o.context)
+	client, err := cluster.Connect(o.kubeconfig, o.context)
 	if err != nil {
 		return nil, "", usageError(fmt.Errorf("--kubeconfig, --context: %w", err))
 	}
-	if path == onsite.DSRLab {
-		err = onsite.FindAgent(cmd.Context(), client)
+	if path == cluster.DSRLab {
+		err = cluster.FindAgent(cmd.Context(), client)
 	}
-	if errors.Is(err, onsite.ErrNoAgent) {
+	if errors.Is(err, cluster.ErrNoAgent) {
 		err = usageError(fmt.Errorf("--data-path: %w: give --data-path as-is to measure what serves its services today, or install it "+
 			"(dataplane/kube/README.md)", err))
 	}
@@ -112,7 +112,7 @@ func (o *clusterOptions) open(cmd *cobra.Command) (kubernetes.Interface, stand.D
 }
 
 // printOnCluster prints what was found: what the labs were held against as verdicts, all else as it was seen.
-func printOnCluster(s streams, o runOptions, summaries []results.Summary, sites []*onsite.Site) error {
+func printOnCluster(s streams, o runOptions, summaries []results.Summary, clusters []*cluster.Cluster) error {
 	if len(summaries) == 0 {
 		return nil
 	}
@@ -122,7 +122,7 @@ func printOnCluster(s streams, o runOptions, summaries []results.Summary, sites 
 	var judged []results.Summary
 	for i, summary := range summaries {
 		fmt.Fprintf(s.out, "\n%s:\n", summary.Lab)
-		sites[i].Summarize(s.out)
+		clusters[i].Summarize(s.out)
 		if !summary.Descriptive {
 			judged = append(judged, summary)
 		}

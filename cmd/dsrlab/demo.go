@@ -9,8 +9,8 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/present"
-	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -86,7 +86,7 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
-			Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s.err)}, Substrate: on,
+			Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s.err)}, Substrate: on,
 			RunsDir: o.runs, Repetitions: max(o.repetitions, 1), Scale: scale,
 		}
 		live, err := present.NewLive(runner, lab, o.timeout)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -24,7 +24,7 @@ func newDownCommand(s streams) *cobra.Command {
 				return err
 			}
 			for _, name := range names {
-				if err := stand.Down(cmd.Context(), target.stateDir, name); err != nil {
+				if err := testbed.Down(cmd.Context(), target.stateDir, name); err != nil {
 					return err
 				}
 				fmt.Fprintf(s.err, "%s is down\n", name)

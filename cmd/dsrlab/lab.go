@@ -12,8 +12,8 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/proxies"
-	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -127,7 +127,7 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	}
 	console := newConsole(story, s.err)
 	runner := &labs.Runner{
-		Stand: stand.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
+		Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
 		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: console,
 	}
 	var summaries []results.Summary

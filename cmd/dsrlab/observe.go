@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // newObserveCommand prints flows in the shape of `hubble observe`.
@@ -14,7 +14,7 @@ func newObserveCommand(s streams) *cobra.Command {
 	var target labTarget
 	var output string
 	var follow bool
-	var filter stand.FlowFilter
+	var filter testbed.FlowFilter
 	cmd := &cobra.Command{
 		Use: "observe", Short: "Show the flows that the data path has seen, as hubble observe does", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,7 +29,7 @@ func newObserveCommand(s streams) *cobra.Command {
 				return err
 			}
 			encoder := json.NewEncoder(s.out)
-			return standing.Observe(cmd.Context(), follow, filter, func(f stand.Flow) error {
+			return standing.Observe(cmd.Context(), follow, filter, func(f testbed.Flow) error {
 				if output == "json" {
 					return encoder.Encode(f)
 				}

@@ -15,7 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // command runs a command line in this process.
@@ -70,8 +70,8 @@ func TestBadUsage(t *testing.T) {
 func TestVariantOf(t *testing.T) {
 	v, err := variantOf("dsr", "xdp", "no-option")
 	require.NoError(t, err)
-	assert.Equal(t, stand.Variant{
-		Name: "dsr", DataPath: stand.DataPathDSRLab, Mode: services.ModeDSR, Hook: dataplane.HookXDP, Fault: dataplane.FaultNoOption,
+	assert.Equal(t, testbed.Variant{
+		Name: "dsr", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR, Hook: dataplane.HookXDP, Fault: dataplane.FaultNoOption,
 	}, v)
 	for args, want := range map[[3]string]string{
 		{"ipvs", "", ""}:           `--mode: "ipvs" is none of snat, dsr, hybrid, kube-proxy, dnat-only, none`,

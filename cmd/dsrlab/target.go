@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -44,7 +44,7 @@ func (l *labTarget) resolve() (string, error) {
 }
 
 // stand takes hold of the lab.
-func (l *labTarget) stand() (*stand.Stand, error) {
+func (l *labTarget) stand() (*testbed.Testbed, error) {
 	if err := requireRoot("entering a lab"); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (l *labTarget) stand() (*stand.Stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	standing, err := stand.Attach(l.stateDir, name)
+	standing, err := testbed.Attach(l.stateDir, name)
 	if errors.Is(err, netns.ErrNoLab) {
 		return nil, usageError(err)
 	}

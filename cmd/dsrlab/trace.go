@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -38,7 +38,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if err != nil {
 				return usageError(err)
 			}
-			report, err := standing.Trace(cmd.Context(), stand.TraceOptions{
+			report, err := standing.Trace(cmd.Context(), testbed.TraceOptions{
 				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
 			})
 			if err != nil {
@@ -64,7 +64,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 	return cmd
 }
 
-func printTrace(w io.Writer, r *stand.TraceReport) {
+func printTrace(w io.Writer, r *testbed.TraceReport) {
 	fmt.Fprintf(w, "%v calls %v over %s\n", r.Client, r.Frontend, r.Protocol)
 	for i, h := range r.Hops {
 		fmt.Fprintf(w, "\n%2d  %s, %s  +%v\n", i+1, h.Node, h.Hook, h.After.Round(time.Microsecond))

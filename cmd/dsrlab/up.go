@@ -8,7 +8,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -49,10 +49,10 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			if err := stand.Check(plan, variant); err != nil {
+			if err := testbed.Check(plan, variant); err != nil {
 				return upError(err)
 			}
-			standing, existing, err := stand.Up(cmd.Context(), plan, stand.Options{
+			standing, existing, err := testbed.Up(cmd.Context(), plan, testbed.Options{
 				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
@@ -60,7 +60,7 @@ func newUpCommand(s streams) *cobra.Command {
 				return upError(err)
 			}
 			if existing {
-				fmt.Fprintf(s.err, "%s stands already\n", standing.Lab().Name())
+				fmt.Fprintf(s.err, "%s stands already\n", standing.Network().Name())
 			}
 			if err := standing.Install(cmd.Context(), variant); err != nil {
 				return upError(err)
@@ -80,7 +80,7 @@ func newUpCommand(s streams) *cobra.Command {
 }
 
 // variantOf reads --mode, a mode of our own data path or the name of another one, --hook and --fault.
-func variantOf(mode, hook, fault string) (stand.Variant, error) {
+func variantOf(mode, hook, fault string) (testbed.Variant, error) {
 	v, err := modeOf(mode)
 	if err != nil {
 		return v, err
@@ -96,16 +96,16 @@ func variantOf(mode, hook, fault string) (stand.Variant, error) {
 	return v, nil
 }
 
-func modeOf(mode string) (stand.Variant, error) {
-	switch path := stand.DataPath(mode); path {
-	case stand.DataPathKubeProxy, stand.DataPathDNATOnly, stand.DataPathNone:
-		return stand.Variant{Name: mode, DataPath: path}, nil
+func modeOf(mode string) (testbed.Variant, error) {
+	switch path := testbed.DataPath(mode); path {
+	case testbed.DataPathKubeProxy, testbed.DataPathDNATOnly, testbed.DataPathNone:
+		return testbed.Variant{Name: mode, DataPath: path}, nil
 	}
 	parsed, err := services.ParseMode(mode)
 	if err != nil {
-		return stand.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
+		return testbed.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
 	}
-	return stand.Variant{Name: mode, DataPath: stand.DataPathDSRLab, Mode: parsed}, nil
+	return testbed.Variant{Name: mode, DataPath: testbed.DataPathDSRLab, Mode: parsed}, nil
 }
 
 // upError gives what went wrong its exit code.
@@ -113,7 +113,7 @@ func upError(err error) error {
 	var differs *netns.DiffersError
 	var occupied *netns.OccupiedError
 	switch {
-	case stand.IsMissing(err):
+	case testbed.IsMissing(err):
 		return unsupportedError(err)
 	case errors.As(err, &differs), errors.As(err, &occupied):
 		return usageError(err)
@@ -122,13 +122,13 @@ func upError(err error) error {
 }
 
 // describeUp tells how to use what stands.
-func describeUp(s streams, standing *stand.Stand, v stand.Variant) error {
-	plan := standing.Lab().Plan()
+func describeUp(s streams, standing *testbed.Testbed, v testbed.Variant) error {
+	plan := standing.Network().Plan()
 	broken := ""
 	if v.Fault != dataplane.FaultNone {
 		broken = ", broken on purpose: " + string(v.Fault)
 	}
-	fmt.Fprintf(s.out, "%s stands, data path %s%s\n", standing.Lab().Name(), v.Name, broken)
+	fmt.Fprintf(s.out, "%s stands, data path %s%s\n", standing.Network().Name(), v.Name, broken)
 	for _, service := range plan.Services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			for _, port := range service.Spec.Ports {
@@ -137,7 +137,7 @@ func describeUp(s streams, standing *stand.Stand, v stand.Variant) error {
 		}
 	}
 	if plan.Substrate == topologies.SubstrateKindK {
-		fmt.Fprintf(s.out, "  kubectl --kubeconfig %s get pods -A\n", kind.KubeconfigPath(standing.Lab()))
+		fmt.Fprintf(s.out, "  kubectl --kubeconfig %s get pods -A\n", kind.KubeconfigPath(standing.Network()))
 	}
 	return nil
 }

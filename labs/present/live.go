@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs"
-	"github.com/dsrlab/dsrlab/labs/stand"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -36,20 +36,20 @@ func NewLive(runner labs.Runner, lab *labs.Lab, timeout time.Duration) (*Live, e
 	return l, nil
 }
 
-// Screens implements Source: the topology comes first, then a screen for each turn.
+// Screens implements Source: the topology comes first, then a screen for each trial.
 func (l *Live) Screens() []Screen {
 	build := Screen{Title: l.lab.Metadata.Name + ": " + l.lab.Metadata.Title, Narration: l.lab.Spec.Question}
 	build.Commands = []string{"dsrlab topology show " + l.lab.Spec.Topology}
 	all := []Screen{build}
-	for _, turn := range l.session.Turns() {
-		title := turn.Phase.Name + " · " + turn.Variant.Name
-		if labels := results.FormatLabels(turn.Labels); labels != "" {
+	for _, trial := range l.session.Trials() {
+		title := trial.Phase.Name + " · " + trial.Variant.Name
+		if labels := results.FormatLabels(trial.Labels); labels != "" {
 			title += " · " + labels
 		}
-		if turn.Repetition > 0 {
-			title += fmt.Sprintf(" · repetition %d", turn.Repetition+1)
+		if trial.Repetition > 0 {
+			title += fmt.Sprintf(" · repetition %d", trial.Repetition+1)
 		}
-		all = append(all, Screen{Title: title, Narration: turn.Phase.Narration, Commands: turn.Commands(l.lab, l.session.Plan())})
+		all = append(all, Screen{Title: title, Narration: trial.Phase.Narration, Commands: trial.Commands(l.lab, l.session.Plan())})
 	}
 	return all
 }
@@ -79,7 +79,7 @@ func (l *Live) run(ctx context.Context, step int) error {
 		}
 		return nil
 	}
-	_, err := l.session.Take(ctx, step-1)
+	_, err := l.session.Attempt(ctx, step-1)
 	return err
 }
 
@@ -111,11 +111,11 @@ func lastWords(s results.Summary) []string {
 // stage is a Live as the narrator that its lab tells what happens.
 type stage struct{ *Live }
 
-func (stage) Begin(*labs.Lab, *topologies.Plan)          {}
-func (stage) Stands(*topologies.Plan)                    {}
-func (s stage) Notice(message string)                    { s.tell(message) }
-func (stage) Phase(*labs.Phase, int)                     {}
-func (stage) Turn(stand.Variant, int, map[string]string) {}
-func (stage) Doing(string)                               {}
-func (s stage) Evidence(_, message string)               { s.tell(message) }
-func (stage) End(results.Summary)                        {}
+func (stage) Begin(*labs.Lab, *topologies.Plan)             {}
+func (stage) Built(*topologies.Plan)                        {}
+func (s stage) Notice(message string)                       { s.tell(message) }
+func (stage) Phase(*labs.Phase, int)                        {}
+func (stage) Trial(testbed.Variant, int, map[string]string) {}
+func (stage) Doing(string)                                  {}
+func (s stage) Evidence(_, message string)                  { s.tell(message) }
+func (stage) End(results.Summary)                           {}

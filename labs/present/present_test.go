@@ -17,7 +17,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/labtest"
-	"github.com/dsrlab/dsrlab/labs/stand"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -164,7 +164,7 @@ func TestLive(t *testing.T) {
 	lab, err := labs.Find(folder)
 	require.NoError(t, err)
 	runner := labs.Runner{
-		Stand: stand.Options{StateDir: testLabs.StateDir(t), LabPod: labPod}, RunsDir: t.TempDir(), Repetitions: 1,
+		Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod}, RunsDir: t.TempDir(), Repetitions: 1,
 	}
 	live, err := NewLive(runner, lab, time.Minute)
 	require.NoError(t, err)

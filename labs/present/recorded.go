@@ -38,7 +38,7 @@ func NewRecorded(run *results.Run) *Recorded {
 
 // step begins a screen, or says why the last one failed.
 func (r *Recorded) step(e results.Event, narration string) {
-	var data labs.TurnData
+	var data labs.TrialData
 	if json.Unmarshal(e.Data, &data) != nil {
 		return
 	}

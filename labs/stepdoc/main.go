@@ -97,7 +97,7 @@ func writeFields(b *bytes.Buffer, all map[string]structure, s structure, parts [
 // structures are all struct types of a package, and those of others that steps name.
 func structures(dir string) (map[string]structure, error) {
 	all := make(map[string]structure)
-	for _, folder := range []string{dir, filepath.Join(dir, "stand")} {
+	for _, folder := range []string{dir, filepath.Join(dir, "testbed")} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil {
 			return nil, err

@@ -1,0 +1,66 @@
+package testbed
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// tablesFile is where a lab's agents find what the services are.
+const tablesFile = "tables.json"
+
+// needsAgents says whether a service has health checks for someone to answer; the data path itself needs no process.
+func needsAgents(plan *topologies.Plan) bool {
+	for _, s := range plan.Services {
+		if s.Spec.HealthCheckNodePort != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// startAgents starts one on every LB and pod node. They live as long as the lab.
+func (tb *Testbed) startAgents(ctx context.Context, dsrd string) error {
+	for _, n := range tb.ClusterNodes() {
+		pins, err := tb.network.BPFDir(n.Name)
+		if err != nil {
+			return err
+		}
+		argv := []string{dsrd, "--node", n.Name, "--tables", filepath.Join(tb.network.Dir(), tablesFile), "--pins", pins}
+		if tb.onCluster() { // where it only answers for other data paths, beside the cluster's own agent
+			argv = append(argv, "--metrics=")
+		}
+		if _, err := tb.network.Start(ctx, n.Name, netns.Process{Name: "dsrd-" + n.Name, Argv: argv}); err != nil {
+			return fmt.Errorf("start the agent of %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// tellAgents writes down what the services are, in one step; nil: there are none.
+func (tb *Testbed) tellAgents(tables *services.Tables) error {
+	if !needsAgents(tb.plan) {
+		return nil
+	}
+	if tables == nil {
+		tables = &services.Tables{}
+	}
+	document, err := json.Marshal(tables)
+	if err != nil {
+		return fmt.Errorf("tell agents: %w", err)
+	}
+	path := filepath.Join(tb.network.Dir(), tablesFile)
+	if err := os.WriteFile(path+".new", document, 0o600); err != nil {
+		return fmt.Errorf("tell agents: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("tell agents: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+const (
+	// patience is for what must happen: far more than it takes, so that no test depends on how busy the machine is.
+	patience = 20 * time.Second
+	// silence is how long an answer is waited for that must not come.
+	silence = 1500 * time.Millisecond
+	// manyCalls find each of four pods: one of which has at least 0.24 of the calls is missed with (1-0.24)^100, one of four in less
+	// than 1 of 10^11 runs.
+	manyCalls = 100
+)
+
+// call opens a connection to lineServers, which must succeed.
+func (tb *Testbed) call(t *testing.T, from string, to netip.AddrPort) caller {
+	t.Helper()
+	return tb.callWithin(t, from, to, patience)
+}
+
+// callWithin is call for where the time matters.
+func (tb *Testbed) callWithin(t *testing.T, from string, to netip.AddrPort, timeout time.Duration) caller {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	conn, err := tb.Dialer(from).Dial(ctx, "tcp", to, nil)
+	if err != nil {
+		require.NoError(t, err, "%s calls %v\n%s", from, to, tb.counters())
+	}
+	t.Cleanup(func() { conn.Close() })
+	return caller{conn, tb}
+}
+
+// connect makes calls to echo servers, all at the same time, and logs what the nodes counted if one gets no answer.
+func (tb *Testbed) connect(t *testing.T, from string, p workload.Protocol, to netip.AddrPort, count int, timeout time.Duration) *workload.ConnectReport {
+	t.Helper()
+	report, err := workload.Connect(t.Context(), workload.ConnectOptions{
+		Dialer: tb.Dialer(from), Protocol: p, Target: to, Count: count, Concurrency: count, Timeout: timeout,
+	})
+	require.NoError(t, err)
+	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome != workload.OutcomeOK })
+	if i >= 0 {
+		c := report.Connections[i]
+		t.Logf("%s calls %v over %s: %v; the first that failed, from %v: %s\n%s", from, to, p, report.Outcomes, c.Local, c.Error, tb.counters())
+	}
+	return report
+}
+
+// expectCalls makes edgeCalls connections and sends as many datagrams from the client, and compares what came of them.
+func (tb *Testbed) expectCalls(t *testing.T, want outcome, to netip.AddrPort, message ...any) {
+	t.Helper()
+	var o outcome
+	for _, one := range []struct {
+		protocol workload.Protocol
+		want     int
+		got      *int
+	}{{workload.TCP, want.tcp, &o.tcp}, {workload.UDP, want.udp, &o.udp}} {
+		timeout := patience
+		if one.want == 0 {
+			timeout = silence
+		}
+		report := tb.connect(t, "client", one.protocol, to, edgeCalls, timeout)
+		*one.got = report.Outcomes[workload.OutcomeOK]
+		o.preserved += report.Preserved
+	}
+	assert.Equal(t, want, o, message...)
+}
+
+// answering are the pods that answer calls from a place. It calls until as many as are wanted did, and 24 times at least, so that others
+// show as well.
+func (tb *Testbed) answering(t *testing.T, from string, to netip.AddrPort, want int) map[string]bool {
+	t.Helper()
+	seen := make(map[string]bool)
+	for i := 0; i < manyCalls && (i < 24 || len(seen) < want); i++ {
+		c := tb.call(t, from, to)
+		seen[strings.TrimSpace(c.ask(t))] = true
+		c.Close()
+	}
+	return seen
+}
+
+// isDropped lets the client try to connect until its SYNs were dropped for a reason, and checks that it gets no answer.
+func (tb *Testbed) isDropped(t *testing.T, to netip.AddrPort, reason string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() {
+		conn, err := tb.Dialer("client").Dial(ctx, "tcp", to, nil)
+		if err == nil {
+			conn.Close()
+		}
+		answer <- err
+	}()
+	require.Eventually(t, func() bool { return tb.count(t, reason) > 0 }, patience, 10*time.Millisecond, reason)
+	cancel()
+	assert.ErrorIs(t, <-answer, context.Canceled, "it must wait, neither connected nor refused")
+}
+
+// eventuallyCounts waits until a reason was counted as often as wanted on all nodes together.
+func (tb *Testbed) eventuallyCounts(t *testing.T, want uint64, reason string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return tb.count(t, reason) >= want }, patience, 10*time.Millisecond, reason)
+	assert.Equal(t, want, tb.count(t, reason), reason)
+}
+
+// counters is what our data path counted on each node, a line each; for messages, so it has no errors of its own.
+func (tb *Testbed) counters() string {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return err.Error()
+	}
+	paths, err := tb.openDataPaths()
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	for _, node := range slices.Sorted(maps.Keys(paths)) {
+		fmt.Fprintf(&text, "%s:", node)
+		counters, err := paths[node].Counters(names)
+		for _, c := range counters {
+			if c.Packets > 0 {
+				fmt.Fprintf(&text, " %s %d", names.Reason(c.Reason), c.Packets)
+			}
+		}
+		for _, err := range []error{err, paths[node].Close()} {
+			if err != nil {
+				fmt.Fprintf(&text, " (%v)", err)
+			}
+		}
+		text.WriteByte('\n')
+	}
+	return text.String()
+}

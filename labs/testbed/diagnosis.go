@@ -1,0 +1,143 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Observed is what was seen while requests were made. Diagnose says what it means.
+type Observed struct {
+	Edge     Edge
+	EdgeNode string // in front of the LB nodes; empty without one
+	// SpoofDrops are the packets dropped at each node's port of the fabric.
+	SpoofDrops map[string]uint64
+	// Client is the node that called, and Calls is how many different flows it began.
+	Client string
+	Calls  int
+	// WrongSource counts packets that answer the client, but not from where it called, and Resets what it said to them.
+	WrongSource, Resets int
+	// Called and Answered are an example of that: whom the client called, and who answered.
+	Called, Answered netip.AddrPort
+}
+
+// Failure is a place where requests or answers came to an end.
+type Failure struct {
+	Place   string // a node, or a node's port of the fabric
+	Counter string
+	Count   uint64 // packets
+	Text    string
+}
+
+// Diagnose says where answers died. It says nothing where it saw nothing wrong, whether requests were answered or not.
+func Diagnose(o Observed) []Failure {
+	var all []Failure
+	for _, node := range slices.Sorted(maps.Keys(o.SpoofDrops)) {
+		if n := o.SpoofDrops[node]; n > 0 {
+			all = append(all, Failure{
+				Place: "fabric port of " + node, Counter: "spoof_drops", Count: n,
+				Text: fmt.Sprintf("spoof protection dropped %d packets from %s whose source is neither the node's nor its pods'", n, node),
+			})
+		}
+	}
+	if o.WrongSource > 0 {
+		text := fmt.Sprintf("%d answers came from %v, but %s had called %v and refused them (%d resets)",
+			o.WrongSource, o.Answered, o.Client, o.Called, o.Resets)
+		if o.Edge == EdgeStateful {
+			text += fmt.Sprintf(": they went past %s, which alone could have translated them back", o.EdgeNode)
+		}
+		all = append(all, Failure{Place: o.Client, Counter: "answers_from_wrong_source", Count: uint64(o.WrongSource), Text: text})
+	}
+	return all
+}
+
+// Investigation watches a client and the fabric's ports while requests are made.
+type Investigation struct {
+	testbed *Testbed
+	client  topologies.Node
+	before  map[string]uint64
+	packets bytes.Buffer
+	stop    func() error
+}
+
+// Investigate begins to watch. The caller ends it with Conclude.
+func (tb *Testbed) Investigate(ctx context.Context, client string) (*Investigation, error) {
+	at := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == client })
+	if at < 0 {
+		return nil, fmt.Errorf("investigate: there is no node %s", client)
+	}
+	i := &Investigation{testbed: tb, client: tb.plan.Nodes[at]}
+	var err error
+	if i.before, err = tb.spoofDrops(); err != nil {
+		return nil, fmt.Errorf("investigate: %w", err)
+	}
+	if i.stop, err = tb.network.StartCapture(ctx, client, "eth0", &i.packets); err != nil {
+		return nil, fmt.Errorf("investigate: %w", err)
+	}
+	return i, nil
+}
+
+// Conclude ends the watch and says what was seen.
+func (i *Investigation) Conclude() (Observed, error) {
+	o, err := i.conclude()
+	if err != nil {
+		return o, fmt.Errorf("conclude: %w", err)
+	}
+	return o, nil
+}
+
+func (i *Investigation) conclude() (Observed, error) {
+	o := Observed{Client: i.client.Name, SpoofDrops: make(map[string]uint64)}
+	if err := i.stop(); err != nil {
+		return o, err
+	}
+	after, dropsErr := i.testbed.spoofDrops()
+	for node, n := range after {
+		if was := i.before[node]; n >= was { // less: protection was switched on anew
+			n -= was
+		}
+		o.SpoofDrops[node] = n
+	}
+	e, edgeErr := i.testbed.Edge()
+	o.Edge = e
+	node, nodeErr := i.testbed.EdgeNode(e)
+	if node != nil {
+		o.EdgeNode = node.Name
+	}
+	return o, errors.Join(dropsErr, edgeErr, nodeErr, i.noteAnswers(&o))
+}
+
+// noteAnswers finds answers to a port that the client called from, but not from whom it called.
+func (i *Investigation) noteAnswers(o *Observed) error {
+	type port struct {
+		address  netip.AddrPort
+		protocol uint8
+	}
+	called := make(map[port][]netip.AddrPort) // by the client's own port
+	mine := addressesOf(i.client)
+	return capture.Dissect(&i.packets, func(f *capture.Frame) {
+		from := port{f.Source.Address, uint8(f.Source.Protocol)}
+		to := port{f.Destination.Address, uint8(f.Destination.Protocol)}
+		switch {
+		case slices.Contains(mine, from.address.Addr()) && f.TCP != nil && f.TCP.RST:
+			if !slices.Contains(called[from], to.address) {
+				o.Resets++
+			}
+		case slices.Contains(mine, from.address.Addr()):
+			if !slices.Contains(called[from], to.address) {
+				called[from] = append(called[from], to.address)
+				o.Calls++
+			}
+		case slices.Contains(mine, to.address.Addr()) && len(called[to]) > 0 && !slices.Contains(called[to], from.address):
+			o.WrongSource++
+			o.Called, o.Answered = called[to][0], from.address
+		}
+	})
+}

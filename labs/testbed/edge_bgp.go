@@ -1,0 +1,199 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/labs/bgp"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// Names of the BGP processes, for their logs.
+const (
+	routerProcess   = "bgp-router"
+	announceProcess = "bgp-" // and the LB node
+)
+
+// learnTimeout is how long a router may take to learn all VIPs: two turns of GoBGP's shortest time to wait before it calls
+// again, and some more.
+const learnTimeout = 15 * time.Second
+
+// startBGP starts the router, and all LB nodes' speakers, and waits until it has learned all VIPs from all of them.
+func (tb *Testbed) startBGP(ctx context.Context, e Edge, router *topologies.Node) error {
+	if err := tb.network.Do(router.Name, tb.refuseVIPs); err != nil {
+		return err
+	}
+	if err := tb.startRouter(ctx, e, router); err != nil {
+		return err
+	}
+	for _, n := range tb.LBNodes() {
+		if err := tb.announce(ctx, n, router); err != nil {
+			return err
+		}
+	}
+	return tb.waitLearned(ctx, router.Name, tb.vipRoutes())
+}
+
+func (tb *Testbed) startRouter(ctx context.Context, e Edge, router *topologies.Node) error {
+	r := &bgp.Router{ID: tb.routerID(*router)}
+	for _, n := range tb.LBNodes() {
+		r.Peers = append(r.Peers, n.AddressFor(router.Address.Addr()))
+	}
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	argv, err := tb.routerCommand(e, r)
+	if err != nil {
+		return err
+	}
+	_, err = tb.network.Start(ctx, router.Name, netns.Process{Name: routerProcess, Argv: argv})
+	return err
+}
+
+func (tb *Testbed) routerCommand(e Edge, r *bgp.Router) ([]string, error) {
+	if e == EdgeBird {
+		bird, err := exec.LookPath("bird")
+		if err != nil {
+			return nil, &netns.MissingError{Feature: "BIRD", How: "apt-get install bird2", Err: err}
+		}
+		config := filepath.Join(tb.network.Dir(), "bird.conf")
+		if err := os.WriteFile(config, []byte(r.BirdConfig()), 0o600); err != nil {
+			return nil, fmt.Errorf("configure BIRD: %w", err)
+		}
+		return []string{bird, "-f", "-c", config, "-s", filepath.Join(tb.network.Dir(), "bird.ctl")}, nil
+	}
+	labPod, err := findProgram(tb.labPod, "labpod", "the workload binary")
+	if err != nil {
+		return nil, err
+	}
+	argv := []string{labPod, "bgp", "learn", "--id", r.ID.String()}
+	for _, p := range r.Peers {
+		argv = append(argv, "--peer", p.String())
+	}
+	return argv, nil
+}
+
+// announce starts an LB node's speaker.
+func (tb *Testbed) announce(ctx context.Context, n topologies.Node, router *topologies.Node) error {
+	labPod, err := findProgram(tb.labPod, "labpod", "the workload binary")
+	if err != nil {
+		return err
+	}
+	argv := []string{labPod, "bgp", "announce", "--id", tb.routerID(n).String(), "--router", router.Address.Addr().String()}
+	for _, a := range addressesOf(n) {
+		argv = append(argv, "--next-hop", a.String())
+	}
+	for _, r := range tb.vipRoutes() {
+		if n.AddressFor(r.Destination.Addr()).IsValid() {
+			argv = append(argv, "--vip", r.Destination.Addr().String())
+		}
+	}
+	_, err = tb.network.Start(ctx, n.Name, netns.Process{Name: announceProcess + n.Name, Argv: argv})
+	return err
+}
+
+// StopAnnouncing ends an LB node's BGP speaker, as when a node is taken out of service, and returns when the router has no
+// route to it any more.
+func (tb *Testbed) StopAnnouncing(ctx context.Context, node string) error {
+	return tb.changeAnnouncing(ctx, node, func(*topologies.Node, topologies.Node) error {
+		return tb.network.Stop(ctx, announceProcess+node)
+	})
+}
+
+// StartAnnouncing starts it again, and returns when the router has learned the VIPs from it.
+func (tb *Testbed) StartAnnouncing(ctx context.Context, node string) error {
+	return tb.changeAnnouncing(ctx, node, func(router *topologies.Node, n topologies.Node) error {
+		return errors.Join(tb.network.Stop(ctx, announceProcess+node), tb.announce(ctx, n, router))
+	})
+}
+
+func (tb *Testbed) changeAnnouncing(ctx context.Context, node string, change func(router *topologies.Node, n topologies.Node) error) error {
+	e, err := tb.Edge()
+	if err != nil {
+		return err
+	}
+	lbs := tb.LBNodes()
+	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == node })
+	if i < 0 || e.role() != topologies.RoleRouter {
+		return fmt.Errorf("announce on %s: want an LB node, and edge %s or %s; the edge is %s", node, EdgeBGP, EdgeBird, e)
+	}
+	router, err := tb.EdgeNode(e)
+	if err != nil {
+		return err
+	}
+	if err := change(router, lbs[i]); err != nil {
+		return fmt.Errorf("announce on %s: %w", node, err)
+	}
+	return tb.waitLearned(ctx, router.Name, tb.announced())
+}
+
+// announced are the routes of VIPs to those LB nodes whose speaker runs.
+func (tb *Testbed) announced() []topologies.Route {
+	var all []topologies.Route
+	for _, r := range tb.vipRoutes() {
+		var via []netip.Addr
+		for _, n := range tb.LBNodes() {
+			if a := n.AddressFor(r.Destination.Addr()); a.IsValid() && tb.network.Runs(announceProcess+n.Name) {
+				via = append(via, a)
+			}
+		}
+		if len(via) > 0 {
+			slices.SortFunc(via, netip.Addr.Compare)
+			all = append(all, topologies.Route{Destination: r.Destination, Via: via})
+		}
+	}
+	return all
+}
+
+// waitLearned waits until the router's routes to VIPs are these.
+func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topologies.Route) error {
+	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+	defer cancel()
+	same := func(a, b topologies.Route) bool { return a.Destination == b.Destination && slices.Equal(a.Via, b.Via) }
+	for {
+		have, err := tb.VIPRoutes(router)
+		if err != nil {
+			return err
+		}
+		if slices.EqualFunc(have, want, same) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("learn VIPs: have %v, want %v; see the logs %s*.log: %w", have, want, announceProcess, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stopBGP ends all speakers, whichever there are.
+func (tb *Testbed) stopBGP(ctx context.Context, router string) error {
+	errs := []error{tb.network.Stop(ctx, routerProcess)}
+	for _, n := range tb.LBNodes() {
+		errs = append(errs, tb.network.Stop(ctx, announceProcess+n.Name))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop BGP of %s: %w", router, err)
+	}
+	return nil
+}
+
+// routerID is a node's BGP identifier: its IPv4 address, or for a node that has none, one made up:
+// they need only differ.
+func (tb *Testbed) routerID(n topologies.Node) netip.Addr {
+	for _, a := range addressesOf(n) {
+		if a.Is4() {
+			return a
+		}
+	}
+	i := slices.IndexFunc(tb.plan.Nodes, func(other topologies.Node) bool { return other.Name == n.Name })
+	return netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i + 1)})
+}

@@ -1,0 +1,252 @@
+package testbed
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+var dsr = Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}
+
+// lineServers answer every line with the pod's name and the line, in all pods.
+func lineServers(t *testing.T, tb *Testbed, port int) {
+	t.Helper()
+	for _, p := range tb.plan.Pods {
+		var listener net.Listener
+		require.NoError(t, tb.network.Do(p.Name, func() (err error) {
+			listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+			return err
+		}))
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go answerLines(conn, p.Name)
+			}
+		}()
+	}
+}
+
+func answerLines(conn net.Conn, name string) {
+	defer conn.Close()
+	line := make([]byte, 1)
+	for {
+		if _, err := io.ReadFull(conn, line); err != nil {
+			return
+		}
+		if _, err := fmt.Fprintf(conn, "%-20s", name); err != nil {
+			return
+		}
+	}
+}
+
+// caller is a connection to lineServers.
+type caller struct {
+	net.Conn
+	testbed *Testbed
+}
+
+// ask is the name of the pod that answers.
+func (c caller) ask(t *testing.T) string {
+	t.Helper()
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err := c.Write([]byte{'?'})
+	require.NoError(t, err)
+	name := make([]byte, 20)
+	if _, err = io.ReadFull(c, name); err != nil {
+		require.NoError(t, err, "%v asks %v\n%s", c.LocalAddr(), c.RemoteAddr(), c.testbed.counters())
+	}
+	return string(name)
+}
+
+// linesStand is five-nodes with lineServers behind the VIP's port 5201.
+func linesStand(t *testing.T, change func(*topologies.Topology)) (*Testbed, netip.AddrPort) {
+	tb := standOf(t, "five-nodes", Options{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
+		for i := range topology.Spec.Nodes {
+			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
+		}
+		if change != nil {
+			change(topology)
+		}
+	})
+	lineServers(t, tb, 5201)
+	return tb, netip.AddrPortFrom(echoVIP.Addr(), 5201)
+}
+
+// routeVIP leads the VIP to one LB node alone.
+func routeVIP(t *testing.T, tb *Testbed, vip netip.Addr, to topologies.Node) {
+	t.Helper()
+	require.NoError(t, tb.network.Do(netns.Fabric, func() error {
+		return netlink.RouteReplace(&netlink.Route{
+			Dst: netlink.NewIPNet(vip.AsSlice()), Gw: to.Address.Addr().AsSlice(),
+		})
+	}))
+}
+
+// TestTakeoverOfRunningFlows: their packets come to another LB node, which never saw them begin; and back again.
+func TestTakeoverOfRunningFlows(t *testing.T) {
+	tb, to := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	lbs := tb.LBNodes()
+	routeVIP(t, tb, to.Addr(), lbs[0])
+	names := make(map[caller]string)
+	for range 24 {
+		c := tb.call(t, "client", to)
+		names[c] = c.ask(t)
+	}
+	for _, lb := range []topologies.Node{lbs[1], lbs[0]} {
+		routeVIP(t, tb, to.Addr(), lb)
+		for c, name := range names {
+			for range 3 {
+				assert.Equal(t, name, c.ask(t), "by %s", lb.Name)
+			}
+		}
+	}
+}
+
+// TestTakeoverOfDownload: a transfer goes on while its packets move from one LB node to the other and back.
+func TestTakeoverOfDownload(t *testing.T) {
+	tb := standServing(t, "five-nodes", nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	to, lbs := netip.AddrPortFrom(echoVIP.Addr(), 5201), tb.LBNodes()
+	routeVIP(t, tb, to.Addr(), lbs[0])
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 8 {
+			time.Sleep(100 * time.Millisecond)
+			routeVIP(t, tb, to.Addr(), lbs[(i+1)%2])
+		}
+	}()
+	for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
+		report, err := workload.Bulk(t.Context(), workload.BulkOptions{
+			Dialer: workload.Dialer{Enter: tb.Enter("client")}, Target: to, Direction: direction, Duration: 500 * time.Millisecond,
+		})
+		require.NoError(t, err)
+		assert.NotNil(t, report)
+	}
+	<-done
+}
+
+// TestDrainedBackend: a terminating pod keeps its connections, and gets no new ones.
+func TestDrainedBackend(t *testing.T) {
+	tb, to := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	drained := tb.plan.Pods[0]
+	names := make(map[caller]string)
+	for _, c := range tb.callsTo(t, to, drained.Name) {
+		names[c] = fmt.Sprintf("%-20s", drained.Name)
+	}
+	for range 16 {
+		c := tb.call(t, "client", to)
+		names[c] = c.ask(t)
+	}
+	require.NoError(t, tb.SetDraining(t.Context(), dsr, drained.Name, true))
+	for c, name := range names {
+		assert.Equal(t, name, c.ask(t))
+	}
+	for range 24 {
+		assert.NotContains(t, tb.call(t, "client", to).ask(t), drained.Name)
+	}
+}
+
+// TestReplacedUnderLoad: the programs are replaced while a transfer runs, with all that their maps hold.
+func TestReplacedUnderLoad(t *testing.T) {
+	tb, to := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	c := tb.call(t, "client", to)
+	name := c.ask(t)
+	tables, err := tb.Tables(dsr)
+	require.NoError(t, err)
+	for range 5 {
+		for _, n := range tb.ClusterNodes() {
+			require.NoError(t, tb.load(n, dsr, tables))
+		}
+		assert.Equal(t, name, c.ask(t))
+	}
+}
+
+// TestCallsFromInside: pods and nodes call the service by its ClusterIP, VIP and NodePort, wherever its pods are.
+func TestCallsFromInside(t *testing.T) {
+	tb, vip := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	tables, err := tb.Tables(dsr)
+	require.NoError(t, err)
+	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
+	clusterIP := tables.Frontends[i].AddrPort()
+	nodePort := netip.AddrPortFrom(tb.LBNodes()[0].Address.Addr(), 31001)
+	ownNodePort := netip.AddrPortFrom(tb.nodeOf(t, "worker-1").Address.Addr(), 31001)
+	for _, test := range []struct {
+		from string
+		to   netip.AddrPort
+	}{
+		{tb.plan.Pods[0].Name, clusterIP}, {tb.plan.Pods[0].Name, vip}, {tb.plan.Pods[0].Name, nodePort},
+		{"worker-1", clusterIP}, {"lb-1", clusterIP}, {"lb-1", vip},
+		{"lb-1", nodePort}, {"lb-1", ownNodePort}, {"worker-1", nodePort}, {"worker-1", ownNodePort},
+	} {
+		t.Run(test.from+" "+test.to.String(), func(t *testing.T) {
+			// All pods answer: of other nodes, of this one, and the caller itself.
+			assert.Len(t, tb.answering(t, test.from, test.to, len(tb.plan.Pods)), len(tb.plan.Pods))
+		})
+	}
+}
+
+// TestWhoMayCall: source ranges hold in both modes, and at both hooks.
+func TestWhoMayCall(t *testing.T) {
+	for allowed, ranges := range map[bool][]string{true: {"192.168.1.0/24"}, false: {"198.51.100.0/24"}} {
+		tb, to := linesStand(t, func(topology *topologies.Topology) {
+			topology.Spec.Services[0].Spec.LoadBalancerSourceRanges = ranges
+		})
+		for _, v := range ourVariants() {
+			require.NoError(t, tb.Install(t.Context(), v))
+			if allowed {
+				assert.NotEmpty(t, tb.call(t, "client", to).ask(t), v.Name)
+				assert.Zero(t, tb.count(t, "source-range"), v.Name)
+			} else {
+				tb.isDropped(t, to, "source-range")
+			}
+		}
+		require.NoError(t, tb.Down(t.Context()))
+	}
+}
+
+// TestPolicyLocal: a node without a pod of the service drops, so that the client tries elsewhere; nobody is refused.
+func TestPolicyLocal(t *testing.T) {
+	tb, to := linesStand(t, func(topology *topologies.Topology) {
+		topology.Spec.Services[0].Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	})
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	tb.isDropped(t, to, "no-local-backend") // LB nodes have no pods
+	worker := tb.plan.Nodes[slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == "worker-1" })]
+	assert.NotEmpty(t, tb.call(t, "client", netip.AddrPortFrom(worker.Address.Addr(), 31001)).ask(t), "its NodePort answers")
+}
+
+// TestAffinityOfClients: with sessionAffinity all connections of a client go to one pod.
+func TestAffinityOfClients(t *testing.T) {
+	tb, to := linesStand(t, func(topology *topologies.Topology) {
+		topology.Spec.Services[0].Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	})
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	seen := make(map[string]bool)
+	for range 16 {
+		seen[tb.call(t, "client", to).ask(t)] = true
+	}
+	assert.Len(t, seen, 1)
+}

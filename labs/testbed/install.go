@@ -1,0 +1,225 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/baseline"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// Install puts the variant's data path on all nodes, in place of what is there. Flows of the one before are forgotten: no
+// variant profits from another.
+func (tb *Testbed) Install(ctx context.Context, v Variant) error {
+	if tb.onCluster() {
+		if err := v.checkOnCluster(); err != nil {
+			return fmt.Errorf("install %s: %w", v.Name, err)
+		}
+	}
+	if err := tb.Uninstall(ctx); err != nil {
+		return fmt.Errorf("install %s: %w", v.Name, err)
+	}
+	tables, err := tb.Tables(v)
+	if err != nil {
+		return fmt.Errorf("install %s: %w", v.Name, err)
+	}
+	if tb.onCluster() && v.DataPath == DataPathDSRLab { // health checks are the agents' then, too
+		if err := tb.serveByAgents(ctx, v, tables); err != nil {
+			return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), tb.Uninstall(ctx))
+		}
+		return nil
+	}
+	err = tb.onClusterNodes(func(n topologies.Node) error {
+		if err := tb.installOn(ctx, n, v, tables); err != nil {
+			return fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, tb.Uninstall(ctx))
+	}
+	if v.DataPath == DataPathNone {
+		return nil
+	}
+	return tb.tellAgents(tables)
+}
+
+// onClusterNodes does something on all nodes, on as many at a time as there are processors: most of an installation is the
+// kernel's verification of programs. All errors come back.
+func (tb *Testbed) onClusterNodes(do func(topologies.Node) error) error {
+	nodes := tb.ClusterNodes()
+	errs := make([]error, len(nodes))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, n := range nodes {
+		group.Go(func() error {
+			errs[i] = do(n)
+			return nil
+		})
+	}
+	_ = group.Wait() // errs has the errors
+	return errors.Join(errs...)
+}
+
+func (tb *Testbed) installOn(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
+	switch v.DataPath {
+	case DataPathDSRLab:
+		return tb.load(n, v, tables)
+	case DataPathKubeProxy, DataPathDNATOnly:
+		return tb.installBaseline(ctx, n, v, tables)
+	case DataPathNone:
+		return nil
+	}
+	return fmt.Errorf("data path %q is none of none, kube-proxy, dnat-only, dsrlab", v.DataPath)
+}
+
+// load loads our programs on a node and fills their tables.
+func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) error {
+	dir, err := tb.network.BPFDir(n.Name)
+	if err != nil {
+		return err
+	}
+	if v.Hook == dataplane.HookXDP {
+		if err := tb.prepareXDP(n); err != nil {
+			return err
+		}
+	}
+	return tb.network.Do(n.Name, func() error {
+		d, err := dataplane.Load(dataplane.Config{
+			Addresses: addressesOf(n), Device: "eth0", PinDir: dir, MTU: tb.mtuOf(n), Hook: v.Hook, Fault: v.Fault,
+		})
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		if notice := d.Notice(); notice != nil {
+			tb.log.Warn("hook", "node", n.Name, "notice", notice)
+		}
+		for _, p := range tb.plan.Pods {
+			if p.Node != n.Name {
+				continue
+			}
+			if err := d.Attach(p.HostDevice, dataplane.FromPod, dataplane.AttachAuto); err != nil {
+				return err
+			}
+		}
+		return tb.apply(d, n, tables)
+	})
+}
+
+// apply fills a node's tables. Call it in the node's network namespace.
+func (tb *Testbed) apply(d *dataplane.DataPath, n topologies.Node, tables *services.Tables) error {
+	state := dataplane.State{Node: n.Name, Nodes: tb.reachedFrom(n), Tables: tables}
+	for _, p := range tb.plan.Pods {
+		if p.Node != n.Name {
+			continue
+		}
+		device, err := net.InterfaceByName(p.HostDevice)
+		if err != nil {
+			return fmt.Errorf("pod %s: device %s: %w", p.Name, p.HostDevice, err)
+		}
+		state.Pods = append(state.Pods, dataplane.Pod{
+			Addresses: podAddresses(p), Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
+		})
+	}
+	_, err := d.Apply(state)
+	return err
+}
+
+// addressesOf are the node's own on the fabric, one or two: of both families.
+func addressesOf(n topologies.Node) []netip.Addr {
+	var all []netip.Addr
+	for _, prefix := range n.Addresses() {
+		all = append(all, prefix.Addr())
+	}
+	return all
+}
+
+// podAddresses are the pod's own, likewise.
+func podAddresses(p topologies.Pod) []netip.Addr { return p.Addresses() }
+
+// mtuOf is that of the node's network.
+func (tb *Testbed) mtuOf(n topologies.Node) int {
+	for _, network := range tb.plan.Networks {
+		if network.Name == n.Network && network.MTU != 0 {
+			return network.MTU
+		}
+	}
+	return tb.plan.MTU
+}
+
+// reachedFrom are all LB and pod nodes, with the MAC addresses that lead to them: their own, or that of the gateway.
+func (tb *Testbed) reachedFrom(n topologies.Node) []dataplane.Node {
+	gateways := make(map[string]topologies.HardwareAddr)
+	for _, network := range tb.plan.Networks {
+		gateways[network.Name] = network.MAC
+	}
+	var all []dataplane.Node
+	for _, other := range tb.ClusterNodes() {
+		mac := other.MAC
+		if other.Network != n.Network {
+			mac = gateways[n.Network]
+		}
+		node := dataplane.Node{Name: other.Name, PodCIDRs: other.PodCIDRs()}
+		for _, a := range addressesOf(other) {
+			node.Addresses = append(node.Addresses, dataplane.NodeAddress{Address: a, NextHop: net.HardwareAddr(mac)})
+		}
+		all = append(all, node)
+	}
+	return all
+}
+
+func (tb *Testbed) installBaseline(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
+	ns, err := tb.network.NetNS(n.Name)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	form := baseline.FormKubeProxy
+	if v.DataPath == DataPathDNATOnly {
+		form = baseline.FormDNATOnly
+	}
+	return baseline.Install(ctx, int(ns.Fd()), baseline.Config{
+		Form: form, Tables: tables, Node: n.Name, NodeAddresses: []netip.Addr{n.Address.Addr()},
+	})
+}
+
+// Uninstall takes every data path off all nodes; plain routing stays.
+func (tb *Testbed) Uninstall(ctx context.Context) error {
+	if tb.onCluster() {
+		if err := tb.takeFromAgents(ctx); err != nil {
+			return fmt.Errorf("take services from agents: %w", err)
+		}
+	}
+	return errors.Join(tb.tellAgents(nil), tb.onClusterNodes(func(n topologies.Node) error {
+		if err := errors.Join(tb.uninstallFrom(ctx, n.Name), tb.restoreWire(n)); err != nil {
+			return fmt.Errorf("take data path off %s: %w", n.Name, err)
+		}
+		return nil
+	}))
+}
+
+func (tb *Testbed) uninstallFrom(ctx context.Context, node string) error {
+	dir, err := tb.network.BPFDir(node)
+	if err != nil {
+		return err
+	}
+	var unload error
+	if !tb.onCluster() {
+		unload = tb.network.Do(node, func() error { return dataplane.Unload(dir) })
+	}
+	ns, err := tb.network.NetNS(node)
+	if err != nil {
+		return errors.Join(unload, err)
+	}
+	defer ns.Close()
+	return errors.Join(unload, baseline.Remove(ctx, int(ns.Fd())))
+}

@@ -1,0 +1,103 @@
+package testbed
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// TestForgedGeneve: a pod that sends Geneve to a node would put packets into other pods.
+func TestForgedGeneve(t *testing.T) {
+	tb, _ := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	for _, n := range tb.ClusterNodes() {
+		before := tb.count(t, "pod-geneve")
+		require.NoError(t, tb.network.Do(tb.plan.Pods[0].Name, func() error {
+			conn, err := net.Dial("udp", netip.AddrPortFrom(n.Address.Addr(), 6081).String())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_, err = conn.Write(make([]byte, 100))
+			return err
+		}))
+		tb.eventuallyCounts(t, before+1, "pod-geneve")
+	}
+}
+
+// TestNoAnswerLeaks: a pod answers a client whose flow nobody knows, as after the node's tables were lost.
+func TestNoAnswerLeaks(t *testing.T) {
+	tb, to := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	c := tb.call(t, "client", to)
+	c.ask(t)
+	require.NoError(t, tb.Install(t.Context(), dsr)) // which forgets all flows
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err := c.Write([]byte{'?'})
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 20))
+	assert.NoError(t, err, "the LB node, which did not see it begin, tells the pod node the frontend again")
+	assert.Zero(t, tb.count(t, "leak"))
+
+	var listener net.PacketConn // answers that no request went before
+	pod := tb.plan.Pods[0]
+	require.NoError(t, tb.network.Do(pod.Name, func() (err error) {
+		listener, err = net.ListenPacket("udp4", ":8080")
+		return err
+	}))
+	defer listener.Close()
+	client := tb.plan.Nodes[0].Address.Addr()
+	_, err = listener.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 40000)))
+	require.NoError(t, err)
+	tb.eventuallyCounts(t, 1, "leak")
+}
+
+// TestCollidingFlows: a client uses one port for two frontends that lead to one port of one pod. The second connection is refused
+// and counted, the first one goes on.
+func TestCollidingFlows(t *testing.T) {
+	tb := standWith(t, "talk", func(topology *topologies.Topology) {
+		for i := range topology.Spec.Nodes {
+			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
+		}
+		ports := &topology.Spec.Services[0].Spec.Ports
+		*ports = append(*ports, corev1.ServicePort{Name: "second", Port: 5202, TargetPort: intstr.FromString("bulk"), NodePort: 31002})
+	})
+	lineServers(t, tb, 5201)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	dial := func(port uint16, timeout time.Duration) (c caller, err error) {
+		dialer := net.Dialer{
+			Timeout: timeout, LocalAddr: &net.TCPAddr{Port: 45000},
+			Control: func(_, _ string, raw syscall.RawConn) error {
+				var inner error
+				return errors.Join(raw.Control(func(fd uintptr) {
+					inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+				}), inner)
+			},
+		}
+		c.testbed = tb
+		err = tb.network.Do("client", func() (err error) {
+			c.Conn, err = dialer.Dial("tcp", netip.AddrPortFrom(echoVIP.Addr(), port).String())
+			return err
+		})
+		return c, err
+	}
+	first, err := dial(5201, patience)
+	require.NoError(t, err)
+	defer first.Close()
+	first.ask(t)
+	_, err = dial(5202, silence)
+	require.Error(t, err)
+	require.Eventually(t, func() bool { return tb.count(t, "collision") > 0 }, patience, 10*time.Millisecond)
+	first.ask(t)
+}

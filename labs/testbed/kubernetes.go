@@ -1,0 +1,307 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/kube/image"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// On a cluster the data path is the node agents'. A variant of our own data path is a state of the services: their mode by
+// annotation, their policy, which of their pods are ready. All other variants label the services as another proxy's
+// (service.kubernetes.io/service-proxy-name), so that agents leave them alone, and put that proxy's rules on the nodes; the
+// cluster's own services, DNS and the API, stay with the agents.
+
+// proxyNameLabel takes services from the agents (k8s.io/kube-proxy, options.go).
+const proxyNameLabel = "service.kubernetes.io/service-proxy-name"
+
+// serveTimeoutOnCluster is how long the agents may take to serve services as they are now.
+const serveTimeoutOnCluster = 20 * time.Second
+
+// onCluster says whether the nodes run agents of their own.
+func (tb *Testbed) onCluster() bool { return tb.plan.Substrate == topologies.SubstrateKindK }
+
+// onlyOnNetns is the error of what a cluster can't do.
+func onlyOnNetns(what string) error {
+	return &netns.MissingError{Feature: what + " on substrate kind", How: "run it with --substrate netns", Err: errors.ErrUnsupported}
+}
+
+// makerOf is who makes nodes where they are no namespaces, and takes them away.
+func makerOf(o Options, labPod string) *kind.Maker {
+	return &kind.Maker{Options: kind.Options{
+		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Deploy: deployAgents, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep,
+		Archive: func(w io.Writer) error { return image.Write(w, image.DefaultTag, filepath.Dir(labPod)) },
+	}}
+}
+
+// Check says what of a variant a plan's substrate can't do, before anything is built.
+func Check(plan *topologies.Plan, v Variant) error {
+	if plan.Substrate != topologies.SubstrateKindK {
+		return nil
+	}
+	return v.checkOnCluster()
+}
+
+// kubernetes is the way to the cluster's API server.
+func (tb *Testbed) kubernetes(ctx context.Context) (*kind.Cluster, error) {
+	if tb.cluster == nil {
+		c, err := kind.Open(ctx, tb.network)
+		if err != nil {
+			return nil, err
+		}
+		tb.cluster = c
+	}
+	return tb.cluster, nil
+}
+
+// checkOnCluster says what of a variant needs nodes that are namespaces.
+func (v Variant) checkOnCluster() error {
+	switch {
+	case v.Fault != dataplane.FaultNone:
+		return onlyOnNetns("a data path that is broken on purpose")
+	case v.Hook == dataplane.HookXDP:
+		return onlyOnNetns("the hook xdp")
+	}
+	return nil
+}
+
+// serveByAgents gives the services to the agents as the variant has them, and waits until every node does as they say.
+func (tb *Testbed) serveByAgents(ctx context.Context, v Variant, tables *services.Tables) error {
+	if err := tb.setServices(ctx, v); err != nil {
+		return err
+	}
+	return tb.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+}
+
+// setEndpointsOnCluster lets the pods be ready that the plan's endpoints have now.
+func (tb *Testbed) setEndpointsOnCluster(ctx context.Context, v Variant, tables *services.Tables) error {
+	c, err := tb.kubernetes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tb.setReady(ctx, c, v); err != nil || v.DataPath != DataPathDSRLab {
+		return err
+	}
+	return tb.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+}
+
+// takeFromAgents takes the services from the agents, and waits until no node has anything of them: neither tables nor flows.
+func (tb *Testbed) takeFromAgents(ctx context.Context) error {
+	tables, err := tb.Tables(Variant{})
+	if err != nil {
+		return err
+	}
+	if err := tb.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
+		return err
+	}
+	err = tb.waitServed(ctx, func(d *dataplane.DataPath, _ string) error { return lacks(d, tables) })
+	if err != nil {
+		return err
+	}
+	return tb.forgetFlows(tables)
+}
+
+// forgetFlows forgets what the last variant's flows have left: no variant meets another's.
+func (tb *Testbed) forgetFlows(tables *services.Tables) error {
+	var frontends []netip.AddrPort
+	for i := range tables.Frontends {
+		frontends = append(frontends, tables.Frontends[i].AddrPort())
+	}
+	for _, n := range tb.ClusterNodes() {
+		err := tb.look(n.Name, func(d *dataplane.DataPath, _ string) error {
+			_, err := d.ForgetFlows(frontends)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// setServices changes services and pods of the cluster to what a variant has.
+func (tb *Testbed) setServices(ctx context.Context, v Variant) error {
+	c, err := tb.kubernetes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tb.setReady(ctx, c, v); err != nil {
+		return err
+	}
+	for _, want := range v.services(tb.plan.Services) {
+		api := c.Client.CoreV1().Services(metav1.NamespaceDefault)
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			have, err := api.Get(ctx, want.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			v.dress(have, &want)
+			_, err = api.Update(ctx, have, metav1.UpdateOptions{})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("service %s: %w", want.Name, err)
+		}
+	}
+	return nil
+}
+
+// dress gives an object of the cluster what a variant says of its service.
+func (v Variant) dress(have, want *corev1.Service) {
+	have.Spec.ExternalTrafficPolicy = want.Spec.ExternalTrafficPolicy
+	have.Spec.HealthCheckNodePort = want.Spec.HealthCheckNodePort
+	if have.Labels == nil {
+		have.Labels = make(map[string]string)
+	}
+	if have.Annotations == nil {
+		have.Annotations = make(map[string]string)
+	}
+	if v.DataPath != DataPathDSRLab {
+		have.Labels[proxyNameLabel] = "dsrlab-" + string(v.DataPath)
+		return
+	}
+	delete(have.Labels, proxyNameLabel)
+	if _, own := want.Annotations[services.ModeAnnotation]; !own {
+		have.Annotations[services.ModeAnnotation] = string(v.Mode)
+	}
+}
+
+// setReady lets exactly those pods be ready that the variant's endpoints have.
+func (tb *Testbed) setReady(ctx context.Context, c *kind.Cluster, v Variant) error {
+	ready := make(map[string]bool)
+	for _, slice := range v.endpoints(tb.plan.EndpointSlices) {
+		for _, e := range slice.Endpoints {
+			if e.Conditions.Terminating != nil && *e.Conditions.Terminating {
+				return onlyOnNetns("a pod that is drained")
+			}
+			if e.TargetRef != nil && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+				ready[e.TargetRef.Name] = true
+			}
+		}
+	}
+	for _, p := range tb.plan.Pods {
+		if err := c.SetReady(ctx, p.Name, ready[p.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitServed waits until what every LB and pod node holds is as it should be.
+func (tb *Testbed) waitServed(ctx context.Context, problem func(d *dataplane.DataPath, node string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeoutOnCluster)
+	defer cancel()
+	for _, n := range tb.ClusterNodes() {
+		for {
+			err := tb.look(n.Name, problem)
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the agent of %s: %w", n.Name, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// look does something with a node's data path.
+func (tb *Testbed) look(node string, do func(d *dataplane.DataPath, node string) error) error {
+	d, err := tb.OpenDataPath(node)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return do(d, node)
+}
+
+// differs says how what a node holds differs from what it should hold of the tables: what is of other services does not matter.
+func differs(d *dataplane.DataPath, tables *services.Tables, node string) error {
+	list, err := d.List()
+	if err != nil {
+		return err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		have := find(list, f)
+		switch {
+		case have == nil && f.Kind == services.KindNodePort && f.Node != node:
+		case have == nil:
+			return fmt.Errorf("it does not serve %v/%s", f.AddrPort(), f.Protocol)
+		case have.Mode != string(f.Mode) || have.Local != f.LocalOnly:
+			return fmt.Errorf("it serves %v/%s in mode %s, local %v", f.AddrPort(), f.Protocol, have.Mode, have.Local)
+		default:
+			if want, got := addressesFor(tables, f, node), backendsOf(have); !slices.Equal(want, got) {
+				return fmt.Errorf("it serves %v/%s by %v, and not by %v", f.AddrPort(), f.Protocol, got, want)
+			}
+		}
+	}
+	return nil
+}
+
+// lacks says what of the tables is still there.
+func lacks(d *dataplane.DataPath, tables *services.Tables) error {
+	list, err := d.List()
+	if err != nil {
+		return err
+	}
+	for i := range tables.Frontends {
+		if f := &tables.Frontends[i]; find(list, f) != nil {
+			return fmt.Errorf("it still serves %v/%s", f.AddrPort(), f.Protocol)
+		}
+	}
+	backends, err := d.Backends()
+	if err != nil {
+		return err
+	}
+	for i := range tables.Backends {
+		b := tables.Backends[i].AddrPort()
+		if slices.ContainsFunc(backends, func(l dataplane.ListedBackend) bool { return l.Address == b && l.Local }) {
+			return fmt.Errorf("it still has backend %v", b)
+		}
+	}
+	return nil
+}
+
+func find(list []dataplane.Listed, f *services.Frontend) *dataplane.Listed {
+	i := slices.IndexFunc(list, func(l dataplane.Listed) bool { return l.Address == f.AddrPort() && l.Protocol == f.Protocol.String() })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+func addressesFor(tables *services.Tables, f *services.Frontend, node string) []string {
+	var all []string
+	for _, i := range tables.Selectable(f, node) {
+		all = append(all, tables.Backends[i].AddrPort().String())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func backendsOf(l *dataplane.Listed) []string {
+	var all []string
+	for _, b := range l.Backends {
+		all = append(all, b.Address.String())
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,202 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+)
+
+// Flow is an event of a node's data path in the words of `hubble observe`.
+type Flow struct {
+	Time        time.Time      `json:"time"`
+	Node        string         `json:"node"`
+	Source      Peer           `json:"source"`
+	Destination Peer           `json:"destination"`
+	Frontend    netip.AddrPort `json:"frontend,omitzero"`
+	Protocol    string         `json:"protocol"`
+	TCPFlags    string         `json:"tcpFlags,omitempty"`
+	// Observation is where the packet went: to-overlay, to-endpoint or to-network; empty for a drop.
+	Observation string `json:"observation,omitempty"`
+	Verdict     string `json:"verdict"` // FORWARDED or DROPPED
+	Reason      string `json:"reason"`  // the data path's own name for what it did
+	Mode        string `json:"mode,omitempty"`
+	// Option: the packet between the nodes carries the frontend in Geneve's DSR option.
+	Option bool `json:"option"`
+	// Tunnel is the other end of the tunnel, where there is one.
+	Tunnel  netip.Addr `json:"tunnel,omitzero"`
+	Service string     `json:"service,omitempty"` // namespace/name:port/PROTO
+	Bytes   int        `json:"bytes"`
+}
+
+// Peer is one end of a flow.
+type Peer struct {
+	Address netip.AddrPort `json:"address"`
+	// Identity is world, host or pod.
+	Identity string `json:"identity"`
+	Name     string `json:"name,omitempty"` // of the pod, node or client, where it is one of the topology's
+}
+
+// String is as hubble prints it: pods by name, all else by address with its identity.
+func (p Peer) String() string {
+	if p.Identity == "pod" {
+		return fmt.Sprintf("%s:%d", p.Name, p.Address.Port())
+	}
+	return fmt.Sprintf("%v (%s)", p.Address, p.Identity)
+}
+
+// String is a line as `hubble observe` prints it.
+func (f Flow) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s [%s]: %v -> %v", f.Time.Format("Jan _2 15:04:05.000"), f.Node, f.Source, f.Destination)
+	if f.Verdict == "DROPPED" {
+		fmt.Fprintf(&s, " %s DROPPED", f.Reason)
+	} else {
+		fmt.Fprintf(&s, " %s FORWARDED", f.Observation)
+	}
+	if f.Protocol == "TCP" {
+		fmt.Fprintf(&s, " (TCP Flags: %s)", f.TCPFlags)
+	} else {
+		fmt.Fprintf(&s, " (%s)", f.Protocol)
+	}
+	if f.Option && f.Frontend.IsValid() {
+		fmt.Fprintf(&s, " (DSR %v)", f.Frontend)
+	}
+	return s.String()
+}
+
+// Observe hands the flows of all nodes that run our data path to handle, one call at a time. With follow it goes on until ctx
+// ends, and flows come as each node reports them; without, it takes those that are waiting, in the order of their times. Each
+// event is seen once, by one observer, whether the filter chooses it or not.
+func (tb *Testbed) Observe(ctx context.Context, follow bool, filter FlowFilter, handle func(Flow) error) error {
+	if err := filter.Validate(); err != nil {
+		return fmt.Errorf("observe: %w", err)
+	}
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return err
+	}
+	paths, err := tb.openDataPaths()
+	defer func() {
+		for _, d := range paths {
+			_ = d.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var waiting []Flow
+	group, ctx := errgroup.WithContext(ctx)
+	for node, d := range paths {
+		group.Go(func() error {
+			return d.Events(ctx, follow, func(e dataplane.Event) error {
+				flow := tb.flow(node, e, names)
+				if !filter.Match(flow) {
+					return nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if follow {
+					return handle(flow)
+				}
+				waiting = append(waiting, flow)
+				return nil
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	slices.SortStableFunc(waiting, func(a, b Flow) int { return a.Time.Compare(b.Time) })
+	for _, f := range waiting {
+		if err := handle(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDataPaths takes hold of our data path on every node that has it, by the node's name; the caller closes them, after an
+// error too.
+func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
+	paths := make(map[string]*dataplane.DataPath)
+	for _, n := range tb.ClusterNodes() {
+		d, err := tb.OpenDataPath(n.Name)
+		if errors.Is(err, dataplane.ErrNotLoaded) {
+			continue
+		}
+		if err != nil {
+			return paths, err
+		}
+		paths[n.Name] = d
+	}
+	if len(paths) == 0 {
+		return paths, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
+	}
+	return paths, nil
+}
+
+// observation is the word for where a packet went.
+func observation(r string) string {
+	switch r {
+	case "to-overlay-dsr", "to-overlay-snat":
+		return "to-overlay"
+	case "to-endpoint", "from-overlay", "reply-inside":
+		return "to-endpoint"
+	}
+	return "to-network"
+}
+
+func (tb *Testbed) flow(node string, e dataplane.Event, names *dataplane.Names) Flow {
+	f := Flow{
+		Time: e.Time, Node: node, Source: tb.peer(e.Source), Destination: tb.peer(e.Destination), Frontend: e.Frontend,
+		Protocol: e.Protocol, Reason: names.Reason(e.Reason), Verdict: "FORWARDED", Option: e.Option, Bytes: int(e.Bytes),
+		Tunnel: e.Node, Service: e.Service,
+	}
+	if e.Protocol == "TCP" {
+		f.TCPFlags = e.TCPFlags.String()
+	}
+	if e.Backend.IsValid() && e.Source != e.Backend {
+		f.Destination = tb.peer(e.Backend) // to whom the frontend's request goes
+	}
+	if e.Frontend.IsValid() {
+		f.Mode = "snat"
+		if e.DSR {
+			f.Mode = "dsr"
+		}
+	}
+	if dataplane.IsDrop(e.Reason) {
+		f.Verdict = "DROPPED"
+	} else {
+		f.Observation = observation(f.Reason)
+	}
+	return f
+}
+
+// peer names an address of the topology.
+func (tb *Testbed) peer(a netip.AddrPort) Peer {
+	p := Peer{Address: a, Identity: "world"}
+	for _, pod := range tb.plan.Pods {
+		if slices.Contains(podAddresses(pod), a.Addr()) {
+			p.Identity, p.Name = "pod", pod.Name
+		}
+	}
+	for _, n := range tb.plan.Nodes {
+		if slices.Contains(addressesOf(n), a.Addr()) {
+			p.Name = n.Name
+			if !n.Role.OutsideCluster() {
+				p.Identity = "host"
+			}
+		}
+	}
+	return p
+}

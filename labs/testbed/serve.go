@@ -1,0 +1,79 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// findProgram is one of our other programs: the one that was named, or that of this name beside this program.
+func findProgram(named, name, what string) (string, error) {
+	if named == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("find %s: %w", name, err)
+		}
+		named = filepath.Join(filepath.Dir(self), name)
+	}
+	if _, err := os.Stat(named); err != nil {
+		return "", fmt.Errorf("find %s, %s: %w; `make build` puts it beside dsrlab", name, what, err)
+	}
+	return named, nil
+}
+
+// startWorkload starts the servers of all pods and waits until they answer.
+func (tb *Testbed) startWorkload(ctx context.Context, labPod string, onStep func(string)) error {
+	for _, p := range tb.plan.Pods {
+		if len(p.Workload) == 0 || tb.onCluster() { // a cluster's pods run theirs already
+			continue
+		}
+		if onStep != nil {
+			onStep("start workload of " + p.Name)
+		}
+		if _, err := tb.network.Start(ctx, p.Name, netns.Process{Name: "pod-" + p.Name, Argv: p.Serve(labPod)}); err != nil {
+			return fmt.Errorf("start workload of %s: %w", p.Name, err)
+		}
+	}
+	for _, p := range tb.plan.Pods {
+		for _, w := range p.Workload {
+			if err := tb.waitServing(ctx, p, w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serveTimeout is how long a server may take to listen.
+const serveTimeout = 5 * time.Second
+
+// waitServing connects to a server from within its pod until it accepts.
+func (tb *Testbed) waitServing(ctx context.Context, p topologies.Pod, w topologies.WorkloadSpec) error {
+	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
+	defer cancel()
+	address := netip.AddrPortFrom(p.Address, w.Port).String()
+	for {
+		err := tb.network.Do(p.Name, func() error {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s of %s on port %d: %w", w.Kind, p.Name, w.Port, err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,216 @@
+// Package testbed builds a topology with its workload and puts a data path on its nodes. Here substrate and data path meet:
+// neither knows of the other. Everything that can be asked of a lab that stands is asked here: its load-balancer tables, its
+// flows, its metrics, and the way of one request.
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/kind"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// Testbed is a running network with its workload serving and a data path on its nodes.
+type Testbed struct {
+	network *netns.Lab
+	plan    *topologies.Plan
+	log     *slog.Logger
+	// labPod is the workload binary; empty: the one beside this program.
+	labPod string
+	// cluster is the way to the API server, once it was needed; see kubernetes.
+	cluster *kind.Cluster
+	ports   *workload.Ports // see Dialer
+}
+
+// Options say where and how a topology is built.
+type Options struct {
+	StateDir string // default netns.DefaultStateDir
+	Name     string // default the topology's
+	Recreate bool   // take down what stands under this name
+	Keep     bool   // leave what could not be built to its end, for a look
+	// NodeImage is the image of a kind cluster's nodes (default kind.DefaultImage).
+	NodeImage string
+	// LabPod is the workload binary (default: labpod beside this program).
+	LabPod string
+	// Agent is the node agent (default: dsrd beside this program). It runs where a service has health checks.
+	Agent string
+	Log   *slog.Logger
+	// OnStep is told what is being done.
+	OnStep func(step string)
+}
+
+// Up builds the topology and starts its workload. Nodes route; Install puts a data path on them. If it fails nothing is left.
+// existing tells that the topology stood already, and nothing was done.
+func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, existing bool, err error) {
+	labPod, err := findProgram(o.LabPod, "labpod", "the workload binary")
+	if err != nil {
+		return nil, false, err
+	}
+	agent := ""
+	if needsAgents(plan) {
+		if agent, err = findProgram(o.Agent, "dsrd", "the node agent"); err != nil {
+			return nil, false, err
+		}
+	}
+	lab, err := netns.Up(ctx, plan, netns.Options{
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Nodes: makerOf(o, labPod),
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	tb = &Testbed{network: lab, plan: lab.Plan(), log: o.Log, labPod: labPod, ports: workload.NewPorts()}
+	if lab.Existing() {
+		return tb, true, nil
+	}
+	err = tb.startWorkload(ctx, labPod, o.OnStep)
+	if err == nil && agent != "" {
+		err = tb.startAgents(ctx, agent)
+	}
+	if err != nil {
+		return nil, false, errors.Join(err, tb.Down(context.WithoutCancel(ctx)))
+	}
+	return tb, false, nil
+}
+
+// Attach takes hold of a topology that stands.
+func Attach(stateDir, name string) (*Testbed, error) {
+	lab, err := netns.Open(stateDir, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Testbed{network: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler), ports: workload.NewPorts()}, nil
+}
+
+// Down takes everything away.
+func (tb *Testbed) Down(ctx context.Context) error {
+	return Down(ctx, tb.network.StateDir(), tb.network.Name())
+}
+
+// Down takes a lab away, whatever it was built from and in whatever state it is.
+func Down(ctx context.Context, stateDir, name string) error {
+	return netns.Down(ctx, stateDir, name, &kind.Maker{})
+}
+
+// Plan is what stands.
+func (tb *Testbed) Plan() *topologies.Plan { return tb.plan }
+
+// Network is the substrate's side of the testbed.
+func (tb *Testbed) Network() *netns.Lab { return tb.network }
+
+// Enter is the way into a node's, pod's or the fabric's network for the workload package.
+func (tb *Testbed) Enter(place string) workload.Enter {
+	return func(f func() error) error { return tb.network.Do(place, f) }
+}
+
+// Dialer makes the sockets of a client at a place, each with a source port of its own: all of a testbed take them from one sequence.
+// The kernel's own choice is random: of 50 calls after 50 others one takes a port again in 1 of 12 times, and a client's address and
+// port that reaches one pod through two frontends within a flow's lifetime is dropped as a collision.
+func (tb *Testbed) Dialer(place string) workload.Dialer {
+	return workload.Dialer{Enter: tb.Enter(place), Ports: tb.ports}
+}
+
+// ClusterNodes are the LB and pod nodes.
+func (tb *Testbed) ClusterNodes() []topologies.Node {
+	return slices.DeleteFunc(slices.Clone(tb.plan.Nodes), func(n topologies.Node) bool { return n.Role.OutsideCluster() })
+}
+
+// LBNodes are where VIPs are routed to.
+func (tb *Testbed) LBNodes() []topologies.Node {
+	lbs := slices.DeleteFunc(tb.ClusterNodes(), func(n topologies.Node) bool { return n.Role != topologies.RoleLB })
+	if len(lbs) == 0 {
+		return tb.ClusterNodes()
+	}
+	return lbs
+}
+
+// Tables are the frontends and backends of the topology's services, as a variant has them.
+func (tb *Testbed) Tables(v Variant) (*services.Tables, error) {
+	state := services.State{Services: v.services(tb.plan.Services), EndpointSlices: v.endpoints(tb.plan.EndpointSlices)}
+	for _, n := range tb.ClusterNodes() {
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs()})
+	}
+	tables, problems := services.Build(state, services.Options{Mode: v.Mode})
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, p)
+	}
+	return tables, errors.Join(errs...)
+}
+
+// Target is where a client of the variant sends to.
+func (tb *Testbed) Target(t Target, v Variant) (netip.AddrPort, error) {
+	tables, err := tb.Tables(v)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Service != "default/"+t.Service || f.PortName != t.Port || !tb.entersBy(f, t.Via) {
+			continue
+		}
+		if v.DataPath != DataPathNone {
+			return f.AddrPort(), nil
+		}
+		if len(f.Backends) > 0 {
+			return tables.Backends[f.Backends[0]].AddrPort(), nil
+		}
+	}
+	if t.Via != "" {
+		return netip.AddrPort{}, fmt.Errorf("service %s has no NodePort %s on %s", t.Service, t.Port, t.Via)
+	}
+	return netip.AddrPort{}, fmt.Errorf("service %s has no LoadBalancer port %s with a pod", t.Service, t.Port)
+}
+
+// Backends are the addresses of the pods that may answer a target's clients.
+func (tb *Testbed) Backends(t Target, v Variant) ([]netip.Addr, error) {
+	tables, err := tb.Tables(v)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Service == "default/"+t.Service && f.PortName == t.Port && tb.entersBy(f, t.Via) {
+			var all []netip.Addr
+			for _, b := range f.Backends {
+				all = append(all, tables.Backends[b].AddrPort().Addr())
+			}
+			return all, nil
+		}
+	}
+	return nil, fmt.Errorf("service %s has no port %s", t.Service, t.Port)
+}
+
+// entersBy says whether the frontend is the VIP's, or that of a node.
+func (tb *Testbed) entersBy(f *services.Frontend, node string) bool {
+	if node == "" {
+		return f.Kind == services.KindLoadBalancer
+	}
+	i := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == node })
+	return f.Kind == services.KindNodePort && i >= 0 && slices.Contains(addressesOf(tb.plan.Nodes[i]), f.AddrPort().Addr())
+}
+
+// OpenDataPath takes hold of a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.
+func (tb *Testbed) OpenDataPath(node string) (*dataplane.DataPath, error) {
+	dir, err := tb.network.BPFDir(node)
+	if err != nil {
+		return nil, err
+	}
+	return dataplane.Open(dir)
+}
+
+// EntryNode is the name of the first LB node.
+func (tb *Testbed) EntryNode() string {
+	if lbs := tb.LBNodes(); len(lbs) > 0 {
+		return lbs[0].Name
+	}
+	return ""
+}

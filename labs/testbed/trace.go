@@ -1,0 +1,210 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// Hop is one packet of a traced request at one hook of one node.
+type Hop struct {
+	// After is the time since the first hop.
+	After time.Duration `json:"afterNs"`
+	Flow
+	// Hook is the program: from_network, from_network_xdp, from_pod or from_node.
+	Hook string `json:"hook"`
+	// In and Out are the packet's headers as the program met it and as it left it; Out is empty for a packet that was dropped.
+	In  capture.Headers `json:"in"`
+	Out capture.Headers `json:"out,omitempty"`
+	// InBytes and OutBytes are the whole frame's length.
+	InBytes  int `json:"inBytes"`
+	OutBytes int `json:"outBytes,omitempty"`
+
+	begins bool // a SYN, or the answer to it
+}
+
+// TraceReport is one request, hop by hop.
+type TraceReport struct {
+	Client   netip.AddrPort `json:"client"`
+	Frontend netip.AddrPort `json:"frontend"`
+	Protocol string         `json:"protocol"`
+	// Outcome is how the request ended, as its client saw it; Seen is whom the server saw.
+	Outcome string         `json:"outcome"`
+	Seen    netip.AddrPort `json:"seen,omitzero"`
+	Hops    []Hop          `json:"hops"`
+}
+
+// TraceOptions say what to trace.
+type TraceOptions struct {
+	Client   string // a place of the lab
+	Frontend netip.AddrPort
+	Protocol workload.Protocol
+	// Timeout of the request (default 2s).
+	Timeout time.Duration
+}
+
+// settle is how long the last packets of a request may take to pass after its client has its answer.
+const settle = 50 * time.Millisecond
+
+// Trace sends one real request from a client and records what every node's programs do with each of its packets, and with
+// those of the answer.
+func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error) {
+	client, err := tb.AddressOf(o.Client, o.Frontend.Addr().Is4())
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	t, err := tb.startTrace(ctx, client, o.Protocol)
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	report, err := workload.Connect(ctx, workload.ConnectOptions{
+		Dialer: workload.Dialer{Enter: tb.Enter(o.Client)}, Protocol: o.Protocol, Target: o.Frontend, Count: 1, Timeout: o.Timeout,
+	})
+	time.Sleep(settle)
+	if err := errors.Join(err, t.stop()); err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	request := report.Connections[0]
+	r := &TraceReport{
+		Client: request.Local, Frontend: o.Frontend, Protocol: string(o.Protocol), Outcome: string(request.Outcome), Seen: request.Seen,
+	}
+	if !r.Client.IsValid() {
+		r.Client = netip.AddrPortFrom(client, 0)
+	}
+	r.Hops = t.hops
+	slices.SortStableFunc(r.Hops, func(a, b Hop) int { return a.Time.Compare(b.Time) })
+	for i := range r.Hops {
+		r.Hops[i].After = r.Hops[i].Time.Sub(r.Hops[0].Time)
+	}
+	return r, nil
+}
+
+// AddressOf is the address of a node or pod, of the family that is wanted.
+func (tb *Testbed) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
+	var all []netip.Addr
+	for _, n := range tb.plan.Nodes {
+		if n.Name == place {
+			all = append(all, addressesOf(n)...)
+		}
+	}
+	for _, p := range tb.plan.Pods {
+		if p.Name == place {
+			all = append(all, podAddresses(p)...)
+		}
+	}
+	for _, a := range all {
+		if a.Is4() == ipv4 {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%q is no node or pod of %s with an address of the frontend's family", place, tb.network.Name())
+}
+
+// tracing is a trace that runs on all nodes.
+type tracing struct {
+	group  *errgroup.Group
+	cancel context.CancelFunc
+	paths  map[string]*dataplane.DataPath
+	mu     sync.Mutex
+	hops   []Hop
+}
+
+// startTrace returns when the filter is in force on every node.
+func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, protocol workload.Protocol) (*tracing, error) {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return nil, err
+	}
+	t := &tracing{}
+	if t.paths, err = tb.openDataPaths(); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	filter := dataplane.TraceFilter{Client: client, Protocol: services.TCP}
+	if protocol == workload.UDP {
+		filter.Protocol = services.UDP
+	}
+	ctx, t.cancel = context.WithCancel(ctx)
+	t.group, ctx = errgroup.WithContext(ctx)
+	var ready sync.WaitGroup
+	for node, d := range t.paths {
+		var once sync.Once
+		ready.Add(1)
+		filter := filter
+		filter.Ready = func() { once.Do(ready.Done) }
+		t.group.Go(func() error {
+			defer filter.Ready() // when it failed, too
+			return d.Trace(ctx, filter, func(h dataplane.Hop) error {
+				hop := tb.hop(node, h, names)
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				t.hops = append(t.hops, hop)
+				return nil
+			})
+		})
+	}
+	ready.Wait()
+	return t, nil
+}
+
+func (t *tracing) stop() error {
+	t.cancel()
+	return errors.Join(t.group.Wait(), t.close())
+}
+
+func (t *tracing) close() error {
+	var errs []error
+	for _, d := range t.paths {
+		errs = append(errs, d.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (tb *Testbed) hop(node string, h dataplane.Hop, names *dataplane.Names) Hop {
+	hop := Hop{Flow: tb.flow(node, h.Event, names), Hook: string(h.Point), In: capture.ReadHeaders(h.Before), InBytes: h.LengthBefore}
+	hop.begins = h.TCPFlags&dataplane.SYN != 0
+	if !dataplane.IsDrop(h.Reason) {
+		hop.Out, hop.OutBytes = capture.ReadHeaders(h.After), h.LengthAfter
+	}
+	return hop
+}
+
+// FirstPackets are the hops of the first packet each way: of TCP those of SYN and SYN-ACK.
+func (r *TraceReport) FirstPackets() []Hop {
+	if r.Protocol != string(workload.TCP) {
+		return r.Hops
+	}
+	return slices.DeleteFunc(slices.Clone(r.Hops), func(h Hop) bool { return !h.begins })
+}
+
+// Frontend reads ADDRESS:PORT, or SERVICE:PORT with the port's name or number.
+func (tb *Testbed) Frontend(text string, protocol workload.Protocol) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a, nil
+	}
+	service, port, _ := strings.Cut(text, ":")
+	tables, err := tb.Tables(Variant{})
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Kind == services.KindLoadBalancer && f.Service == "default/"+service && strings.EqualFold(f.Protocol.String(), string(protocol)) &&
+			(port == f.PortName || port == strconv.Itoa(int(f.Port))) {
+			return f.AddrPort(), nil
+		}
+	}
+	return netip.AddrPort{}, fmt.Errorf("frontend %q: want ADDRESS:PORT, or SERVICE:PORT of a LoadBalancer with that %s port", text, protocol)
+}
