@@ -73,7 +73,7 @@ func (t *trial) readCaptures(captures map[string]*os.File) error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		err := capture.Dissect(file, func(p *capture.Frame) { seen.Note(t.testbed.Plan().Nodes[i], t.answers, p) })
+		err := capture.Dissect(file, func(p *capture.Frame) { seen.Add(t.testbed.Plan().Nodes[i], t.replySources, p) })
 		if err != nil {
 			return fmt.Errorf("capture on %s: %w", name, err)
 		}

@@ -73,7 +73,7 @@ func (t *trial) chain(ctx context.Context, through []string, upstream netip.Addr
 	}
 	all := make([]proxies.Proxy, len(through))
 	for i, node := range through {
-		all[i] = proxies.Proxy{Name: "proxy-on-" + node, Place: node, Listen: addresses[i], Upstream: upstream, Send: send}
+		all[i] = proxies.Proxy{Name: "proxy-on-" + node, Node: node, Listen: addresses[i], Upstream: upstream, Send: send}
 		if i+1 < len(through) {
 			all[i].Upstream = addresses[i+1]
 		}

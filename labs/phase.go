@@ -32,15 +32,15 @@ type execution struct {
 // trial is one attempt at a Trial.
 type trial struct {
 	*execution
-	planned    *Trial
-	phase      *Phase
-	variant    testbed.Variant
-	repetition int
-	labels     map[string]string // of the sweep
-	value      setting
-	stepLabels map[string]string // of the step that runs
-	answers    capture.Answers
-	meters     []*meter.Meter // of the LB nodes' ports
+	planned      *Trial
+	phase        *Phase
+	variant      testbed.Variant
+	repetition   int
+	labels       map[string]string // of the sweep
+	value        setting
+	stepLabels   map[string]string // of the step that runs
+	replySources capture.ReplySources
+	meters       []*meter.Meter // of the LB nodes' ports
 	// attempt counts from 1.
 	attempt int
 	// stopped says why nothing more counts; nil while it does.
@@ -79,7 +79,7 @@ func (t *trial) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.answers = capture.AnswersOf(tables)
+	t.replySources = capture.ReplySourcesOf(tables)
 	return t.captured(ctx, func() error {
 		return t.metered(func() error {
 			for i := range t.phase.Steps {
@@ -114,7 +114,7 @@ func (t *trial) metered(f func() error) error {
 	}()
 	for _, n := range t.testbed.LBNodes() {
 		err := t.testbed.Network().Do("fabric", func() error {
-			m, err := meter.Open(n.Port, t.answers.Sources())
+			m, err := meter.Open(n.Port, t.replySources.Sources())
 			t.meters = append(t.meters, m)
 			return err
 		})
@@ -134,7 +134,7 @@ func (t *trial) metered(f func() error) error {
 
 // replyBytes are those of answers that have crossed the LB nodes' ports in this trial, in both directions.
 func (t *trial) replyBytes() (uint64, error) {
-	var sum meter.Crossed
+	var sum meter.Count
 	for _, m := range t.meters {
 		to, from, err := m.Read()
 		if err != nil {

@@ -201,7 +201,7 @@ func notices(stderr io.Writer) *slog.Logger {
 // newConsole draws progress bars only where a person sees them.
 func newConsole(story, progress io.Writer) *labs.Console {
 	c := &labs.Console{Out: story, Color: terminal.Colored(story)}
-	if terminal.Moves(progress) {
+	if terminal.MovesCursor(progress) {
 		c.Progress = progress
 	}
 	return c

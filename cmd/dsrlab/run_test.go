@@ -43,7 +43,7 @@ func TestBadUsage(t *testing.T) {
 			[]string{"lab", "run", "01-source-ip", "--fault", "all"},
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		},
-		{[]string{"lab", "run", "04-l7-headers", "--proxy", "squid"}, `dsrlab: --proxy: "squid" is none of builtin, nginx, haproxy`},
+		{[]string{"lab", "run", "04-l7-headers", "--proxy", "squid"}, `dsrlab: --proxy: unknown engine "squid" (want builtin, nginx or haproxy)`},
 		{[]string{"lab", "run", "01-source-ip", "--substrate", "cloud"}, `dsrlab: --substrate: "cloud" is none of netns, kind, cluster`},
 		{[]string{"up", "-f", "talk", "--substrate", "cluster"}, `dsrlab: --substrate: "cluster" is none of netns, kind`},
 		{[]string{"lab", "run", "01-source-ip", "--context", "c"}, `dsrlab: --context: only with --substrate cluster`},

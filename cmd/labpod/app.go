@@ -17,29 +17,29 @@ func newAppCommand(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "app NAME --listen PORT",
 		Short: "Run an application that needs its clients' addresses",
-		Long: `Run one of six small HTTP applications whose decisions depend on the client's address that they see and on nothing else,
-until told to stop. GET /record tells what it recorded. Standard output is a log, as that of serve.`,
+		Long: `Run one of six small HTTP applications that decide by the client address that they see and by nothing else,
+until told to stop. GET /record returns what it recorded. Standard output is a log like that of serve.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError(fmt.Errorf("unknown application %q: see labpod app --help", args[0]))
 			}
-			return usageError(errors.New("application missing: see labpod app --help"))
+			return usageError(errors.New("missing application: see labpod app --help"))
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args says no
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args returns an error
 	}
 	c.AddCommand(
 		newRateLimitCommand(s), newGeoCommand(s), newQuotaCommand(s), newCallBackCommand(s),
-		newOneAppCommand(s, "audit", "Write down who did what", func(*cobra.Command) func() (application.App, error) {
+		newOneAppCommand(s, "audit", "Keep an audit log of who did what", func(*cobra.Command) func() (application.App, error) {
 			return func() (application.App, error) { return application.NewAudit(), nil }
 		}),
-		newOneAppCommand(s, "visitors", "Count visitors, an address being one", func(*cobra.Command) func() (application.App, error) {
+		newOneAppCommand(s, "visitors", "Count visitors by address", func(*cobra.Command) func() (application.App, error) {
 			return func() (application.App, error) { return application.NewVisitors(), nil }
 		}),
 	)
 	return c
 }
 
-// newOneAppCommand is the command of one application; flags adds its own flags and returns what makes it from them.
+// newOneAppCommand returns the command of one application. flags adds the application's flags and returns its constructor.
 func newOneAppCommand(s streams, name, short string, flags func(*cobra.Command) func() (application.App, error)) *cobra.Command {
 	var o application.Options
 	var listen string
@@ -66,13 +66,13 @@ func newOneAppCommand(s streams, name, short string, flags func(*cobra.Command) 
 }
 
 func newRateLimitCommand(s streams) *cobra.Command {
-	return newOneAppCommand(s, "ratelimit", "Give each client so many requests a second", func(c *cobra.Command) func() (application.App, error) {
+	return newOneAppCommand(s, "ratelimit", "Limit each client's requests per second", func(c *cobra.Command) func() (application.App, error) {
 		var limit application.RateLimit
 		var blocked []string
 		c.Flags().Float64Var(&limit.Rate, "rate", 1, "requests per second and client")
-		c.Flags().IntVar(&limit.Burst, "burst", 1, "requests that may come at once")
-		c.Flags().IntVar(&limit.BlockAfter, "block-after", 0, "rejections after which a client is shut out for good (0: never)")
-		c.Flags().StringArrayVar(&blocked, "block", nil, "prefix of clients that are shut out from the begin; can be given several times")
+		c.Flags().IntVar(&limit.Burst, "burst", 1, "requests allowed at once")
+		c.Flags().IntVar(&limit.BlockAfter, "block-after", 0, "rejections after which a client is blocked for good (0: never)")
+		c.Flags().StringArrayVar(&blocked, "block", nil, "prefix of clients that are blocked from the start; can be given several times")
 		return func() (application.App, error) {
 			var err error
 			if limit.Blocked, err = parsePrefixes("block", blocked); err != nil {
@@ -84,9 +84,9 @@ func newRateLimitCommand(s streams) *cobra.Command {
 }
 
 func newGeoCommand(s streams) *cobra.Command {
-	return newOneAppCommand(s, "geo", "Tell each client its region", func(c *cobra.Command) func() (application.App, error) {
+	return newOneAppCommand(s, "geo", "Answer each client with its region", func(c *cobra.Command) func() (application.App, error) {
 		var texts []string
-		c.Flags().StringArrayVar(&texts, "region", nil, "PREFIX=NAME; can be given several times, the longest prefix counts")
+		c.Flags().StringArrayVar(&texts, "region", nil, "PREFIX=NAME; can be given several times, the longest matching prefix wins")
 		return func() (application.App, error) {
 			var table []application.Region
 			var errs []error
@@ -104,14 +104,14 @@ func newGeoCommand(s streams) *cobra.Command {
 }
 
 func newQuotaCommand(s streams) *cobra.Command {
-	return newOneAppCommand(s, "quota", "Give each client so many tokens", func(c *cobra.Command) func() (application.App, error) {
-		limit := c.Flags().Int64("tokens", 10_000, "tokens of each client")
+	return newOneAppCommand(s, "quota", "Give each client a quota of tokens", func(c *cobra.Command) func() (application.App, error) {
+		limit := c.Flags().Int64("tokens", 10_000, "quota of each client, in tokens")
 		return func() (application.App, error) { return application.NewQuota(*limit) }
 	})
 }
 
 func newCallBackCommand(s streams) *cobra.Command {
-	return newOneAppCommand(s, "callback", "Connect to clients at the address that they seem to have", func(c *cobra.Command) func() (application.App, error) {
+	return newOneAppCommand(s, "callback", "Connect back to clients at the address that the server sees", func(c *cobra.Command) func() (application.App, error) {
 		timeout := c.Flags().Duration("timeout", application.DefaultCallTimeout, "time for one call")
 		dialer := registerSource(c)
 		return func() (application.App, error) {
@@ -129,12 +129,12 @@ func newCallMeCommand(s streams) *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:     "callme ADDR:PORT",
-		Short:   "Ask a callback application for a call, and wait for it",
-		Long:    "Ask a callback application for a call, and wait for it. Exit code 1 if the call did not come.",
+		Short:   "Ask a callback application to call back, and wait for the call",
+		Long:    "Ask a callback application to call back, and wait for the call. Exit code 1 if the call did not arrive.",
 		Example: "  labpod callme 185.150.8.128:8080",
 		Args:    oneArg("ADDR:PORT"),
 	}
-	c.Flags().DurationVar(&o.Timeout, "timeout", 0, "time for the whole (default 5s)")
+	c.Flags().DurationVar(&o.Timeout, "timeout", 0, "time for the whole exchange (default 5s)")
 	dialer := registerSource(c)
 	out.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -156,7 +156,7 @@ func newCallMeCommand(s streams) *cobra.Command {
 			return err
 		}
 		if !report.Reached {
-			return fmt.Errorf("call from %s did not come", o.Target)
+			return fmt.Errorf("call from %s did not arrive", o.Target)
 		}
 		return nil
 	}

@@ -19,7 +19,7 @@ func newBGPCommand(s streams) *cobra.Command {
 		Args: func(*cobra.Command, []string) error {
 			return usageError(errors.New("want announce or learn: see labpod bgp --help"))
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args says no
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args returns an error
 	}
 	c.AddCommand(newAnnounceCommand(s), newLearnCommand(s))
 	return c
@@ -36,7 +36,7 @@ func newAnnounceCommand(s streams) *cobra.Command {
 	}
 	c.Flags().StringVar(&id, "id", "", "BGP identifier, an IPv4 address")
 	c.Flags().StringVar(&router, "router", "", "address of the router")
-	c.Flags().StringArrayVar(&hops, "next-hop", nil, "own address; one of each IP version")
+	c.Flags().StringArrayVar(&hops, "next-hop", nil, "own address; one per IP version")
 	c.Flags().StringArrayVar(&vips, "vip", nil, "address to announce; can be given several times")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var a bgp.Announcement
@@ -62,13 +62,13 @@ func newLearnCommand(s streams) *cobra.Command {
 	var peers []string
 	c := &cobra.Command{
 		Use:   "learn --id ADDR --peer ADDR …",
-		Short: "Learn VIPs by BGP, and route to all who announce them",
-		Long: `Listen to peers until told to stop. What they announce becomes routes of the main table, with a next hop for each peer that
-announces the same. Standard output is a log.`,
+		Short: "Learn VIPs by BGP, and route to every peer that announces them",
+		Long: `Listen to peers until told to stop. Announced addresses become routes in the main table, with one next hop for each peer that
+announces the address. Standard output is a log.`,
 		Args: noArgs,
 	}
 	c.Flags().StringVar(&id, "id", "", "BGP identifier, an IPv4 address")
-	c.Flags().StringArrayVar(&peers, "peer", nil, "whom to listen to; can be given several times")
+	c.Flags().StringArrayVar(&peers, "peer", nil, "address of a peer; can be given several times")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var r bgp.Router
 		var errs [2]error
@@ -89,7 +89,7 @@ announces the same. Standard output is a log.`,
 func parseAddress(flag, text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
-		return a, fmt.Errorf("--%s %q: want an IP address", flag, text)
+		return a, fmt.Errorf("--%s: found %q (want an IP address)", flag, text)
 	}
 	return a, nil
 }

@@ -19,18 +19,18 @@ func newBulkCommand(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bulk ADDR:PORT",
 		Short: "Transfer bytes as fast as the path carries them",
-		Long: `Transfer bytes from or to a bulk server as fast as the path carries them, for a time (default 5 s) or an amount, and
+		Long: `Transfer bytes from or to a bulk server as fast as the path carries them, for a duration (default 5 s) or an amount, and
 report goodput, the sender's retransmits and RTT, and TCP_INFO samples of both ends. Exit code 1 if a stream broke.`,
 		Example: "  labpod bulk --direction download --seconds 5 185.150.8.128:5201 -o json",
 		Args:    oneArg("ADDR:PORT"),
 	}
 	c.Flags().StringVar((*string)(&o.Direction), "direction", "download", "download, upload or both")
-	c.Flags().Int64Var(&o.Bytes, "bytes", 0, "payload of all streams, per direction (0: no limit)")
-	c.Flags().Float64Var(&seconds, "seconds", 0, "time (0: no limit when --bytes is given, else 5)")
-	c.Flags().IntVar(&o.Streams, "streams", 1, "connections at the same time")
-	c.Flags().StringVar(&o.CongestionControl, "cc", "", "congestion control of both ends' sockets (default: what the routes say)")
+	c.Flags().Int64Var(&o.Bytes, "bytes", 0, "payload bytes of all streams, per direction (0: no limit)")
+	c.Flags().Float64Var(&seconds, "seconds", 0, "duration (0: no limit when --bytes is given, else 5)")
+	c.Flags().IntVar(&o.Streams, "streams", 1, "parallel connections")
+	c.Flags().StringVar(&o.CongestionControl, "cc", "", "congestion control of both ends' sockets (default: that of the routes)")
 	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for setting up the connections")
-	c.Flags().DurationVar(&o.Grace, "grace", workload.DefaultGrace, "time for bringing the end across, after --seconds")
+	c.Flags().DurationVar(&o.Grace, "grace", workload.DefaultGrace, "time for the end of the transfer to arrive, after --seconds")
 	dialer := registerSource(c)
 	out.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

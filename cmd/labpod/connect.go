@@ -19,8 +19,8 @@ func newConnectCommand(s streams) *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:   "connect ADDR:PORT",
-		Short: "Call an echo server and say whom it saw",
-		Long: `Call an echo server, many times if wanted, and say whom it saw. Exit code 1 if a call was not answered.
+		Short: "Call an echo server and report whom it saw",
+		Long: `Call an echo server once or many times, and report whom it saw. Exit code 1 if a call was not answered.
 
 --proxy-header sends a PROXY protocol header first, as a proxy would: v1 or v2, with this client's own address, with the one
 given (v1=ADDR:PORT), or as the proxy's own connection (v2=local).`,
@@ -29,10 +29,10 @@ given (v1=ADDR:PORT), or as the proxy's own connection (v2=local).`,
 	}
 	c.Flags().StringVar((*string)(&o.Protocol), "protocol", "tcp", "tcp or udp")
 	c.Flags().IntVar(&o.Count, "count", 1, "connections to open, or datagrams to send, each from its own socket")
-	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "connections under way at the same time")
+	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "connections in progress at the same time")
 	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for one connection, or to wait for one datagram's answer")
-	c.Flags().IntVar(&o.Retries, "retries", 2, "how often a datagram without an answer is sent again")
-	c.Flags().BoolVar(&o.Detail, "detail", false, "ask for the socket's address and PROXY header too, and notice garbled input (tcp)")
+	c.Flags().IntVar(&o.Retries, "retries", 2, "retransmissions of a datagram without an answer")
+	c.Flags().BoolVar(&o.Detail, "detail", false, "also ask for the socket's address and PROXY header, and detect garbled input (tcp)")
 	header := c.Flags().String("proxy-header", "", "PROXY header to send first (tcp): v1, v2, VERSION=ADDR:PORT or VERSION=local")
 	dialer := registerSource(c)
 	out.register(c)
@@ -73,7 +73,7 @@ func printConnect(w io.Writer, report *workload.ConnectReport) {
 		report.Outcomes[workload.OutcomeOK], report.Count, report.Preserved)
 }
 
-// orNothing is an address, or nothing.
+// orNothing formats an address, or returns an empty string for the zero value.
 func orNothing(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
@@ -89,7 +89,7 @@ func parseProxyHeader(s string) (*proxyproto.Header, error) {
 	text, source, found := strings.Cut(s, "=")
 	version, err := proxyproto.ParseVersion(text)
 	if err != nil || version == proxyproto.None {
-		return nil, fmt.Errorf("PROXY header %q: want v1, v2, VERSION=ADDR:PORT or VERSION=local", s)
+		return nil, fmt.Errorf("PROXY header: found %q (want v1, v2, VERSION=ADDR:PORT or VERSION=local)", s)
 	}
 	header := &proxyproto.Header{Version: version, Command: proxyproto.Proxy}
 	switch {
@@ -97,13 +97,13 @@ func parseProxyHeader(s string) (*proxyproto.Header, error) {
 		header.Command = proxyproto.Local
 	case found:
 		if header.Source, err = netip.ParseAddrPort(source); err != nil {
-			return nil, fmt.Errorf("PROXY header %q: want v1, v2, VERSION=ADDR:PORT or VERSION=local", s)
+			return nil, fmt.Errorf("PROXY header: found %q (want v1, v2, VERSION=ADDR:PORT or VERSION=local)", s)
 		}
 	}
 	return header, nil
 }
 
-// plainTable is columns and spaces.
+// plainTable returns a table of columns separated by spaces.
 func plainTable() table.Style {
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators

@@ -21,17 +21,17 @@ func newDownloadCommand(s streams) *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:   "download ADDR:PORT",
-		Short: "Keep slow downloads running, and say when and how each one ended",
-		Long: `Keep many slow downloads running from a download server, with content that is checked byte for byte, and say when and how
+		Short: "Keep slow downloads running, and report when and how each one ended",
+		Long: `Keep many slow downloads running from a download server, check their content byte for byte, and report when and how
 each one ended. Exit code 1 if one was not completed.`,
 		Example: "  labpod download --count 1000 --rate 50000 --length 60s 185.150.8.128:9000 -o json",
 		Args:    oneArg("ADDR:PORT"),
 	}
-	c.Flags().IntVar(&o.Count, "count", 1, "downloads at the same time")
-	c.Flags().Float64Var(&o.Rate, "rate", 100_000, "rate of each, in bit/s")
-	c.Flags().DurationVar(&o.Length, "length", 10*time.Second, "time that each takes at its rate")
-	c.Flags().DurationVar(&o.Duration, "duration", 0, "time in which one that ends is followed by another (0: none is)")
-	c.Flags().DurationVar(&o.Stall, "stall", download.DefaultStall, "time without a byte after which one is given up")
+	c.Flags().IntVar(&o.Count, "count", 1, "parallel downloads")
+	c.Flags().Float64Var(&o.Rate, "rate", 100_000, "rate of each download, in bit/s")
+	c.Flags().DurationVar(&o.Length, "length", 10*time.Second, "time that each download takes at its rate")
+	c.Flags().DurationVar(&o.Duration, "duration", 0, "time during which a download that ends is replaced by another (0: never)")
+	c.Flags().DurationVar(&o.Stall, "stall", download.DefaultStall, "time without a byte after which a download is given up")
 	c.Flags().DurationVar(&o.Timeout, "timeout", download.DefaultTimeout, "time for setting up a connection")
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the contents")
 	dialer := registerSource(c)
@@ -76,5 +76,5 @@ func printDownloads(w io.Writer, report *download.Report) {
 		t.AppendRow(table.Row{end, len(ended), ended[0].Ended, ended[len(ended)-1].Ended, gap})
 	}
 	t.Render()
-	fmt.Fprintf(w, "\n%d bytes, all of them in their places\n", report.Bytes)
+	fmt.Fprintf(w, "\n%d bytes, all correct\n", report.Bytes)
 }

@@ -19,13 +19,13 @@ func newGetCommand(s streams) *cobra.Command {
 	var headers []string
 	c := &cobra.Command{
 		Use:     "get URL",
-		Short:   "Request a URL over HTTP and say what came, and whom the server saw",
-		Long:    "Request a URL over HTTP, many times if wanted. Exit code 1 if a request had no response; any status is one.",
+		Short:   "Request a URL over HTTP and report the response, and whom the server saw",
+		Long:    "Request a URL over HTTP once or many times. Exit code 1 if a request got no response; any status counts as one.",
 		Example: "  labpod get --count 10 -H 'X-Forwarded-For: 6.6.6.6' http://185.150.8.128:8080/",
 		Args:    oneArg("URL"),
 	}
 	c.Flags().IntVar(&o.Count, "count", 1, "requests to make")
-	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "requests under way at the same time")
+	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "requests in progress at the same time")
 	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for one request")
 	c.Flags().BoolVar(&o.KeepAlive, "keep-alive", false, "let requests share connections")
 	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "header to send, Name: value")
@@ -61,7 +61,7 @@ func parseHeaders(lines []string) (http.Header, error) {
 	for _, line := range lines {
 		name, value, found := strings.Cut(line, ":")
 		if !found || name == "" {
-			errs = append(errs, fmt.Errorf("header %q: want Name: value", line))
+			errs = append(errs, fmt.Errorf("header: found %q (want Name: value)", line))
 			continue
 		}
 		headers.Add(name, strings.TrimSpace(value))

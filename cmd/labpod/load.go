@@ -22,7 +22,7 @@ func newLoadCommand(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "load ADDR:PORT",
 		Short: "Make requests in the shape of AI inference, and report latency and rate",
-		Long: `Make requests to an inference server: of a shape of slide 25 (llm, image, embeddings, video), or of sizes of your own, at
+		Long: `Make requests to an inference server: with a shape of slide 25 (llm, image, embeddings, video) or sizes of your own, at
 random times (--rate) or by workers (--workers). Latency is measured from when a request was due. Exit code 1 if a request
 failed.`,
 		Example: "  labpod load --shape llm --rate 20 --duration 30s 185.150.8.128:8000",
@@ -32,9 +32,9 @@ failed.`,
 	c.Flags().Float64Var(&o.Process.Rate, "rate", 0, "requests per second of an open loop (Poisson)")
 	c.Flags().IntVar(&o.Process.Workers, "workers", 0, "workers of a closed loop")
 	c.Flags().IntVar(&o.Process.Count, "count", 0, "requests to make (0: no limit)")
-	c.Flags().DurationVar(&o.Process.Duration, "duration", 0, "time in which requests begin (0: no limit)")
+	c.Flags().DurationVar(&o.Process.Duration, "duration", 0, "time during which requests begin (0: no limit)")
 	c.Flags().Uint64Var(&o.Process.Seed, "seed", 1, "seed of times and sizes")
-	c.Flags().IntVar(&o.Process.InFlight, "in-flight", arrival.DefaultInFlight, "requests under way beyond which an open loop makes no more")
+	c.Flags().IntVar(&o.Process.InFlight, "in-flight", arrival.DefaultInFlight, "requests in progress beyond which an open loop sheds requests")
 	c.Flags().BoolVar(&o.KeepAlive, "keep-alive", false, "let requests share connections")
 	c.Flags().DurationVar(&o.Timeout, "timeout", inference.DefaultTimeout, "time for one request")
 	dialer := registerSource(c)
@@ -66,7 +66,7 @@ failed.`,
 	return c
 }
 
-// shapeFlags are a shape by name, and what is different from it.
+// shapeFlags holds a shape's name, and what the flags change in it.
 type shapeFlags struct {
 	name, request, response string
 	changes                 inference.Shape
@@ -117,7 +117,7 @@ func parseRange(flag, s string) (inference.Range, error) {
 	least, lowErr := strconv.ParseInt(low, 10, 64)
 	most, highErr := strconv.ParseInt(high, 10, 64)
 	if lowErr != nil || highErr != nil {
-		return inference.Range{}, fmt.Errorf("%s %q: want BYTES or MIN-MAX", flag, s)
+		return inference.Range{}, fmt.Errorf("%s: found %q (want BYTES or MIN-MAX)", flag, s)
 	}
 	return inference.Range{Min: least, Max: most}, nil
 }

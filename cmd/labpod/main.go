@@ -1,4 +1,4 @@
-// Command labpod is what runs in pods and clients: the servers and clients of labs/workload.
+// Command labpod runs in pods and clients. It wraps the servers and clients of labs/workload.
 package main
 
 import (

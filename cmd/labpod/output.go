@@ -24,10 +24,10 @@ func (o output) validate() error {
 	case "table", "json", "yaml":
 		return nil
 	}
-	return fmt.Errorf("output %q: want table, json or yaml", string(o))
+	return fmt.Errorf("--output: unknown format %q (want table, json or yaml)", string(o))
 }
 
-// write prints document, or what table prints.
+// write prints document as JSON or YAML, or calls table.
 func (o output) write(w io.Writer, document any, table func(io.Writer)) error {
 	switch o {
 	case "json":
@@ -57,7 +57,7 @@ func registerSource(c *cobra.Command) func() (workload.Dialer, error) {
 		}
 		at, err := netip.ParseAddrPort(*source)
 		if err != nil {
-			return workload.Dialer{}, fmt.Errorf("source %q: want ADDR, ADDR:PORT or [ADDR6]:PORT", *source)
+			return workload.Dialer{}, fmt.Errorf("--source: found %q (want ADDR, ADDR:PORT or [ADDR6]:PORT)", *source)
 		}
 		return workload.Dialer{Source: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}, nil
 	}

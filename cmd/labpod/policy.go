@@ -11,12 +11,12 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// registerPolicy adds the flags of a server that may want PROXY headers; the returned function reads them.
+// registerPolicy adds the flags of a server that may require PROXY headers; the returned function reads them.
 func registerPolicy(c *cobra.Command) func() (proxyproto.Policy, error) {
 	var policy proxyproto.Policy
 	var from []string
 	c.Flags().BoolVar(&policy.Require, "proxy-protocol", false, "connections must begin with a PROXY protocol header, v1 or v2")
-	c.Flags().StringArrayVar(&from, "proxy-from", nil, "prefix of proxies that are believed (default: all); can be given several times")
+	c.Flags().StringArrayVar(&from, "proxy-from", nil, "prefix of trusted proxies (default: all); can be given several times")
 	c.Flags().DurationVar(&policy.Timeout, "proxy-timeout", 0, fmt.Sprintf("time for the header (default %s)", proxyproto.DefaultTimeout))
 	return func() (proxyproto.Policy, error) {
 		var err error
@@ -34,7 +34,7 @@ func parsePrefixes(flag string, texts []string) ([]netip.Prefix, error) {
 	for _, text := range texts {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s %q: want ADDR/BITS", flag, text))
+			errs = append(errs, fmt.Errorf("%s: found %q (want ADDR/BITS)", flag, text))
 			continue
 		}
 		prefixes = append(prefixes, prefix)

@@ -19,7 +19,7 @@ func newL7ProxyCommand(s streams) *cobra.Command {
 	var upstreams, trusted []string
 	c := &cobra.Command{
 		Use:   "l7proxy --listen PORT --upstream ADDR:PORT …",
-		Short: "Run an HTTP proxy that tells upstreams the client's address in X-Forwarded-For and Forwarded",
+		Short: "Run an HTTP proxy that passes the client's address on in X-Forwarded-For and Forwarded",
 		Long: `Run an HTTP proxy until told to stop. It appends whom a request came from to X-Forwarded-For and Forwarded (RFC 7239), and
 drops what the headers said before, unless it is told whom to trust: a number of proxies in front (--trusted-hops), proxies
 by address (--trusted-proxy), or everybody, which is wrong (--trust-all). Standard output is a log, as that of serve.`,
@@ -27,12 +27,12 @@ by address (--trusted-proxy), or everybody, which is wrong (--trust-all). Standa
 		Args:    noArgs,
 	}
 	c.Flags().StringVar(&listen, "listen", "", "PORT or ADDR:PORT to listen on")
-	c.Flags().StringArrayVar(&upstreams, "upstream", nil, "ADDR:PORT to forward to; several take turns")
-	c.Flags().IntVar(&o.Trust.Hops, "trusted-hops", 0, "proxies in front that are known to append")
-	c.Flags().StringArrayVar(&trusted, "trusted-proxy", nil, "prefix of proxies in front that are believed; can be given several times")
-	c.Flags().BoolVar(&o.Trust.All, "trust-all", false, "believe whatever clients send")
+	c.Flags().StringArrayVar(&upstreams, "upstream", nil, "ADDR:PORT to forward to; several are used in turn")
+	c.Flags().IntVar(&o.Trust.Hops, "trusted-hops", 0, "number of trusted proxies in front")
+	c.Flags().StringArrayVar(&trusted, "trusted-proxy", nil, "prefix of trusted proxies in front; can be given several times")
+	c.Flags().BoolVar(&o.Trust.All, "trust-all", false, "trust whatever clients send")
 	c.Flags().DurationVar(&o.Timeout, "timeout", l7proxy.DefaultTimeout, "time for an upstream to accept a connection")
-	c.Flags().IntVar(&o.KeepAlive, "keep-alive", 0, "connections to upstreams that are kept for later requests")
+	c.Flags().IntVar(&o.KeepAlive, "keep-alive", 0, "idle connections to upstreams that are kept for later requests")
 	dialer, policy := registerSource(c), registerPolicy(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs [5]error
@@ -63,7 +63,7 @@ func newTCPProxyCommand(s streams) *cobra.Command {
 	var upstreams []string
 	c := &cobra.Command{
 		Use:   "tcpproxy --listen PORT --upstream ADDR:PORT … [--send v1|v2]",
-		Short: "Run a TCP proxy that tells upstreams the client's address by the PROXY protocol",
+		Short: "Run a TCP proxy that passes the client's address on in the PROXY protocol",
 		Long: `Run a TCP proxy until told to stop. Each connection to an upstream begins with a PROXY protocol header that names the client.
 With --proxy-protocol clients' connections begin with one too, as in a chain of proxies. Standard output is a log, as that
 of serve.`,
@@ -71,7 +71,7 @@ of serve.`,
 		Args:    noArgs,
 	}
 	c.Flags().StringVar(&listen, "listen", "", "PORT or ADDR:PORT to listen on")
-	c.Flags().StringArrayVar(&upstreams, "upstream", nil, "ADDR:PORT to forward to; several take turns")
+	c.Flags().StringArrayVar(&upstreams, "upstream", nil, "ADDR:PORT to forward to; several are used in turn")
 	c.Flags().StringVar(&send, "send", "v1", "version of the header: v1, v2 or none")
 	c.Flags().DurationVar(&o.Timeout, "timeout", tcpproxy.DefaultTimeout, "time for an upstream to accept a connection")
 	c.Flags().DurationVar(&o.CheckEvery, "check-every", 0, "how often upstreams are checked, with LOCAL headers (0: never)")

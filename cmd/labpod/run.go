@@ -11,17 +11,17 @@ import (
 
 // Exit codes of every command.
 const (
-	exitOK     = 0 // done, and as expected
-	exitFailed = 1 // a call was not answered, or the work itself failed
+	exitOK     = 0 // everything as expected
+	exitFailed = 1 // a call was not answered, or the command failed
 	exitUsage  = 2 // bad usage or input
 )
 
-// streams are what a command writes: data on out, errors on err.
+// streams holds the output streams of a command: data on out, errors on err.
 type streams struct {
 	out, err io.Writer
 }
 
-// exitError carries an exit code up to run. Without an error there is nothing to print that the output doesn't say.
+// exitError carries an exit code up to run. With a nil err, nothing is printed besides the command's output.
 type exitError struct {
 	code int
 	err  error
@@ -33,7 +33,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // usageError marks err as the user's input (exit code 2).
 func usageError(err error) error { return &exitError{exitUsage, err} }
 
-// run executes one command line and returns its exit code. Tests call it in place of the binary.
+// run executes one command line and returns its exit code. Tests call it instead of the binary.
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRootCommand(s)
 	root.SetArgs(args)
@@ -59,9 +59,9 @@ func newRootCommand(s streams) *cobra.Command {
 			if len(args) > 0 {
 				return usageError(fmt.Errorf("unknown command %q: see labpod --help", args[0]))
 			}
-			return usageError(errors.New("command missing: see labpod --help"))
+			return usageError(errors.New("missing command: see labpod --help"))
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args says no
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // not reached: Args returns an error
 	}
 	root.SetOut(s.out)
 	root.SetErr(s.err)
@@ -71,23 +71,23 @@ func newRootCommand(s streams) *cobra.Command {
 	return root
 }
 
-// noArgs wants no argument.
+// noArgs rejects all arguments.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError(fmt.Errorf("%s wants no arguments, got %q", c.Name(), args))
+		return usageError(fmt.Errorf("%s: found arguments %q (want none)", c.Name(), args))
 	}
 	return nil
 }
 
-// oneArg wants the argument that name stands for.
+// oneArg requires exactly one argument, which the usage calls name.
 func oneArg(name string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch len(args) {
 		case 0:
-			return usageError(fmt.Errorf("%s wants 1 argument (%s), got none", c.Name(), name))
+			return usageError(fmt.Errorf("%s: missing argument (want %s)", c.Name(), name))
 		case 1:
 			return nil
 		}
-		return usageError(fmt.Errorf("%s wants 1 argument (%s), got %q", c.Name(), name, args))
+		return usageError(fmt.Errorf("%s: found arguments %[3]q (want one: %[2]s)", c.Name(), name, args))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// service is a server to be opened, and the report that it has to give in the end; nil if none.
+// service is a server to open; report is nil where the server has none.
 type service func(ctx context.Context, log *slog.Logger) (server workload.Server, report func() any, err error)
 
 // serverKind is a kind of server that serve has a flag for.
@@ -26,10 +26,10 @@ type serverKind struct {
 
 func serverKinds() []serverKind {
 	return []serverKind{
-		{"echo", "echo server (TCP, UDP, HTTP): says who it saw", openEcho},
-		{"bulk", "bulk server (TCP): sends or takes bytes as fast as it can", openPlain(workload.KindBulk)},
+		{"echo", "echo server (TCP, UDP, HTTP): answers with the client's address", openEcho},
+		{"bulk", "bulk server (TCP): sends or receives bytes as fast as it can", openPlain(workload.KindBulk)},
 		{"dns", "DNS server (UDP, TCP): whoami. is the client's address", openPlain(workload.KindDNS)},
-		{"inference", "inference server (HTTP): answers of any size, in one piece or as a stream of tokens", openInference},
+		{"inference", "inference server (HTTP): responses of any size, in one piece or as a stream of tokens", openInference},
 		{"download", "download server (TCP): paced downloads", openDownload},
 	}
 }
@@ -53,7 +53,7 @@ func openInference(ctx context.Context, log *slog.Logger, listen netip.AddrPort,
 
 func openDownload(ctx context.Context, log *slog.Logger, listen netip.AddrPort, policy proxyproto.Policy) (workload.Server, func() any, error) {
 	if policy.Require {
-		return nil, nil, fmt.Errorf("start %s server: does not speak the PROXY protocol", download.Kind)
+		return nil, nil, fmt.Errorf("start %s server: the PROXY protocol is not supported", download.Kind)
 	}
 	server, err := download.Open(ctx, download.ServerOptions{Listen: listen, Log: log})
 	return server, func() any { return server.Report() }, err
@@ -68,7 +68,7 @@ func newServeCommand(s streams) *cobra.Command {
 		Long: `Run servers until told to stop (SIGINT, SIGTERM). Each flag can be given several times; PORT can be ADDR:PORT too.
 
 Standard output is a log, a JSON object a line: "ready" with all addresses when all servers listen, then "seen" for each
-connection, datagram and request with the client's address, and in the end "report" with what a server counted.`,
+connection, datagram and request with the client's address, and at the end "report" with what a server counted.`,
 		Example: "  labpod serve --echo 8080 --bulk 5201",
 		Args:    noArgs,
 	}
@@ -90,7 +90,7 @@ connection, datagram and request with the client's address, and in the end "repo
 			}
 		}
 		if len(services) == 0 {
-			errs = append(errs, errors.New("serve what? give --echo, --bulk, --dns, --inference or --download"))
+			errs = append(errs, errors.New("missing server (want --echo, --bulk, --dns, --inference or --download)"))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return usageError(err)
@@ -100,7 +100,7 @@ connection, datagram and request with the client's address, and in the end "repo
 	return c
 }
 
-// host opens the servers, all or none, and serves until it is told to stop.
+// host opens all servers or none, and serves until it is told to stop.
 func host(c *cobra.Command, s streams, services ...service) error {
 	log := slog.New(slog.NewJSONHandler(s.out, nil))
 	var opened []workload.Server

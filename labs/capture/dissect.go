@@ -1,5 +1,5 @@
-// Package capture reads what labs have captured: frames, the Geneve around them, and what follows from all frames of a
-// variant about the way of requests and answers.
+// Package capture reads the captures of labs: frames, the Geneve encapsulation around them, and facts about the paths of
+// requests and replies that follow from all frames of a variant.
 package capture
 
 import (
@@ -16,27 +16,27 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// Frame is what a captured frame says, as far as labs ask.
+// Frame holds the fields of a captured frame that labs ask for.
 type Frame struct {
 	Source, Destination Endpoint
 	TCP                 *layers.TCP // nil for UDP
-	Outer               *Tunnel     // around it, or nil
+	Outer               *Tunnel     // the encapsulation; nil without
 }
 
-// Tunnel is the Geneve around a frame.
+// Tunnel holds the Geneve encapsulation of a frame.
 type Tunnel struct {
 	Source, Destination netip.Addr
 	SourcePort          uint16
 	VNI                 uint32
 	Critical            bool
 	Frontend            netip.AddrPort // of the DSR option; zero without one
-	Option              []byte         // as on the wire, its header too
+	Option              []byte         // as on the wire, including its header
 }
 
-// IsFirst tells the first packet of a flow, as far as a packet alone can tell: a SYN, or any datagram.
+// IsFirst reports whether the frame can be the first packet of a flow: a SYN, or any datagram.
 func (f *Frame) IsFirst() bool { return f.TCP == nil || f.TCP.SYN && !f.TCP.ACK }
 
-// Dissect reads a capture and hands every TCP and UDP frame to handle, in the order of their capture.
+// Dissect reads a capture and passes every TCP and UDP frame to handle, in the order of capture.
 func Dissect(r io.Reader, handle func(*Frame)) error {
 	capture, err := pcapgo.NewNgReader(r, pcapgo.DefaultNgReaderOptions)
 	if err != nil {
@@ -56,7 +56,7 @@ func Dissect(r io.Reader, handle func(*Frame)) error {
 	}
 }
 
-// dissect is nil for what is neither TCP nor UDP.
+// dissect returns nil for a frame that is neither TCP nor UDP.
 func dissect(data []byte) *Frame {
 	packet := gopacket.NewPacket(data, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: true})
 	var f *Frame
@@ -106,7 +106,7 @@ func newTunnel(around *Frame, g *layers.Geneve) *Tunnel {
 	return t
 }
 
-// findDSROption looks for the DSR option among Geneve's options: the frontend in it, and the option as on the wire.
+// findDSROption returns the frontend in the DSR option among Geneve's options, and the option as on the wire.
 func findDSROption(options []byte) (netip.AddrPort, []byte) {
 	for len(options) >= 4 {
 		size := 4 + 4*int(options[3]&0x1f)

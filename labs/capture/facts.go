@@ -8,38 +8,38 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Facts is what the captures of one variant show.
+// Facts holds what the captures of one variant show.
 type Facts struct {
-	// Clients and LBNodes are whose packets are looked for inside and outside of tunnels.
+	// Clients and LBNodes are the addresses whose packets are counted inside and outside of tunnels.
 	Clients, LBNodes []netip.Addr
 
 	// At the client.
-	Replies             int // frames that answer it
-	RepliesFromFrontend int // those whose source is what it called
-	ClientResets        int // RSTs that it sent
+	Replies             int // replies to it
+	RepliesFromFrontend int // replies whose source is the address that it called
+	ClientResets        int // RSTs sent by it
 	FirstReply          *Frame
 	FirstReset          *Frame
 	// At LB nodes.
 	LBReplies int // frames whose source is a frontend or pod
 	// At pod nodes.
-	Tunnelled       int // first packets of flows that came by Geneve
-	TunnelledOption int // those that carry the DSR option
-	TunnelledNodes  int // those that go from an LB node to the node where they were captured
-	TunnelledCalled int // those whose option is a frontend
-	TunnelledClient int // those whose inner source is a client
-	// Answers that leave the pod node, outside of a tunnel.
+	Tunnelled       int // first packets of flows that arrived in Geneve
+	TunnelledOption int // of these, with the DSR option
+	TunnelledNodes  int // of these, from an LB node to the node where they were captured
+	TunnelledCalled int // of these, whose option names a frontend
+	TunnelledClient int // of these, whose inner source is a client
+	// Replies that leave the pod node outside of a tunnel.
 	Leaving             int
 	LeavingFromFrontend int
 	FirstTunnelled      *Frame
 }
 
-// Note takes in a frame that was captured on a node.
-func (f *Facts) Note(n topologies.Node, a Answers, p *Frame) {
+// Add counts a frame that was captured on a node.
+func (f *Facts) Add(n topologies.Node, a ReplySources, p *Frame) {
 	switch n.Role {
 	case topologies.RoleClient:
 		f.noteClient(n.Address.Addr(), a, p)
 	case topologies.RoleLB:
-		if p.Outer == nil && a.IsAnswer(p.Source) {
+		if p.Outer == nil && a.IsReply(p.Source) {
 			f.LBReplies++
 		}
 	case topologies.RoleWorker:
@@ -47,12 +47,12 @@ func (f *Facts) Note(n topologies.Node, a Answers, p *Frame) {
 	}
 }
 
-func (f *Facts) noteClient(client netip.Addr, a Answers, p *Frame) {
+func (f *Facts) noteClient(client netip.Addr, a ReplySources, p *Frame) {
 	if p.Source.Address.Addr() == client && p.TCP != nil && p.TCP.RST {
 		f.ClientResets++
 		first(&f.FirstReset, p)
 	}
-	if p.Destination.Address.Addr() == client && a.IsAnswer(p.Source) {
+	if p.Destination.Address.Addr() == client && a.IsReply(p.Source) {
 		f.Replies++
 		first(&f.FirstReply, p)
 		if a.Frontends[p.Source] {
@@ -61,9 +61,9 @@ func (f *Facts) noteClient(client netip.Addr, a Answers, p *Frame) {
 	}
 }
 
-func (f *Facts) noteWorker(node netip.Addr, a Answers, p *Frame) {
+func (f *Facts) noteWorker(node netip.Addr, a ReplySources, p *Frame) {
 	if p.Outer == nil {
-		if slices.Contains(f.Clients, p.Destination.Address.Addr()) && a.IsAnswer(p.Source) {
+		if slices.Contains(f.Clients, p.Destination.Address.Addr()) && a.IsReply(p.Source) {
 			f.Leaving++
 			f.LeavingFromFrontend += count(a.Frontends[p.Source])
 		}
@@ -80,7 +80,7 @@ func (f *Facts) noteWorker(node netip.Addr, a Answers, p *Frame) {
 	f.TunnelledClient += count(slices.Contains(f.Clients, p.Source.Address.Addr()))
 }
 
-// count is 1 for what is so.
+// count converts a condition to 1 or 0.
 func count(so bool) int {
 	if so {
 		return 1
@@ -94,7 +94,7 @@ func first(keep **Frame, p *Frame) {
 	}
 }
 
-// String is the Geneve packet field by field.
+// String formats the Geneve headers field by field.
 func (t *Tunnel) String() string {
 	s := fmt.Sprintf("%v → %v  UDP %d → 6081  Geneve VNI %d", t.Source, t.Destination, t.SourcePort, t.VNI)
 	if t.Option == nil {
@@ -104,7 +104,7 @@ func (t *Tunnel) String() string {
 		t.Option[0], t.Option[1], t.Option[2], t.Option[4:], t.Frontend)
 }
 
-// String is the frame in one line, with what is around it.
+// String formats the frame and its encapsulation in one line.
 func (f *Frame) String() string {
 	s := fmt.Sprintf("%v → %v %v", f.Source.Address, f.Destination.Address, f.Source.Protocol)
 	if f.TCP != nil {

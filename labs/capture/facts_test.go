@@ -60,7 +60,7 @@ func TestDissect(t *testing.T) {
 }
 
 func TestFacts(t *testing.T) {
-	a := AnswersOf(&services.Tables{
+	a := ReplySourcesOf(&services.Tables{
 		Frontends: []services.Frontend{{Address: theVIP.Addr(), Port: theVIP.Port(), Protocol: services.TCP}},
 		Backends:  []services.Backend{{Address: thePod.Addr(), Port: thePod.Port(), Protocol: services.TCP}},
 	})
@@ -70,28 +70,28 @@ func TestFacts(t *testing.T) {
 	clientNode, lb, worker := node(topologies.RoleClient, theClient.Addr()), node(topologies.RoleLB, nodeA), node(topologies.RoleWorker, nodeB)
 	synAck := layers.TCP{SYN: true, ACK: true}
 	seen := Facts{Clients: []netip.Addr{theClient.Addr()}, LBNodes: []netip.Addr{nodeA}}
-	seen.Note(clientNode, a, segment(t, theVIP, theClient, synAck, nil))
-	seen.Note(clientNode, a, segment(t, thePod, theClient, synAck, nil))
-	seen.Note(clientNode, a, segment(t, theClient, thePod, layers.TCP{RST: true}, nil))
-	seen.Note(clientNode, a, segment(t, theClient, theVIP, layers.TCP{SYN: true}, nil))
+	seen.Add(clientNode, a, segment(t, theVIP, theClient, synAck, nil))
+	seen.Add(clientNode, a, segment(t, thePod, theClient, synAck, nil))
+	seen.Add(clientNode, a, segment(t, theClient, thePod, layers.TCP{RST: true}, nil))
+	seen.Add(clientNode, a, segment(t, theClient, theVIP, layers.TCP{SYN: true}, nil))
 	assert.Equal(t, 2, seen.Replies)
 	assert.Equal(t, 1, seen.RepliesFromFrontend)
 	assert.Equal(t, 1, seen.ClientResets)
 
-	seen.Note(lb, a, segment(t, thePod, theClient, synAck, nil))
-	seen.Note(lb, a, segment(t, theClient, theVIP, layers.TCP{SYN: true}, nil))
+	seen.Add(lb, a, segment(t, thePod, theClient, synAck, nil))
+	seen.Add(lb, a, segment(t, theClient, theVIP, layers.TCP{SYN: true}, nil))
 	assert.Equal(t, 1, seen.LBReplies, "a request is no answer")
 
-	seen.Note(worker, a, segment(t, theClient, thePod, layers.TCP{SYN: true}, []byte{0x01, 0x4b, 0x81, 2, 185, 150, 8, 128, 0x1f, 0x90, 0, 0}))
-	seen.Note(worker, a, segment(t, theClient, thePod, layers.TCP{SYN: true}, []byte{}))
-	seen.Note(worker, a, segment(t, theClient, thePod, layers.TCP{ACK: true}, []byte{}))
+	seen.Add(worker, a, segment(t, theClient, thePod, layers.TCP{SYN: true}, []byte{0x01, 0x4b, 0x81, 2, 185, 150, 8, 128, 0x1f, 0x90, 0, 0}))
+	seen.Add(worker, a, segment(t, theClient, thePod, layers.TCP{SYN: true}, []byte{}))
+	seen.Add(worker, a, segment(t, theClient, thePod, layers.TCP{ACK: true}, []byte{}))
 	assert.Equal(t, 2, seen.Tunnelled, "first packets only")
 	assert.Equal(t, 1, seen.TunnelledOption)
 	assert.Equal(t, 2, seen.TunnelledNodes)
 	assert.Equal(t, 1, seen.TunnelledCalled, "the other has no option")
 	assert.Equal(t, 2, seen.TunnelledClient)
-	seen.Note(worker, a, segment(t, theVIP, theClient, synAck, nil))
-	seen.Note(worker, a, segment(t, thePod, theClient, synAck, nil))
+	seen.Add(worker, a, segment(t, theVIP, theClient, synAck, nil))
+	seen.Add(worker, a, segment(t, thePod, theClient, synAck, nil))
 	assert.Equal(t, 2, seen.Leaving)
 	assert.Equal(t, 1, seen.LeavingFromFrontend)
 }

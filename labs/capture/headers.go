@@ -9,16 +9,16 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Header is one header of a packet, in words.
+// Header is one header of a packet, as text.
 type Header struct {
 	Name string `json:"name"` // eth, ip, udp, tcp, icmp, geneve
 	Text string `json:"text"`
 }
 
-// Headers are those of a packet from the outside in.
+// Headers holds the headers of a packet from the outside in.
 type Headers []Header
 
-// String is a line: the headers without Ethernet's.
+// String formats all headers but Ethernet's in one line.
 func (h Headers) String() string {
 	var parts []string
 	for _, header := range h {
@@ -29,7 +29,7 @@ func (h Headers) String() string {
 	return strings.Join(parts, " | ")
 }
 
-// ReadHeaders reads the headers at the beginning of a frame, as many as there are.
+// ReadHeaders parses the headers at the start of a frame until it finds an unknown one.
 func ReadHeaders(frame []byte) Headers {
 	var all Headers
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: false})
@@ -67,7 +67,7 @@ func readHeader(layer gopacket.Layer) Header {
 	return Header{}
 }
 
-// flagNames are the flags of a TCP header that are set.
+// flagNames lists the flags that are set in a TCP header.
 func flagNames(l *layers.TCP) string {
 	var set []string
 	for _, f := range []struct {

@@ -1,4 +1,4 @@
-// Package doctor finds out whether the labs can run on this machine, by doing in a scratch network namespace what they do.
+// Package doctor finds out whether the labs can run on this machine, by trying what they do in a scratch network namespace.
 package doctor
 
 import (
@@ -18,47 +18,47 @@ type State string
 const (
 	OK      State = "ok"
 	Missing State = "missing"
-	Skipped State = "skipped" // something that it needs is missing
+	Skipped State = "skipped" // not made, because an earlier check that it needs failed
 )
 
-// The labs' needs, from few to many.
+// What needs a check, in increasing order.
 const (
 	needAll    = "every lab"
 	needShaped = "labs with shaped links"
 	needBase   = "labs with kube-proxy's rules or a translating fabric"
-	needNone   = "no lab" // told for information, or for an option of a lab
+	needNone   = "no lab" // reported for information, or needed by an option of a lab
 )
 
-// Check is one thing that the machine has or lacks.
+// Check is the result of one check.
 type Check struct {
 	Name   string `json:"name"`
 	Needed string `json:"neededFor"`
 	State  State  `json:"state"`
 	Seen   string `json:"seen,omitempty"` // the kernel's answer
-	How    string `json:"how,omitempty"`  // to get what is missing
+	How    string `json:"how,omitempty"`  // how to get what is missing
 }
 
-// Verdict says whether a lab can run.
+// Verdict reports whether a lab can run.
 type Verdict struct {
 	Lab     string   `json:"lab"`
 	CanRun  bool     `json:"canRun"`
 	Missing []string `json:"missing,omitempty"`
 }
 
-// probe is one check and how it is made. It runs in the scratch namespace, after those before it.
+// probe is one check. Probes run in the scratch namespace one after the other, and may use what earlier ones have created.
 type probe struct {
 	name, needed, how string
 	do                func(*scratch) error
 }
 
-// Run makes all checks. What they make is gone when it returns.
+// Run performs all checks. Everything that they create is removed before it returns.
 func Run(ctx context.Context) []Check {
 	if os.Geteuid() != 0 {
 		return withoutRoot()
 	}
 	var checks []Check
 	done := make(chan struct{})
-	go func() { // the thread stays in the scratch namespace, and dies with the goroutine
+	go func() { // the thread stays in the scratch namespace and ends with the goroutine
 		defer close(done)
 		runtime.LockOSThread()
 		checks = inScratch(ctx)
@@ -111,19 +111,19 @@ func judge(p probe, err error) (State, string, string) {
 	return Missing, err.Error(), p.how
 }
 
-// needsError says that a probe could not be made, because an earlier one failed.
+// needsError reports that a probe could not be made because an earlier one failed.
 type needsError string
 
 func (e needsError) Error() string { return "needs " + string(e) }
 
-// Lab is what a lab needs beyond what every lab does.
+// Lab holds what a lab needs beyond the needs of every lab.
 type Lab struct {
 	Name string
-	// Shaped: its links have rates. Translates: something in it translates addresses or filters by nftables.
+	// Shaped reports whether its links have rates, Translates whether it translates or filters by nftables.
 	Shaped, Translates bool
 }
 
-// Judge says of each lab whether it can run, and what is missing if not. It is pure.
+// Judge returns a verdict for each lab: whether it can run, and what is missing if not. It is pure.
 func Judge(checks []Check, labs []Lab) []Verdict {
 	var verdicts []Verdict
 	for _, l := range labs {
@@ -140,7 +140,7 @@ func Judge(checks []Check, labs []Lab) []Verdict {
 	return verdicts
 }
 
-// lacking are the names of the checks for these needs that are not ok.
+// lacking returns the names of the checks for these needs that are not ok.
 func lacking(checks []Check, needs ...string) []string {
 	var names []string
 	for _, c := range checks {

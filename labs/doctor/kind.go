@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// needKind is what the substrate kind needs beyond what every lab does.
+	// needKind is for what the substrate kind needs beyond the needs of every lab.
 	needKind = "substrate kind"
-	// usualCluster is how many nodes the largest cluster of labs 01 to 07 has, with its control plane. Labs of many workers say
-	// themselves what they lack.
+	// usualCluster is the number of nodes of the largest cluster of labs 01 to 07, with its control plane. Labs with many workers
+	// report themselves what they lack.
 	usualCluster = 4
 )
 
-// Kind makes the checks of a kind cluster with nodes of an image (default kind.DefaultImage).
+// Kind performs the checks for a kind cluster whose nodes run an image (default kind.DefaultImage).
 func Kind(ctx context.Context, image string) []Check {
 	var checks []Check
 	for _, c := range kind.Checks(image, usualCluster) {
@@ -35,5 +35,5 @@ func Kind(ctx context.Context, image string) []Check {
 	return checks
 }
 
-// LackingForKind are the names of the checks for the substrate kind that are not ok.
+// LackingForKind returns the names of the checks for the substrate kind that are not ok.
 func LackingForKind(checks []Check) []string { return lacking(checks, needKind) }

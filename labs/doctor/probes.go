@@ -20,7 +20,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// scratch is what the probes have made so far. The namespace takes most of it away.
+// scratch holds what the probes have created so far. Most of it disappears with the namespace.
 type scratch struct {
 	veth    netlink.Link
 	program *ebpf.Program
@@ -65,7 +65,7 @@ func probes() []probe {
 	)
 }
 
-// program is one that users run, and that an option of a lab runs, too.
+// program returns a probe for an optional program, which an option of a lab runs.
 func program(name, pkg, option string) probe {
 	return probe{name + " (" + option + ")", needNone, "apt-get install " + pkg, func(*scratch) error {
 		_, err := exec.LookPath(name)
@@ -116,7 +116,7 @@ func (s *scratch) packetSocket() error {
 	return unix.Close(fd)
 }
 
-// writeSysctl writes what is there already. Containers have /proc/sys read-only.
+// writeSysctl writes a sysctl's own value back. In containers /proc/sys is read-only.
 func (s *scratch) writeSysctl() error {
 	const file = "/proc/sys/net/ipv4/ip_forward"
 	value, err := os.ReadFile(file)
@@ -163,7 +163,7 @@ func (s *scratch) attachProgram() error {
 	}})
 }
 
-// natRules adds a table with a NAT chain, a rule that counts by numgen and one that masquerades.
+// natRules adds a table with a NAT chain, a rule with numgen and one that masquerades.
 func (s *scratch) natRules() error {
 	c, err := nftables.New()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package meter counts how many bytes of answers cross a port of the fabric: the evidence for, or against, the claim that
+// Package meter counts how many bytes of replies cross a port of the fabric: the evidence for or against the claim that
 // replies bypass the LB node.
 package meter
 
@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Source is where answers come from: address and port of a frontend or backend.
+// Source is the source of replies: address and port of a frontend or backend.
 type Source struct {
 	Address  netip.AddrPort
 	Protocol uint8 // IPPROTO_TCP or IPPROTO_UDP
 }
 
-// Crossed is what crossed a port in one direction. Bytes count from the Ethernet header on; a super-packet counts once, with
-// all its bytes.
-type Crossed struct {
+// Count counts the frames that crossed a port in one direction. Bytes include the Ethernet header; a GSO super-packet is one
+// frame with all its bytes.
+type Count struct {
 	Frames, Bytes uint64
 }
 
-// Add is the sum of two counts.
-func (c Crossed) Add(other Crossed) Crossed {
-	return Crossed{c.Frames + other.Frames, c.Bytes + other.Bytes}
+// Add returns the sum of two counts.
+func (c Count) Add(other Count) Count {
+	return Count{c.Frames + other.Frames, c.Bytes + other.Bytes}
 }
 
-// Meter counts on one device until it is closed.
+// Meter counts the replies that cross one device, until it is closed.
 type Meter struct {
 	objects meterObjects
 	socket  int
@@ -75,15 +75,15 @@ func (m *Meter) listen(ifindex int) (err error) {
 	return unix.Bind(m.socket, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex})
 }
 
-// Read is what has crossed since Open, to and from the node behind the port.
-func (m *Meter) Read() (toNode, fromNode Crossed, err error) {
-	for way, sum := range map[meterWay]*Crossed{meterWayWAY_TO_NODE: &toNode, meterWayWAY_FROM_NODE: &fromNode} {
+// Read returns what has crossed the port since Open, to and from the node behind it.
+func (m *Meter) Read() (toNode, fromNode Count, err error) {
+	for way, sum := range map[meterWay]*Count{meterWayWAY_TO_NODE: &toNode, meterWayWAY_FROM_NODE: &fromNode} {
 		var perCPU []meterCrossed
 		if err := m.objects.Counts.Lookup(way, &perCPU); err != nil {
-			return Crossed{}, Crossed{}, fmt.Errorf("read meter: %w", err)
+			return Count{}, Count{}, fmt.Errorf("read meter: %w", err)
 		}
 		for _, c := range perCPU {
-			*sum = sum.Add(Crossed{c.Frames, c.Bytes})
+			*sum = sum.Add(Count{c.Frames, c.Bytes})
 		}
 	}
 	return toNode, fromNode, nil

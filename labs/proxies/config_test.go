@@ -28,7 +28,7 @@ func golden(t *testing.T, file, got string) {
 
 func proxyOf(send proxyproto.Version, listen, upstream string) *Proxy {
 	return &Proxy{
-		Name: "front", Place: "proxy", Listen: netip.MustParseAddrPort(listen), Upstream: netip.MustParseAddrPort(upstream), Send: send,
+		Name: "front", Node: "proxy", Listen: netip.MustParseAddrPort(listen), Upstream: netip.MustParseAddrPort(upstream), Send: send,
 	}
 }
 
@@ -61,7 +61,7 @@ func TestConfigs(t *testing.T) {
 
 func TestNginxHasNoVersion2(t *testing.T) {
 	_, err := over4(proxyproto.V2).NginxConfig("/run/lab/front", "")
-	assert.EqualError(t, err, "proxy nginx: it sends PROXY headers of version 1 only: use builtin or haproxy")
+	assert.EqualError(t, err, "proxy nginx: nginx sends only version 1 of the PROXY header: use builtin or haproxy")
 }
 
 func TestNginxStreamModule(t *testing.T) {
@@ -88,13 +88,13 @@ func TestParseEngine(t *testing.T) {
 		assert.Equal(t, want, e)
 	}
 	_, err := ParseEngine("squid")
-	assert.EqualError(t, err, `"squid" is none of builtin, nginx, haproxy`)
+	assert.EqualError(t, err, `unknown engine "squid" (want builtin, nginx or haproxy)`)
 }
 
 func TestValidate(t *testing.T) {
 	require.NoError(t, over4(proxyproto.V2).Validate())
 	err := (&Proxy{Listen: netip.MustParseAddrPort("1.2.3.5:0"), Upstream: netip.MustParseAddrPort("1.2.3.4:80")}).Validate()
-	assert.EqualError(t, err, "name and place must be given\nlisten 1.2.3.5:0: want an address and a port")
+	assert.EqualError(t, err, "missing name or node\nlisten: found 1.2.3.5:0 (want an address and a port)")
 }
 
 // The lines are as the kernel writes them.

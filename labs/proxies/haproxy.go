@@ -8,7 +8,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// haproxyHead makes it one thread: of a process with several, sockets may outlive the first, which is what is waited for.
+// haproxyHead sets one thread: in a process with several, sockets may outlive the first thread, which is the one waited for.
 const haproxyHead = `global
   nbthread 1
   maxconn 1000
@@ -21,9 +21,9 @@ frontend clients
   bind %s
 `
 
-// HAProxyConfig is the proxy as HAProxy is told of it. HAProxy appends by a header line of its own, which means the same as an
-// entry at the end of the line before. Its option for Forwarded is younger than the releases that are in use, so the header is
-// written by a rule.
+// HAProxyConfig returns the proxy's configuration for HAProxy. HAProxy appends a header line of its own, which is equivalent to an
+// entry at the end of the previous line. Its option for Forwarded is newer than the releases in use, so the header is
+// added by a rule.
 func (p *Proxy) HAProxyConfig() string {
 	var b strings.Builder
 	mode := "http"
@@ -49,11 +49,11 @@ func (p *Proxy) HAProxyConfig() string {
 	return b.String()
 }
 
-// findHAProxy finds HAProxy.
+// findHAProxy returns the path of HAProxy.
 func findHAProxy() (program string, err error) {
 	program, err = exec.LookPath("haproxy")
 	if err != nil {
-		return "", &UnsupportedError{HAProxy, "it is not installed", "apt-get install haproxy"}
+		return "", &UnsupportedError{HAProxy, "not installed", "apt-get install haproxy"}
 	}
 	return program, nil
 }

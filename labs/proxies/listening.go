@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// stateListen is TCP_LISTEN as /proc/net/tcp writes it.
+// stateListen is TCP_LISTEN in the notation of /proc/net/tcp.
 const stateListen = "0A"
 
-// listensOn tells whether a TCP socket listens on addr in the network namespace of a process.
+// listensOn reports whether a TCP socket listens on addr in the network namespace of a process.
 func listensOn(pid int, addr netip.AddrPort) (bool, error) {
 	file := fmt.Sprintf("/proc/%d/net/tcp", pid)
 	if addr.Addr().Is6() {
@@ -36,8 +36,8 @@ func listensIn(table string, addr netip.AddrPort) bool {
 	return false
 }
 
-// procAddr writes an address as the kernel does there: in words of 32 bits, each as a number of the host, which is
-// little-endian on all machines that this runs on.
+// procAddr formats an address as the kernel does there: in words of 32 bits, each in the host's byte order, which is
+// little-endian on all supported machines.
 func procAddr(addr netip.AddrPort) string {
 	var b strings.Builder
 	for word := range slices.Chunk(addr.Addr().AsSlice(), 4) {

@@ -10,14 +10,14 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// nginxHead makes it one process in the foreground, whose files are in the lab's folder.
+// nginxHead runs it as one process in the foreground, with its files in the lab's folder.
 const nginxHead = `daemon off;
 master_process off;
 pid %[1]s.pid;
 error_log stderr warn;
 `
 
-// nginxHTTP appends as RFC 7239 wants it: an IPv6 address in brackets and quotes.
+// nginxHTTP appends addresses as RFC 7239 requires: an IPv6 address in brackets and quotes.
 const nginxHTTP = `events {}
 http {
   access_log off;
@@ -54,7 +54,7 @@ stream {
 }
 `
 
-// NginxConfig is the proxy as nginx is told of it. prefix is the path that its own files begin with; module is the file of the
+// NginxConfig returns the proxy's configuration for nginx. prefix is the path prefix of its own files; module is the file of the
 // stream module, empty where it is built in.
 func (p *Proxy) NginxConfig(prefix, module string) (string, error) {
 	head := fmt.Sprintf(nginxHead, prefix)
@@ -71,16 +71,16 @@ func (p *Proxy) NginxConfig(prefix, module string) (string, error) {
 		}
 		return head + fmt.Sprintf(nginxStream, prefix, p.Listen, p.Upstream), nil
 	}
-	return "", &UnsupportedError{Nginx, "it sends PROXY headers of version 1 only", "use builtin or haproxy"}
+	return "", &UnsupportedError{Nginx, "nginx sends only version 1 of the PROXY header", "use builtin or haproxy"}
 }
 
-// nginxStreamModule is where an nginx has its stream module: in itself, in a file, or nowhere.
+// nginxStreamModule is where an nginx has its stream module: built in, in a file, or nowhere.
 type nginxStreamModule struct {
 	builtIn bool
 	file    string
 }
 
-// parseNginxBuild finds the stream module in what nginx -V says.
+// parseNginxBuild finds the stream module in the output of nginx -V.
 func parseNginxBuild(build string) nginxStreamModule {
 	arguments := make(map[string]string)
 	for argument := range strings.FieldsSeq(build) {
@@ -101,18 +101,18 @@ func parseNginxBuild(build string) nginxStreamModule {
 	return nginxStreamModule{file: filepath.Join(modules, "ngx_stream_module.so")}
 }
 
-// findNginx finds nginx, and the file of its stream module if the proxy needs one.
+// findNginx returns the path of nginx, and the file of its stream module if the proxy needs one.
 func findNginx(send proxyproto.Version) (program, module string, err error) {
 	program, err = exec.LookPath("nginx")
 	if err != nil {
-		return "", "", &UnsupportedError{Nginx, "it is not installed", "apt-get install nginx-light"}
+		return "", "", &UnsupportedError{Nginx, "not installed", "apt-get install nginx-light"}
 	}
 	switch send {
 	case proxyproto.None:
 		return program, "", nil
 	case proxyproto.V1:
 	default:
-		return "", "", &UnsupportedError{Nginx, "it sends PROXY headers of version 1 only", "use builtin or haproxy"}
+		return "", "", &UnsupportedError{Nginx, "nginx sends only version 1 of the PROXY header", "use builtin or haproxy"}
 	}
 	build, err := exec.Command(program, "-V").CombinedOutput()
 	if err != nil {
@@ -123,7 +123,7 @@ func findNginx(send proxyproto.Version) (program, module string, err error) {
 		return program, "", nil
 	}
 	if _, err := os.Stat(m.file); m.file == "" || err != nil {
-		return "", "", &UnsupportedError{Nginx, "it has no stream module, which sends PROXY headers", "apt-get install libnginx-mod-stream"}
+		return "", "", &UnsupportedError{Nginx, "missing stream module, which sends PROXY headers", "apt-get install libnginx-mod-stream"}
 	}
 	return program, m.file, nil
 }

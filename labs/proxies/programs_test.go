@@ -46,7 +46,7 @@ func before(t *testing.T, e Engine, address string, send proxyproto.Version) net
 	require.NoError(t, err)
 	servers := workload.Run(context.WithoutCancel(t.Context()), echo)
 	t.Cleanup(func() { assert.NoError(t, servers.Close()) })
-	p := &Proxy{Name: "front", Place: "here", Listen: freePort(t, at), Upstream: echo.Listening().Address, Send: send}
+	p := &Proxy{Name: "front", Node: "here", Listen: freePort(t, at), Upstream: echo.Listening().Address, Send: send}
 	argv, err := p.command(e, t.TempDir())
 	require.NoError(t, err)
 	program := exec.Command(argv[0], argv[1:]...)

@@ -1,8 +1,8 @@
-// Package proxies runs the proxies of labs: those that are built in, or real ones, nginx and HAProxy, each on a machine of the
-// lab and with a configuration that is made for it.
+// Package proxies runs the proxies of labs: built-in ones, nginx or HAProxy, each on a node of the
+// network and with a generated configuration.
 //
-// Whatever the engine, a proxy does one of two things. An HTTP proxy appends whom it got a request from to X-Forwarded-For and
-// to Forwarded, and believes all that is there already, as most do that nobody has told better. A TCP proxy sends a PROXY
+// With every engine, a proxy does one of two things. An HTTP proxy appends the peer of a request to X-Forwarded-For and
+// to Forwarded, and trusts what is there already, which is the default of most proxies. A TCP proxy sends a PROXY
 // header before each stream.
 package proxies
 
@@ -16,59 +16,59 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// Engine is the program that a proxy is.
+// Engine is the program that implements a proxy.
 type Engine string
 
-// The engines. The empty one is Builtin.
+// The engines. The empty string stands for Builtin.
 const (
-	Builtin Engine = "builtin" // in this process
+	Builtin Engine = "builtin" // a goroutine of this process
 	Nginx   Engine = "nginx"
 	HAProxy Engine = "haproxy"
 )
 
-// ParseEngine reads an engine's name; the empty one is Builtin.
+// ParseEngine parses an engine's name; the empty string is Builtin.
 func ParseEngine(s string) (Engine, error) {
 	all := []Engine{Builtin, Nginx, HAProxy}
 	if s == "" {
 		return Builtin, nil
 	}
 	if !slices.Contains(all, Engine(s)) {
-		return "", fmt.Errorf("%q is none of builtin, nginx, haproxy", s)
+		return "", fmt.Errorf("unknown engine %q (want builtin, nginx or haproxy)", s)
 	}
 	return Engine(s), nil
 }
 
 // Proxy is one proxy.
 type Proxy struct {
-	// Name of its configuration and log, unique in its lab.
+	// Name of its configuration and log, unique in the network.
 	Name string
-	// Place is the node that it runs on, and Listen the node's address and a port that is free there. It serves clients of
+	// Node is the node that it runs on, and Listen the node's address and a port that is free there. It serves clients of
 	// that address family.
-	Place  string
+	Node   string
 	Listen netip.AddrPort
-	// Upstream gets what clients send.
+	// Upstream is where connections or requests are forwarded to.
 	Upstream netip.AddrPort
 	// Send makes it a TCP proxy that sends PROXY headers of this version; proxyproto.None makes it an HTTP proxy.
 	Send proxyproto.Version
 }
 
-// Validate says all that is wrong with the proxy.
+// Validate returns every error in the proxy, joined.
 func (p *Proxy) Validate() error {
 	var errs []error
-	if p.Name == "" || p.Place == "" {
-		errs = append(errs, errors.New("name and place must be given"))
+	if p.Name == "" || p.Node == "" {
+		errs = append(errs, errors.New("missing name or node"))
 	}
 	if !p.Listen.IsValid() || p.Listen.Port() == 0 {
-		errs = append(errs, fmt.Errorf("listen %v: want an address and a port", p.Listen))
+		errs = append(errs, fmt.Errorf("listen: found %v (want an address and a port)", p.Listen))
 	}
 	return errors.Join(append(errs, workload.ValidateTarget(p.Upstream))...)
 }
 
-// UnsupportedError says that a lab can't be run with an engine on this machine.
+// UnsupportedError reports that an engine can't be used on this machine.
 type UnsupportedError struct {
 	Engine Engine
 	Reason string // what is missing
-	How    string // to get it, or what to take instead
+	How    string // how to get it, or what to use instead
 }
 
 func (e *UnsupportedError) Error() string {

@@ -21,7 +21,7 @@ import (
 // startTimeout is how long a program may take from its start until it listens.
 const startTimeout = 5 * time.Second
 
-// Check says why proxies of the engine can't send headers of this version here, with an *UnsupportedError.
+// Check returns an *UnsupportedError if proxies of the engine can't send headers of this version on this machine.
 func Check(e Engine, send proxyproto.Version) error {
 	var err error
 	switch e {
@@ -33,27 +33,27 @@ func Check(e Engine, send proxyproto.Version) error {
 	return err
 }
 
-// Version is what the engine says that it is, in a line.
+// Version returns the engine's own version string, in one line.
 func Version(e Engine) string {
 	if e != Nginx && e != HAProxy {
 		return string(Builtin)
 	}
 	text, err := exec.Command(string(e), "-v").CombinedOutput()
 	if err != nil {
-		return string(e) // whoever starts it will hear why
+		return string(e) // starting it will report the reason
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	return line
 }
 
-// Running are proxies that run.
+// Running holds running proxies.
 type Running struct {
 	lab     *netns.Lab
-	servers *workload.Servers // those that are built in
-	names   []string          // the other ones' processes
+	servers *workload.Servers // built-in proxies
+	names   []string          // processes of the others
 }
 
-// Start starts proxies and returns when all of them listen. They run until Close; if one fails to start, none does.
+// Start starts proxies and returns when all of them listen. They run until Close. If one fails to start, none runs.
 func Start(ctx context.Context, lab *netns.Lab, e Engine, all ...Proxy) (*Running, error) {
 	r := &Running{lab: lab}
 	for i := range all {
@@ -75,7 +75,7 @@ func Start(ctx context.Context, lab *netns.Lab, e Engine, all ...Proxy) (*Runnin
 	return r, nil
 }
 
-// Close ends them and waits until they have ended.
+// Close stops the proxies and waits until they have ended.
 func (r *Running) Close(ctx context.Context) error {
 	var errs []error
 	if r.servers != nil {
@@ -91,7 +91,7 @@ func (r *Running) Close(ctx context.Context) error {
 func (r *Running) serve(ctx context.Context, all []Proxy) error {
 	var opened []workload.Server
 	for _, p := range all {
-		dialer := workload.Dialer{Enter: func(f func() error) error { return r.lab.Do(p.Place, f) }}
+		dialer := workload.Dialer{Enter: func(f func() error) error { return r.lab.Do(p.Node, f) }}
 		upstreams := []netip.AddrPort{p.Upstream}
 		var server workload.Server
 		var err error
@@ -114,13 +114,13 @@ func (r *Running) serve(ctx context.Context, all []Proxy) error {
 	return nil
 }
 
-// startProgram starts a proxy as a process in the foreground of its place, and waits until it listens.
+// startProgram starts a proxy as a process on its node, and waits until it listens.
 func (r *Running) startProgram(ctx context.Context, e Engine, p *Proxy) error {
 	argv, err := p.command(e, r.lab.Dir())
 	if err != nil {
 		return fmt.Errorf("start proxy %s: %w", p.Name, err)
 	}
-	pid, err := r.lab.Start(ctx, p.Place, netns.Process{Name: p.Name, Argv: argv})
+	pid, err := r.lab.Start(ctx, p.Node, netns.Process{Name: p.Name, Argv: argv})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (r *Running) startProgram(ctx context.Context, e Engine, p *Proxy) error {
 	return nil
 }
 
-// command writes the proxy's configuration into a folder and says how to start it.
+// command writes the proxy's configuration into a folder and returns the command line that starts it.
 func (p *Proxy) command(e Engine, dir string) (argv []string, err error) {
 	prefix := filepath.Join(dir, p.Name)
 	file := prefix + ".conf"
@@ -160,7 +160,7 @@ func (p *Proxy) command(e Engine, dir string) (argv []string, err error) {
 	return argv, nil
 }
 
-// waitListening waits until somebody listens where the proxy should. It asks the kernel: a connection would be handed on to
+// waitListening waits until the proxy listens. It asks the kernel, because a connection would be forwarded to
 // the upstream.
 func (r *Running) waitListening(ctx context.Context, pid int, p *Proxy) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -168,24 +168,24 @@ func (r *Running) waitListening(ctx context.Context, pid int, p *Proxy) error {
 	for {
 		listens, err := listensOn(pid, p.Listen)
 		if err != nil || !r.lab.Runs(p.Name) {
-			return errors.Join(errors.New("it ended at once"), err)
+			return errors.Join(errors.New("process ended at once"), err)
 		}
 		if listens {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it does not listen on %v: %w", p.Listen, ctx.Err())
+			return fmt.Errorf("not listening on %v: %w", p.Listen, ctx.Err())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-// logged is what the program said, for an error's text.
+// logged returns the end of the program's log, for an error's text.
 func (r *Running) logged(name string) string {
 	text, err := os.ReadFile(filepath.Join(r.lab.Dir(), "logs", name+".log"))
 	if err != nil || len(text) == 0 {
 		return ""
 	}
-	return ": it said: " + string(text[max(0, len(text)-1000):])
+	return "; its log: " + string(text[max(0, len(text)-1000):])
 }

@@ -62,7 +62,7 @@ func TestStartAndClose(t *testing.T) {
 			_, err := Start(t.Context(), lab, e, first, second)
 			require.ErrorContains(t, err, "start proxy elsewhere: ")
 			if e != Builtin {
-				assert.ErrorContains(t, err, "it said: ")
+				assert.ErrorContains(t, err, "its log: ")
 			}
 			assert.False(t, listens(), "the first one is gone, too")
 			assert.False(t, lab.Runs(first.Name) || lab.Runs(second.Name))

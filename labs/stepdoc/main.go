@@ -1,5 +1,5 @@
-// Command stepdoc writes labs/STEPS.md: what each kind of step does and which fields it has, from the doc comments of package
-// labs. It runs in that package's folder, by `go generate`.
+// Command stepdoc writes labs/STEPS.md from doc comments: what each kind of step does, and its fields, as in package
+// labs. `go generate` runs it in that package's folder.
 package main
 
 import (
@@ -32,7 +32,7 @@ type structure struct {
 	fields *ast.FieldList
 }
 
-// reference is the whole document, of the package in a folder.
+// reference returns the document for the package in a folder.
 func reference(dir string) ([]byte, error) {
 	all, err := structures(dir)
 	if err != nil {
@@ -73,7 +73,7 @@ func reference(dir string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// writeFields writes a struct's fields and those that are embedded in it, and adds the structs that they are made of to parts.
+// writeFields writes a struct's fields and those of embedded structs, and adds the struct types of these fields to parts.
 func writeFields(b *bytes.Buffer, all map[string]structure, s structure, parts []string) []string {
 	b.WriteString("\n| field | type | meaning |\n|---|---|---|\n")
 	var write func(structure)
@@ -94,7 +94,7 @@ func writeFields(b *bytes.Buffer, all map[string]structure, s structure, parts [
 	return parts
 }
 
-// structures are all struct types of a package, and those of others that steps name.
+// structures returns all struct types of a package, and those of other packages that steps refer to.
 func structures(dir string) (map[string]structure, error) {
 	all := make(map[string]structure)
 	for _, folder := range []string{dir, filepath.Join(dir, "testbed")} {
@@ -140,13 +140,13 @@ func collect(file *ast.File, all map[string]structure) {
 	}
 }
 
-// row is a line of a table of fields.
+// row formats a line of a table of fields.
 func row(f *ast.Field) string {
 	meaning := strings.TrimSpace(f.Doc.Text() + " " + f.Comment.Text())
 	return fmt.Sprintf("| `%s` | %s | %s |\n", key(f), typeName(f.Type), strings.Join(strings.Fields(meaning), " "))
 }
 
-// key is the field's name in lab.yaml.
+// key returns the field's name in lab.yaml.
 func key(f *ast.Field) string {
 	if f.Tag == nil {
 		return f.Names[0].Name
@@ -171,7 +171,7 @@ func typeName(e ast.Expr) string {
 	return "value"
 }
 
-// sentences are a doc comment without the type's name, as text of a document.
+// sentences returns a doc comment without the type's name, as text for the document.
 func sentences(name, doc string) string {
 	text := strings.TrimSpace(strings.TrimPrefix(strings.Join(strings.Fields(doc), " "), name))
 	text = strings.TrimPrefix(text, "is ")

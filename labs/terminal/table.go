@@ -10,13 +10,13 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// gap is what stands between columns.
+// gap separates columns.
 const gap = "  "
 
-// longestWord is how long a word may be that is not broken as long as other columns can be made narrower.
+// longestWord is the longest word that is kept whole as long as other columns can be made narrower.
 const longestWord = 44
 
-// Table is a table that fits what it is written to: columns with much text are wrapped until it does.
+// Table is a table that fits the width of its output: columns with much text are wrapped.
 type Table struct {
 	w        io.Writer
 	header   []string
@@ -25,22 +25,22 @@ type Table struct {
 	spaced   bool
 }
 
-// NewTable starts a table under a header. Render writes it.
+// NewTable returns an empty table with a header. Render writes it.
 func NewTable(w io.Writer, header ...string) *Table { return &Table{w: w, header: header} }
 
-// Optional names columns that are left out where the table does not fit without breaking words: the first ones first.
+// Optional names columns that are left out, the first ones first, where the table does not fit without breaking words.
 func (t *Table) Optional(columns ...string) *Table {
 	t.optional = columns
 	return t
 }
 
-// Spaced separates rows, where one may take several lines.
+// Spaced puts an empty line between rows, for rows that may take several lines.
 func (t *Table) Spaced() *Table {
 	t.spaced = true
 	return t
 }
 
-// Row adds a row. Parts stay on one line, anything else is wrapped.
+// Row adds a row. Parts stay on one line; anything else is wrapped.
 func (t *Table) Row(cells ...any) { t.rows = append(t.rows, cells) }
 
 // Render writes the table.
@@ -95,14 +95,14 @@ func fitted(cell any, width int) string {
 	return Wrap(fmt.Sprint(cell), width)
 }
 
-// widths are, of each column, the width of its longest line, and the least that breaks no word of it.
+// widths returns, for each column, the width of its longest line and the least width that breaks no word.
 func (t *Table) widths(columns []int) (natural, floors []int) {
 	natural, floors = make([]int, len(columns)), make([]int, len(columns))
 	take := func(at int, cell any) {
 		for _, line := range strings.Split(fmt.Sprint(cell), "\n") {
 			natural[at] = max(natural[at], Width(line))
 		}
-		if parts, ok := cell.(Parts); ok { // is cut, not wrapped: needs room
+		if parts, ok := cell.(Parts); ok { // shortened instead of wrapped, so it needs room
 			if len(parts) > 0 {
 				floors[at] = max(floors[at], min(Width(parts[0])+len("; +99 more"), natural[at], longestWord))
 			}
@@ -129,7 +129,7 @@ func total(widths []int) int {
 	return sum
 }
 
-// narrow makes the widest columns narrower until all of them fit: none below its floor as long as that will do.
+// narrow makes the widest columns narrower until all of them fit, and none narrower than its floor unless it has to.
 func narrow(natural, floors []int, width int) []int {
 	widths := slices.Clone(natural)
 	for _, least := range [][]int{floors, make([]int, len(floors))} {

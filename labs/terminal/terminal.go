@@ -1,4 +1,4 @@
-// Package terminal fits text to the width of what it is written to: terminals, and pipes and files, which have none.
+// Package terminal fits text to the width of its output: that of a terminal, or a default for pipes and files.
 package terminal
 
 import (
@@ -11,25 +11,25 @@ import (
 	"golang.org/x/term"
 )
 
-// The columns of what has no width of its own.
+// Default widths, for output without a width of its own.
 const (
-	// ProseColumns are those of narration.
+	// ProseColumns is for narration.
 	ProseColumns = 80
-	// TableColumns are those of tables.
+	// TableColumns is for tables.
 	TableColumns = 100
 )
 
-// leastColumns is the width below which nothing is fitted any more: it would not get readable.
+// leastColumns is the width below which text is not fitted any more, because it would not be readable.
 const leastColumns = 40
 
 // Sized is a writer that knows its width.
 type Sized interface {
 	io.Writer
-	// Columns is the width in characters; 0 where there is no terminal.
+	// Columns returns the width in characters; 0 where there is no terminal.
 	Columns() int
 }
 
-// Columns is the width of the terminal that w writes to; 0 where it is none.
+// Columns returns the width of the terminal that w writes to, or 0 if w is no terminal.
 func Columns(w io.Writer) int {
 	switch w := w.(type) {
 	case Sized:
@@ -39,7 +39,7 @@ func Columns(w io.Writer) int {
 		switch {
 		case err != nil:
 			return 0
-		case columns == 0: // nobody has said how wide it is
+		case columns == 0: // the terminal has no size, as on a serial line
 			return ProseColumns
 		}
 		return max(columns, leastColumns)
@@ -47,7 +47,7 @@ func Columns(w io.Writer) int {
 	return 0
 }
 
-// ColumnsOr is Columns, or otherwise where there is no terminal.
+// ColumnsOr returns Columns(w), or otherwise if w is no terminal.
 func ColumnsOr(w io.Writer, otherwise int) int {
 	if columns := Columns(w); columns > 0 {
 		return columns
@@ -55,11 +55,11 @@ func ColumnsOr(w io.Writer, otherwise int) int {
 	return otherwise
 }
 
-// Colored reports whether w is a terminal that shows colours, and its user wants them (NO_COLOR is not set).
-func Colored(w io.Writer) bool { return Moves(w) && os.Getenv("NO_COLOR") == "" }
+// Colored reports whether w is a terminal that shows colours and NO_COLOR is not set.
+func Colored(w io.Writer) bool { return MovesCursor(w) && os.Getenv("NO_COLOR") == "" }
 
-// Moves reports whether w is a terminal whose cursor can be moved: any but TERM=dumb.
-func Moves(w io.Writer) bool { return Columns(w) > 0 && os.Getenv("TERM") != "dumb" }
+// MovesCursor reports whether w is a terminal whose cursor can be moved: any but TERM=dumb.
+func MovesCursor(w io.Writer) bool { return Columns(w) > 0 && os.Getenv("TERM") != "dumb" }
 
 // Fixed is a writer of a fixed width.
 type Fixed struct {
@@ -70,11 +70,11 @@ type Fixed struct {
 // Columns implements Sized.
 func (f Fixed) Columns() int { return f.Width }
 
-// Width is how many columns a text takes, without what only sets its colour.
+// Width returns how many columns a text takes. Escape sequences for colours take none.
 func Width(s string) int { return text.StringWidthWithoutEscSequences(s) }
 
-// Wrap breaks lines that are longer than width: between words where it can, within a word that is longer than a line. Blanks
-// are kept but where a line is broken.
+// Wrap breaks lines that are longer than width: between words where possible, within a word that is longer than a line. Blanks
+// are kept except where a line is broken.
 func Wrap(s string, width int) string {
 	width = max(width, 1)
 	var lines []string
@@ -87,7 +87,7 @@ func Wrap(s string, width int) string {
 func wrapLine(line string, width int) (lines []string) {
 	for Width(line) > width {
 		end, blank := cutAt(line, width), -1
-		// The last blank at which what comes before fits, but none between a number and its %; what is only blanks is no line.
+		// Break at the last blank before which the text fits, but not between a number and its %, and not into a blank line.
 		for i := min(end, len(line)-1); i > 0; i-- {
 			if line[i] == ' ' && !strings.HasPrefix(line[i:], " %") && strings.TrimSpace(line[:i]) != "" {
 				blank = i
@@ -103,7 +103,7 @@ func wrapLine(line string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// cutAt is the length in bytes of the longest beginning of s that takes width columns at most, and at least one character.
+// cutAt returns the length in bytes of the longest prefix of s that takes at most width columns, and at least one character.
 func cutAt(s string, width int) int {
 	taken := 0
 	for i, r := range s {
@@ -114,19 +114,19 @@ func cutAt(s string, width int) int {
 	return len(s)
 }
 
-// Hang puts a label before a text, and wraps the text beside it.
+// Hang puts a label before a text, with a hanging indent for the text's other lines.
 func Hang(label, s string, width int) string {
 	indent := Width(label)
 	return label + strings.ReplaceAll(Wrap(s, width-indent), "\n", "\n"+strings.Repeat(" ", indent))
 }
 
-// Parts is a list of short texts for one line: where not all of them fit, the first ones are shown, and how many more there are.
+// Parts is a list of short texts for one line. Where not all of them fit, the first ones are shown, and how many more there are.
 type Parts []string
 
-// String is all of them.
+// String joins all parts.
 func (p Parts) String() string { return strings.Join(p, "; ") }
 
-// Fit is as many of the parts as fit into width, as in "a; b; +3 more". If not even the first one fits it is cut between words.
+// Fit returns as many parts as fit into width, as in "a; b; +3 more". If not even the first one fits, it is cut between words.
 func (p Parts) Fit(width int) string {
 	for n := len(p); n > 0; n-- {
 		s := p[:n].String()
@@ -143,7 +143,7 @@ func (p Parts) Fit(width int) string {
 	return cut(p[0], width)
 }
 
-// cut shortens a text, between words where it can.
+// cut shortens a text, between words where possible.
 func cut(s string, width int) string {
 	if Width(s) <= width {
 		return s

@@ -13,33 +13,33 @@ import (
 )
 
 const (
-	// DefaultGrace is how long after its time a transfer may take to bring its end and the server's report across.
+	// DefaultGrace is how long after its time the end of a transfer and the server's report may take to arrive.
 	DefaultGrace = 15 * time.Second
 	// maxStreams bounds the connections of one transfer.
 	maxStreams = 1024
 )
 
-// BulkOptions say what to transfer.
+// BulkOptions configure Bulk.
 type BulkOptions struct {
 	Dialer
-	Target    netip.AddrPort // of a bulk server, or of a frontend that leads to bulk servers
+	Target    netip.AddrPort // a bulk server, or a frontend of bulk servers
 	Direction Direction
 	// Bytes and Duration limit the transfer, per sender: Bytes is the total of all streams. At least one must be given;
-	// the first that is reached ends it.
+	// whichever is reached first ends it.
 	Bytes    int64
 	Duration time.Duration
-	// Streams is the number of connections at the same time (default 1).
+	// Streams is the number of parallel connections (default 1).
 	Streams int
-	// CongestionControl is set on the sockets of both ends; empty leaves what the routes say.
+	// CongestionControl is set on the sockets of both ends; empty leaves that of the routes.
 	CongestionControl string
-	// Timeout is for setting up the connections and the server's answer (default 2 s); Grace is for the end (default 15 s).
+	// Timeout is for connecting and for the server's answer (default 2 s), Grace for the end of the transfer (default 15 s).
 	Timeout time.Duration
 	Grace   time.Duration
 }
 
-// Bulk transfers bytes as fast as the path carries them, and ends by itself. When it can't begin, because of the options
+// Bulk transfers bytes as fast as the path carries them, and ends by itself. If it can't begin, because of the options
 // or because a connection fails, the report is nil. An error with a report means that a stream broke or that its end did
-// not come across in time: the report then has what is known.
+// not arrive in time: the report then has what is known.
 func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -79,21 +79,21 @@ func Bulk(ctx context.Context, o BulkOptions) (*BulkReport, error) {
 	return nil, err
 }
 
-// Validate says all that is wrong with the options; Bulk checks them too.
+// Validate returns every error in the options, joined. Bulk calls it.
 func (o *BulkOptions) Validate() error {
 	errs := []error{ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	errs = append(errs, bulkRequest{Direction: o.Direction, Bytes: o.Bytes, Seconds: o.Duration.Seconds()}.validate())
 	if o.Streams < 0 || o.Streams > maxStreams {
-		errs = append(errs, fmt.Errorf("streams %d: want 1 to %d", o.Streams, maxStreams))
+		errs = append(errs, fmt.Errorf("streams: found %d (want 1 to %d)", o.Streams, maxStreams))
 	}
 	if o.Bytes > 0 && o.Bytes < int64(o.Streams) {
-		errs = append(errs, fmt.Errorf("bytes %d: fewer than the %d streams", o.Bytes, o.Streams))
+		errs = append(errs, fmt.Errorf("bytes: found %d (want at least 1 for each of %d streams)", o.Bytes, o.Streams))
 	}
 	if o.Streams > 1 && o.Source.Port() != 0 {
-		errs = append(errs, fmt.Errorf("source port %d: can't be shared by %d streams", o.Source.Port(), o.Streams))
+		errs = append(errs, fmt.Errorf("source port: found %d (want none for %d streams, which can't share it)", o.Source.Port(), o.Streams))
 	}
 	if o.Timeout < 0 || o.Grace < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s, grace %s: must not be negative", o.Timeout, o.Grace))
+		errs = append(errs, fmt.Errorf("timeout, grace: found %s, %s (want 0 or more)", o.Timeout, o.Grace))
 	}
 	return errors.Join(errs...)
 }
@@ -110,7 +110,7 @@ func (o *BulkOptions) setDefaults() {
 	}
 }
 
-// request is that of stream i; the bytes are split as evenly as whole bytes allow.
+// request returns the request of stream i. The bytes are split as evenly as possible.
 func (o *BulkOptions) request(i int) bulkRequest {
 	r := bulkRequest{Direction: o.Direction, Seconds: o.Duration.Seconds(), CongestionControl: o.CongestionControl}
 	if o.Bytes > 0 {
@@ -145,7 +145,7 @@ func (o *BulkOptions) dialAll(ctx context.Context) ([]*net.TCPConn, error) {
 	return conns, group.Wait()
 }
 
-// stream makes the transfer of one connection.
+// stream performs the transfer of one connection.
 func (o *BulkOptions) stream(ctx context.Context, conn *net.TCPConn, r bulkRequest, began time.Time, stream *Stream) error {
 	if err := o.ask(ctx, conn, r); err != nil {
 		return err

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// notSentLimit is how much may wait in the sender's socket beyond what is in flight (tcp(7) TCP_NOTSENT_LOWAT):
+	// notSentLimit bounds the data that waits in the sender's socket beyond what is in flight (tcp(7) TCP_NOTSENT_LOWAT):
 	// several of the largest bursts that the stack hands to a device at once (64 KiB), yet 50 ms of 40 Mbit/s.
 	notSentLimit = 256 << 10
-	// minDataFrame is the size that frames begin with and go down to.
+	// minDataFrame is the first and the smallest size of frames.
 	minDataFrame = 16 << 10
-	// A data frame grows while it leaves within fastFrame and shrinks when it takes slowFrame.
+	// Data frames grow while one is sent within fastFrame, and shrink when one takes slowFrame.
 	fastFrame = 1 * time.Millisecond
 	slowFrame = 20 * time.Millisecond
 )
@@ -51,21 +51,21 @@ func (s *session) writeData(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// What follows is small and waited for: no Nagle.
+	// What follows is small and the other end waits for it: no Nagle.
 	if err := s.conn.SetNoDelay(true); err != nil {
 		return err
 	}
 	return s.writeSignal(frameEnd)
 }
 
-// discarder takes bytes from a TCP socket and throws them away inside the kernel, without a copy (tcp(7) MSG_TRUNC).
+// discarder receives bytes from a TCP socket and discards them inside the kernel, without a copy (tcp(7) MSG_TRUNC).
 type discarder struct {
 	raw    syscall.RawConn
-	buffer []byte // never written to, so never more than address space
+	buffer []byte // never written to, so it takes only address space
 	want   int
 	n      int
 	err    error
-	// receive is one for all reads: a closure made for each would be garbage for each.
+	// receive is shared by all reads, to avoid allocating a closure for each.
 	receive func(fd uintptr) bool
 }
 
@@ -82,7 +82,7 @@ func newDiscarder(raw syscall.RawConn) *discarder {
 	return d
 }
 
-// next waits for bytes and discards at most limit of them; it returns how many.
+// next waits for bytes, discards at most limit of them, and returns how many.
 func (d *discarder) next(limit int) (int, error) {
 	d.want = min(limit, len(d.buffer))
 	if err := d.raw.Read(d.receive); err != nil {

@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// The bulk protocol. One TCP connection is one transfer, so that whatever load balancer stands between, what the server
-// says about a transfer comes from the pod that served it:
+// The bulk protocol. One TCP connection is one transfer, so that with any load balancer in between, what the server
+// reports about a transfer comes from the pod that served it:
 //
 //	client: one line of JSON, bulkRequest
-//	server: frameAnswer (bulkAnswer); with an error in it, that is the end
+//	server: frameAnswer (bulkAnswer); an error in it ends the connection
 //	sender: frameData …, frameEnd           the server, the client or both, by the direction
-//	receiver: frameGot, when it has frameEnd and has sent its own
-//	both ends: frameReport (BulkEnd), when an end has got frameGot for what it sent and frameEnd for what it receives
+//	receiver: frameGot, once it has frameEnd and has sent its own
+//	both ends: frameReport (BulkEnd), once an end has frameGot for what it sent and frameEnd for what it receives
 //
 // A report thus counts every retransmission that the transfer needed, and the ends agree on what was delivered.
 // A frame is 8 bytes (type, three zero bytes, length in network byte order) and its payload. Data frames are large where
 // the path is fast, so framing costs nothing there, and small where it is slow, so the transfer ends on time.
 
-// Direction says who sends.
+// Direction is the direction of a transfer.
 type Direction string
 
 // The directions, as the client sees them.
 const (
 	Download Direction = "download" // the server sends
 	Upload   Direction = "upload"   // the client sends
-	Both     Direction = "both"     // both send at the same time, on the same connection
+	Both     Direction = "both"     // both send simultaneously on the same connection
 )
 
 func (d Direction) clientSends() bool { return d == Upload || d == Both }
 func (d Direction) serverSends() bool { return d == Download || d == Both }
 
 const (
-	// maxTransfer bounds the time of a transfer; one that is limited by bytes alone gets it.
+	// maxTransfer bounds the time of a transfer, also of one that is limited by bytes alone.
 	maxTransfer = time.Hour
 	// maxRequestLine bounds the request.
 	maxRequestLine = 4 << 10
@@ -50,32 +50,32 @@ const (
 // bulkRequest is the client's request.
 type bulkRequest struct {
 	Direction Direction `json:"direction"`
-	// Bytes and Seconds limit what each sender sends; 0 is no limit, and one of them must be given.
+	// Bytes and Seconds limit each sender; 0 is no limit, and one of them must be given.
 	Bytes   int64   `json:"bytes,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
-	// CongestionControl is for the server's socket; empty leaves what the route says.
+	// CongestionControl is for the server's socket; empty leaves that of the route.
 	CongestionControl string `json:"cc,omitempty"`
 }
 
 func (r bulkRequest) validate() error {
 	var errs []error
 	if !slices.Contains([]Direction{Download, Upload, Both}, r.Direction) {
-		errs = append(errs, fmt.Errorf("direction %q: want %s, %s or %s", r.Direction, Download, Upload, Both))
+		errs = append(errs, fmt.Errorf("direction: found %q (want %s, %s or %s)", r.Direction, Download, Upload, Both))
 	}
 	if r.Bytes < 0 {
-		errs = append(errs, fmt.Errorf("bytes %d: must not be negative", r.Bytes))
+		errs = append(errs, fmt.Errorf("bytes: found %d (want 0 or more)", r.Bytes))
 	}
 	// Written so that NaN fails too.
 	if !(r.Seconds >= 0 && r.Seconds <= maxTransfer.Seconds()) {
-		errs = append(errs, fmt.Errorf("seconds %v: want 0 to %v", r.Seconds, maxTransfer.Seconds()))
+		errs = append(errs, fmt.Errorf("seconds: found %v (want 0 to %v)", r.Seconds, maxTransfer.Seconds()))
 	}
 	if r.Bytes == 0 && r.Seconds == 0 {
-		errs = append(errs, errors.New("bytes or seconds must be given"))
+		errs = append(errs, errors.New("missing bytes or seconds"))
 	}
 	return errors.Join(errs...)
 }
 
-// limit is what one sender may send.
+// limit returns how much one sender may send.
 func (r bulkRequest) limit() sendLimit {
 	l := sendLimit{bytes: r.Bytes, time: time.Duration(r.Seconds * float64(time.Second))}
 	if l.time == 0 {
@@ -117,10 +117,10 @@ func parseHeader(b []byte) (frameType, int, error) {
 		limit = maxDataFrame
 	case frameEnd, frameGot:
 	default:
-		return 0, 0, fmt.Errorf("read frame: unknown type %d: is the other end a bulk server or client?", kind)
+		return 0, 0, fmt.Errorf("read frame: unknown type %d (want a bulk server or client at the other end)", kind)
 	}
 	if b[1] != 0 || b[2] != 0 || b[3] != 0 || length > limit {
-		return 0, 0, fmt.Errorf("read frame: type %d of %d bytes, at most %d are allowed", kind, length, limit)
+		return 0, 0, fmt.Errorf("read frame: type %d: found %d bytes (want at most %d)", kind, length, limit)
 	}
 	return kind, int(length), nil
 }
@@ -132,14 +132,14 @@ func appendJSONFrame(b []byte, kind frameType, v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode frame: %w", err)
 	}
 	if len(payload) > maxJSONFrame {
-		return nil, fmt.Errorf("encode frame: %d bytes, at most %d are allowed", len(payload), maxJSONFrame)
+		return nil, fmt.Errorf("encode frame: found %d bytes (want at most %d)", len(payload), maxJSONFrame)
 	}
 	var header [frameHeader]byte
 	putHeader(header[:], kind, len(payload))
 	return append(append(b, header[:]...), payload...), nil
 }
 
-// readJSONFrame reads one frame of the kind wanted into v.
+// readJSONFrame reads one frame, which must be of the wanted type, into v.
 func readJSONFrame(r io.Reader, want frameType, v any) error {
 	var header [frameHeader]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -150,7 +150,7 @@ func readJSONFrame(r io.Reader, want frameType, v any) error {
 		return err
 	}
 	if kind != want {
-		return fmt.Errorf("read frame: type %d where %d is due", kind, want)
+		return fmt.Errorf("read frame: found type %d (want %d)", kind, want)
 	}
 	return readJSONPayload(r, length, v)
 }
@@ -178,12 +178,12 @@ func readRequest(r io.Reader) (bulkRequest, error) {
 			break
 		}
 		if line = append(line, b[0]); len(line) > maxRequestLine {
-			return bulkRequest{}, fmt.Errorf("read request: line is longer than %d bytes", maxRequestLine)
+			return bulkRequest{}, fmt.Errorf("read request: line too long (want at most %d bytes)", maxRequestLine)
 		}
 	}
 	var request bulkRequest
 	if err := json.Unmarshal(line, &request); err != nil {
-		return bulkRequest{}, fmt.Errorf("read request: want one line of JSON: %w", err)
+		return bulkRequest{}, fmt.Errorf("read request (want one line of JSON): %w", err)
 	}
 	return request, request.validate()
 }

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// BulkReport is what came of a transfer.
+// BulkReport is the result of a transfer.
 type BulkReport struct {
 	Target    netip.AddrPort `json:"target"`
 	Direction Direction      `json:"direction"`
-	// Began is when the first of all streams could begin: what durations are counted from.
+	// Began is when the first stream could begin. Durations are counted from here.
 	Began time.Time `json:"began"`
-	// Download and Upload sum up the streams, each where the direction has it.
+	// Download and Upload summarize the streams; nil if the direction does not include it.
 	Download *Flow    `json:"download,omitempty"`
 	Upload   *Flow    `json:"upload,omitempty"`
 	Streams  []Stream `json:"streams"`
@@ -21,20 +21,20 @@ type BulkReport struct {
 
 // Stream is one connection of a transfer, as each end reported it.
 type Stream struct {
-	// Begin is when the client's end began, after the first of all streams could have, in nanoseconds.
+	// Begin is when the client's end began, since BulkReport.Began, in nanoseconds.
 	Begin  time.Duration `json:"beginNs"`
 	Client *BulkEnd      `json:"client,omitempty"`
-	// Server is missing when its report did not come across; Error then says why.
+	// Server is nil if its report did not arrive; Error then holds the reason.
 	Server *BulkEnd `json:"server,omitempty"`
 	Error  string   `json:"error,omitempty"`
 }
 
 // Flow is one direction of a transfer, over all streams.
 type Flow struct {
-	// Goodput is payload that the receiver's application got, from its first byte to its last, in bit/s.
+	// Goodput is the rate of payload that the receiver's application got, from its first byte to its last, in bit/s.
 	Goodput float64 `json:"goodput"`
 	// Together is goodput while all streams ran: from when the last of them got its first byte until the first of them got its
-	// last, in bit/s; 0 if they never all ran. It leaves out that streams which share a link end at different times.
+	// last, in bit/s; 0 if they never all ran. Streams that share a link end at different times, which does not affect it.
 	Together float64 `json:"together"`
 	// TogetherFrom and TogetherUntil bound that time, in nanoseconds since the transfer began; both 0 if there was none.
 	TogetherFrom  time.Duration `json:"togetherFromNs,omitzero"`
@@ -44,26 +44,26 @@ type Flow struct {
 	Sent  int64 `json:"sent"`
 	// Duration is from the first to the last byte that the receiver's application got, in nanoseconds.
 	Duration time.Duration `json:"durationNs"`
-	// Retransmits are segments sent again, Timeouts the expiries of the RTO, of all senders.
+	// Retransmits counts segments sent again, Timeouts expiries of the RTO, of all senders.
 	Retransmits uint64 `json:"retransmits"`
 	Timeouts    uint64 `json:"timeouts"`
-	// BytesTransmitted are those of all senders' segments, BytesRetransmitted those of them that were sent again.
+	// BytesTransmitted counts the bytes of all senders' segments, BytesRetransmitted those that were sent again.
 	BytesTransmitted   uint64 `json:"bytesTransmitted"`
 	BytesRetransmitted uint64 `json:"bytesRetransmitted"`
 	// RTT is the mean of the sender's smoothed round-trip time over all samples of all streams, MinRTT the least, in
 	// nanoseconds.
 	RTT    time.Duration `json:"rttNs"`
 	MinRTT time.Duration `json:"minRTTNs"`
-	// CongestionControl is the senders'.
+	// CongestionControl is that of the senders.
 	CongestionControl string `json:"congestionControl"`
-	// SenderReported tells that all senders' TCP_INFO came across. When it is false, Sent, Retransmits, Timeouts and RTT
+	// SenderReported reports whether all senders' TCP_INFO arrived. If not, Sent, Retransmits, Timeouts and RTT
 	// leave out some streams and must not be compared.
 	SenderReported bool `json:"senderReported"`
 	// Series is goodput over time, of the receivers' applications.
 	Series []Rate `json:"series"`
 }
 
-// Retransmitted is the part of the transmitted payload that had been transmitted before; 0 if nothing is known.
+// Retransmitted returns the share of the transmitted payload that had been transmitted before; 0 if nothing is known.
 func (f *Flow) Retransmitted() float64 {
 	if f.BytesTransmitted == 0 {
 		return 0
@@ -96,7 +96,7 @@ func newBulkReport(o *BulkOptions, began time.Time, streams []Stream) *BulkRepor
 	return r
 }
 
-// newFlow sums up one direction of all streams; ends tells who sent and who received, nil for who did not report.
+// newFlow summarizes one direction of all streams. ends returns the sender's and the receiver's report, nil for a missing one.
 func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *Flow {
 	flow := &Flow{SenderReported: true}
 	var first, last, allFrom, allUntil time.Duration
@@ -151,7 +151,7 @@ func (f *Flow) addSender(sender *BulkEnd) {
 	}
 }
 
-// progress is how many bytes a receiver had got by when; both only grow.
+// progress is how many bytes a receiver had got by which time; both only grow.
 type progress []milestone
 
 type milestone struct {
@@ -170,7 +170,7 @@ func progressOf(begin time.Duration, receiver *BulkEnd) progress {
 	return append(p, milestone{begin + receiver.LastByte, receiver.Received})
 }
 
-// until returns the bytes by a time, taking the rate between two samples as even.
+// until returns the bytes received by a time, with a constant rate between two samples.
 func (p progress) until(at time.Duration) float64 {
 	i, found := slices.BinarySearchFunc(p, at, func(m milestone, at time.Duration) int { return cmp.Compare(m.at, at) })
 	switch {
@@ -185,7 +185,7 @@ func (p progress) until(at time.Duration) float64 {
 	return float64(a.bytes) + float64(b.bytes-a.bytes)*float64(at-a.at)/float64(b.at-a.at)
 }
 
-// together is the rate of all streams between two times, of which the second is later.
+// together returns the rate of all streams from one time until a later one.
 func together(streams []progress, from, until time.Duration) float64 {
 	bytes := 0.0
 	for _, p := range streams {
@@ -194,7 +194,7 @@ func together(streams []progress, from, until time.Duration) float64 {
 	return bitsPerSecond(bytes, until-from)
 }
 
-// series adds the streams' progress up on common points in time.
+// series sums the streams' progress at common points in time.
 func series(streams []progress, last time.Duration) []Rate {
 	interval := sampleInterval
 	for last/interval > maxSamples {
@@ -204,7 +204,7 @@ func series(streams []progress, last time.Duration) []Rate {
 	before, bytesBefore := time.Duration(0), 0.0
 	for before < last {
 		at := before + interval
-		if last-at < interval/2 { // no short rest, whose rate would be noise
+		if last-at < interval/2 { // no short last interval, whose rate would be noise
 			at = last
 		}
 		bytes := 0.0

@@ -8,8 +8,8 @@ import (
 const (
 	// sampleInterval is how often TCP_INFO is read.
 	sampleInterval = 100 * time.Millisecond
-	// maxSamples bounds a report. In a transfer that would have more, every second sample is left out, as often as it
-	// takes.
+	// maxSamples bounds a report. In a transfer that would have more, every second sample is dropped, as often as
+	// needed.
 	maxSamples = 3000
 )
 
@@ -19,7 +19,7 @@ type sampler struct {
 	quit    chan struct{}
 	done    chan struct{}
 	once    sync.Once
-	samples []Sample // the goroutine's until done is closed
+	samples []Sample // owned by the goroutine until done is closed
 }
 
 func startSampler(s *session) *sampler {
@@ -28,7 +28,7 @@ func startSampler(s *session) *sampler {
 	return p
 }
 
-// stop takes the last sample, ends the sampler and returns the samples. More calls return the same.
+// stop takes the last sample, ends the sampler and returns the samples. Further calls return the same.
 func (p *sampler) stop() []Sample {
 	p.once.Do(func() { close(p.quit) })
 	<-p.done
@@ -57,7 +57,7 @@ func (p *sampler) loop() {
 }
 
 // take appends a sample. The bytes are read first, so that they never exceed what TCP_INFO counts. A socket that gives
-// no TCP_INFO has been closed by its owner, and the transfer's own error says why.
+// no TCP_INFO has been closed by its owner, and the transfer's own error has the reason.
 func (p *sampler) take() {
 	s := Sample{
 		At:       time.Since(p.session.began),
@@ -70,7 +70,7 @@ func (p *sampler) take() {
 	}
 }
 
-// everySecond keeps the second of each two samples, in place.
+// everySecond keeps the second of each pair of samples, in place.
 func everySecond(samples []Sample) []Sample {
 	kept := samples[:0]
 	for i := 1; i < len(samples); i += 2 {

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// requestTimeout is how long a client may take to say what it wants.
+	// requestTimeout limits how long a client may take to send its request.
 	requestTimeout = 10 * time.Second
-	// serverGrace is how long after a transfer's time the server still tries to bring its end to the client: longer
-	// than any client waits, so that it is the client that decides.
+	// serverGrace is how long after a transfer's time the server still waits for its end to reach the client: longer
+	// than any client waits, so that the client decides.
 	serverGrace = 2 * time.Minute
 )
 
-// bulkServer sends or takes bytes over TCP (bulk_protocol.go).
+// bulkServer sends or receives bytes over TCP (bulk_protocol.go).
 type bulkServer struct {
 	tcp *net.TCPListener
 	log *slog.Logger
@@ -56,7 +56,7 @@ func (s *bulkServer) transfer(ctx context.Context, log *slog.Logger, conn *net.T
 	}
 	request, err := readRequest(conn)
 	if errors.Is(err, io.EOF) {
-		return err // a health check, or a client that changed its mind
+		return err // a health check, or a client that gave up
 	}
 	if err == nil && request.CongestionControl != "" {
 		err = setConnCongestionControl(conn, request.CongestionControl)

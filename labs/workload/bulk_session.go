@@ -15,41 +15,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BulkEnd is what one end of a transfer knows about it.
+// BulkEnd is one end's report of a transfer.
 type BulkEnd struct {
-	// Local is the end's own address and Remote the other end's, as this end sees them.
+	// Local is the address of this end and Remote that of the other, as this end sees them.
 	Local  netip.AddrPort `json:"local"`
 	Remote netip.AddrPort `json:"remote"`
-	// CongestionControl is the name of what this end sends by.
+	// CongestionControl is the name of this end's congestion control.
 	CongestionControl string `json:"congestionControl"`
-	// Sent and Received are bytes of payload that the application wrote and got. Framing, 8 bytes for up to 256 KiB, is
+	// Sent and Received count the payload bytes that the application wrote and got. Framing, 8 bytes for up to 256 KiB, is
 	// not counted.
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
-	// FirstByte and LastByte are when the application got the first and the last payload, from the begin of this end's
-	// transfer on, in nanoseconds.
+	// FirstByte and LastByte are when the application got the first and the last payload, since the start of this end's
+	// transfer, in nanoseconds.
 	FirstByte time.Duration `json:"firstByteNs,omitzero"`
 	LastByte  time.Duration `json:"lastByteNs,omitzero"`
 	// Samples are taken every 100 ms (less often in transfers over five minutes), and once at the end, when all that
-	// was sent had been delivered: the last one's counters are those of the whole transfer.
+	// was sent had been delivered: the counters of the last sample are those of the whole transfer.
 	Samples []Sample `json:"samples"`
 }
 
 // Sample is the state of one end at one time.
 type Sample struct {
-	At       time.Duration `json:"atNs"` // since the begin of this end's transfer
+	At       time.Duration `json:"atNs"` // since the start of this end's transfer
 	Sent     int64         `json:"sent"`
 	Received int64         `json:"received"`
 	TCP      TCPInfo       `json:"tcp"`
 }
 
-// sendLimit ends a transfer: the time always, the bytes when not 0.
+// sendLimit ends a transfer: the time always, the bytes unless 0.
 type sendLimit struct {
 	bytes int64
 	time  time.Duration
 }
 
-// session is one end of one transfer, after request and answer. It is used once.
+// session is one end of one transfer, after request and answer. It is used only once.
 type session struct {
 	conn     *net.TCPConn
 	raw      syscall.RawConn
@@ -63,7 +63,7 @@ type session struct {
 
 	// gotEnd is closed by the reader at frameEnd, delivered at frameGot.
 	gotEnd, delivered chan struct{}
-	// own is what is known from the begin; first, last and peer belong to the reader until it has ended, the first two
+	// own is known from the start; first, last and peer belong to the reader until it has ended, the first two
 	// only until it has closed gotEnd.
 	own         BulkEnd
 	first, last time.Duration
@@ -88,7 +88,7 @@ func newSession(conn *net.TCPConn, r bulkRequest, send, receive bool, grace time
 		close(s.delivered)
 		return s, nil
 	}
-	// Little waits in the socket beyond what is in flight, so that on a slow path the end of the data, and the report
+	// Keep little data in the socket beyond what is in flight, so that on a slow path the end of the data, and the report
 	// behind it, are not seconds late.
 	if err := setOption(conn, unix.TCP_NOTSENT_LOWAT, notSentLimit); err != nil {
 		return nil, fmt.Errorf("limit unsent bytes: %w", err)
@@ -100,8 +100,8 @@ func newSession(conn *net.TCPConn, r bulkRequest, send, receive bool, grace time
 	return s, nil
 }
 
-// run makes the transfer. Own is what this end knows and peer what the other end reported, nil when it
-// didn't; both are valid with an error too. The connection is the caller's to close.
+// run performs the transfer. own is this end's report and peer that of the other end, nil if it
+// did not arrive; both are valid with an error too. The caller closes the connection.
 func (s *session) run(ctx context.Context) (own, peer *BulkEnd, err error) {
 	s.began = time.Now()
 	if !s.receive {
@@ -120,14 +120,14 @@ func (s *session) run(ctx context.Context) (own, peer *BulkEnd, err error) {
 	case ended(ctx) != nil:
 		err = ended(ctx)
 	case ended(bounded) != nil:
-		err = fmt.Errorf("transfer not through %s after its end: %w", s.grace, err)
+		err = fmt.Errorf("transfer not complete %s after its end: %w", s.grace, err)
 	}
 	stop()
 	own = s.report(sampler)
 	return own, s.peer, err
 }
 
-// report says what this end knows. It ends the sampler, and must not run before the reader has closed gotEnd or ended.
+// report returns this end's report. It ends the sampler, and must not run before the reader has closed gotEnd or ended.
 func (s *session) report(sampler *sampler) *BulkEnd {
 	report := s.own
 	report.Samples = sampler.stop()
@@ -136,7 +136,7 @@ func (s *session) report(sampler *sampler) *BulkEnd {
 	return &report
 }
 
-// write sends the data, waits until both directions are through, and reports. All that this end writes, it writes here,
+// write sends the data, waits until both directions are complete, and reports. All writes of this end happen here,
 // in the protocol's order.
 func (s *session) write(ctx context.Context, sampler *sampler) error {
 	if s.send {
@@ -181,7 +181,7 @@ func (s *session) writeSignal(kind frameType) error {
 	return err
 }
 
-// read takes frames until the other end's report.
+// read receives frames until the other end's report.
 func (s *session) read() error {
 	discard := newDiscarder(s.raw)
 	var header [frameHeader]byte
@@ -206,7 +206,7 @@ func (s *session) read() error {
 		case frameReport:
 			return s.readReport(length)
 		case frameAnswer:
-			err = errors.New("read frame: second answer")
+			err = errors.New("read frame: found a second answer (want one)")
 		}
 		if err != nil {
 			return err
@@ -214,13 +214,13 @@ func (s *session) read() error {
 	}
 }
 
-// readReport takes the other end's report, the last frame.
+// readReport reads the other end's report, the last frame.
 func (s *session) readReport(length int) error {
 	for _, through := range []chan struct{}{s.delivered, s.gotEnd} {
 		select {
 		case <-through:
 		default:
-			return errors.New("read frame: report before the transfer's end")
+			return errors.New("read frame: found a report before the transfer's end")
 		}
 	}
 	peer := &BulkEnd{}
@@ -235,17 +235,17 @@ func (s *session) readReport(length int) error {
 func (s *session) signal(c chan struct{}) error {
 	select {
 	case <-c:
-		return errors.New("read frame: end of a direction that had none, or twice")
+		return errors.New("read frame: found an unexpected or repeated end of a direction")
 	default:
 		close(c)
 		return nil
 	}
 }
 
-// readData takes one data frame's payload.
+// readData receives one data frame's payload.
 func (s *session) readData(discard *discarder, length int) error {
 	if !s.receive {
-		return errors.New("read frame: data in a direction that has none")
+		return errors.New("read frame: found data in a direction that has none")
 	}
 	for length > 0 {
 		n, err := discard.next(length)

@@ -126,26 +126,26 @@ func TestBulkOptionErrors(t *testing.T) {
 	})
 	require.Error(t, err)
 	assert.Equal(t, strings.Join([]string{
-		"target 127.0.0.1:0: port must not be 0",
-		"source ::1 and target 127.0.0.1:0 are of different IP versions",
-		`direction "sideways": want download, upload or both`,
-		"bytes -1: must not be negative",
-		"seconds 7200: want 0 to 3600",
-		"streams 2000: want 1 to 1024",
-		"source port 7: can't be shared by 2000 streams",
-		"timeout -1ns, grace 0s: must not be negative",
+		"target 127.0.0.1:0: found port 0 (want 1 to 65535)",
+		"source, target: found ::1, 127.0.0.1:0 (want the same IP version)",
+		`direction: found "sideways" (want download, upload or both)`,
+		"bytes: found -1 (want 0 or more)",
+		"seconds: found 7200 (want 0 to 3600)",
+		"streams: found 2000 (want 1 to 1024)",
+		"source port: found 7 (want none for 2000 streams, which can't share it)",
+		"timeout, grace: found -1ns, 0s (want 0 or more)",
 	}, "\n"), err.Error())
 }
 
 func TestBulkServerRejects(t *testing.T) {
 	port, _ := startServer(t, KindBulk)
 	for _, test := range []struct{ name, request, want string }{
-		{"no limit", `{"direction":"download"}`, "bytes or seconds must be given"},
-		{"direction", `{"direction":"up","bytes":1}`, `direction "up": want download, upload or both`},
-		{"time", `{"direction":"upload","seconds":1e9}`, "seconds 1e+09: want 0 to 3600"},
+		{"no limit", `{"direction":"download"}`, "missing bytes or seconds"},
+		{"direction", `{"direction":"up","bytes":1}`, `direction: found "up" (want download, upload or both)`},
+		{"time", `{"direction":"upload","seconds":1e9}`, "seconds: found 1e+09 (want 0 to 3600)"},
 		{"congestion control", `{"direction":"upload","bytes":1,"cc":"nonesuch"}`, `set congestion control "nonesuch": no such file`},
-		{"no JSON", `GET / HTTP/1.1`, "read request: want one line of JSON: invalid character 'G'"},
-		{"long line", strings.Repeat("x", maxRequestLine+1), "read request: line is longer than 4096 bytes"},
+		{"no JSON", `GET / HTTP/1.1`, "read request (want one line of JSON): invalid character 'G'"},
+		{"long line", strings.Repeat("x", maxRequestLine+1), "read request: line too long (want at most 4096 bytes)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", loopbacks(port)["IPv4"].String())
@@ -216,9 +216,9 @@ func TestBulkBrokenServer(t *testing.T) {
 		{"ends at once", nil, "connection ended before the answer"},
 		{"ends in a frame", frame(frameData, 100)[:50], "receive data: unexpected EOF"},
 		{"not a frame", []byte("HTTP/1.1 400 Bad Request\r\n"), "unknown type 72"},
-		{"frame too large", []byte{byte(frameData), 0, 0, 0, 1, 0, 0, 0}, "type 2 of 16777216 bytes, at most 262144 are allowed"},
-		{"got for nothing", frame(frameGot, 0), "end of a direction that had none, or twice"},
-		{"end twice", append(frame(frameEnd, 0), frame(frameEnd, 0)...), "end of a direction that had none, or twice"},
+		{"frame too large", []byte{byte(frameData), 0, 0, 0, 1, 0, 0, 0}, "type 2: found 16777216 bytes (want at most 262144)"},
+		{"got for nothing", frame(frameGot, 0), "found an unexpected or repeated end of a direction"},
+		{"end twice", append(frame(frameEnd, 0), frame(frameEnd, 0)...), "found an unexpected or repeated end of a direction"},
 		{"report too early", frame(frameReport, 2), "report before the transfer's end"},
 		{"report is no JSON", append(frame(frameEnd, 0), frame(frameReport, 2)...), "decode frame: invalid character"},
 	} {
@@ -278,7 +278,7 @@ func TestBulkSilentServer(t *testing.T) {
 			})
 			require.Error(t, err)
 			if direction == Download {
-				assert.ErrorContains(t, err, "stream 1 of 1: transfer not through 500ms after its end: ")
+				assert.ErrorContains(t, err, "stream 1 of 1: transfer not complete 500ms after its end: ")
 				assert.EqualValues(t, 1000, report.Download.Bytes)
 			}
 		})
@@ -306,7 +306,7 @@ func TestFrameHeader(t *testing.T) {
 	assert.Equal(t, 0x10203, length)
 	b[2] = 1
 	_, _, err = parseHeader(b)
-	assert.EqualError(t, err, "read frame: type 2 of 66051 bytes, at most 262144 are allowed")
+	assert.EqualError(t, err, "read frame: type 2: found 66051 bytes (want at most 262144)")
 }
 
 func TestReportFitsFrame(t *testing.T) {

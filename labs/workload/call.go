@@ -18,7 +18,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// callTCP opens a connection, sends a line, and takes the line that the echo server answers with.
+// callTCP opens a connection, sends a line, and reads the echo server's answer line.
 func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -57,7 +57,7 @@ func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 	return err
 }
 
-// line is what a TCP client sends: the PROXY header, if there is to be one, and the question, in one piece.
+// line returns what a TCP client sends: the PROXY header, if any, and the question, in one segment.
 func (o *ConnectOptions) line(local netip.AddrPort) ([]byte, error) {
 	question := "who am i\n"
 	if o.Detail {
@@ -77,8 +77,8 @@ func (o *ConnectOptions) line(local netip.AddrPort) ([]byte, error) {
 	return append(b, question...), err
 }
 
-// parseDetail reads the answer to detailLine. An address in its place is the answer to another first line: one that
-// somebody between client and server has put before the client's.
+// parseDetail parses the answer to detailLine. A plain address is the answer to another first line, one that
+// was inserted before the client's between client and server.
 func (s *Seen) parseDetail(line string) error {
 	answer := EchoSeen{}
 	if err := json.Unmarshal([]byte(line), &answer); err == nil {
@@ -93,8 +93,8 @@ func (s *Seen) parseDetail(line string) error {
 	return fmt.Errorf("read answer: %w", ErrGarbled)
 }
 
-// callUDP sends a datagram, again when no answer comes, and takes the answer. Each sending has bytes of its own, so that
-// the answer tells which one it belongs to (as RFC 6298 section 3 requires for a round trip's time).
+// callUDP sends a datagram, again if no answer arrives, and reads the answer. Each transmission has different bytes, so that
+// the answer identifies its transmission (as RFC 6298 section 3 requires for the round-trip time).
 func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
 	conn, err := o.Dial(ctx, "udp", o.Target, nil)
 	if err != nil {
@@ -121,7 +121,7 @@ func (o *ConnectOptions) callUDP(ctx context.Context, seen *Seen) error {
 	}
 }
 
-// awaitAnswer waits for the answer to one of the sendings so far, and returns which.
+// awaitAnswer waits for the answer to one of the transmissions so far, and returns which.
 func (o *ConnectOptions) awaitAnswer(ctx context.Context, conn net.Conn, nonce string, sendings int, seen *Seen) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -138,7 +138,7 @@ func (o *ConnectOptions) awaitAnswer(ctx context.Context, conn net.Conn, nonce s
 			return attempt, err
 		}
 	}
-	return 0, fmt.Errorf("read answer: %q is not an address line and the datagram's bytes", buffer[:n])
+	return 0, fmt.Errorf("read answer: found %q (want an address line and the datagram's bytes)", buffer[:n])
 }
 
 func datagram(nonce string, attempt int) []byte {
@@ -148,7 +148,7 @@ func datagram(nonce string, attempt int) []byte {
 func parseSeen(line string) (netip.AddrPort, error) {
 	seen, err := netip.ParseAddrPort(strings.TrimRight(line, "\r\n"))
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("read answer: %q is not ADDR:PORT", line)
+		return netip.AddrPort{}, fmt.Errorf("read answer: found %q (want ADDR:PORT)", line)
 	}
 	return seen, nil
 }
@@ -157,7 +157,7 @@ func parseSeen(line string) (netip.AddrPort, error) {
 // function is called.
 func Interruptible(ctx context.Context, conn net.Conn) func() {
 	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline) // none is the zero time; on a closed connection the next read says so
+	_ = conn.SetDeadline(deadline) // without a deadline the zero time; on a closed connection the next read fails
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.SetDeadline(time.Unix(1, 0))
@@ -165,14 +165,14 @@ func Interruptible(ctx context.Context, conn net.Conn) func() {
 	})
 	return func() {
 		if !stop() {
-			<-interrupted // else it could end what is done next with the connection
+			<-interrupted // else it could interrupt the next use of the connection
 		}
 		_ = conn.SetDeadline(time.Time{})
 	}
 }
 
-// ended is ctx.Err, except that it can't be late: a connection's deadline may be noticed before the context's, although
-// they are the same.
+// ended returns ctx.Err(), except that it can't be late: a connection's deadline may be noticed before the context's, although
+// they are equal.
 func ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -21,59 +21,59 @@ const (
 	UDP Protocol = "udp"
 )
 
-// Defaults of clients, and the most that one call opens: more than the ports of one address would not be distinct.
+// Defaults of clients, and the limit of one call: more connections than the ports of one address would not be distinct.
 const (
 	DefaultTimeout     = 2 * time.Second
 	DefaultConcurrency = 128
 	maxCount           = 1 << 16
 )
 
-// ConnectOptions say whom to call, how, and how often.
+// ConnectOptions configure Connect.
 type ConnectOptions struct {
 	Dialer
 	Protocol Protocol
-	Target   netip.AddrPort // of an echo server, or of a frontend that leads to echo servers
-	// Count is how many connections are opened, or datagrams sent, each from a socket of its own (default 1).
+	Target   netip.AddrPort // an echo server, or a frontend of echo servers
+	// Count is how many connections are opened, or datagrams sent, each from its own socket (default 1).
 	Count int
-	// Concurrency is how many of them are under way at the same time (default 128).
+	// Concurrency is how many of them are in progress at the same time (default 128).
 	Concurrency int
-	// Timeout is what one connection may take from SYN to answer, and what is waited for each datagram (default 2 s).
+	// Timeout is for one connection from SYN to answer, and for each datagram's answer (default 2 s).
 	Timeout time.Duration
-	// Retries is how many times more a datagram is sent when no answer came. TCP has its own retransmission.
+	// Retries is how often a datagram without an answer is sent again. TCP has its own retransmission.
 	Retries int
-	// Detail asks for all that the server knows of its peer, and finds out whether the server read something else before
+	// Detail asks for all that the server knows about its peer, and detects whether the server read something else before
 	// the client's line; TCP only.
 	Detail bool
-	// ProxyHeader is sent ahead of the client's line, as a proxy would, or somebody who wants to be taken for somebody
-	// else; TCP only. Addresses that are left out are the connection's own.
+	// ProxyHeader is sent ahead of the client's line, as by a proxy or by a client that forges its
+	// address; TCP only. Addresses that are left out are those of the connection.
 	ProxyHeader *proxyproto.Header
 }
 
-// Seen is one connection or datagram and whom the server saw.
+// Seen is one connection or datagram, and the address that the server saw.
 type Seen struct {
 	Protocol Protocol `json:"protocol"`
 	// Local is the client's own address and port; Seen is what the server saw in their place.
 	Local netip.AddrPort `json:"local,omitzero"`
 	Seen  netip.AddrPort `json:"seen,omitzero"`
-	// Socket is the other end of the TCP connection that the server had, and ProxyHeader what it parsed; with Detail only.
+	// Socket is the server's TCP peer, and ProxyHeader the header that it parsed; with Detail only.
 	Socket      netip.AddrPort     `json:"socket,omitzero"`
 	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
-	// Server is the server's own address, of several behind one frontend; with Detail only.
+	// Server is the server's own address, which identifies one of several behind a frontend; with Detail only.
 	Server netip.AddrPort `json:"server,omitzero"`
-	// Preserved: the server saw the client's own address. The port may have been translated: compare Local and Seen.
+	// Preserved reports whether the server saw the client's own address. The port may differ: compare Local and Seen.
 	Preserved bool    `json:"preserved"`
 	Outcome   Outcome `json:"outcome"`
 	Error     string  `json:"error,omitempty"`
 	// RTT is from sending the request line or datagram to the answer, in nanoseconds. For a datagram that was sent
-	// several times it is measured from the sending that was answered.
+	// several times it is measured from the transmission that was answered.
 	RTT time.Duration `json:"rttNs,omitzero"`
-	// Handshake is from SYN to SYN-ACK, as the application waits for it, in nanoseconds; TCP only.
+	// Handshake is from SYN to SYN-ACK, as seen by the application, in nanoseconds; TCP only.
 	Handshake time.Duration `json:"handshakeNs,omitzero"`
-	// Retries counts sendings beyond the first; UDP only.
+	// Retries counts retransmissions; UDP only.
 	Retries int `json:"retries,omitzero"`
 }
 
-// ConnectReport is what came of all connections or datagrams.
+// ConnectReport is the result of all connections or datagrams.
 type ConnectReport struct {
 	Protocol Protocol       `json:"protocol"`
 	Target   netip.AddrPort `json:"target"`
@@ -87,8 +87,8 @@ type ConnectReport struct {
 	Connections []Seen `json:"connections"`
 }
 
-// Connect opens connections or sends datagrams and reports whom the server saw. A connection that fails is an outcome,
-// not an error; an error means bad options, or that ctx ended before all were done, and then the report is of those
+// Connect opens connections or sends datagrams and reports which addresses the server saw. A connection that fails is an outcome,
+// not an error; an error means invalid options, or that ctx ended before all were done, and then the report covers those
 // that were.
 func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
 	if err := o.Validate(); err != nil {
@@ -114,18 +114,18 @@ func Connect(ctx context.Context, o ConnectOptions) (*ConnectReport, error) {
 	return report, nil
 }
 
-// Validate says all that is wrong with the options; Connect checks them too.
+// Validate returns every error in the options, joined. Connect calls it.
 func (o *ConnectOptions) Validate() error {
 	errs := []error{ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	if o.Protocol != TCP && o.Protocol != UDP {
-		errs = append(errs, fmt.Errorf("protocol %q: want %s or %s", o.Protocol, TCP, UDP))
+		errs = append(errs, fmt.Errorf("protocol: found %q (want %s or %s)", o.Protocol, TCP, UDP))
 	}
 	errs = append(errs, validateLoad(o.Count, o.Concurrency, o.Timeout))
 	if o.Retries < 0 {
-		errs = append(errs, fmt.Errorf("retries %d: must not be negative", o.Retries))
+		errs = append(errs, fmt.Errorf("retries: found %d (want 0 or more)", o.Retries))
 	}
 	if o.Protocol == UDP && (o.Detail || o.ProxyHeader != nil) {
-		errs = append(errs, errors.New("detail and PROXY header are for tcp only"))
+		errs = append(errs, errors.New("detail, PROXY header: found them with udp (want tcp)"))
 	}
 	return errors.Join(errs...)
 }
@@ -133,13 +133,13 @@ func (o *ConnectOptions) Validate() error {
 func validateLoad(count, concurrency int, timeout time.Duration) error {
 	var errs []error
 	if count < 0 || count > maxCount {
-		errs = append(errs, fmt.Errorf("count %d: want 1 to %d", count, maxCount))
+		errs = append(errs, fmt.Errorf("count: found %d (want 1 to %d)", count, maxCount))
 	}
 	if concurrency < 0 {
-		errs = append(errs, fmt.Errorf("concurrency %d: must not be negative", concurrency))
+		errs = append(errs, fmt.Errorf("concurrency: found %d (want 0 or more)", concurrency))
 	}
 	if timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s: must not be negative", timeout))
+		errs = append(errs, fmt.Errorf("timeout: found %s (want 0 or more)", timeout))
 	}
 	return errors.Join(errs...)
 }
@@ -160,7 +160,7 @@ func setLoadDefaults(count, concurrency *int, timeout *time.Duration) {
 	}
 }
 
-// call makes one connection or sends one datagram.
+// call opens one connection or sends one datagram.
 func (o *ConnectOptions) call(ctx context.Context) Seen {
 	seen := Seen{Protocol: o.Protocol}
 	var err error
@@ -170,7 +170,7 @@ func (o *ConnectOptions) call(ctx context.Context) Seen {
 		err = o.callTCP(ctx, &seen)
 	}
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		err = ctx.Err() // not the target's doing
+		err = ctx.Err() // not caused by the target
 	}
 	seen.Outcome = OutcomeOf(err)
 	seen.Preserved = err == nil && seen.Seen.Addr() == seen.Local.Addr()

@@ -112,7 +112,7 @@ func TestConnectOutcomes(t *testing.T) {
 		{"reset", func(conn *net.TCPConn) { _, _ = conn.Read(make([]byte, 64)); _ = conn.SetLinger(0); conn.Close() }, OutcomeReset, ""},
 		{"end", answer(""), OutcomeReset, "read answer: connection ended before the answer"},
 		{"half a line", answer("1.2.3.4:5"), OutcomeReset, "read answer: connection ended before the answer"},
-		{"not an address", answer("hello\n"), OutcomeError, `read answer: "hello\n" is not ADDR:PORT`},
+		{"not an address", answer("hello\n"), OutcomeError, `read answer: found "hello\n" (want ADDR:PORT)`},
 		{"silence", func(conn *net.TCPConn) { t.Cleanup(func() { conn.Close() }) }, OutcomeTimeout, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestConnectUDPRetries(t *testing.T) {
 		{"the third is answered", 3, last, OutcomeOK, 2, ""},
 		{"a late answer to the first", 2, first, OutcomeOK, 1, ""},
 		{"none is answered", 4, last, OutcomeTimeout, 2, "read answer: "},
-		{"a wrong answer", 1, wrong, OutcomeError, 0, `read answer: "1.2.3.4:5\nother bytes" is not an address line and the datagram's bytes`},
+		{"a wrong answer", 1, wrong, OutcomeError, 0, `read answer: found "1.2.3.4:5\nother bytes" (want an address line and the datagram's bytes)`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
@@ -216,12 +216,12 @@ func TestConnectOptionErrors(t *testing.T) {
 	_, err := Connect(t.Context(), ConnectOptions{Protocol: "sctp", Count: 1 << 20, Concurrency: -1, Timeout: -1, Retries: -1})
 	require.Error(t, err)
 	assert.Equal(t, strings.Join([]string{
-		"target missing: want ADDR:PORT or [ADDR6]:PORT",
-		`protocol "sctp": want tcp or udp`,
-		"count 1048576: want 1 to 65536",
-		"concurrency -1: must not be negative",
-		"timeout -1ns: must not be negative",
-		"retries -1: must not be negative",
+		"missing target (want ADDR:PORT or [ADDR6]:PORT)",
+		`protocol: found "sctp" (want tcp or udp)`,
+		"count: found 1048576 (want 1 to 65536)",
+		"concurrency: found -1 (want 0 or more)",
+		"timeout: found -1ns (want 0 or more)",
+		"retries: found -1 (want 0 or more)",
 	}, "\n"), err.Error())
 }
 
@@ -280,9 +280,9 @@ func TestGet(t *testing.T) {
 
 func TestGetErrors(t *testing.T) {
 	for _, test := range []struct{ url, want string }{
-		{"http://example.org/", `URL "http://example.org/": host "example.org" must be a numeric address`},
-		{"https://1.2.3.4/", `URL "https://1.2.3.4/": want http://ADDR[:PORT]/…`},
-		{"1.2.3.4", `URL "1.2.3.4": want http://ADDR[:PORT]/…`},
+		{"http://example.org/", `URL "http://example.org/": found host "example.org" (want a numeric address)`},
+		{"https://1.2.3.4/", `URL: found "https://1.2.3.4/" (want http://ADDR[:PORT]/…)`},
+		{"1.2.3.4", `URL: found "1.2.3.4" (want http://ADDR[:PORT]/…)`},
 		{"http://[::1/", `parse URL: parse "http://[::1/": missing ']' in host`},
 	} {
 		_, err := Get(t.Context(), GetOptions{URL: test.url})

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dialer says where a client's sockets come from.
+// Dialer opens a client's sockets.
 type Dialer struct {
-	// Enter is where the sockets are made; nil means here. A connection is set up inside it, so it may take as long as
+	// Enter is where the sockets are opened; nil means here. A connection is set up inside it, so it may take as long as
 	// the client's timeout.
 	Enter Enter
-	// Source is the client's own address, of several, and port; either may be left to the kernel.
+	// Source is the client's own address and port; either may be left to the kernel.
 	Source netip.AddrPort
-	// Ports, if there are any, are where source ports come from that Source leaves open.
+	// Ports, if not nil, gives source ports where Source has none.
 	Ports *Ports
 }
 
-// Dial opens a TCP connection or a UDP socket to a target; control, when there is one, sees the socket first.
+// Dial opens a TCP connection or a UDP socket to a target. control, if not nil, is called with the socket first.
 func (d Dialer) Dial(ctx context.Context, network string, to netip.AddrPort, control func(fd int) error) (net.Conn, error) {
 	if d.Ports == nil || d.Source.Port() != 0 {
 		return d.dialFrom(ctx, network, d.Source, to, control)
@@ -58,8 +58,8 @@ func (d Dialer) dialFrom(ctx context.Context, network string, from, to netip.Add
 	return conn, err
 }
 
-// Transport is an HTTP client's way through the dialer to numeric addresses. Connections are kept for other requests only
-// if keep is not 0: up to that many. No connection's set-up outlives timeout, even if the request that wanted it is gone.
+// Transport returns an HTTP transport that uses the dialer, for numeric addresses. Connections are kept for other requests only
+// if keep is not 0: up to that many. No connection's set-up outlives timeout, even if its request is gone.
 func (d Dialer) Transport(keep int, timeout time.Duration) *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives:   keep == 0,
@@ -78,29 +78,29 @@ func (d Dialer) Transport(keep int, timeout time.Duration) *http.Transport {
 	}
 }
 
-// ValidateSource says whether the target can be called from the source.
+// ValidateSource returns an error if the target can't be called from the source.
 func (d Dialer) ValidateSource(target netip.AddrPort) error {
 	if d.Source.Addr().IsValid() && target.IsValid() && d.Source.Addr().Is4() != target.Addr().Is4() {
-		return fmt.Errorf("source %s and target %s are of different IP versions", d.Source.Addr(), target)
+		return fmt.Errorf("source, target: found %s, %s (want the same IP version)", d.Source.Addr(), target)
 	}
 	return nil
 }
 
-// Outcome says how a connection, a datagram or a request ended.
+// Outcome is how a connection, a datagram or a request ended.
 type Outcome string
 
-// The outcomes. They are what a client's program would see, not why: a SYN that is dropped and a SYN-ACK that the
+// The outcomes are what a client program sees, not the cause: a SYN that is dropped and a SYN-ACK that the
 // client's kernel rejects are both a timeout.
 const (
 	OutcomeOK      Outcome = "ok"      // answered, as an echo server answers
-	OutcomeRefused Outcome = "refused" // nobody listens there: RST to the SYN, ICMP port unreachable to the datagram
-	OutcomeReset   Outcome = "reset"   // RST, or the end of the connection, instead of an answer
+	OutcomeRefused Outcome = "refused" // no listener: RST to the SYN, ICMP port unreachable to the datagram
+	OutcomeReset   Outcome = "reset"   // RST or end of the connection instead of an answer
 	OutcomeTimeout Outcome = "timeout" // no answer in time
 	OutcomeGarbled Outcome = "garbled" // answered, but the server had read something else before the client's line
-	OutcomeError   Outcome = "error"   // anything else: no route, an ICMP error, an answer that is none
+	OutcomeError   Outcome = "error"   // anything else: no route, an ICMP error, an invalid answer
 )
 
-// OutcomeOf sorts an error of a socket.
+// OutcomeOf classifies a socket error.
 func OutcomeOf(err error) Outcome {
 	var network net.Error
 	switch {
@@ -120,8 +120,8 @@ func OutcomeOf(err error) Outcome {
 	return OutcomeError
 }
 
-// ErrGarbled says that the server answered something else than what the client had sent.
+// ErrGarbled reports that the server answered something else than the client's line.
 var ErrGarbled = errors.New("server had read something else before the client's line")
 
-// ErrEnded says that the server closed the connection where an answer was due.
+// ErrEnded reports that the server closed the connection instead of answering.
 var ErrEnded = errors.New("connection ended before the answer")

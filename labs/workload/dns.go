@@ -12,10 +12,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Whoami is the one name that the dns server knows: A or AAAA is the address of the client, TXT its ADDR:PORT.
+// Whoami is the only name that the DNS server knows: A or AAAA is the address of the client, TXT its ADDR:PORT.
 const Whoami = "whoami."
 
-// dnsServer answers DNS queries for Whoami over UDP and TCP, with TTL 0, and says NXDOMAIN to the rest.
+// dnsServer answers DNS queries for Whoami over UDP and TCP, with TTL 0, and others with NXDOMAIN.
 type dnsServer struct {
 	tcp     *net.TCPListener
 	udp     *net.UDPConn

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// silence is how long the echo server waits for a client's first line before it says who it saw anyway.
+	// silence is how long the echo server waits for a client's first line before it answers anyway.
 	silence = 2 * time.Second
 	// maxFirstLine bounds the first line, which decides between HTTP and plain lines.
 	maxFirstLine = 8 << 10
@@ -27,7 +27,7 @@ const (
 // detailLine is a first line that asks for EchoSeen as JSON in place of the client's ADDR:PORT.
 const detailLine = "who am i, in detail\n"
 
-// Echo says who it saw, on TCP and UDP of one port.
+// Echo answers clients with the address that it sees, on TCP and UDP of one port.
 //
 // TCP: when the first line is an HTTP/1 request line, the connection is an HTTP connection (echo_http.go). Else the
 // first line is answered with the client's ADDR:PORT, or with EchoSeen as a line of JSON if it is "who am i, in detail",
@@ -44,17 +44,17 @@ type Echo struct {
 	record  echoRecord
 }
 
-// EchoOptions say where an echo server listens, and what it takes for granted.
+// EchoOptions configure an Echo.
 type EchoOptions struct {
 	// Listen is as in ServerSpec.
 	Listen netip.AddrPort
-	// ProxyProtocol says whether TCP connections begin with a PROXY header. A server that does not know of the protocol
-	// takes a header for its client's first line; its report says so.
+	// ProxyProtocol reports whether TCP connections begin with a PROXY header. A server that does not know of the protocol
+	// takes a header for its client's first line, and reports it as garbage.
 	ProxyProtocol proxyproto.Policy
 }
 
 // OpenEcho opens the sockets of an echo server, which must be served, by Run, or closed. The log is as in Start, with
-// "refused" for each connection whose PROXY header is not as it must be, and "garbage" for each header that was taken for
+// "refused" for each connection with an invalid PROXY header, and "garbage" for each header that was taken for
 // input.
 func OpenEcho(ctx context.Context, enter Enter, log *slog.Logger, o EchoOptions) (*Echo, error) {
 	s, err := openEcho(ctx, enter, log, o)
@@ -93,7 +93,7 @@ func (s *Echo) Close() {
 	closeAll(s.tcp, s.udp)
 }
 
-// Report says what came so far.
+// Report returns what the server has seen so far.
 func (s *Echo) Report() EchoReport { return s.record.report() }
 
 // Serve implements Server.
@@ -119,13 +119,13 @@ func (s *Echo) Serve(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// handle serves one TCP connection, or hands it to web.
+// handle serves one TCP connection, or passes it to web.
 func (s *Echo) handle(conn *PeerConn, web *handover) {
 	log := s.log.With("protocol", "tcp", "seen", conn.Peer.Seen, "local", AddrPortOf(conn.LocalAddr()))
 	if conn.Peer.ProxyHeader != nil {
 		log = log.With("socket", conn.Peer.Socket)
 	}
-	// A deadline can't be refused by an open socket; on a closed one the read says so.
+	// Setting a deadline fails on a closed socket only, and then the read fails too.
 	_ = conn.SetReadDeadline(time.Now().Add(s.silence))
 	line, err := firstLine(conn.reader)
 	_ = conn.SetReadDeadline(time.Time{})
@@ -163,7 +163,7 @@ func (s *Echo) handle(conn *PeerConn, web *handover) {
 	}
 }
 
-// firstLine returns the first line with its newline, left in the reader's buffer. With an error it returns what there is.
+// firstLine returns the first line with its newline, left in the reader's buffer. With an error it returns what has arrived.
 func firstLine(reader *bufio.Reader) ([]byte, error) {
 	for {
 		have, _ := reader.Peek(reader.Buffered()) // a PROXY header may have been read before, and more with it
@@ -176,7 +176,7 @@ func firstLine(reader *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// isHTTP tells whether line is an HTTP/1 request line (RFC 9112 section 3).
+// isHTTP reports whether line is an HTTP/1 request line (RFC 9112 section 3).
 func isHTTP(line []byte) bool {
 	fields := bytes.Fields(line)
 	return len(fields) == 3 && bytes.HasPrefix(fields[2], []byte("HTTP/1."))

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// HTTPSeen is what the echo server says about an HTTP request, as JSON when the client accepts application/json. As
+// HTTPSeen is the echo server's answer to an HTTP request, as JSON if the client accepts application/json. As
 // text, the first line is Seen, the second the method and path, and one line follows for each forwarding header.
 type HTTPSeen struct {
 	Peer
 	Method string `json:"method"`
 	Path   string `json:"path"`
 	Host   string `json:"host"`
-	// XForwardedFor and Forwarded (RFC 7239) are the header's values as they came, one for each header line.
+	// XForwardedFor and Forwarded (RFC 7239) are the header's values as received, one for each header line.
 	XForwardedFor []string `json:"xForwardedFor,omitempty"`
 	Forwarded     []string `json:"forwarded,omitempty"`
-	// Header is all headers but Host, as they came.
+	// Header holds all headers but Host, as received.
 	Header http.Header `json:"header"`
 }
 
-// httpEcho answers the HTTP requests that come to the echo server.
+// httpEcho answers the echo server's HTTP requests.
 type httpEcho struct {
 	log    *slog.Logger
 	record *echoRecord
@@ -64,7 +64,7 @@ func (s HTTPSeen) text() []byte {
 	return b
 }
 
-// acceptsJSON tells whether application/json is among the media types that a client names (RFC 9110 section 12.5.1).
+// acceptsJSON reports whether application/json is among the media types that a client names (RFC 9110 section 12.5.1).
 func acceptsJSON(header http.Header) bool {
 	for _, values := range header.Values("Accept") {
 		for value := range strings.SplitSeq(values, ",") {

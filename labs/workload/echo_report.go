@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// maxGarbage bounds the garbage that a report keeps; the rest is counted.
+	// maxGarbage bounds the garbage that a report keeps; the rest is only counted.
 	maxGarbage = 100
 	// maxGarbageInput is how much of the garbage's input is kept: a v1 line is at most 107 bytes.
 	maxGarbageInput = 107
 )
 
-// EchoReport is what came to an echo server.
+// EchoReport holds what an echo server has seen.
 type EchoReport struct {
-	// Connections are TCP connections, those of HTTP included; Requests are HTTP requests, Datagrams those of UDP.
+	// Connections counts TCP connections, including those of HTTP; Requests HTTP requests; Datagrams UDP datagrams.
 	Connections int `json:"connections"`
 	Requests    int `json:"requests"`
 	Datagrams   int `json:"datagrams"`
-	// ProxyHeaders counts the PROXY headers that were parsed; Refused the connections without a proper one.
+	// ProxyHeaders counts the PROXY headers that were parsed; Refused the connections without a valid one.
 	ProxyHeaders int                       `json:"proxyHeaders"`
 	Refused      map[proxyproto.Reason]int `json:"refused,omitempty"`
 	// Garbled counts connections where a PROXY header was taken for the client's input, because the server does not parse
@@ -34,44 +34,44 @@ type EchoReport struct {
 	Garbage []Garbage `json:"garbage,omitempty"`
 }
 
-// Garbage is a PROXY header that a server took for input of its client.
+// Garbage is a PROXY header that a server took for its client's input.
 type Garbage struct {
-	// Socket is who sent it.
+	// Socket is the TCP peer that sent it.
 	Socket  netip.AddrPort     `json:"socket"`
 	Version proxyproto.Version `json:"version"`
-	// Input is what the application got to see first, in Go's quoting.
+	// Input is the start of what the application read, in Go's quoting.
 	Input string `json:"input"`
 }
 
-// EchoSeen is what the echo server answers, as a line of JSON, to the line "who am i, in detail".
+// EchoSeen is the echo server's answer, as a line of JSON, to the line "who am i, in detail".
 type EchoSeen struct {
 	Peer
-	// Server is the server's own end of the connection: of several pods behind one frontend, the one that answered.
+	// Server is the server's end of the connection, which identifies one of several pods behind a frontend.
 	Server netip.AddrPort `json:"server"`
 }
 
 func detail(conn *PeerConn) string {
 	b, err := json.Marshal(EchoSeen{conn.Peer, AddrPortOf(conn.LocalAddr())})
 	if err != nil {
-		return fmt.Sprintf("encode answer: %v\n", err) // not reached: all of it can be encoded
+		return fmt.Sprintf("encode answer: %v\n", err) // not reached: every EchoSeen can be encoded
 	}
 	return string(b) + "\n"
 }
 
-// garbageOf tells whether what the connection begins with, as far as it is here, is a PROXY header that nobody parsed.
+// garbageOf reports whether the connection begins, as far as it has been read, with a PROXY header that was not parsed.
 func garbageOf(conn *PeerConn) (Garbage, bool) {
 	begin, _ := conn.reader.Peek(min(conn.reader.Buffered(), maxGarbageInput))
 	version := proxyproto.Signature(begin)
 	return Garbage{Socket: conn.Peer.Socket, Version: version, Input: fmt.Sprintf("%q", begin)}, version != proxyproto.None
 }
 
-// echoRecord is the report in the making.
+// echoRecord collects the report.
 type echoRecord struct {
 	mu   sync.Mutex
 	data EchoReport
 }
 
-// connection counts a TCP connection, or its refusal.
+// connection counts an accepted or refused TCP connection.
 func (r *echoRecord) connection(err error, conn *PeerConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,8 +14,8 @@ const (
 	ancillarySpace = 128
 )
 
-// serveUDP answers datagrams until the socket is closed. An answer that would not fit a datagram, because of the line
-// that it has more than the request, loses its end.
+// serveUDP answers datagrams until the socket is closed. An answer that does not fit into a datagram, because of the line
+// that is added to the request, is truncated.
 func (s *Echo) serveUDP() error {
 	request, answer, oob := make([]byte, maxDatagram), make([]byte, 0, maxDatagram+64), make([]byte, ancillarySpace)
 	for {

@@ -15,38 +15,38 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxBody is how much of a response's body is kept; the rest is counted.
+// maxBody is how much of a response's body is kept; the rest is only counted.
 const maxBody = 64 << 10
 
-// GetOptions say what to request over HTTP, and how often.
+// GetOptions configure Get.
 type GetOptions struct {
 	Dialer
 	// URL is http://ADDR[:PORT]/…; ADDR is numeric.
 	URL string
 	// Header is sent with each request; Host replaces the URL's.
 	Header http.Header
-	// KeepAlive lets requests share connections; else each has its own.
+	// KeepAlive lets requests share connections; otherwise each has its own.
 	KeepAlive bool
-	// Count, Concurrency and Timeout are as in ConnectOptions, a request in a connection's place.
+	// Count, Concurrency and Timeout are as in ConnectOptions, for requests instead of connections.
 	Count       int
 	Concurrency int
 	Timeout     time.Duration
 }
 
-// Response is what came of one request.
+// Response is the result of one request.
 type Response struct {
-	// Status is the HTTP status code, 0 when there was no response.
+	// Status is the HTTP status code, 0 if there was no response.
 	Status int `json:"status,omitzero"`
-	// Local is the client's own end of the connection. Seen is the first line of the body, when that is ADDR:PORT as
+	// Local is the client's end of the connection. Seen is the first line of the body, if it is ADDR:PORT as
 	// the echo server sends it.
 	Local netip.AddrPort `json:"local,omitzero"`
 	Seen  netip.AddrPort `json:"seen,omitzero"`
-	// Preserved: the server saw the client's own address.
+	// Preserved reports whether the server saw the client's own address.
 	Preserved bool `json:"preserved"`
-	// Outcome is ok for a whole response of any status.
+	// Outcome is ok for a complete response of any status.
 	Outcome Outcome `json:"outcome"`
 	Error   string  `json:"error,omitempty"`
-	// FirstByte and Total are from the begin, connection set-up included, to the response's first and last byte, in
+	// FirstByte and Total are from the start, including connection set-up, to the response's first and last byte, in
 	// nanoseconds.
 	FirstByte time.Duration `json:"firstByteNs,omitzero"`
 	Total     time.Duration `json:"totalNs,omitzero"`
@@ -55,7 +55,7 @@ type Response struct {
 	Body  string `json:"body,omitempty"`
 }
 
-// GetReport is what came of all requests.
+// GetReport is the result of all requests.
 type GetReport struct {
 	URL       string          `json:"url"`
 	Count     int             `json:"count"`
@@ -65,7 +65,7 @@ type GetReport struct {
 	Responses []Response      `json:"responses"` // in the order in which they were begun
 }
 
-// Get requests a URL. A request that fails is an outcome, as in Connect. Redirects are not followed.
+// Get requests a URL one or more times. A request that fails is an outcome, as in Connect. Redirects are not followed.
 func Get(ctx context.Context, o GetOptions) (*GetReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func Get(ctx context.Context, o GetOptions) (*GetReport, error) {
 	return report, nil
 }
 
-// Validate says all that is wrong with the options; Get checks them too.
+// Validate returns every error in the options, joined. Get calls it.
 func (o *GetOptions) Validate() error {
 	errs := []error{validateLoad(o.Count, o.Concurrency, o.Timeout)}
 	target, err := url.Parse(o.URL)
@@ -111,9 +111,9 @@ func (o *GetOptions) Validate() error {
 	addr, err := netip.ParseAddr(target.Hostname())
 	switch {
 	case target.Scheme != "http":
-		errs = append(errs, fmt.Errorf("URL %q: want http://ADDR[:PORT]/…", o.URL))
+		errs = append(errs, fmt.Errorf("URL: found %q (want http://ADDR[:PORT]/…)", o.URL))
 	case err != nil:
-		errs = append(errs, fmt.Errorf("URL %q: host %q must be a numeric address", o.URL, target.Hostname()))
+		errs = append(errs, fmt.Errorf("URL %q: found host %q (want a numeric address)", o.URL, target.Hostname()))
 	default:
 		errs = append(errs, o.ValidateSource(netip.AddrPortFrom(addr.Unmap(), 80)))
 	}
@@ -127,7 +127,7 @@ func (o *GetOptions) transport() *http.Transport {
 	return o.Transport(0, o.Timeout)
 }
 
-// request makes one request and fills in what came of it.
+// request performs one request and fills in its result.
 func (o *GetOptions) request(ctx context.Context, client *http.Client, response *Response) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()

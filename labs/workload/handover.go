@@ -18,37 +18,37 @@ import (
 
 // Peer is the other end of a connection, as a server sees it.
 type Peer struct {
-	// Seen is who the server takes for the client: the socket's other end, or the source of the PROXY header.
+	// Seen is the address that the server takes for the client: the socket's other end, or the source of the PROXY header.
 	Seen netip.AddrPort `json:"seen"`
 	// Socket is the other end of the TCP connection; it is Seen where there is no PROXY header.
 	Socket netip.AddrPort `json:"socket"`
-	// ProxyHeader is the PROXY header that the server parsed; nil where it parses none.
+	// ProxyHeader is the PROXY header that the server parsed; nil if it parses none.
 	ProxyHeader *proxyproto.Header `json:"proxyHeader,omitempty"`
 }
 
-// PeerConn is a connection of which the server has read the first bytes and knows the peer.
+// PeerConn is a connection whose first bytes the server has read, and whose peer it knows.
 type PeerConn struct {
-	net.Conn // not the TCPConn itself: its WriteTo would pass the reader by
+	net.Conn // not the TCPConn itself: its WriteTo would bypass the reader
 	tcp      *net.TCPConn
 	reader   *bufio.Reader
 	// Peer is the other end.
 	Peer Peer
 }
 
-// Read reads what has been read ahead first.
+// Read returns buffered bytes first.
 func (c *PeerConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
-// RemoteAddr is the client as the server sees it.
+// RemoteAddr returns the client's address as the server sees it.
 func (c *PeerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.Peer.Seen) }
 
-// WriteTo sends w all that comes.
+// WriteTo copies everything that is received to w.
 func (c *PeerConn) WriteTo(w io.Writer) (int64, error) { return c.reader.WriteTo(w) }
 
-// CloseWrite ends the direction to the client.
+// CloseWrite closes the direction to the client.
 func (c *PeerConn) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// Receive takes the PROXY header from a new connection, if the policy wants one. An error is a *proxyproto.Refusal, and the
-// connection is still the caller's to close.
+// Receive reads the PROXY header of a new connection, if the policy requires one. An error is a *proxyproto.Refusal, and the
+// caller still has to close the connection.
 func Receive(conn *net.TCPConn, policy proxyproto.Policy) (*PeerConn, error) {
 	socket := AddrPortOf(conn.RemoteAddr())
 	c := &PeerConn{Conn: conn, tcp: conn, reader: bufio.NewReaderSize(conn, maxFirstLine), Peer: Peer{Seen: socket, Socket: socket}}
@@ -69,13 +69,13 @@ func Receive(conn *net.TCPConn, policy proxyproto.Policy) (*PeerConn, error) {
 // peerKey is the key of a request's Peer in its context.
 type peerKey struct{}
 
-// PeerOf says who made a request that a server of this package serves.
+// PeerOf returns the peer that made a request to a server of this package.
 func PeerOf(r *http.Request) Peer {
 	peer, _ := r.Context().Value(peerKey{}).(Peer)
 	return peer
 }
 
-// handover is an HTTP server for connections that somebody else accepts. It is its own net.Listener.
+// handover is an HTTP server for connections that are accepted elsewhere. It is its own net.Listener.
 type handover struct {
 	web    *http.Server
 	addr   net.Addr
@@ -90,7 +90,7 @@ func newHandover(addr net.Addr, handler http.Handler, log *slog.Logger) *handove
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       10 * time.Minute,
-		// What http.Server says about a client's broken request belongs to the log of connections.
+		// What http.Server reports about a client's broken request belongs into the log of connections.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			if c, ok := conn.(*PeerConn); ok {
@@ -109,13 +109,13 @@ func (h *handover) serve() error {
 	return nil
 }
 
-// close ends the server and its connections.
+// close closes the server and its connections.
 func (h *handover) close() {
 	h.once.Do(func() { close(h.closed) })
-	h.web.Close() // its error is that of sockets that are closed anyway
+	h.web.Close() // an error would be about sockets that are closed anyway
 }
 
-// hand gives conn to the server, which owns it from then on.
+// hand passes conn to the server, which then owns it.
 func (h *handover) hand(conn net.Conn) {
 	select {
 	case h.conns <- conn:

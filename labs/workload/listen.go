@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// portAttempts bounds the search for a port that is free for TCP and UDP at once.
+// portAttempts bounds the search for a port that is free for both TCP and UDP.
 const portAttempts = 16
 
 // ListenTCP listens on addr; without an address on [::], IPv4 included.
@@ -22,7 +22,7 @@ func ListenTCP(ctx context.Context, enter Enter, addr netip.AddrPort) (*net.TCPL
 	err := onWildcard(addr, func(addr netip.AddrPort) error {
 		return enter.Do(func() (err error) {
 			var config net.ListenConfig
-			// A lab shows plain TCP: no option of another protocol on its SYN-ACKs.
+			// Labs show plain TCP: no MPTCP option on SYN-ACKs.
 			config.SetMultipathTCP(false)
 			listener, err = config.Listen(ctx, "tcp", addr.String())
 			return err
@@ -81,7 +81,7 @@ func onWildcard(addr netip.AddrPort, listen func(netip.AddrPort) error) error {
 	return err
 }
 
-// AcceptLoop hands each connection to handle, which owns it, in a goroutine of its own. It returns when the listener is
+// AcceptLoop passes each connection to handle, which owns it, in its own goroutine. It returns when the listener is
 // closed or the context done, after all handlers have returned; a handler's connection is closed when ctx is done.
 func AcceptLoop(ctx context.Context, listener *net.TCPListener, handle func(context.Context, *net.TCPConn)) error {
 	var handlers sync.WaitGroup
@@ -98,7 +98,7 @@ func AcceptLoop(ctx context.Context, listener *net.TCPListener, handle func(cont
 		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-			// Out of descriptors: connections wait in the backlog until others have ended.
+			// Out of file descriptors: connections wait in the backlog until others have ended.
 			select {
 			case <-ctx.Done():
 				return nil
@@ -122,7 +122,7 @@ func AddrPortOf(addr net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
 
-// closeAll closes sockets that are done with: closing one tells nothing that its reads and writes did not.
+// closeAll closes sockets that are no longer used. It ignores errors: reads and writes have reported them already.
 func closeAll(sockets ...io.Closer) {
 	for _, s := range sockets {
 		s.Close()

@@ -10,13 +10,13 @@ import (
 )
 
 // packetInfo asks the kernel for the address that a datagram was sent to, and answers from that address. A socket on
-// [::] would else let the kernel choose the answer's source, and a client that sent to another of the server's addresses
-// would not take it (ip(7) IP_PKTINFO; RFC 3542 section 6, IPV6_RECVPKTINFO).
+// [::] would otherwise let the kernel choose the answer's source, and a client that sent to another of the server's addresses
+// would not accept it (ip(7) IP_PKTINFO; RFC 3542 section 6, IPV6_RECVPKTINFO).
 type packetInfo struct {
 	family int // AF_INET or AF_INET6, of the socket; a dual-stack socket is AF_INET6
 }
 
-// enablePacketInfo turns the ancillary data on for conn.
+// enablePacketInfo enables the ancillary data on conn.
 func enablePacketInfo(conn *net.UDPConn) (packetInfo, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -45,7 +45,7 @@ func enablePacketInfo(conn *net.UDPConn) (packetInfo, error) {
 	return info, nil
 }
 
-// destination returns the address that a datagram was sent to, and the interface it came in by, from its ancillary data.
+// destination returns a datagram's destination address and receiving interface from its ancillary data.
 func (packetInfo) destination(oob []byte) (netip.Addr, uint32, error) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {

@@ -16,21 +16,21 @@ const (
 	lastPort  = 60999
 )
 
-// Ports gives sockets source ports of their own, one after the other from a random one on: a port comes again only when all
-// were used. The kernel's own choice may repeat earlier; a client's address and port that reaches one pod through two frontends
+// Ports gives sockets distinct source ports, one after the other from a random start: a port is reused only after all
+// have been used. The kernel's own choice may repeat earlier; a client's address and port that reaches one pod through two frontends
 // within a flow's lifetime is ambiguous to a data path that keeps the client's address.
 //
-// It may be used from several goroutines.
+// It is safe for concurrent use.
 type Ports struct{ next atomic.Uint32 }
 
-// NewPorts begins anywhere in the range.
+// NewPorts returns Ports that begin at a random port of the range.
 func NewPorts() *Ports {
 	p := &Ports{}
 	p.next.Store(rand.Uint32N(lastPort - firstPort + 1))
 	return p
 }
 
-// each calls dial with ports until one is free.
+// each calls dial with ports until it finds a free one.
 func (p *Ports) each(source, target netip.Addr, dial func(from netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
 	if !source.IsValid() {
 		source = netip.IPv4Unspecified()

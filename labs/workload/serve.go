@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// Listening is one server that takes connections.
+// Listening describes one server that accepts connections.
 type Listening struct {
 	Kind Kind `json:"kind"`
-	// Address is where it listens; [::] includes IPv4. The same port serves UDP too if the kind is echo or dns.
+	// Address is the address that it listens on; [::] includes IPv4. The same port serves UDP too if the kind is echo or dns.
 	Address netip.AddrPort `json:"address"`
 }
 
@@ -28,16 +28,16 @@ type Servers struct {
 
 // Server is one server whose sockets are open.
 type Server interface {
-	// Serve takes connections until Close is called or ctx is done. It must be called at most once.
+	// Serve accepts connections until Close is called or ctx is done. It must be called at most once.
 	Serve(ctx context.Context) error
-	// Listening says what it is and where it listens.
+	// Listening returns the server's kind and address.
 	Listening() Listening
 	// Close closes the sockets; it may be called at any time, and more than once.
 	Close()
 }
 
 // Start opens the sockets of all specs, inside enter, and serves until ctx is done or Close is called. When it returns
-// without an error, all servers listen; when one of them can't, none does. Each connection, datagram and request is
+// without an error, all servers listen; if one of them can't, none does. Each connection, datagram and request is
 // logged to log with the message "seen" and the client's address as attribute seen; a nil log discards.
 func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSpec) (*Servers, error) {
 	var opened []Server
@@ -59,8 +59,8 @@ func Start(ctx context.Context, enter Enter, log *slog.Logger, specs ...ServerSp
 	return Run(ctx, opened...), nil
 }
 
-// Run serves until ctx is done or Close is called; one server's failure ends the others. It is for servers that are open
-// already, those of the packages below this one among them: Start is Run for this package's kinds.
+// Run serves until ctx is done or Close is called; the failure of one server ends the others. It is for servers that are open
+// already, including those of the packages below this one. Start does the same for this package's kinds.
 func Run(ctx context.Context, opened ...Server) *Servers {
 	ctx, stop := context.WithCancel(ctx)
 	servers := &Servers{stop: stop}
@@ -103,13 +103,13 @@ func (s *Servers) run(ctx context.Context, one Server) {
 	s.mu.Lock()
 	s.err = errors.Join(s.err, err)
 	s.mu.Unlock()
-	s.stop() // a pod with half of its servers gone is worse than none
+	s.stop() // a pod without some of its servers is worse than none
 }
 
 // Listening returns the servers in the order in which they were given.
 func (s *Servers) Listening() []Listening { return s.listening }
 
-// Wait returns when all servers have ended: nil when they were told to, else what ended them.
+// Wait waits until all servers have ended. It returns nil if they were told to, else the error that ended them.
 func (s *Servers) Wait() error {
 	s.done.Wait()
 	s.mu.Lock()

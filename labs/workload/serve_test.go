@@ -25,7 +25,7 @@ func TestStartAllOrNone(t *testing.T) {
 		ServerSpec{Kind: KindEcho, Listen: freePort}, ServerSpec{Kind: KindBulk, Listen: netip.AddrPortFrom(netip.Addr{}, port)}, ServerSpec{Kind: "quic"})
 	require.ErrorContains(t, err, "start bulk server: listen tcp ")
 	require.ErrorContains(t, err, "address already in use")
-	require.ErrorContains(t, err, `start server: unknown kind "quic" (known: echo, bulk, dns)`)
+	require.ErrorContains(t, err, `start server: unknown kind "quic" (want echo, bulk or dns)`)
 
 	again, err := net.Listen("tcp", freePort.String())
 	require.NoError(t, err, "what was opened is closed again")
@@ -119,7 +119,7 @@ func TestParseListen(t *testing.T) {
 		assert.Equal(t, want, got)
 	}
 	_, err := ParseListen("65536")
-	assert.EqualError(t, err, `parse listening address "65536": want PORT, ADDR:PORT or [ADDR6]:PORT`)
+	assert.EqualError(t, err, `parse listening address: found "65536" (want PORT, ADDR:PORT or [ADDR6]:PORT)`)
 }
 
 func TestParseTarget(t *testing.T) {
@@ -127,10 +127,10 @@ func TestParseTarget(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, netip.MustParseAddrPort("1.2.3.4:80"), got)
 	for in, want := range map[string]string{
-		"1.2.3.4":        `parse target "1.2.3.4": port missing, want ADDR:PORT or [ADDR6]:PORT`,
-		"example.org:80": `parse target "example.org:80": want ADDR:PORT or [ADDR6]:PORT, numeric`,
-		"0.0.0.0:80":     `target 0.0.0.0:80: address must not be unspecified`,
-		"1.2.3.4:0":      `target 1.2.3.4:0: port must not be 0`,
+		"1.2.3.4":        `parse target "1.2.3.4": missing port (want ADDR:PORT or [ADDR6]:PORT)`,
+		"example.org:80": `parse target: found "example.org:80" (want ADDR:PORT or [ADDR6]:PORT, numeric)`,
+		"0.0.0.0:80":     `target 0.0.0.0:80: found the unspecified address (want a server's)`,
+		"1.2.3.4:0":      `target 1.2.3.4:0: found port 0 (want 1 to 65535)`,
 	} {
 		_, err := ParseTarget(in)
 		assert.EqualError(t, err, want)

@@ -12,32 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TCPInfo is what the kernel knows about one end of a TCP connection (struct tcp_info of include/uapi/linux/tcp.h).
-// Segments are packets of at most the MSS, however large the buffers between stack and device are. What an older kernel
-// does not report is 0.
+// TCPInfo is the kernel's state of one end of a TCP connection (struct tcp_info of include/uapi/linux/tcp.h).
+// Segments are packets of at most the MSS, however large the buffers between stack and device are. Fields that an older kernel
+// does not report are 0.
 type TCPInfo struct {
 	// RTT is the smoothed round-trip time, RTTVar its mean deviation (RFC 6298 section 2), both taken from
-	// acknowledgements of data that this end sent; MinRTT is the least that was seen lately. In nanoseconds, of the
+	// acknowledgements of data that this end sent; MinRTT is the recent minimum. In nanoseconds, from the
 	// kernel's microseconds.
 	RTT    time.Duration `json:"rttNs"`
 	RTTVar time.Duration `json:"rttVarNs"`
 	MinRTT time.Duration `json:"minRTTNs"`
 	// ReceiverRTT is this end's estimate while it receives, for sizing its buffer.
 	ReceiverRTT time.Duration `json:"receiverRTTNs,omitzero"`
-	// RTO is the retransmission timeout (RFC 6298) as it stands, backoff included.
+	// RTO is the current retransmission timeout (RFC 6298), including backoff.
 	RTO time.Duration `json:"rtoNs"`
 	// CongestionWindow and SlowStartThreshold are in segments (RFC 5681); a threshold of 0 has not been set yet.
 	CongestionWindow   uint32 `json:"congestionWindow"`
 	SlowStartThreshold uint32 `json:"slowStartThreshold,omitzero"`
-	// MSS is what this end sends at most in one segment, PMTU the path MTU that it knows, both in bytes.
+	// MSS is the largest segment that this end sends, PMTU the path MTU that it knows, both in bytes.
 	MSS  uint32 `json:"mss"`
 	PMTU uint32 `json:"pmtu"`
 	// Unacked, Sacked and Lost are the segments in flight as the sender sees them now.
 	Unacked uint32 `json:"unacked,omitzero"`
 	Sacked  uint32 `json:"sacked,omitzero"`
 	Lost    uint32 `json:"lost,omitzero"`
-	// Retransmits counts segments sent again since the begin, for any reason; BytesRetransmitted their bytes; Timeouts
-	// the times that the RTO ran out (Linux 6.7 and later); DSACKDups retransmits that the receiver had already
+	// Retransmits counts segments sent again since the start, for any reason; BytesRetransmitted their bytes; Timeouts
+	// the expiries of the RTO (Linux 6.7 and later); DSACKDups retransmits that the receiver had already
 	// (RFC 2883).
 	Retransmits        uint32 `json:"retransmits"`
 	BytesRetransmitted uint64 `json:"bytesRetransmitted"`
@@ -53,14 +53,14 @@ type TCPInfo struct {
 	BytesReceived uint64 `json:"bytesReceived,omitzero"`
 	SegmentsOut   uint32 `json:"segmentsOut"`
 	SegmentsIn    uint32 `json:"segmentsIn"`
-	// NotSent are bytes that wait in the socket for a window.
+	// NotSent counts bytes that wait in the socket to be sent.
 	NotSent uint32 `json:"notSent,omitzero"`
-	// DeliveryRate is the latest rate of delivery and PacingRate the rate that is sent at, in bit/s (the kernel's
-	// bytes/s, times 8); 0 is unknown and unlimited.
+	// DeliveryRate is the latest delivery rate and PacingRate the rate of sending, in bit/s (the kernel's
+	// bytes/s, times 8); 0 is unknown and unlimited, respectively.
 	DeliveryRate uint64 `json:"deliveryRate,omitzero"`
 	PacingRate   uint64 `json:"pacingRate,omitzero"`
 	// Busy is how long the sender had data outstanding; ReceiverLimited and BufferLimited are the parts of it in which
-	// the receiver's window or the own send buffer was the limit. In nanoseconds.
+	// the receiver's window or this end's send buffer was the limit. In nanoseconds.
 	Busy            time.Duration `json:"busyNs,omitzero"`
 	ReceiverLimited time.Duration `json:"receiverLimitedNs,omitzero"`
 	BufferLimited   time.Duration `json:"bufferLimitedNs,omitzero"`
@@ -132,7 +132,7 @@ func congestionControl(raw syscall.RawConn) (string, error) {
 	return strings.TrimRight(name, "\x00"), nil
 }
 
-// setCongestionControl sets the socket's own, whatever the route and the host have.
+// setCongestionControl sets the socket's congestion control, which overrides that of the route and the host.
 func setCongestionControl(fd int, name string) error {
 	err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
 	if err == nil {

@@ -13,23 +13,23 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// WebOptions say what a Web serves, and where.
+// WebOptions configure a Web.
 type WebOptions struct {
 	// Kind is the name under which it is logged and listed.
 	Kind Kind
 	// Listen is as in ServerSpec.
 	Listen netip.AddrPort
-	// Enter is where the socket is made; nil means here.
+	// Enter is where the socket is opened; nil means here.
 	Enter Enter
-	// Log gets "refused" for each connection whose PROXY header is not as it must be; nil discards.
+	// Log gets "refused" for each connection with an invalid PROXY header; nil discards.
 	Log *slog.Logger
-	// Handler answers the requests; PeerOf tells it who made one.
+	// Handler answers the requests; PeerOf returns the peer of one.
 	Handler http.Handler
-	// ProxyProtocol says whether connections begin with a PROXY header.
+	// ProxyProtocol reports whether connections begin with a PROXY header.
 	ProxyProtocol proxyproto.Policy
 }
 
-// Web is a Server for HTTP/1.1, upon which the proxies and applications of the packages below this one are built.
+// Web is a Server for HTTP/1.1, on which the proxies and applications of the packages below this one are built.
 type Web struct {
 	tcp     *net.TCPListener
 	options WebOptions
@@ -38,9 +38,9 @@ type Web struct {
 	seen WebCounts
 }
 
-// WebCounts are what a Web counts below HTTP.
+// WebCounts holds what a Web counts below HTTP.
 type WebCounts struct {
-	// Connections are all that were accepted; Refused those of them without a proper PROXY header, by reason.
+	// Connections counts all accepted ones; Refused those of them without a valid PROXY header, by reason.
 	Connections int                       `json:"connections"`
 	Refused     map[proxyproto.Reason]int `json:"refused,omitempty"`
 }
@@ -58,7 +58,7 @@ func OpenWeb(ctx context.Context, o WebOptions) (*Web, error) {
 	return &Web{tcp: tcp, options: o, seen: WebCounts{Refused: map[proxyproto.Reason]int{}}}, nil
 }
 
-// LogOf is log with the server's kind, and discards when log is nil.
+// LogOf returns log with the server's kind, or a logger that discards if log is nil.
 func LogOf(log *slog.Logger, kind Kind) *slog.Logger {
 	if log == nil {
 		return slog.New(slog.DiscardHandler)

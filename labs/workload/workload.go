@@ -1,17 +1,17 @@
 // Package workload holds the servers that run in pods and the clients that call them.
 //
-// Servers: echo (TCP, UDP and HTTP on one port: says who it saw), bulk (TCP: sends or takes bytes as fast as it can and
-// reports the kernel's TCP_INFO of its end) and dns (answers whoami. with the client's address). Start runs any number of
+// Servers: echo (TCP, UDP and HTTP on one port: answers with the client's address), bulk (TCP: sends or receives as fast as it can and
+// reports the kernel's TCP_INFO of its end) and dns (resolves whoami. to the client's address). Start runs any number of
 // them in one process.
 //
-// The packages below this one have more, each with its report: l7proxy and tcpproxy (proxies that hand the client's address
-// on in headers), application (six that need it), inference (the shapes of AI traffic; arrival says when requests come) and
-// download (many slow ones, for failover). Their servers are Servers too: Run serves all kinds alike.
+// The packages below this one have more, each with its report: l7proxy and tcpproxy (proxies that pass the client's address
+// on in headers), application (six that need it), inference (the shapes of AI traffic; arrival schedules requests) and
+// download (many slow ones, for failover). Their servers implement Server: Run serves all kinds alike.
 //
-// Clients: Connect (many connections or datagrams, and who the server saw), Get (HTTP) and Bulk (a timed transfer with
+// Clients: Connect (many connections or datagrams, and the addresses that the server saw), Get (HTTP) and Bulk (a timed transfer with
 // goodput and both ends' TCP_INFO). They are plain functions; command labpod wraps them for use in other processes.
 //
-// Everything serves and speaks IPv4 and IPv6. Addresses are never IPv4-mapped, and never names: a lab has no resolver.
+// Everything supports IPv4 and IPv6. Addresses are never IPv4-mapped, and never names: a network has no resolver.
 // All durations in JSON documents are nanoseconds, in fields that end in Ns; all rates are bits per second.
 package workload
 
@@ -26,13 +26,13 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// Enter runs f where sockets are to be made, for example on a thread that is inside a network namespace. A socket
-// belongs for good to the namespace that it was made in, so nothing else of a server or client needs to run there.
+// Enter runs f where sockets are to be opened, for example on a thread that is inside a network namespace. A socket
+// always belongs to the namespace that it was opened in, so nothing else of a server or client needs to run there.
 // Enter must run f before it returns, must return f's error, and may be called from many goroutines at once. A nil Enter
 // means here.
 type Enter func(f func() error) error
 
-// Do runs f inside.
+// Do runs f inside, or here if e is nil.
 func (e Enter) Do(f func() error) error {
 	if e == nil {
 		return f()
@@ -45,63 +45,63 @@ type Kind string
 
 // The servers.
 const (
-	KindEcho Kind = "echo" // TCP, UDP and HTTP: says who it saw
-	KindBulk Kind = "bulk" // TCP: sends or takes bytes as fast as it can
-	KindDNS  Kind = "dns"  // TCP and UDP: whoami. is the client's address
+	KindEcho Kind = "echo" // TCP, UDP and HTTP: answers with the client's address
+	KindBulk Kind = "bulk" // TCP: sends or receives bytes as fast as it can
+	KindDNS  Kind = "dns"  // TCP and UDP: resolves whoami. to the client's address
 )
 
 // ServerSpec is one server to start.
 type ServerSpec struct {
 	Kind Kind
-	// Listen is where. Without an address it is [::], which serves IPv4 too; port 0 lets the kernel choose.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too; port 0 lets the kernel choose.
 	Listen netip.AddrPort
 	// ProxyProtocol is for echo alone: EchoOptions.
 	ProxyProtocol proxyproto.Policy
 }
 
-// ParseListen reads PORT, ADDR:PORT or [ADDR]:PORT.
+// ParseListen parses PORT, ADDR:PORT or [ADDR]:PORT.
 func ParseListen(s string) (netip.AddrPort, error) {
 	if port, err := strconv.ParseUint(s, 10, 16); err == nil {
 		return netip.AddrPortFrom(netip.Addr{}, uint16(port)), nil
 	}
 	listen, err := netip.ParseAddrPort(s)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("parse listening address %q: want PORT, ADDR:PORT or [ADDR6]:PORT", s)
+		return netip.AddrPort{}, fmt.Errorf("parse listening address: found %q (want PORT, ADDR:PORT or [ADDR6]:PORT)", s)
 	}
 	return unmap(listen), nil
 }
 
 func (s ServerSpec) validate() error {
 	if !slices.Contains([]Kind{KindEcho, KindBulk, KindDNS}, s.Kind) {
-		return fmt.Errorf("start server: unknown kind %q (known: %s, %s, %s)", s.Kind, KindEcho, KindBulk, KindDNS)
+		return fmt.Errorf("start server: unknown kind %q (want %s, %s or %s)", s.Kind, KindEcho, KindBulk, KindDNS)
 	}
 	if s.Kind != KindEcho && s.ProxyProtocol.Require {
-		return fmt.Errorf("start %s server: does not speak the PROXY protocol", s.Kind)
+		return fmt.Errorf("start %s server: the PROXY protocol is not supported", s.Kind)
 	}
 	return nil
 }
 
-// ParseTarget reads ADDR:PORT or [ADDR6]:PORT of a server.
+// ParseTarget parses ADDR:PORT or [ADDR6]:PORT of a server.
 func ParseTarget(s string) (netip.AddrPort, error) {
 	target, err := netip.ParseAddrPort(s)
 	switch {
 	case err != nil && !strings.Contains(s, ":"):
-		return netip.AddrPort{}, fmt.Errorf("parse target %q: port missing, want ADDR:PORT or [ADDR6]:PORT", s)
+		return netip.AddrPort{}, fmt.Errorf("parse target %q: missing port (want ADDR:PORT or [ADDR6]:PORT)", s)
 	case err != nil:
-		return netip.AddrPort{}, fmt.Errorf("parse target %q: want ADDR:PORT or [ADDR6]:PORT, numeric", s)
+		return netip.AddrPort{}, fmt.Errorf("parse target: found %q (want ADDR:PORT or [ADDR6]:PORT, numeric)", s)
 	}
 	return unmap(target), ValidateTarget(target)
 }
 
-// ValidateTarget says why a target can't be called.
+// ValidateTarget returns an error if a target can't be called.
 func ValidateTarget(target netip.AddrPort) error {
 	switch {
 	case !target.IsValid():
-		return errors.New("target missing: want ADDR:PORT or [ADDR6]:PORT")
+		return errors.New("missing target (want ADDR:PORT or [ADDR6]:PORT)")
 	case target.Port() == 0:
-		return fmt.Errorf("target %s: port must not be 0", target)
+		return fmt.Errorf("target %s: found port 0 (want 1 to 65535)", target)
 	case target.Addr().IsUnspecified():
-		return fmt.Errorf("target %s: address must not be unspecified", target)
+		return fmt.Errorf("target %s: found the unspecified address (want a server's)", target)
 	}
 	return nil
 }

@@ -78,13 +78,13 @@ func TestRateLimiter(t *testing.T) {
 	assert.Equal(t, 200, get(t, at, alice, "/", 1)[0].Status, "one token in half a second")
 	response = get(t, at, alice, "/", 1)[0]
 	assert.Equal(t, 429, response.Status)
-	assert.Equal(t, "127.0.0.10 asks too often: next in 500ms\n", response.Body)
+	assert.Equal(t, "127.0.0.10: too many requests: next in 500ms\n", response.Body)
 	assert.Equal(t, 429, get(t, at, alice, "/", 1)[0].Status, "the fourth rejection")
 	now = now.Add(time.Hour)
 	response = get(t, at, alice, "/", 1)[0]
 	assert.Equal(t, 403, response.Status, "shut out for good")
-	assert.Equal(t, "127.0.0.10 is shut out\n", response.Body)
-	assert.Equal(t, 403, get(t, at, carol6, "/", 1)[0].Status, "shut out from the begin")
+	assert.Equal(t, "127.0.0.10 is blocked\n", response.Body)
+	assert.Equal(t, 403, get(t, at, carol6, "/", 1)[0].Status, "shut out from the start")
 	for _, response := range get(t, at, bob, "/", 3) {
 		assert.Equal(t, 200, response.Status, "the bucket is full again, and not fuller")
 	}
@@ -175,7 +175,7 @@ func TestQuota(t *testing.T) {
 	assert.Equal(t, 200, get(t, at, carol6, "/?tokens=100", 1)[0].Status)
 	response = get(t, at, bob, "/?tokens=0", 1)[0]
 	assert.Equal(t, 400, response.Status)
-	assert.Equal(t, "tokens \"0\": want 1 to 1000000\n", response.Body)
+	assert.Equal(t, "tokens: found \"0\" (want 1 to 1000000)\n", response.Body)
 	assert.Equal(t, QuotaRecord{Limit: 100, Clients: map[netip.Addr]QuotaClient{
 		alice: {Tokens: 100, Requests: 2, Refused: 1}, carol6: {Tokens: 100, Requests: 1},
 	}}, fetch[QuotaRecord](t, at))
@@ -268,22 +268,22 @@ func (discard) WriteHeader(int)             {}
 
 func TestErrors(t *testing.T) {
 	_, err := NewRateLimiter(RateLimit{Burst: -1})
-	assert.EqualError(t, err, "rate 0: want more than 0 requests per second\nburst -1, block after 0: must not be negative")
+	assert.EqualError(t, err, "rate: found 0 (want more than 0 requests per second)\nburst, block after: found -1, 0 (want 0 or more)")
 	_, err = NewQuota(0)
-	assert.EqualError(t, err, "quota of 0 tokens: want 1 or more")
+	assert.EqualError(t, err, "quota: found 0 tokens (want 1 or more)")
 	_, err = NewCallBack(workload.Dialer{}, -1)
-	assert.EqualError(t, err, "timeout -1ns: must not be negative")
+	assert.EqualError(t, err, "timeout: found -1ns (want 0 or more)")
 	for _, text := range []string{"10.0.0.0/8", "10.0.0.0=eu", "10.0.0.0/8="} {
 		_, err = ParseRegion(text)
-		assert.EqualError(t, err, fmt.Sprintf("region %q: want PREFIX=NAME, as 192.0.2.0/24=eu", text))
+		assert.EqualError(t, err, fmt.Sprintf("region: found %q (want PREFIX=NAME, as 192.0.2.0/24=eu)", text))
 	}
 	same := netip.MustParsePrefix("10.0.0.0/8")
 	_, err = NewGeo([]Region{{same, "a"}, {netip.MustParsePrefix("10.1.0.0/8"), "b"}})
-	assert.EqualError(t, err, "region 10.0.0.0/8: prefix is there twice")
+	assert.EqualError(t, err, "region 10.0.0.0/8: found the prefix twice (want it once)")
 	_, err = NewGeo([]Region{{same, ""}})
-	assert.EqualError(t, err, "region 0: want a prefix and a name")
+	assert.EqualError(t, err, "region 0: found an empty field (want a prefix and a name)")
 	_, err = CallMe(t.Context(), CallMeOptions{Timeout: -1})
-	assert.EqualError(t, err, "target missing: want ADDR:PORT or [ADDR6]:PORT\ntimeout -1ns: must not be negative")
+	assert.EqualError(t, err, "missing target (want ADDR:PORT or [ADDR6]:PORT)\ntimeout: found -1ns (want 0 or more)")
 	err = Fetch(t.Context(), workload.Dialer{}, netip.MustParseAddrPort("127.0.0.1:1"), nil)
 	assert.ErrorContains(t, err, "fetch record: dial tcp 127.0.0.1:1: connect: connection refused")
 }

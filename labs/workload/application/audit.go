@@ -10,10 +10,10 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// maxLines bounds an audit log; what comes after is counted.
+// maxLines bounds an audit log; further lines are only counted.
 const maxLines = 100_000
 
-// Audit writes down who did what. Each request is answered with its line.
+// Audit keeps a log of who did what. Each request is answered with its line.
 type Audit struct {
 	mu     sync.Mutex
 	record AuditRecord
@@ -29,14 +29,14 @@ type AuditRecord struct {
 // AuditLine is one line.
 type AuditLine struct {
 	Time time.Time `json:"time"`
-	// Client is the address and port that the log has for who did it.
+	// Client is the address and port that the log records.
 	Client netip.AddrPort `json:"client"`
 	Method string         `json:"method"`
-	// Path is what was done, with the query. A lab puts into it who really did it.
+	// Path is the request's path with its query. A lab puts the true client into it.
 	Path string `json:"path"`
 }
 
-// String is the line in the Common Log Format's order, without what it has besides.
+// String formats the line in the order of the Common Log Format, without its other fields.
 func (l AuditLine) String() string {
 	return fmt.Sprintf("%s [%s] %q", l.Client, l.Time.UTC().Format(time.RFC3339Nano), l.Method+" "+l.Path)
 }

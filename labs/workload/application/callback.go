@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// DefaultCallTimeout is how long a call back may take.
+	// DefaultCallTimeout limits one call back.
 	DefaultCallTimeout = 2 * time.Second
-	// maxCalls bounds the calls that a record keeps; the rest is counted.
+	// maxCalls bounds the calls that a record keeps; the rest are only counted.
 	maxCalls = 10_000
-	// maxTicket bounds what a client wants to hear.
+	// maxTicket bounds the ticket that a client asks for.
 	maxTicket = 200
 )
 
-// CallBack opens connections to its clients, as an application does that knows them by their address: on
-// GET /?port=PORT&ticket=TEXT it connects to the client's address at that port, says TEXT, and answers with a Call.
+// CallBack opens connections to its clients, as an application does that identifies them by address. On
+// GET /?port=PORT&ticket=TEXT it connects to the client's address at that port, sends TEXT, and answers with a Call.
 type CallBack struct {
 	dialer  workload.Dialer
 	timeout time.Duration
@@ -35,7 +35,7 @@ type CallBack struct {
 	record CallBackRecord
 }
 
-// CallBackRecord is whom the server called.
+// CallBackRecord holds the calls of the server.
 type CallBackRecord struct {
 	Outcomes map[workload.Outcome]int `json:"outcomes"`
 	// Calls are the first 10,000.
@@ -44,20 +44,20 @@ type CallBackRecord struct {
 
 // Call is one connection that the server opened to a client.
 type Call struct {
-	// Client is who asked for it, as the server saw it; Called is where the server connected to, and Ticket what it was to
-	// say.
+	// Client is the address that asked for it, as the server saw it; Called is the address that the server connected to, and
+	// Ticket what it had to send.
 	Client netip.AddrPort `json:"client"`
 	Called netip.AddrPort `json:"called"`
 	Ticket string         `json:"ticket"`
-	// Outcome is ok when somebody took the connection and what was said. Who that was, the client knows.
+	// Outcome is ok if the connection was accepted and the ticket read. Only the client knows whether it was the right one.
 	Outcome workload.Outcome `json:"outcome"`
 	Error   string           `json:"error,omitempty"`
 }
 
-// NewCallBack takes where the server's calls come from, and how long one may take (0: 2 s).
+// NewCallBack returns a CallBack whose calls use the dialer and time out after timeout (0: 2 s).
 func NewCallBack(from workload.Dialer, timeout time.Duration) (*CallBack, error) {
 	if timeout < 0 {
-		return nil, fmt.Errorf("timeout %s: must not be negative", timeout)
+		return nil, fmt.Errorf("timeout: found %s (want 0 or more)", timeout)
 	}
 	if timeout == 0 {
 		timeout = DefaultCallTimeout
@@ -116,18 +116,18 @@ func (c *CallBack) call(ctx context.Context, to netip.AddrPort, ticket string) e
 	defer conn.Close()
 	defer workload.Interruptible(ctx, conn)()
 	if _, err := io.WriteString(conn, ticket+"\n"); err != nil {
-		return fmt.Errorf("say ticket: %w", err)
+		return fmt.Errorf("send ticket: %w", err)
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		return fmt.Errorf("say ticket: %w", err)
+		return fmt.Errorf("send ticket: %w", err)
 	}
-	if _, err := io.Copy(io.Discard, conn); err != nil { // the other end ends the connection when it has heard
+	if _, err := io.Copy(io.Discard, conn); err != nil { // the other end closes the connection when it has the ticket
 		return fmt.Errorf("wait for the end: %w", err)
 	}
 	return nil
 }
 
-// parseCall reads the server's answer.
+// parseCall parses the server's answer.
 func parseCall(body []byte) (Call, error) {
 	var call Call
 	if err := json.Unmarshal(body, &call); err != nil {

@@ -15,32 +15,32 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// CallMeOptions say whom to ask to be called back.
+// CallMeOptions configure CallMe.
 type CallMeOptions struct {
-	// Dialer is where the client's sockets are made, the one that waits for the call among them.
+	// Dialer opens the client's sockets, including the one that waits for the call.
 	workload.Dialer
-	// Target is a CallBack application, or a frontend that leads to some.
+	// Target is a CallBack application, or a frontend of such applications.
 	Target netip.AddrPort
-	// Timeout is for the whole (default 5 s): longer than the server's, so that the server's answer comes.
+	// Timeout is for the whole exchange (default 5 s): longer than the server's, so that the server's answer arrives.
 	Timeout time.Duration
 }
 
-// CallMeReport is whether the call came.
+// CallMeReport reports whether the call arrived.
 type CallMeReport struct {
-	// Waited is where the client waited for it.
+	// Waited is the address at which the client waited for it.
 	Waited netip.AddrPort `json:"waited"`
-	// Reached: the call came, with this client's ticket.
+	// Reached reports whether the call arrived with this client's ticket.
 	Reached bool `json:"reached"`
-	// From is who called; it should be the server, or the frontend.
+	// From is the caller: it should be the server or the frontend.
 	From netip.AddrPort `json:"from,omitzero"`
-	// Server is the server's side of it, zero when it did not answer.
+	// Server is the server's view of the call; zero if it did not answer.
 	Server Call `json:"server"`
-	// Error is why the request failed, or why what came was no call.
+	// Error is why the request failed, or why what arrived was not the call.
 	Error string `json:"error,omitempty"`
 }
 
-// CallMe asks a CallBack application for a call and waits for it. A call that doesn't come is a report, not an error; an
-// error means bad options or no socket to wait at.
+// CallMe asks a CallBack application for a call and waits for it. A call that does not arrive is a result, not an error; an
+// error means invalid options or that no socket could be opened to wait on.
 func CallMe(ctx context.Context, o CallMeOptions) (*CallMeReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func CallMe(ctx context.Context, o CallMeOptions) (*CallMeReport, error) {
 		report.Server, err = parseCall(body)
 	}
 	if err != nil || report.Server.Outcome != workload.OutcomeOK {
-		listener.Close() // nobody will call
+		listener.Close() // no call will arrive
 	}
 	call := <-calls
 	report.From, report.Reached = call.from, call.err == nil
@@ -85,16 +85,16 @@ func CallMe(ctx context.Context, o CallMeOptions) (*CallMeReport, error) {
 	return report, nil
 }
 
-// Validate says all that is wrong with the options; CallMe checks them too.
+// Validate returns every error in the options, joined. CallMe calls it.
 func (o *CallMeOptions) Validate() error {
 	errs := []error{workload.ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	if o.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s: must not be negative", o.Timeout))
+		errs = append(errs, fmt.Errorf("timeout: found %s (want 0 or more)", o.Timeout))
 	}
 	return errors.Join(errs...)
 }
 
-// hear takes one call.
+// hear accepts one call and reads its ticket.
 func hear(ctx context.Context, listener *net.TCPListener, ticket string) (netip.AddrPort, error) {
 	deadline, _ := ctx.Deadline()
 	if err := listener.SetDeadline(deadline); err != nil {
@@ -111,10 +111,10 @@ func hear(ctx context.Context, listener *net.TCPListener, ticket string) (netip.
 	}
 	line, err := bufio.NewReader(io.LimitReader(conn, maxTicket+1)).ReadString('\n')
 	if err != nil {
-		return from, fmt.Errorf("hear ticket: %w", err)
+		return from, fmt.Errorf("read ticket: %w", err)
 	}
 	if got := strings.TrimSuffix(line, "\n"); got != ticket {
-		return from, fmt.Errorf("hear ticket: got %q, want %q", got, ticket)
+		return from, fmt.Errorf("read ticket: found %q (want %q)", got, ticket)
 	}
 	return from, nil
 }

@@ -10,32 +10,32 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// Region is where the addresses of a prefix are.
+// Region assigns a region to the addresses of a prefix.
 type Region struct {
 	Prefix netip.Prefix
 	Name   string
 }
 
-// ParseRegion reads PREFIX=NAME.
+// ParseRegion parses PREFIX=NAME.
 func ParseRegion(s string) (Region, error) {
 	text, name, found := strings.Cut(s, "=")
 	prefix, err := netip.ParsePrefix(text)
 	if !found || err != nil || name == "" {
-		return Region{}, fmt.Errorf("region %q: want PREFIX=NAME, as 192.0.2.0/24=eu", s)
+		return Region{}, fmt.Errorf("region: found %q (want PREFIX=NAME, as 192.0.2.0/24=eu)", s)
 	}
 	return Region{Prefix: prefix.Masked(), Name: name}, nil
 }
 
-// Geo answers each client with the name of its region, by the longest prefix of a table that its address is in.
+// Geo answers each client with the name of its region, by longest prefix match of the address.
 type Geo struct {
 	table   []Region // longest prefix first
 	clients clients[GeoClient]
 }
 
-// UnknownRegion is that of addresses that the table doesn't have.
+// UnknownRegion is the region of addresses that the table does not contain.
 const UnknownRegion = "unknown"
 
-// GeoRecord is who was taken to be where.
+// GeoRecord holds the regions that clients were assigned to.
 type GeoRecord struct {
 	// Regions counts requests.
 	Regions map[string]int           `json:"regions"`
@@ -48,12 +48,12 @@ type GeoClient struct {
 	Requests int    `json:"requests"`
 }
 
-// NewGeo checks the table: no prefix may be there twice.
+// NewGeo returns a Geo with a table, in which each prefix may occur once.
 func NewGeo(table []Region) (*Geo, error) {
 	table = slices.Clone(table)
 	for i := range table {
 		if !table[i].Prefix.IsValid() || table[i].Name == "" {
-			return nil, fmt.Errorf("region %d: want a prefix and a name", i)
+			return nil, fmt.Errorf("region %d: found an empty field (want a prefix and a name)", i)
 		}
 		table[i].Prefix = table[i].Prefix.Masked()
 	}
@@ -61,7 +61,7 @@ func NewGeo(table []Region) (*Geo, error) {
 	seen := map[netip.Prefix]bool{}
 	for _, region := range table {
 		if seen[region.Prefix] {
-			return nil, fmt.Errorf("region %s: prefix is there twice", region.Prefix)
+			return nil, fmt.Errorf("region %s: found the prefix twice (want it once)", region.Prefix)
 		}
 		seen[region.Prefix] = true
 	}

@@ -12,54 +12,54 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// RateLimit says how much each client may ask for.
+// RateLimit configures a RateLimiter. The limits are per client.
 type RateLimit struct {
-	// Rate is requests per second in the long run, and Burst how many may come at once (default 1).
+	// Rate is the sustained number of requests per second, and Burst how many are allowed at once (default 1).
 	Rate  float64
 	Burst int
-	// BlockAfter is after how many rejections a client is shut out for good (default 0: never).
+	// BlockAfter is the number of rejections after which a client is blocked for good (default 0: never).
 	BlockAfter int
-	// Blocked are clients that are shut out from the begin.
+	// Blocked lists clients that are blocked from the start.
 	Blocked []netip.Prefix
 }
 
-// RateLimiter gives each client a token bucket: 200 while there are tokens, 429 without, 403 for who is shut out.
+// RateLimiter gives each client a token bucket: 200 while there are tokens, 429 without, 403 for a blocked client.
 type RateLimiter struct {
 	limit   RateLimit
 	now     func() time.Time
 	clients clients[bucket]
 }
 
-// bucket is one client's.
+// bucket is the token bucket of one client.
 type bucket struct {
 	tokens float64
 	filled time.Time // when tokens were counted last; zero before the first request
 	record RateRecord
 }
 
-// RateLimiterRecord is what a rate limiter did to whom.
+// RateLimiterRecord holds the decisions of a rate limiter.
 type RateLimiterRecord struct {
 	Clients map[netip.Addr]RateRecord `json:"clients"`
 }
 
-// RateRecord is what a rate limiter did to one client.
+// RateRecord holds a rate limiter's decisions about one client.
 type RateRecord struct {
 	// Allowed, Rejected and ShutOut count requests: 200, 429 and 403.
 	Allowed  int `json:"allowed"`
 	Rejected int `json:"rejected"`
 	ShutOut  int `json:"shutOut"`
-	// Blocked: the client is shut out now.
+	// Blocked reports whether the client is blocked now.
 	Blocked bool `json:"blocked"`
 }
 
-// NewRateLimiter checks the limit.
+// NewRateLimiter returns a rate limiter, or an error if the limit is invalid.
 func NewRateLimiter(limit RateLimit) (*RateLimiter, error) {
 	var errs []error
 	if !(limit.Rate > 0) || math.IsInf(limit.Rate, 0) {
-		errs = append(errs, fmt.Errorf("rate %v: want more than 0 requests per second", limit.Rate))
+		errs = append(errs, fmt.Errorf("rate: found %v (want more than 0 requests per second)", limit.Rate))
 	}
 	if limit.Burst < 0 || limit.BlockAfter < 0 {
-		errs = append(errs, fmt.Errorf("burst %d, block after %d: must not be negative", limit.Burst, limit.BlockAfter))
+		errs = append(errs, fmt.Errorf("burst, block after: found %d, %d (want 0 or more)", limit.Burst, limit.BlockAfter))
 	}
 	if limit.Burst == 0 {
 		limit.Burst = 1
@@ -92,15 +92,15 @@ func (l *RateLimiter) Serve(w http.ResponseWriter, _ *http.Request, client netip
 	switch status {
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		http.Error(w, fmt.Sprintf("%s asks too often: next in %s", client.Addr(), wait.Round(time.Millisecond)), status)
+		http.Error(w, fmt.Sprintf("%s: too many requests: next in %s", client.Addr(), wait.Round(time.Millisecond)), status)
 	case http.StatusForbidden:
-		http.Error(w, fmt.Sprintf("%s is shut out", client.Addr()), status)
+		http.Error(w, fmt.Sprintf("%s is blocked", client.Addr()), status)
 	default:
 		fmt.Fprintf(w, "hello %s\n", client.Addr())
 	}
 }
 
-// take decides about one request, and tells for how long the next will be rejected.
+// take decides about one request, and returns for how long the next will be rejected.
 func (l *RateLimiter) take(b *bucket, addr netip.Addr) (status int, wait time.Duration) {
 	now := l.now()
 	if b.filled.IsZero() {

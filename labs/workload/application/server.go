@@ -1,7 +1,7 @@
-// Package application holds six small applications of which each one needs its clients' addresses: a rate limiter, an
+// Package application holds six small applications that need their clients' addresses: a rate limiter, an
 // audit log, geolocation, a visitor count, one that calls its clients back, and a token quota. What they decide and record
-// depends on the address that they see and on nothing else, so that they are right where the address is the client's and
-// wrong where it is somebody else's. GET /record tells what they recorded, for comparison with the truth.
+// depends on the address that they see and on nothing else, so they are right where the address is the client's and
+// wrong where it is another one. GET /record returns what they recorded, for comparison with the truth.
 package application
 
 import (
@@ -21,36 +21,36 @@ import (
 )
 
 const (
-	// maxClients bounds the addresses that an application keeps apart; more are answered with 503.
+	// maxClients bounds the addresses that an application distinguishes; requests from more are answered with 503.
 	maxClients = 1 << 16
 	// maxRecord bounds a record's JSON.
 	maxRecord = 64 << 20
 )
 
-// App is an application. Its methods may be called from many goroutines at once.
+// App is an application. Its methods are safe for concurrent use.
 type App interface {
 	// Kind is the application's name.
 	Kind() workload.Kind
-	// Serve answers a request of a client. It must take the client's address from nowhere else.
+	// Serve answers a request of a client. It must use no other address of the client.
 	Serve(w http.ResponseWriter, r *http.Request, client netip.AddrPort)
-	// Record says what was recorded so far, as a value that JSON can encode.
+	// Record returns what was recorded so far, as a value that JSON can encode.
 	Record() any
 }
 
-// Options say where an application is served.
+// Options configure the server of an application.
 type Options struct {
-	// Enter is where the socket is made; nil means here.
+	// Enter is where the socket is opened; nil means here.
 	Enter workload.Enter
-	// Listen is where clients call it. Without an address it is [::], which serves IPv4 too.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too.
 	Listen netip.AddrPort
-	// ProxyProtocol says whether connections begin with a PROXY header; the client is then its source.
+	// ProxyProtocol reports whether connections begin with a PROXY header; the client is then its source.
 	ProxyProtocol proxyproto.Policy
 	// Log gets "seen" for each request; nil discards.
 	Log *slog.Logger
 }
 
-// Open opens the socket of a server for an application, which workload.Run serves: GET /record is the record, and all
-// other requests are the application's.
+// Open opens the socket of a server for an application, which workload.Run serves: GET /record returns the record, and all
+// other requests go to the application.
 func Open(ctx context.Context, app App, o Options) (*workload.Web, error) {
 	log := workload.LogOf(o.Log, app.Kind())
 	mux := http.NewServeMux()
@@ -66,7 +66,7 @@ func Open(ctx context.Context, app App, o Options) (*workload.Web, error) {
 	})
 }
 
-// Fetch gets an application's record over HTTP, into the type that its Record returns.
+// Fetch requests an application's record over HTTP and decodes it into the type that its Record returns.
 func Fetch(ctx context.Context, from workload.Dialer, target netip.AddrPort, record any) error {
 	if err := workload.ValidateTarget(target); err != nil {
 		return err
@@ -81,7 +81,7 @@ func Fetch(ctx context.Context, from workload.Dialer, target netip.AddrPort, rec
 	return nil
 }
 
-// request gets a URL's body, which must come with status 200, in as much time as ctx gives, or 10 s.
+// request returns the body of a URL, which must have status 200. It takes until ctx's deadline at most, or 10 s without one.
 func request(ctx context.Context, from workload.Dialer, url string) ([]byte, error) {
 	const timeout = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -100,7 +100,7 @@ func request(ctx context.Context, from workload.Dialer, url string) ([]byte, err
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxRecord))
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("server answers %s: %.200s", response.Status, body)
+		err = fmt.Errorf("found status %s (want 200): %.200s", response.Status, body)
 	}
 	return body, err
 }
@@ -110,13 +110,13 @@ func writeJSON(w http.ResponseWriter, document any) {
 	_ = json.NewEncoder(w).Encode(document) // the client may be gone
 }
 
-// clients is what an application keeps for each address.
+// clients holds what an application keeps for each address.
 type clients[T any] struct {
 	mu  sync.Mutex
 	all map[netip.Addr]*T
 }
 
-// with calls f with what is kept for an address; it answers the request itself, with 503, when there are too many addresses.
+// with calls f with what is kept for an address. If there are too many addresses, it answers the request with 503 itself.
 func (c *clients[T]) with(w http.ResponseWriter, addr netip.Addr, f func(*T)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,7 +136,7 @@ func (c *clients[T]) with(w http.ResponseWriter, addr netip.Addr, f func(*T)) bo
 	return true
 }
 
-// copy returns what is kept now.
+// copy returns a copy of what is kept now.
 func (c *clients[T]) copy() map[netip.Addr]T {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,12 +8,12 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// Visitors counts its visitors, an address being one. Each is told which visit it is, and of how many visitors.
+// Visitors counts visitors by address. It answers each with the number of its visits and of all visitors.
 type Visitors struct {
 	clients clients[int]
 }
 
-// VisitorsRecord is how many came.
+// VisitorsRecord holds the numbers of visitors and visits.
 type VisitorsRecord struct {
 	// Visitors are distinct addresses; Requests are all visits.
 	Visitors int `json:"visitors"`
@@ -22,7 +22,7 @@ type VisitorsRecord struct {
 	Clients map[netip.Addr]int `json:"clients"`
 }
 
-// NewVisitors returns a count of none.
+// NewVisitors returns an empty count.
 func NewVisitors() *Visitors { return &Visitors{} }
 
 // Kind implements App.

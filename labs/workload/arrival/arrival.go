@@ -1,5 +1,5 @@
-// Package arrival decides when a load's calls begin. An open loop calls at times of its own (a Poisson process: many
-// clients that know nothing of each other), whatever has become of earlier calls; a closed loop has workers, each of which
+// Package arrival decides when a load's calls begin. An open loop calls at times that are independent (a Poisson process: many
+// clients that know nothing of each other) of the fate of earlier calls; a closed loop has workers, each of which
 // calls again when its last call has ended.
 //
 // A slow server slows a closed loop down, which hides its slowness; an open loop goes on calling. Latency is therefore
@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	// DefaultInFlight bounds the calls of an open loop that are under way at the same time.
+	// DefaultInFlight bounds the calls of an open loop in progress at the same time.
 	DefaultInFlight = 4096
 	// maxCalls bounds a process.
 	maxCalls = 1 << 20
@@ -37,56 +37,56 @@ const (
 	maxRate = 1e5
 )
 
-// Process says when calls begin, and when it is enough.
+// Process describes when calls begin, and when the load ends.
 type Process struct {
 	Loop Loop `json:"loop"`
 	// Rate is the open loop's mean, in calls per second.
 	Rate float64 `json:"rate,omitempty"`
-	// Workers is the closed loop's number of calls under way.
+	// Workers is the closed loop's number of calls in progress.
 	Workers int `json:"workers,omitempty"`
-	// Count and Duration end the process: no call begins after that many, nor after that time. At least one must be
-	// given. Calls under way are waited for.
+	// Count and Duration end the process: no more calls begin than Count, and none after Duration. At least one must be
+	// given. Calls in progress are waited for.
 	Count    int           `json:"count,omitempty"`
 	Duration time.Duration `json:"durationNs,omitempty"`
-	// Seed makes an open loop's times. The same seed and rate give the same times.
+	// Seed determines an open loop's times. The same seed and rate give the same times.
 	Seed uint64 `json:"seed"`
-	// InFlight bounds the open loop's calls under way (default 4096). A call that is due beyond that is shed: it is not
+	// InFlight bounds the open loop's calls in progress (default 4096). A call that is due beyond that is shed: it is not
 	// made, and counted.
 	InFlight int `json:"inFlight,omitempty"`
 }
 
-// Validate says all that is wrong with the process; Run checks it too.
+// Validate returns every error in the process, joined. Run calls it.
 func (p Process) Validate() error {
 	var errs []error
 	switch p.Loop {
 	case Open:
 		if !(p.Rate > 0 && p.Rate <= maxRate) { // so that NaN fails too
-			errs = append(errs, fmt.Errorf("rate %v: want more than 0 and at most %v calls per second", p.Rate, maxRate))
+			errs = append(errs, fmt.Errorf("rate: found %v (want more than 0 and at most %v calls per second)", p.Rate, maxRate))
 		}
 		if p.Workers != 0 {
-			errs = append(errs, fmt.Errorf("workers %d: an open loop has none", p.Workers))
+			errs = append(errs, fmt.Errorf("workers: found %d (want none in an open loop)", p.Workers))
 		}
 	case Closed:
 		if p.Workers < 1 || p.Workers > maxCalls {
-			errs = append(errs, fmt.Errorf("workers %d: want 1 to %d", p.Workers, maxCalls))
+			errs = append(errs, fmt.Errorf("workers: found %d (want 1 to %d)", p.Workers, maxCalls))
 		}
 		if p.Rate != 0 {
-			errs = append(errs, fmt.Errorf("rate %v: a closed loop has none", p.Rate))
+			errs = append(errs, fmt.Errorf("rate: found %v (want none in a closed loop)", p.Rate))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("loop %q: want %s or %s", p.Loop, Open, Closed))
+		errs = append(errs, fmt.Errorf("loop: found %q (want %s or %s)", p.Loop, Open, Closed))
 	}
 	if p.Count < 0 || p.Count > maxCalls {
-		errs = append(errs, fmt.Errorf("count %d: want 0 to %d", p.Count, maxCalls))
+		errs = append(errs, fmt.Errorf("count: found %d (want 0 to %d)", p.Count, maxCalls))
 	}
 	if p.Duration < 0 {
-		errs = append(errs, fmt.Errorf("duration %s: must not be negative", p.Duration))
+		errs = append(errs, fmt.Errorf("duration: found %s (want 0 or more)", p.Duration))
 	}
 	if p.Count == 0 && p.Duration == 0 {
-		errs = append(errs, errors.New("count or duration must be given"))
+		errs = append(errs, errors.New("missing count or duration"))
 	}
 	if p.InFlight < 0 {
-		errs = append(errs, fmt.Errorf("in flight %d: must not be negative", p.InFlight))
+		errs = append(errs, fmt.Errorf("in flight: found %d (want 0 or more)", p.InFlight))
 	}
 	return errors.Join(errs...)
 }
@@ -102,22 +102,22 @@ type Call struct {
 	Offset time.Duration
 }
 
-// Report is what came of a process.
+// Report is the result of a process.
 type Report struct {
-	// Calls were made; Shed were due while too many were under way.
+	// Calls were made; Shed were due while too many were in progress.
 	Calls int `json:"calls"`
 	Shed  int `json:"shed"`
-	// MaxInFlight is the most calls that were under way at the same time.
+	// MaxInFlight is the largest number of calls in progress at the same time.
 	MaxInFlight int `json:"maxInFlight"`
 	// MaxLag is the longest time that a call began after it was due because the caller's machine was late, in
-	// nanoseconds. It is part of the latency; where it is not small beside it, the machine was measured.
+	// nanoseconds. It is part of the latency: where it is not small in comparison, the machine was measured.
 	MaxLag time.Duration `json:"maxLagNs"`
-	// Elapsed is from the begin to the end of the last call, in nanoseconds.
+	// Elapsed is from the start to the end of the last call, in nanoseconds.
 	Elapsed time.Duration `json:"elapsedNs"`
 }
 
-// Run makes the calls, each in a goroutine of its own, and returns when all have ended. An error means a bad process, or
-// that ctx ended first; the report is of the calls that began.
+// Run makes the calls, each in its own goroutine, and returns when all have ended. An error means an invalid process, or
+// that ctx ended first; the report then covers the calls that began.
 func (p Process) Run(ctx context.Context, do func(context.Context, Call)) (Report, error) {
 	if err := p.Validate(); err != nil {
 		return Report{}, err
@@ -136,7 +136,7 @@ func (p Process) Run(ctx context.Context, do func(context.Context, Call)) (Repor
 	return report, nil
 }
 
-// Times are when an open loop's calls are due, since the begin; they end with the process.
+// Times yields when an open loop's calls are due, since the start; it ends with the process.
 func (p Process) Times() iter.Seq2[int, time.Duration] {
 	return func(yield func(int, time.Duration) bool) {
 		random := rand.New(rand.NewPCG(p.Seed, 0x6172726976616c)) // the second half keeps it apart from other uses of the seed
@@ -151,7 +151,7 @@ func (p Process) Times() iter.Seq2[int, time.Duration] {
 	}
 }
 
-// run is a process under way.
+// run is a process in progress.
 type run struct {
 	process Process
 	do      func(context.Context, Call)

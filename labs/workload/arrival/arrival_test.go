@@ -135,9 +135,9 @@ func TestRunEndsWithContext(t *testing.T) {
 
 func TestProcessErrors(t *testing.T) {
 	for want, p := range map[string]Process{
-		`loop "": want open or closed` + "\ncount or duration must be given":                                                                    {},
-		"rate NaN: want more than 0 and at most 100000 calls per second\nworkers 1: an open loop has none\ncount -1: want 0 to 1048576":         {Loop: Open, Rate: math.NaN(), Workers: 1, Count: -1},
-		"workers 0: want 1 to 1048576\nrate 1: a closed loop has none\nduration -1ns: must not be negative\nin flight -1: must not be negative": {Loop: Closed, Rate: 1, Duration: -1, InFlight: -1},
+		`loop: found "" (want open or closed)` + "\nmissing count or duration":                                                                                          {},
+		"rate: found NaN (want more than 0 and at most 100000 calls per second)\nworkers: found 1 (want none in an open loop)\ncount: found -1 (want 0 to 1048576)":     {Loop: Open, Rate: math.NaN(), Workers: 1, Count: -1},
+		"workers: found 0 (want 1 to 1048576)\nrate: found 1 (want none in a closed loop)\nduration: found -1ns (want 0 or more)\nin flight: found -1 (want 0 or more)": {Loop: Closed, Rate: 1, Duration: -1, InFlight: -1},
 	} {
 		_, err := p.Run(t.Context(), nil)
 		assert.EqualError(t, err, want)

@@ -8,8 +8,8 @@ import (
 	"github.com/dsrlab/dsrlab/results/stats"
 )
 
-// Latency sums up times, in seconds. Percentiles are interpolated between the closest ranks, of all times and not of a
-// sketch. All is 0 when Count is.
+// Latency summarizes times, in seconds. Percentiles are interpolated between the closest ranks, of all times and not of a
+// sketch. All fields are 0 if Count is.
 type Latency struct {
 	Count int     `json:"count"`
 	Mean  float64 `json:"mean"`
@@ -19,7 +19,7 @@ type Latency struct {
 	Max   float64 `json:"max"`
 }
 
-// LatencyOf sums up seconds, in any order.
+// LatencyOf summarizes seconds, in any order.
 func LatencyOf(seconds []float64) Latency {
 	if len(seconds) == 0 {
 		return Latency{}
@@ -36,7 +36,7 @@ func LatencyOf(seconds []float64) Latency {
 
 var _ json.Marshaler = Latency{}
 
-// MarshalJSON rounds to a tenth of a microsecond: the clock and the scheduler know no more.
+// MarshalJSON rounds to a tenth of a microsecond: the clock and the scheduler are no more precise.
 func (l Latency) MarshalJSON() ([]byte, error) {
 	type plain Latency
 	for _, v := range []*float64{&l.Mean, &l.P50, &l.P95, &l.P99, &l.Max} {

@@ -1,5 +1,5 @@
-// Package deadport gives tests ports where nobody answers. A port that was only free a moment ago may be another socket's by the
-// time that a test calls it; these are taken, by sockets that refuse, until the test ends.
+// Package deadport gives tests ports that refuse. A port that was merely free a moment ago may be another socket's by the
+// time that a test calls it; these are held until the test ends by sockets that refuse.
 package deadport
 
 import (
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open takes a port of 127.0.0.1, of TCP and UDP alike, and returns its address: whoever calls it is refused.
+// Open holds a port of 127.0.0.1 for both TCP and UDP, and returns its address, at which calls are refused.
 func Open(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for {
@@ -22,8 +22,8 @@ func Open(t testing.TB) netip.AddrPort {
 	}
 }
 
-// take binds a socket that answers nobody to a port (0: any), and returns the port; 0 if it is another's. A TCP socket that does not
-// listen refuses; a UDP socket that has a peer takes nothing from others.
+// take binds a socket that answers no call to a port (0: any), and returns the port; 0 if it is in use. A TCP socket that does not
+// listen refuses; a connected UDP socket receives nothing from other peers.
 func take(t testing.TB, kind int, port uint16) uint16 {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)

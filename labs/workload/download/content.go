@@ -1,9 +1,9 @@
-// Package download keeps many slow downloads running at the same time and tells when and how each one ended: traffic for
-// measuring which connections survive when something on their way dies.
+// Package download keeps many slow downloads running in parallel and reports when and how each one ended: traffic for
+// measuring which connections survive when something on their path fails.
 //
-// A download is a TCP connection. The client sends one line of JSON, and the server sends so many bytes at so many bits per
-// second and ends the connection. Each download's content is its own and each of its bytes depends on where it stands, so
-// that the client notices a stream that was mixed up with another, cut or repeated.
+// A download is a TCP connection. The client sends one line of JSON, and the server sends the requested bytes at the requested
+// rate and ends the connection. Each download has its own content, and each byte depends on its offset, so
+// that the client detects a stream that was mixed up with another, truncated or repeated.
 package download
 
 import (
@@ -15,13 +15,13 @@ import (
 // wordSize is the size of the content's unit in bytes.
 const wordSize = 8
 
-// content makes the bytes of one download.
+// content generates the bytes of one download.
 type content struct {
 	key uint64
 }
 
 // word is the i-th eight bytes: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-// OOPSLA 2014) of key and place.
+// OOPSLA 2014) of key and index.
 func (c content) word(i uint64) uint64 {
 	z := c.key + (i+1)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -29,7 +29,7 @@ func (c content) word(i uint64) uint64 {
 	return z ^ z>>31
 }
 
-// fill writes the content from offset on into b.
+// fill writes the content from offset into b.
 func (c content) fill(b []byte, offset int64) {
 	for len(b) > 0 {
 		skip := int(offset % wordSize)
@@ -39,14 +39,14 @@ func (c content) fill(b []byte, offset int64) {
 	}
 }
 
-// check compares b with the content from offset on, and tells where the first difference is.
+// check compares b with the content from offset, and returns an error for the first difference.
 func (c content) check(b []byte, offset int64) error {
 	for len(b) > 0 {
 		skip := int(offset % wordSize)
 		word := c.bytes(offset)
 		n := min(len(b), wordSize-skip)
 		if !bytes.Equal(b[:n], word[skip:skip+n]) {
-			return fmt.Errorf("bytes %x at %d, want %x: content of another stream or place", b[:n], offset, word[skip:skip+n])
+			return fmt.Errorf("bytes at %[2]d: found %[1]x (want %[3]x): content of another stream or offset", b[:n], offset, word[skip:skip+n])
 		}
 		b, offset = b[n:], offset+int64(n)
 	}

@@ -41,9 +41,9 @@ func TestContent(t *testing.T) {
 		assert.Equal(t, whole[test[0]:test[1]], part)
 		assert.NoError(t, c.check(part, int64(test[0])))
 	}
-	assert.ErrorContains(t, c.check(whole[8:], 0), " at 0, want ", "bytes are missing")
-	assert.ErrorContains(t, c.check(append(whole[:500:500], whole[400:]...), 0), " at 496, want ", "bytes are repeated")
-	assert.ErrorContains(t, content{43}.check(whole[5:], 5), ": content of another stream or place")
+	assert.ErrorContains(t, c.check(whole[8:], 0), "bytes at 0: found ", "bytes are missing")
+	assert.ErrorContains(t, c.check(append(whole[:500:500], whole[400:]...), 0), "bytes at 496: found ", "bytes are repeated")
+	assert.ErrorContains(t, content{43}.check(whole[5:], 5), ": content of another stream or offset")
 }
 
 // Paced to its rate, a download takes as long as was said, and no less; many at once don't mix.
@@ -164,8 +164,8 @@ func TestEnds(t *testing.T) {
 		{"stalled", func(c *net.TCPConn, r request) { _, _ = c.Write(whole(r)[:500]); _, _ = io.Copy(io.Discard, c) }, Stalled, 500, "after 500 of 1000 bytes: read tcp"},
 		{"silent", func(c *net.TCPConn, r request) { _, _ = io.Copy(io.Discard, c) }, Stalled, 0, "after 0 of 1000 bytes: read tcp"},
 		{"another's", func(c *net.TCPConn, r request) { r.Key++; _, _ = c.Write(whole(r)) }, Corrupt, 0, "corrupt: bytes "},
-		{"a piece missing", func(c *net.TCPConn, r request) { b := whole(r); _, _ = c.Write(append(b[:100:100], b[108:]...)) }, Corrupt, 0, " at 96, want "},
-		{"too long", func(c *net.TCPConn, r request) { r.Bytes++; _, _ = c.Write(whole(r)) }, Corrupt, 0, "corrupt: more than the 1000 bytes that were asked for"},
+		{"a piece missing", func(c *net.TCPConn, r request) { b := whole(r); _, _ = c.Write(append(b[:100:100], b[108:]...)) }, Corrupt, 0, "bytes at 96: found "},
+		{"too long", func(c *net.TCPConn, r request) { r.Bytes++; _, _ = c.Write(whole(r)) }, Corrupt, 0, "corrupt: found more than the 1000 bytes that were requested"},
 		{"refused", nil, Refused, 0, "connect: dial tcp "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -207,10 +207,10 @@ func TestServerRefuses(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	o := Options{Count: -1, Stall: -1, Dialer: workload.Dialer{Source: netip.MustParseAddrPort("127.0.0.1:5")}}
-	assert.EqualError(t, o.Validate(), "target missing: want ADDR:PORT or [ADDR6]:PORT\ncount -1: want 1 to 4096\n"+
-		"source port 5: can't be shared by several downloads\nlength 0s: want more than 0\nduration 0s, stall -1ns, timeout 0s: must not be negative")
+	assert.EqualError(t, o.Validate(), "missing target (want ADDR:PORT or [ADDR6]:PORT)\ncount: found -1 (want 1 to 4096)\n"+
+		"source port: found 5 (want none for several downloads, which can't share it)\nlength: found 0s (want more than 0)\nduration, stall, timeout: found 0s, -1ns, 0s (want 0 or more)")
 	o = Options{Target: netip.MustParseAddrPort("127.0.0.1:5"), Length: 1}
-	assert.EqualError(t, o.Validate(), "bytes 0: want 1 to 1099511627776\nrate 0: want more than 0 and at most 1e+10 bit/s")
+	assert.EqualError(t, o.Validate(), "bytes: found 0 (want 1 to 1099511627776)\nrate: found 0 (want more than 0 and at most 1e+10 bit/s)")
 }
 
 // The pace holds for rates that need small chunks and for those that need many.

@@ -22,52 +22,52 @@ import (
 const (
 	DefaultStall   = 10 * time.Second
 	DefaultTimeout = 5 * time.Second
-	// MaxCount bounds the downloads at the same time.
+	// MaxCount bounds the parallel downloads.
 	MaxCount = 4096
-	// dialing bounds the connections that are set up at the same time: inside a namespace each takes a thread.
+	// dialing bounds the connections that are set up in parallel: inside a namespace each takes a thread.
 	dialing = 32
 	// maxRecord bounds the downloads of a load.
 	maxRecord = 1 << 17
 )
 
-// Options say what to download.
+// Options configure a Load.
 type Options struct {
-	// Dialer is where the clients' sockets are made.
+	// Dialer opens the clients' sockets.
 	workload.Dialer
-	// Target is a download server, or a frontend that leads to some.
+	// Target is a download server, or a frontend of download servers.
 	Target netip.AddrPort
-	// Count is how many downloads run at the same time (default 1).
+	// Count is the number of parallel downloads (default 1).
 	Count int
-	// Rate is that of each, in bit/s of content, and Length how long each takes at that rate.
+	// Rate is that of each download, in bit/s of content, and Length how long each takes at that rate.
 	Rate   float64
 	Length time.Duration
-	// Duration is how long Count downloads are kept running: one that ends is followed by another as long as the time is
-	// not over, and those that run then are waited for. 0: each of the Count runs once.
+	// Duration is how long Count downloads are kept running: one that ends is replaced as long as the time is
+	// not over, and those that run then are waited for. With 0, each of the Count downloads runs once.
 	Duration time.Duration
-	// Stall is how long a download may get nothing before it is given up (default 10 s).
+	// Stall is how long a download may receive nothing before it is given up (default 10 s).
 	Stall time.Duration
 	// Timeout is for setting up a connection (default 5 s).
 	Timeout time.Duration
-	// Seed makes the contents.
+	// Seed determines the contents.
 	Seed uint64
 }
 
-// Validate says all that is wrong with the options; Start checks them too.
+// Validate returns every error in the options, joined. Start calls it.
 func (o *Options) Validate() error {
 	errs := []error{workload.ValidateTarget(o.Target), o.ValidateSource(o.Target)}
 	if o.Count < 0 || o.Count > MaxCount {
-		errs = append(errs, fmt.Errorf("count %d: want 1 to %d", o.Count, MaxCount))
+		errs = append(errs, fmt.Errorf("count: found %d (want 1 to %d)", o.Count, MaxCount))
 	}
 	if o.Source.Port() != 0 {
-		errs = append(errs, fmt.Errorf("source port %d: can't be shared by several downloads", o.Source.Port()))
+		errs = append(errs, fmt.Errorf("source port: found %d (want none for several downloads, which can't share it)", o.Source.Port()))
 	}
 	if o.Length <= 0 {
-		errs = append(errs, fmt.Errorf("length %s: want more than 0", o.Length))
+		errs = append(errs, fmt.Errorf("length: found %s (want more than 0)", o.Length))
 	} else {
 		errs = append(errs, o.request(0).validate())
 	}
 	if o.Duration < 0 || o.Stall < 0 || o.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("duration %s, stall %s, timeout %s: must not be negative", o.Duration, o.Stall, o.Timeout))
+		errs = append(errs, fmt.Errorf("duration, stall, timeout: found %s, %s, %s (want 0 or more)", o.Duration, o.Stall, o.Timeout))
 	}
 	return errors.Join(errs...)
 }
@@ -84,20 +84,20 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// request is that of the download with an index.
+// request returns the request of the download with an index.
 func (o *Options) request(index int) request {
 	key := rand.New(rand.NewPCG(o.Seed, uint64(index))).Uint64()
 	return request{Key: key, Bytes: int64(math.Ceil(o.Rate / 8 * o.Length.Seconds())), Rate: o.Rate}
 }
 
-// Load is downloads under way.
+// Load is a set of downloads in progress.
 type Load struct {
 	options Options
 	began   time.Time
 	stop    context.CancelFunc
 	done    chan struct{}
 	ready   chan struct{}
-	waiting atomic.Int64 // of the first downloads, those that have neither got a byte nor ended
+	waiting atomic.Int64 // how many of the first downloads have neither received a byte nor ended
 	running atomic.Int64
 	next    atomic.Int64
 	dialing chan struct{}
@@ -106,7 +106,7 @@ type Load struct {
 	downloads []Download
 }
 
-// Start begins to download, until all is done, ctx is done or Stop is called. An error means bad options.
+// Start begins the downloads, which run until all are complete, ctx is done or Stop is called. An error means invalid options.
 func Start(ctx context.Context, o Options) (*Load, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func Start(ctx context.Context, o Options) (*Load, error) {
 	return l, nil
 }
 
-// Run is Start and Wait.
+// Run calls Start and Wait.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	l, err := Start(ctx, o)
 	if err != nil {
@@ -142,16 +142,16 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return report, nil
 }
 
-// Ready is closed when each of the first Count downloads has got its first byte, or has ended without.
+// Ready is closed when each of the first Count downloads has received its first byte, or has ended without.
 func (l *Load) Ready() <-chan struct{} { return l.ready }
 
-// Running is how many downloads have got a byte and have not ended.
+// Running returns how many downloads have received a byte and have not ended.
 func (l *Load) Running() int { return int(l.running.Load()) }
 
-// Stop ends the downloads that run. Wait still gives the report.
+// Stop ends the downloads. Wait still returns the report.
 func (l *Load) Stop() { l.stop() }
 
-// Wait returns when all downloads have ended.
+// Wait waits until all downloads have ended.
 func (l *Load) Wait() *Report {
 	<-l.done
 	l.mu.Lock()
@@ -161,7 +161,7 @@ func (l *Load) Wait() *Report {
 
 // slot runs one download after the other.
 func (l *Load) slot(ctx context.Context, slot int) {
-	// Not all at once: the server would feed them all at the same moments.
+	// Stagger them: else the server would send to all of them at the same moments.
 	err := wait(ctx, pace*time.Duration(slot)/time.Duration(l.options.Count))
 	first := sync.OnceFunc(func() {
 		if l.waiting.Add(-1) == 0 {
@@ -177,13 +177,13 @@ func (l *Load) slot(ctx context.Context, slot int) {
 		l.mu.Unlock()
 		again = ctx.Err() == nil && time.Since(l.began) < l.options.Duration && index < maxRecord
 		if again && d.Bytes == 0 {
-			err = wait(ctx, pace) // who is refused does not ask at once again
+			err = wait(ctx, pace) // don't retry at once after a refusal
 		}
 	}
 	first()
 }
 
-// download makes one download; first is called at its first byte and at its end.
+// download performs one download; first is called at its first byte and at its end.
 func (l *Load) download(ctx context.Context, index int, first func()) Download {
 	defer first()
 	r := l.options.request(index)
@@ -222,7 +222,7 @@ func (l *Load) receive(ctx context.Context, r request, d *Download, first func()
 	}()
 	buffer := make([]byte, 16<<10)
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(l.options.Stall)) // on a closed connection the read says so
+		_ = conn.SetReadDeadline(time.Now().Add(l.options.Stall)) // on a closed connection the read fails
 		n, err := conn.Read(buffer)
 		now := time.Since(l.began)
 		if gap := now - last; gap > d.LongestGap {
@@ -250,10 +250,10 @@ func (l *Load) receive(ctx context.Context, r request, d *Download, first func()
 	}
 }
 
-// take checks what came.
+// take checks received content.
 func (d *Download) take(r request, b []byte) error {
 	if d.Bytes+int64(len(b)) > d.Want {
-		return fmt.Errorf("%w: more than the %d bytes that were asked for", errCorrupt, d.Want)
+		return fmt.Errorf("%w: found more than the %d bytes that were requested", errCorrupt, d.Want)
 	}
 	if err := (content{r.Key}).check(b, d.Bytes); err != nil {
 		return fmt.Errorf("%w: %w", errCorrupt, err)
@@ -274,10 +274,10 @@ func (l *Load) dial(ctx context.Context) (net.Conn, error) {
 	return l.options.Dial(ctx, "tcp", l.options.Target, nil)
 }
 
-// errCorrupt says that a download got something that is not its content.
+// errCorrupt reports that a download received something that is not its content.
 var errCorrupt = errors.New("corrupt")
 
-// endOf sorts an error.
+// endOf classifies an error.
 func endOf(ctx context.Context, err error) End {
 	var op *net.OpError
 	dial := errors.As(err, &op) && op.Op == "dial"

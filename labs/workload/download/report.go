@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// End says how a download ended.
+// End is how a download ended.
 type End string
 
 // The ends.
 const (
-	Completed End = "completed" // all of the content came
-	Reset     End = "reset"     // RST, or the end of the connection before that of the content
-	Stalled   End = "stalled"   // nothing came for longer than Options.Stall
-	Refused   End = "refused"   // nobody listens there
+	Completed End = "completed" // all content arrived
+	Reset     End = "reset"     // RST, or end of the connection before the end of the content
+	Stalled   End = "stalled"   // nothing arrived for longer than Options.Stall
+	Refused   End = "refused"   // no listener
 	Timeout   End = "timeout"   // the connection was not set up in time
-	Corrupt   End = "corrupt"   // something else came than the content
+	Corrupt   End = "corrupt"   // wrong content arrived
 	Stopped   End = "stopped"   // the load was told to stop
 	Failed    End = "failed"    // anything else: no route, an ICMP error
 )
 
-// Report is how the downloads of a load went. All times of downloads are since Began.
+// Report is the result of a load. All times of downloads are since Began.
 type Report struct {
 	Target netip.AddrPort `json:"target"`
 	Began  time.Time      `json:"began"`
-	// Count is how many ran at the same time, Rate that of each in bit/s.
+	// Count is the number of parallel downloads, Rate that of each in bit/s.
 	Count int     `json:"count"`
 	Rate  float64 `json:"rate"`
-	// Ends counts downloads.
+	// Ends counts downloads by end.
 	Ends map[End]int `json:"ends"`
-	// Bytes is all content that came.
+	// Bytes counts all content that arrived.
 	Bytes int64 `json:"bytes"`
 	// Downloads are in the order in which they were begun.
 	Downloads []Download `json:"downloads"`
@@ -39,21 +39,21 @@ type Report struct {
 // Download is one download.
 type Download struct {
 	Index int `json:"index"`
-	// Slot is which of the Count downloads at the same time it was.
+	// Slot is which of the Count parallel downloads it was.
 	Slot  int            `json:"slot"`
 	Local netip.AddrPort `json:"local,omitzero"`
-	// Began is when the connection was asked for, Connected when it was there, and Ended when the download had ended, in
+	// Began is when the connection was requested, Connected when it was established, and Ended when the download ended, in
 	// nanoseconds.
 	Began     time.Duration `json:"beganNs"`
 	Connected time.Duration `json:"connectedNs,omitzero"`
 	Ended     time.Duration `json:"endedNs"`
 	End       End           `json:"end"`
 	Error     string        `json:"error,omitempty"`
-	// Bytes of content came and were right, of those that were wanted.
+	// Bytes of content arrived and were right, of the Want requested.
 	Bytes int64 `json:"bytes"`
 	Want  int64 `json:"want"`
-	// LongestGap is the longest time in which nothing came, and LongestGapBegan when that was, in nanoseconds. A server
-	// sends every 200 ms, or oftener: what is longer by much is an interruption that the connection survived, or its end.
+	// LongestGap is the longest time in which nothing arrived, and LongestGapBegan its start, in nanoseconds. A server
+	// sends at least every 200 ms: a much longer gap is an interruption that the connection survived, or its end.
 	LongestGap      time.Duration `json:"longestGapNs"`
 	LongestGapBegan time.Duration `json:"longestGapBeganNs"`
 }
@@ -68,7 +68,7 @@ func newReport(o *Options, began time.Time, downloads []Download) *Report {
 	return r
 }
 
-// RunningAt returns the downloads that were connected at a time, such as that of a node's death, and had not ended.
+// RunningAt returns the downloads that were connected at a time, such as that of a node's failure, and had not ended.
 func (r *Report) RunningAt(at time.Time) []Download {
 	since := at.Sub(r.Began)
 	var running []Download

@@ -20,22 +20,22 @@ import (
 const Kind workload.Kind = "download"
 
 const (
-	// requestTimeout is how long a client may take to say what it wants.
+	// requestTimeout limits how long a client may take to send its request.
 	requestTimeout = 10 * time.Second
 	// maxRequest bounds the request line.
 	maxRequest = 1 << 10
 	// maxBytes and maxRate bound a download.
 	maxBytes = 1 << 40
 	maxRate  = 10e9
-	// pace is how often a download is fed, and maxChunk how much it gets at once: a rate that needs more is fed more often.
+	// pace is how often a download gets a chunk, and maxChunk the largest one: at higher rates chunks are sent more often.
 	pace     = 200 * time.Millisecond
 	maxChunk = 64 << 10
-	// serverStall is how long the server tries to send to a client that takes nothing: longer than any client waits, so
-	// that it is the client that decides.
+	// serverStall is how long the server tries to send to a client that reads nothing: longer than any client waits, so
+	// that the client decides.
 	serverStall = 2 * time.Minute
 )
 
-// request is what a client wants.
+// request is a client's request.
 type request struct {
 	Key   uint64  `json:"key"`
 	Bytes int64   `json:"bytes"`
@@ -45,20 +45,20 @@ type request struct {
 func (r request) validate() error {
 	var errs []error
 	if r.Bytes < 1 || r.Bytes > maxBytes {
-		errs = append(errs, fmt.Errorf("bytes %d: want 1 to %d", r.Bytes, int64(maxBytes)))
+		errs = append(errs, fmt.Errorf("bytes: found %d (want 1 to %d)", r.Bytes, int64(maxBytes)))
 	}
 	if !(r.Rate > 0 && r.Rate <= maxRate) {
-		errs = append(errs, fmt.Errorf("rate %v: want more than 0 and at most %v bit/s", r.Rate, maxRate))
+		errs = append(errs, fmt.Errorf("rate: found %v (want more than 0 and at most %v bit/s)", r.Rate, maxRate))
 	}
 	return errors.Join(errs...)
 }
 
-// chunk is how many bytes are sent at once.
+// chunk returns how many bytes are sent at once.
 func (r request) chunk() int {
 	return int(min(max(r.Rate/8*pace.Seconds(), 1), maxChunk))
 }
 
-// due is when the download has a right to more than n bytes, since its begin.
+// due returns when bytes after the first n are due, since the start of the download.
 func (r request) due(n int64) time.Duration {
 	return time.Duration(float64(n) * 8 / r.Rate * float64(time.Second))
 }
@@ -72,23 +72,23 @@ type Server struct {
 	report ServerReport
 }
 
-// ServerReport is what a server did.
+// ServerReport holds what a server has done.
 type ServerReport struct {
-	// Running are downloads under way, Completed those that were sent whole, Broken those that were not, and Refused
-	// connections that asked for none.
+	// Running counts downloads in progress, Completed those that were sent completely, Broken those that were not, and Refused
+	// connections without a valid request.
 	Running   int `json:"running"`
 	Completed int `json:"completed"`
 	Broken    int `json:"broken"`
 	Refused   int `json:"refused"`
-	// Bytes were written to sockets.
+	// Bytes counts what was written to sockets.
 	Bytes int64 `json:"bytes"`
 }
 
-// ServerOptions say where a server listens.
+// ServerOptions configure a Server.
 type ServerOptions struct {
-	// Enter is where the socket is made; nil means here.
+	// Enter is where the socket is opened; nil means here.
 	Enter workload.Enter
-	// Listen is where clients call it. Without an address it is [::], which serves IPv4 too.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too.
 	Listen netip.AddrPort
 	// Log gets "seen" and "sent" for each download; nil discards.
 	Log *slog.Logger
@@ -109,9 +109,9 @@ func (s *Server) Listening() workload.Listening {
 }
 
 // Close implements workload.Server.
-func (s *Server) Close() { _ = s.tcp.Close() } // closed twice is closed
+func (s *Server) Close() { _ = s.tcp.Close() } // a second close is harmless
 
-// Report says what the server did so far.
+// Report returns what the server has done so far.
 func (s *Server) Report() ServerReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			}
 		})
 		if err != nil {
-			_ = conn.SetLinger(0) // the client must not take it for whole
+			_ = conn.SetLinger(0) // RST, so that the client does not take it for complete
 			log.Info("lost", "error", err.Error())
 			return
 		}
@@ -156,7 +156,7 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func readRequest(conn *net.TCPConn) (request, error) {
-	// A deadline can't be refused by an open socket; on a closed one the read says so.
+	// Setting a deadline fails on a closed socket only, and then the read fails too.
 	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout))
 	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
 	if err != nil {
@@ -169,7 +169,7 @@ func readRequest(conn *net.TCPConn) (request, error) {
 	return r, r.validate()
 }
 
-// send feeds a download. A chunk that is late does not delay those after it.
+// send sends the content. A chunk that is late does not delay those after it.
 func (s *Server) send(ctx context.Context, conn *net.TCPConn, r request) error {
 	content := content{r.Key}
 	began := time.Now()

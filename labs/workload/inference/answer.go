@@ -26,9 +26,9 @@ func (o order) answer(ctx context.Context, w http.ResponseWriter) (int64, error)
 	return o.streamTokens(ctx, w)
 }
 
-// streamTokens sends each token when it is due: token i at the stream's begin + i/rate, whatever was late before it. The
-// response's size is exact: what doesn't make a token of its own goes with the last one. Once all tokens are out, the trailer says
-// at which pace they were handed to the network.
+// streamTokens sends each token when it is due: token i at the stream's start + i/rate, however late the ones before it. The
+// response's size is exact: a remainder smaller than a token is added to the last one. Once all tokens are sent, the trailer reports
+// the pace at which they were handed to the network.
 func (o order) streamTokens(ctx context.Context, w http.ResponseWriter) (int64, error) {
 	control := http.NewResponseController(w)
 	pace := pacer{began: time.Now(), rate: o.stream.rate}
@@ -58,7 +58,7 @@ func (o order) streamTokens(ctx context.Context, w http.ResponseWriter) (int64, 
 }
 
 // appendEvent appends an event of exactly size bytes (Server-Sent Events, HTML standard section 9.2). A size that is too
-// small for the text around the token makes a larger event.
+// small for the text around the token results in a larger event.
 func appendEvent(b []byte, i, size int64) []byte {
 	begin := len(b)
 	b = append(b, "id: "...)
@@ -70,7 +70,7 @@ func appendEvent(b []byte, i, size int64) []byte {
 	return append(b, "\n\n"...)
 }
 
-// filler is an endless body of zeros, which cost next to nothing to make.
+// filler is an endless body of zeros, which cost almost nothing to generate.
 type filler struct{}
 
 // Read implements io.Reader.
@@ -79,7 +79,7 @@ func (filler) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// wait returns when it is time, or with an error when ctx is done first.
+// wait waits until a time, or returns an error if ctx is done first.
 func wait(ctx context.Context, until time.Time) error {
 	left := time.Until(until)
 	if left <= 0 {

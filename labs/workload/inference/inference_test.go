@@ -246,10 +246,10 @@ func TestLoadFailures(t *testing.T) {
 				text    string
 			}{
 				"reset":    {workload.OutcomeReset, "read response: connection ended before the answer: unexpected EOF"},
-				"tokens":   {workload.OutcomeReset, "read response: connection ended before the answer: stream ends after token 1 of 3: unexpected EOF"},
-				"sequence": {workload.OutcomeError, "read response: token 1 where 0 was due"},
-				"status":   {workload.OutcomeError, "server answers 503 Service Unavailable: busy"},
-				"short":    {workload.OutcomeError, "response has 5 bytes, want 10"},
+				"tokens":   {workload.OutcomeReset, "read response: connection ended before the answer: stream ended after token 1 of 3: unexpected EOF"},
+				"sequence": {workload.OutcomeError, "read response: token: found number 1 (want 0)"},
+				"status":   {workload.OutcomeError, "found status 503 Service Unavailable (want 200): busy"},
+				"short":    {workload.OutcomeError, "response: found 5 bytes (want 10)"},
 			}[name]
 			assert.Equal(t, want.outcome, report.Samples[0].Outcome)
 			assert.Equal(t, want.text, report.Samples[0].Error)
@@ -298,11 +298,11 @@ func fakeServer(t *testing.T, answer string) netip.AddrPort {
 func TestServerRefuses(t *testing.T) {
 	server, at := runServer(t, Options{})
 	for query, want := range map[string]string{
-		"":                              `response "": want 1 to 1073741824 bytes`,
-		"response=x&rate=y&compute=-1":  "response \"x\": want 1 to 1073741824 bytes\nrate \"y\": want tokens per second\ncompute \"-1\": want 0 to 600 seconds",
-		"response=10&token=1&rate=1":    "token of 1 bytes: want 32 to 32768",
-		"response=100&token=50":         "token rate 0: want more than 0 and at most 100000 per second",
-		"response=100&token=50&rate=-1": "token rate -1: want more than 0 and at most 100000 per second",
+		"":                              `response: found "" (want 1 to 1073741824 bytes)`,
+		"response=x&rate=y&compute=-1":  "response: found \"x\" (want 1 to 1073741824 bytes)\nrate: found \"y\" (want tokens per second)\ncompute: found \"-1\" (want 0 to 600 seconds)",
+		"response=10&token=1&rate=1":    "token: found 1 bytes (want 32 to 32768)",
+		"response=100&token=50":         "token rate: found 0 (want more than 0 and at most 100000 per second)",
+		"response=100&token=50&rate=-1": "token rate: found -1 (want more than 0 and at most 100000 per second)",
 	} {
 		response, err := http.Post(fmt.Sprintf("http://%s/infer?%s", at[1], query), "", strings.NewReader(""))
 		require.NoError(t, err)
@@ -324,17 +324,17 @@ func TestServerBehindProxyProtocol(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	_, err := ShapeNamed("audio")
-	assert.EqualError(t, err, `shape "audio": want one of ["llm" "image" "embeddings" "video"]`)
+	assert.EqualError(t, err, `shape: found "audio" (want one of ["llm" "image" "embeddings" "video"])`)
 	for want, shape := range map[string]Shape{
-		"request of 2 to 1 bytes: want a range between 0 and 1073741824\nresponse of 0 to 0 bytes: want a range between 1 and 1073741824\ncompute time -1ns: want 0 to 10m0s": {Request: Range{2, 1}, Compute: -1},
-		"token rate 0: want more than 0 and at most 100000 per second": {Response: Exactly(100), Token: 50},
-		"response of 50 bytes: less than a token of 100":               {Response: Range{50, 200}, Token: 100, TokenRate: 1},
-		"token of 0 bytes: want 32 to 32768":                           {Response: Exactly(100), TokenRate: 1},
+		"request: found 2 to 1 bytes (want a range between 0 and 1073741824)\nresponse: found 0 to 0 bytes (want a range between 1 and 1073741824)\ncompute time: found -1ns (want 0 to 10m0s)": {Request: Range{2, 1}, Compute: -1},
+		"token rate: found 0 (want more than 0 and at most 100000 per second)": {Response: Exactly(100), Token: 50},
+		"response: found 50 bytes (want at least a token of 100)":              {Response: Range{50, 200}, Token: 100, TokenRate: 1},
+		"token: found 0 bytes (want 32 to 32768)":                              {Response: Exactly(100), TokenRate: 1},
 	} {
 		assert.EqualError(t, shape.Validate(), want)
 	}
 	_, err = Load(t.Context(), LoadOptions{Shape: Shape{Response: Exactly(1)}, Process: arrival.Process{Loop: arrival.Closed, Workers: 1, Count: 1}, Timeout: -1})
-	assert.EqualError(t, err, "target missing: want ADDR:PORT or [ADDR6]:PORT\ntimeout -1ns: must not be negative")
+	assert.EqualError(t, err, "missing target (want ADDR:PORT or [ADDR6]:PORT)\ntimeout: found -1ns (want 0 or more)")
 }
 
 // Events are of the size that was asked for, to the byte, whatever the number in them.

@@ -18,39 +18,39 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 )
 
-// DefaultTimeout is how long one request may take, from when it is due.
+// DefaultTimeout limits one request, from when it is due.
 const DefaultTimeout = time.Minute
 
-// LoadOptions say what is requested, and when.
+// LoadOptions configure Load.
 type LoadOptions struct {
-	// Dialer is where the clients' sockets are made.
+	// Dialer opens the clients' sockets.
 	workload.Dialer
-	// Target is an inference server, or a frontend that leads to some.
+	// Target is an inference server, or a frontend of inference servers.
 	Target netip.AddrPort
 	Shape  Shape
-	// Process says when requests begin. Its seed draws the sizes too: those of the i-th request are the same whenever
+	// Process describes when requests begin. Its seed determines the sizes too: those of the i-th request are the same whenever
 	// the seed is.
 	Process arrival.Process
-	// KeepAlive lets requests share connections; else each has its own.
+	// KeepAlive lets requests share connections; otherwise each has its own.
 	KeepAlive bool
-	// Timeout is how long one request may take, from when it is due (default 1 min).
+	// Timeout limits one request, from when it is due (default 1 min).
 	Timeout time.Duration
 }
 
-// Validate says all that is wrong with the options; Load checks them too.
+// Validate returns every error in the options, joined. Load calls it.
 func (o *LoadOptions) Validate() error {
 	errs := []error{workload.ValidateTarget(o.Target), o.ValidateSource(o.Target), o.Shape.Validate(), o.Process.Validate()}
 	if o.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s: must not be negative", o.Timeout))
+		errs = append(errs, fmt.Errorf("timeout: found %s (want 0 or more)", o.Timeout))
 	}
 	if o.Source.Port() != 0 {
-		errs = append(errs, fmt.Errorf("source port %d: can't be shared by several requests", o.Source.Port()))
+		errs = append(errs, fmt.Errorf("source port: found %d (want none for several requests, which can't share it)", o.Source.Port()))
 	}
 	return errors.Join(errs...)
 }
 
-// Load makes the requests and reports how they went. A request that fails is an outcome, not an error; an error means bad
-// options, or that ctx ended before all were done, and then the report is of those that began.
+// Load makes the requests and reports their results. A request that fails is an outcome, not an error; an error means invalid
+// options, or that ctx ended before all were done, and then the report covers those that began.
 func Load(ctx context.Context, o LoadOptions) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func Load(ctx context.Context, o LoadOptions) (*Report, error) {
 	return report, nil
 }
 
-// load is a load under way.
+// load is a load in progress.
 type load struct {
 	options   *LoadOptions
 	transport *http.Transport
@@ -82,7 +82,7 @@ type load struct {
 	samples []Sample
 }
 
-// request makes one request.
+// request performs one request.
 func (l *load) request(ctx context.Context, call arrival.Call) {
 	o := l.options
 	random := rand.New(rand.NewPCG(o.Process.Seed, uint64(call.Index)))
@@ -100,7 +100,7 @@ func (l *load) request(ctx context.Context, call arrival.Call) {
 	l.samples = append(l.samples, sample)
 }
 
-// exchange sends the request and takes the response.
+// exchange sends the request and reads the response.
 func (l *load) exchange(ctx context.Context, due time.Time, sample *Sample) error {
 	ask := order{response: sample.Response, stream: l.options.Shape.stream(), compute: l.options.Shape.Compute}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -125,8 +125,8 @@ func (l *load) exchange(ctx context.Context, due time.Time, sample *Sample) erro
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // what there is of it
-		return fmt.Errorf("server answers %s: %s", response.Status, text)
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // as much as arrives
+		return fmt.Errorf("found status %s (want 200): %s", response.Status, text)
 	}
 	reader := &timedBody{body: response.Body, due: due, sample: sample}
 	if ask.stream.token > 0 {
@@ -142,12 +142,12 @@ func (l *load) exchange(ctx context.Context, due time.Time, sample *Sample) erro
 		return fmt.Errorf("read response: %w", err)
 	}
 	if sample.BytesIn != sample.Response {
-		return fmt.Errorf("response has %d bytes, want %d", sample.BytesIn, sample.Response)
+		return fmt.Errorf("response: found %d bytes (want %d)", sample.BytesIn, sample.Response)
 	}
 	if got := response.Header.Get(requestBytes); got != strconv.FormatInt(sample.Request, 10) {
-		return fmt.Errorf("server got %s bytes of the request, want %d", got, sample.Request)
+		return fmt.Errorf("request: server got %s bytes (want %d)", got, sample.Request)
 	}
-	if pace, err := strconv.ParseFloat(response.Trailer.Get(tokenPace), 64); err == nil { // what is between may have dropped it
+	if pace, err := strconv.ParseFloat(response.Trailer.Get(tokenPace), 64); err == nil { // a proxy in between may have dropped it
 		sample.Pace = time.Duration(pace * float64(time.Second))
 	}
 	return nil
@@ -156,7 +156,7 @@ func (l *load) exchange(ctx context.Context, due time.Time, sample *Sample) erro
 // countedBody is a request's body.
 type countedBody struct {
 	left int64
-	sent atomic.Int64 // the transport may still be reading when the response is here
+	sent atomic.Int64 // the transport may still be reading when the response has arrived
 }
 
 // Read implements io.Reader.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// timedBody takes a response's body, and the times of what comes.
+// timedBody reads a response's body and records when it arrives.
 type timedBody struct {
 	body   io.Reader
 	due    time.Time
@@ -27,13 +27,13 @@ func (t *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAll takes a response in one piece.
+// readAll reads a response in one piece.
 func (t *timedBody) readAll() error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, t, make([]byte, 64<<10))
 	return err
 }
 
-// readTokens takes a stream of tokens, and the mean time between them: from the first to the last, over one less than there are.
+// readTokens reads a stream of n tokens and sets the mean time between them: from the first to the last, divided by n-1.
 func (t *timedBody) readTokens(o order) error {
 	want := o.stream.tokens(o.response)
 	reader := bufio.NewReaderSize(t, 2*MaxToken+MinToken) // the last event may be nearly as large as two
@@ -45,7 +45,7 @@ func (t *timedBody) readTokens(o order) error {
 			return nil
 		}
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("stream ends after token %d of %d: %w", t.sample.Tokens, want, io.ErrUnexpectedEOF)
+			return fmt.Errorf("stream ended after token %d of %d: %w", t.sample.Tokens, want, io.ErrUnexpectedEOF)
 		}
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (t *timedBody) readTokens(o order) error {
 			id = string(line[len("id: "):])
 		case len(line) == 0:
 			if id != strconv.FormatInt(t.sample.Tokens, 10) {
-				return fmt.Errorf("token %s where %d was due", id, t.sample.Tokens)
+				return fmt.Errorf("token: found number %s (want %d)", id, t.sample.Tokens)
 			}
 			switch t.sample.Tokens {
 			case 0:

@@ -11,26 +11,26 @@ import (
 	"github.com/dsrlab/dsrlab/results/stats"
 )
 
-// Report is how a load's requests went.
+// Report is the result of a load.
 type Report struct {
 	Target  netip.AddrPort  `json:"target"`
 	Shape   Shape           `json:"shape"`
 	Process arrival.Process `json:"process"`
-	// Arrival is what came of the process: shed requests are those that were due and not made, and lag is how late the
+	// Arrival is the result of the process: shed requests are those that were due and not made, and lag is how late the
 	// clients' machine was.
 	Arrival arrival.Report `json:"arrival"`
-	// Outcomes counts requests; Errors are all that are not ok, those that were shed included.
+	// Outcomes counts requests; Errors counts all that are not ok, including those that were shed.
 	Outcomes map[workload.Outcome]int `json:"outcomes"`
 	Errors   int                      `json:"errors"`
 	// FirstByte and Completion are from when a request was due to the first and the last byte of its response's body, TPOT and
-	// Pace are those of streams; in seconds, of requests whose outcome is ok. With errors, they are of the lucky ones.
+	// Pace are those of streams; in seconds, of requests whose outcome is ok. With errors, they are biased towards good ones.
 	FirstByte  arrival.Latency `json:"firstByteSeconds"`
 	TPOT       arrival.Latency `json:"tpotSeconds"`
 	Pace       arrival.Latency `json:"paceSeconds"`
 	Completion arrival.Latency `json:"completionSeconds"`
-	// Rate is requests per second that were ok, from the begin until the last one's end.
+	// Rate is the number of requests per second that were ok, from the start until the end of the last one.
 	Rate float64 `json:"requestsPerSecond"`
-	// BytesOut and BytesIn are of the bodies of requests and responses, those that broke included; the rates are in bit/s.
+	// BytesOut and BytesIn count the bodies of requests and responses, including failed ones; the rates are in bit/s.
 	BytesOut   int64   `json:"bytesOut"`
 	BytesIn    int64   `json:"bytesIn"`
 	GoodputOut float64 `json:"goodputOut"`
@@ -42,30 +42,30 @@ type Report struct {
 // Sample is one request.
 type Sample struct {
 	Index int `json:"index"`
-	// Due is when it was to begin, since the load's begin, in nanoseconds.
+	// Due is when it had to begin, since the load's start, in nanoseconds.
 	Due time.Duration `json:"dueNs"`
-	// Local is the client's own end of the connection.
+	// Local is the client's end of the connection.
 	Local netip.AddrPort `json:"local,omitzero"`
-	// Request and Response are the sizes that were drawn, BytesOut and BytesIn those that came about.
+	// Request and Response are the sizes that were drawn, BytesOut and BytesIn those that were transferred.
 	Request  int64 `json:"request"`
 	Response int64 `json:"response"`
 	BytesOut int64 `json:"bytesOut"`
 	BytesIn  int64 `json:"bytesIn"`
 	Tokens   int64 `json:"tokens,omitempty"`
-	// FirstByte and Completion are since Due, in nanoseconds. Completion is there for every outcome.
+	// FirstByte and Completion are since Due, in nanoseconds. Completion is set for every outcome.
 	FirstByte  time.Duration `json:"firstByteNs"`
 	Completion time.Duration `json:"completionNs"`
 	// TPOT is the time per output token of a stream of two tokens or more: from the first token's arrival to the last one's,
-	// divided by their number less one. Pace is the same as the server says that it made them (0: it does not say), without the
-	// time that the network let it wait. Both are in nanoseconds.
+	// divided by their number minus one. Pace is the same as reported by the server (0: not reported), without the
+	// time that the server waited for the network. Both are in nanoseconds.
 	TPOT    time.Duration    `json:"tpotNs,omitempty"`
 	Pace    time.Duration    `json:"paceNs,omitempty"`
 	Outcome workload.Outcome `json:"outcome"`
 	Error   string           `json:"error,omitempty"`
 }
 
-// OffPace is how far the server was from the rate that was asked for, as a share of it, in the stream in the middle and in the
-// worst one. Without streams whose server tells its pace both are 0 and ok is false: their TPOT can't be told from the machine's.
+// OffPace returns how far the server was from the requested rate, as a share of it, in the median and in the
+// worst stream. Without streams whose server reports its pace, both are 0 and ok is false: the machine may have delayed tokens.
 func (r *Report) OffPace() (median, worst float64, ok bool) {
 	var off []float64
 	for _, s := range r.Samples {

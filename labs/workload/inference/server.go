@@ -20,13 +20,13 @@ import (
 // Kind is the server's name in lists and logs.
 const Kind workload.Kind = "inference"
 
-// Options say where a server listens.
+// Options configure a Server.
 type Options struct {
-	// Enter is where the socket is made; nil means here.
+	// Enter is where the socket is opened; nil means here.
 	Enter workload.Enter
-	// Listen is where clients call it. Without an address it is [::], which serves IPv4 too.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too.
 	Listen netip.AddrPort
-	// ProxyProtocol says whether connections begin with a PROXY header.
+	// ProxyProtocol reports whether connections begin with a PROXY header.
 	ProxyProtocol proxyproto.Policy
 	// Log gets "seen" for each request; nil discards.
 	Log *slog.Logger
@@ -36,7 +36,7 @@ type Options struct {
 //
 // POST /infer?response=BYTES[&token=BYTES&rate=PER_SECOND][&compute=SECONDS] reads the body, waits, and answers with that
 // many bytes: in one piece, or with token as Server-Sent Events, one a token, numbered from 0. The tokens are made on a
-// schedule: one that is late does not delay those after it. The trailer X-Token-Pace says how well the schedule was kept.
+// schedule: one that is late does not delay those after it. The trailer X-Token-Pace reports how well the schedule was kept.
 type Server struct {
 	*workload.Web
 	log *slog.Logger
@@ -45,15 +45,15 @@ type Server struct {
 	report ServerReport
 }
 
-// ServerReport is what a server did, of the requests that have ended.
+// ServerReport holds what a server has done, for the requests that have ended.
 type ServerReport struct {
 	workload.WebCounts
-	// Requests were answered in full; Aborted were not, because the client left or its request broke; Refused made no
-	// sense.
+	// Requests were answered completely; Aborted were not, because the client left or its request broke; Refused were
+	// invalid.
 	Requests int `json:"requests"`
 	Aborted  int `json:"aborted"`
 	Refused  int `json:"refusedRequests"`
-	// BytesIn and BytesOut are of bodies.
+	// BytesIn and BytesOut count the bytes of bodies.
 	BytesIn  int64 `json:"bytesIn"`
 	BytesOut int64 `json:"bytesOut"`
 }
@@ -73,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Report says what the server did so far.
+// Report returns what the server has done so far.
 func (s *Server) Report() ServerReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,14 +82,14 @@ func (s *Server) Report() ServerReport {
 	return report
 }
 
-// order is what a request asks for.
+// order holds the parameters of a request.
 type order struct {
 	response int64
 	stream   stream
 	compute  time.Duration
 }
 
-// query is the order as a request's query.
+// query encodes the order as a URL query.
 func (o order) query() string {
 	q := url.Values{"response": {strconv.FormatInt(o.response, 10)}}
 	if o.stream.token > 0 {
@@ -107,22 +107,22 @@ func parseOrder(q url.Values) (order, error) {
 	var errs []error
 	var err error
 	if o.response, err = strconv.ParseInt(q.Get("response"), 10, 64); err != nil || o.response < 1 || o.response > maxBody {
-		errs = append(errs, fmt.Errorf("response %q: want 1 to %d bytes", q.Get("response"), maxBody))
+		errs = append(errs, fmt.Errorf("response: found %q (want 1 to %d bytes)", q.Get("response"), maxBody))
 	}
 	if token := q.Get("token"); token != "" {
 		if o.stream.token, err = strconv.ParseInt(token, 10, 64); err != nil {
-			errs = append(errs, fmt.Errorf("token %q: want bytes", token))
+			errs = append(errs, fmt.Errorf("token: found %q (want bytes)", token))
 		}
 	}
 	if rate := q.Get("rate"); rate != "" {
 		if o.stream.rate, err = strconv.ParseFloat(rate, 64); err != nil {
-			errs = append(errs, fmt.Errorf("rate %q: want tokens per second", rate))
+			errs = append(errs, fmt.Errorf("rate: found %q (want tokens per second)", rate))
 		}
 	}
 	if compute := q.Get("compute"); compute != "" {
 		seconds, err := strconv.ParseFloat(compute, 64)
 		if err != nil || !(seconds >= 0 && seconds <= maxCompute.Seconds()) {
-			errs = append(errs, fmt.Errorf("compute %q: want 0 to %v seconds", compute, maxCompute.Seconds()))
+			errs = append(errs, fmt.Errorf("compute: found %q (want 0 to %v seconds)", compute, maxCompute.Seconds()))
 		}
 		o.compute = time.Duration(seconds * float64(time.Second))
 	}
@@ -169,5 +169,5 @@ func (s *Server) count(change func(*ServerReport)) {
 	change(&s.report)
 }
 
-// requestBytes is the response header that says how much of the request's body came.
+// requestBytes is the response header with the size of the request's body as received.
 const requestBytes = "X-Request-Bytes"

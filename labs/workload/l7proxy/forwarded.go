@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Element is one element of a Forwarded header (RFC 7239 section 4): what one proxy said about one hop.
+// Element is one element of a Forwarded header (RFC 7239 section 4): one proxy's statement about one hop.
 type Element struct {
-	// For is who made the request to the proxy, and By the proxy's own address: as written, without quotes.
+	// For is the peer that made the request to the proxy, and By the proxy's own address: as written, without quotes.
 	For string `json:"for,omitempty"`
 	By  string `json:"by,omitempty"`
 	// Host and Proto are the request's, as the proxy got it.
 	Host  string `json:"host,omitempty"`
 	Proto string `json:"proto,omitempty"`
-	// raw is the element as it came; "" for one of our own.
+	// raw is the element as received; "" for this proxy's own.
 	raw string
 }
 
-// ParseForwarded reads a Forwarded header's values, in order. Parameters that RFC 7239 doesn't define are kept in the
-// element's text alone. An error means that a value breaks the grammar, and then none of it can be believed.
+// ParseForwarded parses a Forwarded header's values, in order. Parameters that RFC 7239 does not define are kept in the
+// element's text only. An error means that a value violates the grammar, and then none of it can be trusted.
 func ParseForwarded(values []string) ([]Element, error) {
 	var elements []Element
 	for _, value := range values {
@@ -56,10 +56,10 @@ func parseElement(text string) (Element, error) {
 		name, value, found := strings.Cut(strings.TrimSpace(pair), "=")
 		name = strings.ToLower(name)
 		if !found || !isToken(name) {
-			return e, fmt.Errorf("%q is not name=value", pair)
+			return e, fmt.Errorf("found %q (want name=value)", pair)
 		}
 		if seen[name] {
-			return e, fmt.Errorf("parameter %s is there twice", name)
+			return e, fmt.Errorf("parameter %s: found twice (want it once)", name)
 		}
 		seen[name] = true
 		if value, err = unquote(value); err != nil {
@@ -79,7 +79,7 @@ func parseElement(text string) (Element, error) {
 	return e, nil
 }
 
-// String is the element as it came, or as RFC 7239 wants it written.
+// String returns the element as received, or formats it as RFC 7239 requires.
 func (e Element) String() string {
 	if e.raw != "" {
 		return e.raw
@@ -93,7 +93,7 @@ func (e Element) String() string {
 	return strings.Join(pairs, ";")
 }
 
-// node writes an address as RFC 7239 section 6 wants it: IPv6 in brackets.
+// node formats an address as RFC 7239 section 6 requires: IPv6 in brackets.
 func node(addr netip.Addr) string {
 	if addr.Is6() {
 		return "[" + addr.String() + "]"
@@ -101,8 +101,8 @@ func node(addr netip.Addr) string {
 	return addr.String()
 }
 
-// parseNode reads an address, with or without a port, as X-Forwarded-For and Forwarded have it. It tells false for
-// "unknown", for obfuscated names (RFC 7239 section 6.3) and for anything else that is no address.
+// parseNode parses an address, with or without a port, of X-Forwarded-For or Forwarded. It returns false for
+// "unknown", for obfuscated names (RFC 7239 section 6.3) and for anything else that is not an address.
 func parseNode(s string) (netip.Addr, bool) {
 	s = strings.TrimSpace(s)
 	if addr, err := netip.ParseAddr(s); err == nil {
@@ -141,7 +141,7 @@ func splitQuoted(s string, separator byte) ([]string, error) {
 		}
 	}
 	if quoted {
-		return nil, errors.New("quoted string does not end")
+		return nil, errors.New("unterminated quoted string")
 	}
 	return append(parts, s[begin:]), nil
 }
@@ -152,13 +152,13 @@ func unquote(s string) (string, error) {
 		return s, nil
 	}
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return "", fmt.Errorf("value %q is neither a token nor a quoted string", s)
+		return "", fmt.Errorf("value: found %q (want a token or a quoted string)", s)
 	}
 	var b strings.Builder
 	for inside := s[1 : len(s)-1]; inside != ""; inside = inside[1:] {
 		switch {
 		case inside[0] == '"', inside == `\`:
-			return "", fmt.Errorf("value %q is not a quoted string", s)
+			return "", fmt.Errorf("value: found %q (want a quoted string)", s)
 		case inside[0] == '\\':
 			inside = inside[1:]
 		}
@@ -174,7 +174,7 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// isToken tells whether s is a token (RFC 9110 section 5.6.2).
+// isToken reports whether s is a token (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
 	for _, c := range []byte(s) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'

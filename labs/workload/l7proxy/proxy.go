@@ -1,8 +1,8 @@
-// Package l7proxy is an HTTP reverse proxy that hands the client's address on in X-Forwarded-For and in Forwarded
-// (RFC 7239), and that takes over from proxies in front of it only as much as it was told to trust.
+// Package l7proxy is an HTTP reverse proxy that passes the client's address on in X-Forwarded-For and in Forwarded
+// (RFC 7239), and that accepts from proxies in front of it only what it is configured to trust.
 //
-// It is net/http/httputil.ReverseProxy with a say about trust, the choice of an upstream, and a report. It speaks HTTP/1.1
-// and nothing else: what it can't parse as HTTP it answers with 400, and it has no UDP socket.
+// It is net/http/httputil.ReverseProxy with a trust policy, the choice of an upstream, and a report. It speaks HTTP/1.1
+// only: it answers what it can't parse as HTTP with 400, and it has no UDP socket.
 package l7proxy
 
 import (
@@ -24,20 +24,20 @@ import (
 // Kind is the proxy's name in lists and logs.
 const Kind workload.Kind = "l7proxy"
 
-// DefaultTimeout is how long an upstream may take to accept a connection.
+// DefaultTimeout limits how long an upstream may take to accept a connection.
 const DefaultTimeout = 5 * time.Second
 
-// Options say where the proxy listens, where it forwards to, and whom it believes.
+// Options configure a Proxy.
 type Options struct {
-	// Dialer is where the proxy's sockets are made, and the source of its connections to upstreams.
+	// Dialer opens the proxy's sockets; its source is that of connections to upstreams.
 	workload.Dialer
-	// Listen is where clients call it. Without an address it is [::], which serves IPv4 too.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too.
 	Listen netip.AddrPort
-	// Upstreams take requests in turn. One that doesn't accept the connection is passed over in favour of the next.
+	// Upstreams get requests in turn. One that does not accept the connection is skipped in favour of the next.
 	Upstreams []netip.AddrPort
-	// Trust says what is taken over of the headers that come in. The rest is dropped.
+	// Trust decides what is kept of the headers that arrive. The rest is dropped.
 	Trust Trust
-	// ProxyProtocol says whether connections begin with a PROXY header, and then its source is the client.
+	// ProxyProtocol reports whether connections begin with a PROXY header, and then its source is the client.
 	ProxyProtocol proxyproto.Policy
 	// Timeout is how long an upstream may take to accept a connection (default 5 s).
 	Timeout time.Duration
@@ -47,11 +47,11 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Validate says all that is wrong with the options; Open checks them too.
+// Validate returns every error in the options, joined. Open calls it.
 func (o *Options) Validate() error {
 	errs := []error{o.Trust.Validate(), o.ProxyProtocol.Validate()}
 	if len(o.Upstreams) == 0 {
-		errs = append(errs, errors.New("upstream missing: want ADDR:PORT or [ADDR6]:PORT"))
+		errs = append(errs, errors.New("missing upstream (want ADDR:PORT or [ADDR6]:PORT)"))
 	}
 	for _, upstream := range o.Upstreams {
 		if err := errors.Join(workload.ValidateTarget(upstream), o.ValidateSource(upstream)); err != nil {
@@ -59,7 +59,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	if o.Timeout < 0 || o.KeepAlive < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s, keep-alive %d: must not be negative", o.Timeout, o.KeepAlive))
+		errs = append(errs, fmt.Errorf("timeout, keep-alive: found %s, %d (want 0 or more)", o.Timeout, o.KeepAlive))
 	}
 	return errors.Join(errs...)
 }
@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Proxy, error) {
 	handler := &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      p,
-		FlushInterval:  -1, // a stream's client gets each piece when it comes
+		FlushInterval:  -1, // a stream's client gets each piece when it arrives
 		ErrorLog:       slog.NewLogLogger(p.options.Log.Handler(), slog.LevelWarn),
 		ModifyResponse: p.answered,
 		ErrorHandler:   p.failed,
@@ -118,7 +118,7 @@ func entryOf(r *http.Request) *Entry {
 	return entry
 }
 
-// rewrite sets the headers of the request to the upstream. ReverseProxy has taken the forwarding headers out of it.
+// rewrite sets the headers of the request to the upstream. ReverseProxy has removed the forwarding headers from it.
 func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	entry := entryOf(r.In)
 	peer := entry.Peer.Seen.Addr()
@@ -127,7 +127,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	entry.Client = p.options.Trust.Client(r.In.Header, peer)
 
 	list := splitList(r.In.Header.Values(xForwardedFor))
-	kept := p.options.Trust.believed(list, peer)
+	kept := p.options.Trust.trusted(list, peer)
 	entry.Dropped += len(list) - kept
 	for _, item := range list[len(list)-kept:] {
 		r.Out.Header.Add(xForwardedFor, item)
@@ -139,7 +139,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	if err != nil {
 		entry.Dropped++
 	}
-	keptElements := p.options.Trust.believed(forNodes(elements), peer)
+	keptElements := p.options.Trust.trusted(forNodes(elements), peer)
 	entry.Dropped += len(elements) - keptElements
 	for _, element := range append(elements[len(elements)-keptElements:], ownElement(r.In, peer)) {
 		r.Out.Header.Add(forwardedHeader, element.String())
@@ -147,14 +147,14 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	joinValues(r.Out.Header, forwardedHeader)
 
 	if kept+keptElements == 0 && !p.options.Trust.All {
-		r.Out.Header.Del("X-Real-Ip") // it has no chain: it is believed with the others or not at all
+		r.Out.Header.Del("X-Real-Ip") // it has no chain, so it can only be trusted with the others or not at all
 	}
 	entry.Sent = chainsOf(r.Out.Header)
 	r.Out.URL.Scheme = "http"
-	r.Out.URL.Host = p.options.Upstreams[0].String() // RoundTrip chooses
+	r.Out.URL.Host = p.options.Upstreams[0].String() // RoundTrip chooses the upstream
 }
 
-// ownElement is what this proxy says about a request.
+// ownElement returns this proxy's Forwarded element for a request.
 func ownElement(r *http.Request, peer netip.Addr) Element {
 	e := Element{For: node(peer), Host: r.Host, Proto: "http"}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {

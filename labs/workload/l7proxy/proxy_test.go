@@ -250,8 +250,8 @@ func TestProxyStreams(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	_, err := Open(t.Context(), Options{Timeout: -1, Upstreams: []netip.AddrPort{{}}, Trust: Trust{Hops: -1}})
-	assert.EqualError(t, err, "start l7proxy server: trusted hops -1: want 0 to 32\n"+
-		"upstream: target missing: want ADDR:PORT or [ADDR6]:PORT\ntimeout -1ns, keep-alive 0: must not be negative")
+	assert.EqualError(t, err, "start l7proxy server: trusted hops: found -1 (want 0 to 32)\n"+
+		"upstream: missing target (want ADDR:PORT or [ADDR6]:PORT)\ntimeout, keep-alive: found -1ns, 0 (want 0 or more)")
 	_, err = Open(t.Context(), Options{})
-	assert.EqualError(t, err, "start l7proxy server: upstream missing: want ADDR:PORT or [ADDR6]:PORT")
+	assert.EqualError(t, err, "start l7proxy server: missing upstream (want ADDR:PORT or [ADDR6]:PORT)")
 }

@@ -11,44 +11,44 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// maxEntries bounds the requests that a report keeps; the rest is counted.
+// maxEntries bounds the requests that a report keeps; the rest are only counted.
 const maxEntries = 1000
 
-// Report is what the proxy did.
+// Report holds what the proxy has done.
 type Report struct {
 	workload.WebCounts
-	// Requests are all that were HTTP; Failed are those that no upstream answered (502).
+	// Requests counts all HTTP requests; Failed those that no upstream answered (502).
 	Requests int `json:"requests"`
 	Failed   int `json:"failed"`
-	// Upstreams counts the requests that each upstream got; PassedOver, how often one did not accept a connection.
+	// Upstreams counts the requests of each upstream; PassedOver how often one did not accept a connection.
 	Upstreams  map[netip.AddrPort]int `json:"upstreams"`
 	PassedOver map[netip.AddrPort]int `json:"passedOver,omitempty"`
-	// Dropped counts header entries that clients or proxies sent and that were not believed.
+	// Dropped counts header entries that clients or proxies sent and that were not trusted.
 	Dropped int `json:"dropped"`
-	// Entries are the first 1000 requests.
+	// Entries holds the first 1000 requests.
 	Entries []Entry `json:"entries"`
 }
 
 // Entry is one request.
 type Entry struct {
-	// Peer is who made the request: the client, or a proxy in front.
+	// Peer made the request: the client, or a proxy in front.
 	Peer workload.Peer `json:"peer"`
 	Path string        `json:"path"`
-	// Client is who the request came from in the first place, as far as the proxy believes; not valid when what it has to
-	// believe is no address.
+	// Client is the original client of the request according to the trusted entries; invalid if the entry that
+	// names it is not an address.
 	Client netip.Addr `json:"client,omitzero"`
-	// Received is what the headers said, and Sent what the upstream was told.
+	// Received holds the headers as received, and Sent those that the upstream got.
 	Received Chains `json:"received"`
 	Sent     Chains `json:"sent"`
-	// Dropped counts the entries of Received that were not believed; a Forwarded header that breaks the grammar is one.
+	// Dropped counts the entries of Received that were not trusted; a Forwarded header that violates the grammar is one.
 	Dropped  int            `json:"dropped"`
 	Upstream netip.AddrPort `json:"upstream,omitzero"`
-	// Status is the response's; 502 with Error when there was none.
+	// Status is that of the response; 502 with Error if there was none.
 	Status int    `json:"status"`
 	Error  string `json:"error,omitempty"`
 }
 
-// Chains are the values of the headers that carry addresses, as they are on the wire.
+// Chains holds the values of the headers that carry addresses, as on the wire.
 type Chains struct {
 	XForwardedFor []string `json:"xForwardedFor,omitempty"`
 	Forwarded     []string `json:"forwarded,omitempty"`
@@ -58,19 +58,19 @@ func chainsOf(header http.Header) Chains {
 	return Chains{XForwardedFor: slices.Clone(header.Values(xForwardedFor)), Forwarded: slices.Clone(header.Values(forwardedHeader))}
 }
 
-// joinValues makes a header's lines one.
+// joinValues joins a header's lines into one.
 func joinValues(header http.Header, name string) {
 	header.Set(name, strings.Join(header.Values(name), ", "))
 }
 
-// Report says what the proxy did so far.
+// Report returns what the proxy has done so far.
 func (p *Proxy) Report() Report {
 	r := p.record.report()
 	r.WebCounts = p.Counts()
 	return r
 }
 
-// record is the report in the making.
+// record collects the report.
 type record struct {
 	mu   sync.Mutex
 	data Report

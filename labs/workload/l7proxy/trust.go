@@ -14,35 +14,35 @@ const (
 	forwardedHeader = "Forwarded"
 )
 
-// Trust says how much of what a request's headers tell about its way is believed. Each proxy appends whom it got the
+// Trust decides how much of a request's forwarding headers is trusted. Each proxy appends the address that it got the
 // request from, so a header is a chain with the client at its left end and the last proxy but one at its right; the last
-// proxy is the socket's other end. Whoever sends a request can write as much chain as he likes, so only what was appended
-// by a proxy that is known can be believed.
+// proxy is the socket's other end. Any sender of a request can write an arbitrary chain, so only what was appended
+// by a known proxy can be trusted.
 //
-// The zero value believes nothing: the socket's other end is the client. At most one of the fields may be set.
+// The zero value trusts nothing: the socket's other end is the client. At most one of the fields may be set.
 type Trust struct {
-	// Hops is the number of proxies in front that are known to append: the last Hops entries of the chain are theirs. It
-	// is wrong if somebody can come in past one of them.
+	// Hops is the number of proxies in front: the last Hops entries of the chain are theirs. It
+	// is unsafe if a client can bypass one of them.
 	Hops int
-	// Proxies are the addresses of the proxies in front. The chain is believed from the right for as long as each entry
+	// Proxies are the addresses of the proxies in front. The chain is trusted from the right for as long as each entry
 	// was written by one of them.
 	Proxies []netip.Prefix
-	// All believes everything, as many applications and proxies do by default. A client can then be whoever it wants.
+	// All trusts everything, as many applications and proxies do by default. A client can then claim any address.
 	All bool
 }
 
 // maxHops bounds Trust.Hops.
 const maxHops = 32
 
-// Validate says all that is wrong with the trust.
+// Validate returns every error in the trust, joined.
 func (t Trust) Validate() error {
 	var errs []error
 	if t.Hops < 0 || t.Hops > maxHops {
-		errs = append(errs, fmt.Errorf("trusted hops %d: want 0 to %d", t.Hops, maxHops))
+		errs = append(errs, fmt.Errorf("trusted hops: found %d (want 0 to %d)", t.Hops, maxHops))
 	}
 	for _, prefix := range t.Proxies {
 		if !prefix.IsValid() {
-			errs = append(errs, errors.New("prefix of trusted proxies is not valid"))
+			errs = append(errs, errors.New("trusted proxies: found an invalid prefix"))
 		}
 	}
 	set := 0
@@ -52,30 +52,30 @@ func (t Trust) Validate() error {
 		}
 	}
 	if set > 1 {
-		errs = append(errs, errors.New("trusted hops, trusted proxies and trust in all exclude each other"))
+		errs = append(errs, errors.New("trusted hops, trusted proxies, trust all: found several (want at most one)"))
 	}
 	return errors.Join(errs...)
 }
 
-// Client tells who made a request, by X-Forwarded-For or, where there is none, Forwarded, as an application behind
-// proxies would: the leftmost entry of what is believed. It is peer, the socket's other end, if nothing is, and not valid
-// if the entry is no address.
+// Client returns the client of a request by X-Forwarded-For or, where there is none, Forwarded, as an application behind
+// proxies would: the leftmost trusted entry. It is peer, the socket's other end, if no entry is trusted, and invalid
+// if the entry is not an address.
 func (t Trust) Client(header http.Header, peer netip.Addr) netip.Addr {
 	nodes := splitList(header.Values(xForwardedFor))
 	if len(nodes) == 0 {
-		elements, _ := ParseForwarded(header.Values(forwardedHeader)) // a broken one tells nothing
+		elements, _ := ParseForwarded(header.Values(forwardedHeader)) // a malformed one has no elements
 		nodes = forNodes(elements)
 	}
-	believed := t.believed(nodes, peer)
-	if believed == 0 {
+	trusted := t.trusted(nodes, peer)
+	if trusted == 0 {
 		return peer
 	}
-	client, _ := parseNode(nodes[len(nodes)-believed])
+	client, _ := parseNode(nodes[len(nodes)-trusted])
 	return client
 }
 
-// believed tells how many of a chain's nodes, counted from the right, are believed.
-func (t Trust) believed(chain []string, peer netip.Addr) int {
+// trusted returns how many of a chain's nodes, counted from the right, are trusted.
+func (t Trust) trusted(chain []string, peer netip.Addr) int {
 	switch {
 	case t.All:
 		return len(chain)
@@ -112,7 +112,7 @@ func splitList(values []string) []string {
 	return items
 }
 
-// forNodes returns who the elements are for, one for each element.
+// forNodes returns the "for" node of each element.
 func forNodes(elements []Element) []string {
 	var nodes []string
 	for _, e := range elements {

@@ -56,10 +56,10 @@ func TestTrustClient(t *testing.T) {
 
 func TestTrustErrors(t *testing.T) {
 	for want, trust := range map[string]Trust{
-		"trusted hops -1: want 0 to 32":                                                                    {Hops: -1},
-		"prefix of trusted proxies is not valid":                                                           {Proxies: []netip.Prefix{{}}},
-		"trusted hops, trusted proxies and trust in all exclude each other":                                {Hops: 1, All: true},
-		"trusted hops 33: want 0 to 32\ntrusted hops, trusted proxies and trust in all exclude each other": {Hops: 33, Proxies: prefixes("10.0.0.0/8")},
+		"trusted hops: found -1 (want 0 to 32)":                                                                             {Hops: -1},
+		"trusted proxies: found an invalid prefix":                                                                          {Proxies: []netip.Prefix{{}}},
+		"trusted hops, trusted proxies, trust all: found several (want at most one)":                                        {Hops: 1, All: true},
+		"trusted hops: found 33 (want 0 to 32)\ntrusted hops, trusted proxies, trust all: found several (want at most one)": {Hops: 33, Proxies: prefixes("10.0.0.0/8")},
 	} {
 		assert.EqualError(t, trust.Validate(), want)
 	}
@@ -95,12 +95,12 @@ func TestParseForwarded(t *testing.T) {
 
 func TestParseForwardedErrors(t *testing.T) {
 	for in, want := range map[string]string{
-		`for="1.2.3.4`: `parse Forwarded "for=\"1.2.3.4": quoted string does not end`,
-		`1.2.3.4`:      `parse Forwarded "1.2.3.4": "1.2.3.4" is not name=value`,
-		`for=[::1]`:    `parse Forwarded "for=[::1]": value "[::1]" is neither a token nor a quoted string`,
-		`for=a;for=b`:  `parse Forwarded "for=a;for=b": parameter for is there twice`,
-		`for="a"b"c"`:  `parse Forwarded "for=\"a\"b\"c\"": value "\"a\"b\"c\"" is not a quoted string`,
-		`f r=a`:        `parse Forwarded "f r=a": "f r=a" is not name=value`,
+		`for="1.2.3.4`: `parse Forwarded "for=\"1.2.3.4": unterminated quoted string`,
+		`1.2.3.4`:      `parse Forwarded "1.2.3.4": found "1.2.3.4" (want name=value)`,
+		`for=[::1]`:    `parse Forwarded "for=[::1]": value: found "[::1]" (want a token or a quoted string)`,
+		`for=a;for=b`:  `parse Forwarded "for=a;for=b": parameter for: found twice (want it once)`,
+		`for="a"b"c"`:  `parse Forwarded "for=\"a\"b\"c\"": value: found "\"a\"b\"c\"" (want a quoted string)`,
+		`f r=a`:        `parse Forwarded "f r=a": found "f r=a" (want name=value)`,
 	} {
 		_, err := ParseForwarded([]string{in})
 		assert.EqualError(t, err, want)

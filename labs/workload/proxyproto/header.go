@@ -1,8 +1,8 @@
-// Package proxyproto reads and writes PROXY protocol headers, versions 1 and 2: a proxy tells its upstream in them, ahead
-// of the first byte of the client's, who the client is (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
+// Package proxyproto reads and writes PROXY protocol headers, versions 1 and 2. In them a proxy tells its upstream, ahead
+// of the client's first byte, who the client is (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 //
-// The encoding is that of github.com/pires/go-proxyproto; this package adds whom to believe, until when to wait, and
-// the reason when a connection is refused.
+// The encoding is that of github.com/pires/go-proxyproto; this package adds whom to trust, how long to wait, and
+// the reason why a connection is refused.
 package proxyproto
 
 import (
@@ -26,25 +26,25 @@ const (
 	V2   Version = 2 // binary
 )
 
-// Command says whose connection it is.
+// Command is whose connection it is.
 type Command string
 
-// The commands. Version 1 has no LOCAL; its UNKNOWN, which means the same to a receiver, stands for it.
+// The commands. Version 1 has no LOCAL; its UNKNOWN, which means the same to a receiver, is used instead.
 const (
 	Proxy Command = "proxy" // the client's: the header has its address
 	Local Command = "local" // the proxy's own, such as a health check: the socket's address is the right one
 )
 
-// Header is what a PROXY protocol header says.
+// Header is the content of a PROXY protocol header.
 type Header struct {
 	Version Version `json:"version"`
 	Command Command `json:"command"`
-	// Source is the client and Destination what it called, as the proxy saw them; both are zero when Command is Local.
+	// Source is the client and Destination the address it called, as the proxy saw them; both are zero if Command is Local.
 	Source      netip.AddrPort `json:"source,omitzero"`
 	Destination netip.AddrPort `json:"destination,omitzero"`
 }
 
-// String is version, command and addresses in words.
+// String formats version, command and addresses as text.
 func (h Header) String() string {
 	if h.Command == Local {
 		return fmt.Sprintf("PROXY protocol v%d, local", h.Version)
@@ -52,21 +52,21 @@ func (h Header) String() string {
 	return fmt.Sprintf("PROXY protocol v%d, %s to %s", h.Version, h.Source, h.Destination)
 }
 
-// Append appends the header's bytes to b. An error means that the header can't be written: a version that is none, or
+// Append appends the header's bytes to b. An error means that the header can't be written: an unknown version, or
 // addresses that are missing or of different IP versions.
 func (h Header) Append(b []byte) ([]byte, error) {
 	if h.Version != V1 && h.Version != V2 {
-		return nil, fmt.Errorf("write PROXY header: version %d: want 1 or 2", h.Version)
+		return nil, fmt.Errorf("write PROXY header: version: found %d (want 1 or 2)", h.Version)
 	}
 	wire := proxyproto.Header{Version: byte(h.Version), Command: proxyproto.LOCAL, TransportProtocol: proxyproto.UNSPEC}
 	switch {
 	case h.Command == Local:
 	case h.Command != Proxy:
-		return nil, fmt.Errorf("write PROXY header: command %q: want %s or %s", h.Command, Proxy, Local)
+		return nil, fmt.Errorf("write PROXY header: command: found %q (want %s or %s)", h.Command, Proxy, Local)
 	case !h.Source.IsValid() || !h.Destination.IsValid():
-		return nil, errors.New("write PROXY header: source and destination must be given")
+		return nil, errors.New("write PROXY header: missing source or destination")
 	case h.Source.Addr().Is4() != h.Destination.Addr().Is4():
-		return nil, fmt.Errorf("write PROXY header: source %s and destination %s are of different IP versions", h.Source, h.Destination)
+		return nil, fmt.Errorf("write PROXY header: source, destination: found %s, %s (want the same IP version)", h.Source, h.Destination)
 	default:
 		wire.Command, wire.TransportProtocol = proxyproto.PROXY, proxyproto.TCPv6
 		if h.Source.Addr().Is4() {
@@ -82,8 +82,8 @@ func (h Header) Append(b []byte) ([]byte, error) {
 	return append(b, header...), nil
 }
 
-// Read takes a header from reader and leaves what follows in it. It refuses with a *Refusal: what is no header, one that
-// breaks the specification, a version 1 line that came in pieces, and one that is of another transport than TCP.
+// Read reads a header from reader and leaves what follows in it. It returns a *Refusal for what is not a header, for one that
+// violates the specification, for a version 1 line that arrived in pieces, and for a transport other than TCP.
 func Read(reader *bufio.Reader) (Header, error) {
 	wire, err := proxyproto.Read(reader)
 	if err != nil {
@@ -96,14 +96,14 @@ func Read(reader *bufio.Reader) (Header, error) {
 	source, sourceOK := wire.SourceAddr.(*net.TCPAddr)
 	destination, destinationOK := wire.DestinationAddr.(*net.TCPAddr)
 	if !sourceOK || !destinationOK {
-		return Header{}, &Refusal{Malformed, fmt.Errorf("transport 0x%02x is not TCP", byte(wire.TransportProtocol))}
+		return Header{}, &Refusal{Malformed, fmt.Errorf("transport: found 0x%02x (want TCP)", byte(wire.TransportProtocol))}
 	}
 	h.Command = Proxy
 	h.Source, h.Destination = unmap(source.AddrPort()), unmap(destination.AddrPort())
 	return h, nil
 }
 
-// Signature tells which version's header b begins with; None when it begins with something else, or is too short to tell.
+// Signature returns the version of the header that b begins with; None if it begins with something else or is too short.
 func Signature(b []byte) Version {
 	switch {
 	case bytes.HasPrefix(b, append(bytes.Clone(proxyproto.SIGV1), ' ')):
@@ -114,7 +114,7 @@ func Signature(b []byte) Version {
 	return None
 }
 
-// ParseVersion reads v1, v2, or none for no header.
+// ParseVersion parses v1, v2, or none for no header.
 func ParseVersion(s string) (Version, error) {
 	switch s {
 	case "none":
@@ -124,7 +124,7 @@ func ParseVersion(s string) (Version, error) {
 	case "v2":
 		return V2, nil
 	}
-	return None, fmt.Errorf("PROXY protocol version %q: want none, v1 or v2", s)
+	return None, fmt.Errorf("PROXY protocol version: found %q (want none, v1 or v2)", s)
 }
 
 // unmap turns an IPv4-mapped IPv6 address into the IPv4 address that it stands for.

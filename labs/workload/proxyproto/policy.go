@@ -17,52 +17,52 @@ import (
 // retransmission fits.
 const DefaultTimeout = 5 * time.Second
 
-// Policy says what a server does about headers. The zero value is a server that knows nothing of the protocol: a header
-// is input like any other to it.
+// Policy decides how a server treats headers. The zero value is a server that does not know the protocol: a header
+// is ordinary input to it.
 type Policy struct {
-	// Require makes each connection begin with a header; one that doesn't is refused. There is no third way: the
-	// specification forbids to guess (section 2).
+	// Require makes each connection begin with a header; one that does not is refused. There is no third option: the
+	// specification forbids guessing (section 2).
 	Require bool
-	// From are the proxies that are believed; a connection from elsewhere is refused. Without any, all are believed, and
-	// whoever reaches the server can say that he is somebody else.
+	// From lists the trusted proxies; a connection from elsewhere is refused. Without any, all are trusted, and
+	// any client that reaches the server can forge its address.
 	From []netip.Prefix
-	// Timeout is for the whole header to come (default 5 s).
+	// Timeout is for the whole header to arrive (default 5 s).
 	Timeout time.Duration
 }
 
-// Validate says all that is wrong with the policy.
+// Validate returns every error in the policy, joined.
 func (p Policy) Validate() error {
 	var errs []error
 	if !p.Require && (len(p.From) > 0 || p.Timeout != 0) {
-		errs = append(errs, errors.New("PROXY protocol: trusted proxies and timeout mean nothing where no header is required"))
+		errs = append(errs, errors.New("PROXY protocol: found trusted proxies or a timeout (want them only where a header is required)"))
 	}
 	if p.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("PROXY protocol: timeout %s: must not be negative", p.Timeout))
+		errs = append(errs, fmt.Errorf("PROXY protocol: timeout: found %s (want 0 or more)", p.Timeout))
 	}
 	for _, from := range p.From {
 		if !from.IsValid() {
-			errs = append(errs, errors.New("PROXY protocol: prefix of trusted proxies is not valid"))
+			errs = append(errs, errors.New("PROXY protocol: found an invalid prefix of trusted proxies"))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Reason says why a connection was refused.
+// Reason is why a connection was refused.
 type Reason string
 
 // The reasons.
 const (
-	Untrusted Reason = "untrusted" // it came from none of the proxies that are believed
+	Untrusted Reason = "untrusted" // it came from an untrusted address
 	Missing   Reason = "missing"   // it began with something else
-	Malformed Reason = "malformed" // it began like a header, and broke the specification
-	Late      Reason = "late"      // the header, or its end, did not come in time
+	Malformed Reason = "malformed" // it began like a header, but violated the specification
+	Late      Reason = "late"      // the header did not arrive completely in time
 	Broken    Reason = "broken"    // the connection was reset before the header's end
 )
 
-// Refusal is why a connection was refused.
+// Refusal is the error of a refused connection.
 type Refusal struct {
 	Reason Reason
-	Err    error // what exactly was wrong
+	Err    error // the details
 }
 
 // Error names the reason and the details.
@@ -72,21 +72,21 @@ func (r *Refusal) Error() string { return fmt.Sprintf("PROXY header %s: %v", r.R
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Receive reads the header of a connection from peer, the socket's other end, through reader, which holds what follows.
-// It returns a *Refusal when the connection must not be served. It sets conn's read deadline, and clears it again.
+// It returns a *Refusal if the connection must not be served. It sets conn's read deadline, and clears it again.
 func (p Policy) Receive(conn net.Conn, reader *bufio.Reader, peer netip.Addr) (Header, error) {
 	if !p.trusts(peer) {
-		return Header{}, &Refusal{Untrusted, fmt.Errorf("%s is not among the trusted proxies %v", peer, p.From)}
+		return Header{}, &Refusal{Untrusted, fmt.Errorf("found %s (want one of the trusted proxies %v)", peer, p.From)}
 	}
 	timeout := p.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	// A deadline can't be refused by an open socket; on a closed one the read says so.
+	// Setting a deadline fails on a closed socket only, and then the read fails too.
 	_ = conn.SetReadDeadline(time.Now().Add(timeout))
 	header, err := Read(reader)
 	_ = conn.SetReadDeadline(time.Time{})
 	if refusal := (*Refusal)(nil); errors.As(err, &refusal) && refusal.Reason == Late {
-		refusal.Err = fmt.Errorf("not here after %s", timeout)
+		refusal.Err = fmt.Errorf("not complete after %s", timeout)
 	}
 	return header, err
 }
@@ -100,7 +100,7 @@ func (p Policy) trusts(peer netip.Addr) bool {
 	return len(p.From) == 0
 }
 
-// refusalOf sorts what the parser says.
+// refusalOf classifies a parser's error.
 func refusalOf(err error) error {
 	var network net.Error
 	switch {
@@ -109,7 +109,7 @@ func refusalOf(err error) error {
 	case errors.As(err, &network):
 		return &Refusal{Broken, err}
 	case errors.Is(err, proxyproto.ErrNoProxyProtocol):
-		return &Refusal{Missing, errors.New("the connection begins with something else")}
+		return &Refusal{Missing, errors.New("found something else at the start of the connection")}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Refusal{Malformed, fmt.Errorf("ends early: %w", err)}
 	}

@@ -51,16 +51,16 @@ func TestHeaderOnTheWire(t *testing.T) {
 func TestHeaderErrors(t *testing.T) {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.10:1"), netip.MustParseAddrPort("[2001:db8::a]:1")
 	for want, header := range map[string]Header{
-		"write PROXY header: version 0: want 1 or 2":                                                           {Command: Local},
-		`write PROXY header: command "": want proxy or local`:                                                  {Version: V1},
-		"write PROXY header: source and destination must be given":                                             {V2, Proxy, v4, netip.AddrPort{}},
-		"write PROXY header: source 192.0.2.10:1 and destination [2001:db8::a]:1 are of different IP versions": {V2, Proxy, v4, v6},
+		"write PROXY header: version: found 0 (want 1 or 2)":                                                      {Command: Local},
+		`write PROXY header: command: found "" (want proxy or local)`:                                             {Version: V1},
+		"write PROXY header: missing source or destination":                                                       {V2, Proxy, v4, netip.AddrPort{}},
+		"write PROXY header: source, destination: found 192.0.2.10:1, [2001:db8::a]:1 (want the same IP version)": {V2, Proxy, v4, v6},
 	} {
 		_, err := header.Append(nil)
 		assert.EqualError(t, err, want)
 	}
 	_, err := ParseVersion("3")
-	assert.EqualError(t, err, `PROXY protocol version "3": want none, v1 or v2`)
+	assert.EqualError(t, err, `PROXY protocol version: found "3" (want none, v1 or v2)`)
 }
 
 // A header that breaks the specification is refused; none of it is taken for the client's address.
@@ -109,11 +109,11 @@ func TestReceive(t *testing.T) {
 	policy := Policy{Require: true, From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}}
 	require.NoError(t, policy.Validate())
 	_, err := policy.Receive(near, bufio.NewReader(near), peer)
-	assert.EqualError(t, err, "PROXY header untrusted: 10.0.0.7 is not among the trusted proxies [10.1.0.0/16 fd00::/8]")
+	assert.EqualError(t, err, "PROXY header untrusted: found 10.0.0.7 (want one of the trusted proxies [10.1.0.0/16 fd00::/8])")
 
 	policy = Policy{Require: true, Timeout: 20 * time.Millisecond}
 	_, err = policy.Receive(near, bufio.NewReader(near), peer)
-	assert.EqualError(t, err, "PROXY header late: not here after 20ms")
+	assert.EqualError(t, err, "PROXY header late: not complete after 20ms")
 
 	policy.Timeout = time.Minute
 	go func() { _, _ = far.Write([]byte("PROXY TCP4 192.0.2.10 198.51.100.1 40000 443\r\nhello")) }()
@@ -129,9 +129,9 @@ func TestReceive(t *testing.T) {
 
 func TestPolicyErrors(t *testing.T) {
 	assert.NoError(t, Policy{}.Validate())
-	assert.EqualError(t, Policy{Timeout: 1}.Validate(), "PROXY protocol: trusted proxies and timeout mean nothing where no header is required")
+	assert.EqualError(t, Policy{Timeout: 1}.Validate(), "PROXY protocol: found trusted proxies or a timeout (want them only where a header is required)")
 	assert.EqualError(t, Policy{Require: true, Timeout: -1, From: []netip.Prefix{{}}}.Validate(),
-		"PROXY protocol: timeout -1ns: must not be negative\nPROXY protocol: prefix of trusted proxies is not valid")
+		"PROXY protocol: timeout: found -1ns (want 0 or more)\nPROXY protocol: found an invalid prefix of trusted proxies")
 }
 
 // A connection that is reset before the header's end was refused for that, not for what it sent.

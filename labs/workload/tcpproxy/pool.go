@@ -19,7 +19,7 @@ type pool struct {
 	down []bool // the upstream failed its last check
 }
 
-// inTurn returns the upstreams in the order in which a connection is to try them: those that are down come last.
+// inTurn returns the upstreams in the order in which a connection tries them: those that are down come last.
 func (p *pool) inTurn() []netip.AddrPort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,8 +43,8 @@ func (p *pool) set(i int, down bool) {
 	p.down[i] = down
 }
 
-// checkForEver checks an upstream until ctx is done.
-func (p *Proxy) checkForEver(ctx context.Context, i int) {
+// checkForever checks an upstream until ctx is done.
+func (p *Proxy) checkForever(ctx context.Context, i int) {
 	ticker := time.NewTicker(p.options.CheckEvery)
 	defer ticker.Stop()
 	for {
@@ -62,7 +62,7 @@ func (p *Proxy) checkForEver(ctx context.Context, i int) {
 	}
 }
 
-// check opens a connection of the proxy's own, says so to the upstream, and ends it.
+// check opens a connection of the proxy's own, with a LOCAL header, and ends it.
 func (p *Proxy) check(ctx context.Context, upstream netip.AddrPort) error {
 	conn, err := p.dialOne(ctx, upstream)
 	if err != nil {

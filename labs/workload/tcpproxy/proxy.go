@@ -1,6 +1,6 @@
-// Package tcpproxy is a TCP proxy that tells its upstream who the client is by the PROXY protocol, version 1 or 2.
+// Package tcpproxy is a TCP proxy that passes the client's address on to its upstream in the PROXY protocol, version 1 or 2.
 //
-// The upstream must parse the header, and the address in it is what the proxy saw: where the way to the proxy translates
+// The upstream must parse the header, and the address in it is what the proxy saw: where the path to the proxy translates
 // sources, the header carries the translator's address.
 package tcpproxy
 
@@ -22,36 +22,36 @@ import (
 // Kind is the proxy's name in lists and logs.
 const Kind workload.Kind = "tcpproxy"
 
-// DefaultTimeout is how long an upstream may take to accept a connection.
+// DefaultTimeout limits how long an upstream may take to accept a connection.
 const DefaultTimeout = 5 * time.Second
 
-// Options say where the proxy listens, where it forwards to, and what it tells.
+// Options configure a Proxy.
 type Options struct {
-	// Dialer is where the proxy's sockets are made, and the source of its connections to upstreams.
+	// Dialer opens the proxy's sockets; its source is that of connections to upstreams.
 	workload.Dialer
-	// Listen is where clients call it. Without an address it is [::], which serves IPv4 too.
+	// Listen is the address to listen on. Without an address it is [::], which serves IPv4 too.
 	Listen netip.AddrPort
-	// Upstreams take connections in turn. One that does not accept, or that failed its last check, is passed over.
+	// Upstreams get connections in turn. One that does not accept, or that failed its last check, is skipped.
 	Upstreams []netip.AddrPort
 	// Send is the version of the header that each upstream connection begins with; proxyproto.None sends none.
 	Send proxyproto.Version
-	// Accept says whether clients' connections begin with a header, as in a chain of proxies. Its source is then what is
+	// Accept reports whether clients' connections begin with a header, as in a chain of proxies. Its source is then what is
 	// sent on, and LOCAL is sent on as LOCAL.
 	Accept proxyproto.Policy
 	// Timeout is how long an upstream may take to accept a connection (default 5 s).
 	Timeout time.Duration
-	// CheckEvery is how often each upstream is checked (default 0: never): by a connection of the proxy's own, which
+	// CheckEvery is the interval of checks of each upstream (default 0: none): by a connection of the proxy's own, which
 	// begins with a LOCAL header and then ends.
 	CheckEvery time.Duration
 	// Log gets "seen" for each connection; nil discards.
 	Log *slog.Logger
 }
 
-// Validate says all that is wrong with the options; Open checks them too.
+// Validate returns every error in the options, joined. Open calls it.
 func (o *Options) Validate() error {
 	errs := []error{o.Accept.Validate()}
 	if len(o.Upstreams) == 0 {
-		errs = append(errs, errors.New("upstream missing: want ADDR:PORT or [ADDR6]:PORT"))
+		errs = append(errs, errors.New("missing upstream (want ADDR:PORT or [ADDR6]:PORT)"))
 	}
 	for _, upstream := range o.Upstreams {
 		if err := errors.Join(workload.ValidateTarget(upstream), o.ValidateSource(upstream)); err != nil {
@@ -59,10 +59,10 @@ func (o *Options) Validate() error {
 		}
 	}
 	if o.Send < proxyproto.None || o.Send > proxyproto.V2 {
-		errs = append(errs, fmt.Errorf("PROXY protocol version %d: want 1, 2 or 0 for none", o.Send))
+		errs = append(errs, fmt.Errorf("PROXY protocol version: found %d (want 1, 2 or 0 for none)", o.Send))
 	}
 	if o.Timeout < 0 || o.CheckEvery < 0 {
-		errs = append(errs, fmt.Errorf("timeout %s, check interval %s: must not be negative", o.Timeout, o.CheckEvery))
+		errs = append(errs, fmt.Errorf("timeout, check interval: found %s, %s (want 0 or more)", o.Timeout, o.CheckEvery))
 	}
 	return errors.Join(errs...)
 }
@@ -97,7 +97,7 @@ func (p *Proxy) Listening() workload.Listening {
 }
 
 // Close implements workload.Server.
-func (p *Proxy) Close() { _ = p.tcp.Close() } // closed twice is closed
+func (p *Proxy) Close() { _ = p.tcp.Close() } // a second close is harmless
 
 // Serve implements workload.Server.
 func (p *Proxy) Serve(ctx context.Context) error {
@@ -107,7 +107,7 @@ func (p *Proxy) Serve(ctx context.Context) error {
 	defer stop()
 	if p.options.CheckEvery > 0 {
 		for i := range p.options.Upstreams {
-			checks.Go(func() { p.checkForEver(ctx, i) })
+			checks.Go(func() { p.checkForever(ctx, i) })
 		}
 	}
 	return workload.AcceptLoop(ctx, p.tcp, func(ctx context.Context, conn *net.TCPConn) {
@@ -135,7 +135,7 @@ func (p *Proxy) handle(ctx context.Context, conn *net.TCPConn, entry *Entry) err
 		return err
 	}
 	defer upstream.Close()
-	defer context.AfterFunc(ctx, func() { _ = upstream.Close() })() // the copies end by it
+	defer context.AfterFunc(ctx, func() { _ = upstream.Close() })() // which ends the copies
 	if p.options.Send != proxyproto.None {
 		entry.Sent = p.header(client, workload.AddrPortOf(conn.LocalAddr()))
 		b, err := entry.Sent.Append(nil)
@@ -149,7 +149,7 @@ func (p *Proxy) handle(ctx context.Context, conn *net.TCPConn, entry *Entry) err
 	return relay(client, conn, upstream, entry)
 }
 
-// header is what the upstream is told.
+// header returns the header for the upstream.
 func (p *Proxy) header(client *workload.PeerConn, called netip.AddrPort) *proxyproto.Header {
 	before := client.Peer.ProxyHeader
 	switch {
@@ -185,10 +185,10 @@ func (p *Proxy) dialOne(ctx context.Context, upstream netip.AddrPort) (*net.TCPC
 	return conn.(*net.TCPConn), nil
 }
 
-// errNoUpstream says that no upstream accepted a connection.
+// errNoUpstream reports that no upstream accepted a connection.
 var errNoUpstream = errors.New("no upstream accepted the connection")
 
-// relay carries bytes both ways until both have ended. A direction that ends is ended on the other side; one that breaks
+// relay copies bytes both ways until both have ended. A direction that ends is closed on the other side; one that breaks
 // breaks both, by RST, as it would without a proxy.
 func relay(client *workload.PeerConn, conn, upstream *net.TCPConn, entry *Entry) error {
 	var up, down error
@@ -204,7 +204,7 @@ func relay(client *workload.PeerConn, conn, upstream *net.TCPConn, entry *Entry)
 			reset()
 			return
 		}
-		_ = upstream.CloseWrite() // fails when it is closed already
+		_ = upstream.CloseWrite() // fails if it is closed already
 	})
 	ways.Go(func() {
 		if entry.BytesDown, down = io.Copy(conn, upstream); down != nil {

@@ -236,7 +236,7 @@ func TestProxyCarriesReset(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	_, err := Open(t.Context(), Options{Send: 3, CheckEvery: -1, Accept: proxyproto.Policy{Timeout: 1}})
-	assert.EqualError(t, err, "start tcpproxy server: PROXY protocol: trusted proxies and timeout mean nothing where no header is required\n"+
-		"upstream missing: want ADDR:PORT or [ADDR6]:PORT\nPROXY protocol version 3: want 1, 2 or 0 for none\n"+
-		"timeout 0s, check interval -1ns: must not be negative")
+	assert.EqualError(t, err, "start tcpproxy server: PROXY protocol: found trusted proxies or a timeout (want them only where a header is required)\n"+
+		"missing upstream (want ADDR:PORT or [ADDR6]:PORT)\nPROXY protocol version: found 3 (want 1, 2 or 0 for none)\n"+
+		"timeout, check interval: found 0s, -1ns (want 0 or more)")
 }

@@ -11,32 +11,32 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
-// maxEntries bounds the connections that a report keeps; the rest is counted.
+// maxEntries bounds the connections that a report keeps; the rest are only counted.
 const maxEntries = 1000
 
-// Report is what the proxy did, of the connections that have ended.
+// Report holds what the proxy has done, for the connections that have ended.
 type Report struct {
 	Connections int `json:"connections"`
-	// Refused are the connections without a proper PROXY header, where clients must send one, by reason.
+	// Refused counts the connections without a valid PROXY header, where clients must send one, by reason.
 	Refused map[proxyproto.Reason]int `json:"refused,omitempty"`
-	// Failed are connections that no upstream accepted.
+	// Failed counts connections that no upstream accepted.
 	Failed int `json:"failed"`
-	// Upstreams counts the connections that each upstream got.
+	// Upstreams counts the connections of each upstream.
 	Upstreams map[netip.AddrPort]int `json:"upstreams"`
-	// BytesUp is what clients sent, and BytesDown what upstreams answered, without PROXY headers.
+	// BytesUp counts what clients sent, and BytesDown what upstreams sent, without PROXY headers.
 	BytesUp   int64 `json:"bytesUp"`
 	BytesDown int64 `json:"bytesDown"`
-	// Checks are what came of the proxy's own connections.
+	// Checks holds the results of the proxy's own connections.
 	Checks map[netip.AddrPort]Check `json:"checks,omitempty"`
-	// Entries are the first 1000 connections.
+	// Entries holds the first 1000 connections.
 	Entries []Entry `json:"entries"`
 }
 
-// Check is what came of an upstream's checks.
+// Check is the result of an upstream's checks.
 type Check struct {
 	Count  int `json:"count"`
 	Failed int `json:"failed"`
-	// Error is the last check's; empty if the upstream is up.
+	// Error is that of the last check; empty if the upstream is up.
 	Error string `json:"error,omitempty"`
 }
 
@@ -44,8 +44,8 @@ type Check struct {
 type Entry struct {
 	// Peer is the client.
 	Peer workload.Peer `json:"peer"`
-	// Upstream is who got the connection and Local the proxy's own end of it: the socket address that the upstream sees,
-	// unless somebody on the way translates it.
+	// Upstream got the connection, and Local is the proxy's end of it: the socket address that the upstream sees,
+	// unless it is translated on the path.
 	Upstream netip.AddrPort `json:"upstream,omitzero"`
 	Local    netip.AddrPort `json:"local,omitzero"`
 	// Sent is the header that the upstream got.
@@ -55,7 +55,7 @@ type Entry struct {
 	Error     string             `json:"error,omitempty"`
 }
 
-// Report says what the proxy did so far.
+// Report returns what the proxy has done so far.
 func (p *Proxy) Report() Report {
 	p.record.mu.Lock()
 	defer p.record.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *Proxy) Report() Report {
 	return report
 }
 
-// record is the report in the making.
+// record collects the report.
 type record struct {
 	mu   sync.Mutex
 	data Report
