@@ -206,5 +206,5 @@ func (t *trial) caveat() string {
 // evidence records and tells something that was seen.
 func (t *trial) evidence(message string) error {
 	t.runner.Narrator.Evidence(t.variant.Name, message)
-	return t.recorder.AddEvent(results.KindEvidence, message, map[string]string{"variant": t.variant.Name})
+	return t.recorder.AddEvent(results.EventEvidence, message, map[string]string{"variant": t.variant.Name})
 }

@@ -166,7 +166,7 @@ func (s *Session) Attempt(ctx context.Context, i int) ([]results.Sample, error) 
 		s.errs[i] = err
 		data := s.trials[i].data()
 		data.Error = err.Error()
-		return samples, errors.Join(err, s.recorder.AddEvent(results.KindStep, data.Phase, data))
+		return samples, errors.Join(err, s.recorder.AddEvent(results.EventStep, data.Phase, data))
 	}
 	return samples, nil
 }
@@ -176,11 +176,11 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 	if s.told != planned.Phase {
 		s.told = planned.Phase
 		s.runner.Narrator.Phase(planned.Phase, s.trialsOf(planned.Phase))
-		if err := s.recorder.AddEvent(results.KindNarration, planned.Phase.Narration, nil); err != nil {
+		if err := s.recorder.AddEvent(results.EventNarration, planned.Phase.Narration, nil); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.recorder.AddEvent(results.KindStep, planned.Phase.Name, planned.data()); err != nil {
+	if err := s.recorder.AddEvent(results.EventStep, planned.Phase.Name, planned.data()); err != nil {
 		return nil, err
 	}
 	t := &trial{

@@ -29,7 +29,7 @@ type UnsupportedError struct {
 func (e *UnsupportedError) Error() string { return e.What + ": " + e.How }
 
 // KindSite is of events about a site: what is left out there, which machine plays which node.
-const KindSite results.Kind = "site"
+const KindSite results.EventKind = "site"
 
 // Notes are what a site records and tells.
 type Notes struct{ trial *trial }

@@ -77,7 +77,7 @@ func TestKindClaim(t *testing.T) {
 	}
 	good := fabricated(t, lab, topologies.SubstrateNetns, nil)
 	assert.Equal(t, "reproduced", verdicts(good)["DSR-1"])
-	assert.Equal(t, "untested", verdicts(good)["CONF-1"])
+	assert.Equal(t, "not measured", verdicts(good)["CONF-1"])
 	assert.Equal(t, "reproduced", verdicts(good, fabricated(t, lab, topologies.SubstrateKindK, nil))["CONF-1"])
 	judged := make(map[string]bool)
 	for _, e := range lab.Spec.Expectations {

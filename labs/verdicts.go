@@ -17,7 +17,7 @@ import (
 type VerdictOptions struct {
 	// Verbose adds the evidence of every expectation.
 	Verbose bool
-	// All lists the talk's other claims, too, as untested.
+	// All lists the talk's other claims, too, as not measured.
 	All bool
 }
 

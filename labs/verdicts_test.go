@@ -73,8 +73,8 @@ lab 13  not-run     dsr loses 0; snat 297
 	for _, claim := range claims {
 		assert.Equal(t, 1, strings.Count(all, "\n"+claim.ID+" "), claim.ID)
 	}
-	assert.Contains(t, all, "CONF-1   untested    only on kind: lab run 01-source-ip --substrate kind\n")
-	assert.Contains(t, all, "THR-1    untested    none of these labs checks it: 02-throughput does\n")
+	assert.Contains(t, all, "CONF-1   not measured  only on kind: lab run 01-source-ip --substrate kind\n")
+	assert.Contains(t, all, "THR-1    not measured  none of these labs checks it: 02-throughput does\n")
 
 	assert.Contains(t, verdicts(t, 80, VerdictOptions{Verbose: true}, source, failover), `DSR-1   reproduced  the pod saw the client in 100 % of calls
                     - kept: source_preserved of dsr is 1

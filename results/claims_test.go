@@ -66,7 +66,7 @@ func TestClaimsWithoutLab(t *testing.T) {
 
 func TestVerdictInWords(t *testing.T) {
 	for verdict, want := range map[results.Verdict]string{
-		results.Reproduced: "reproduced", results.Differs: "differs", results.NotApplicable: "not applicable", results.NotMeasured: "untested",
+		results.Reproduced: "reproduced", results.Differs: "differs", results.NotMeasured: "not measured",
 	} {
 		assert.Equal(t, want, verdict.Words())
 	}

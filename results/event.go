@@ -5,28 +5,27 @@ import (
 	"time"
 )
 
-// Kind says what an event is about. Labs may use kinds of their own beside these.
-type Kind string
+// EventKind is the subject of an event. Labs may add kinds of their own.
+type EventKind string
 
 const (
-	KindStep        Kind = "step"        // a step began or ended
-	KindNarration   Kind = "narration"   // what the lab told its audience
-	KindEvidence    Kind = "evidence"    // something seen that speaks for itself: an address, a decoded packet
-	KindDrop        Kind = "drop"        // packets dropped, with place and reason
-	KindExpectation Kind = "expectation" // the outcome of an expectation; written by Recorder.Expect
-	KindVerdict     Kind = "verdict"     // a verdict that the lab gave itself; written by Recorder.Verdict
+	EventStep        EventKind = "step"        // a step began or ended
+	EventNarration   EventKind = "narration"   // what the lab told its audience
+	EventEvidence    EventKind = "evidence"    // something seen that speaks for itself: an address, a decoded packet
+	EventExpectation EventKind = "expectation" // the outcome of an expectation; written by Recorder.Expect
+	EventVerdict     EventKind = "verdict"     // a verdict that the lab gave itself; written by Recorder.Verdict
 )
 
 // Event is something that happened during a run.
 type Event struct {
 	Time    time.Time `json:"time"`
-	Kind    Kind      `json:"kind"`
+	Kind    EventKind `json:"kind"`
 	Message string    `json:"message"`
 	// Data is whatever the kind has beyond a sentence.
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// expectationData is the data of an event of KindExpectation; its message is the evidence.
+// expectationData is the data of an event of EventExpectation; its message is the evidence.
 type expectationData struct {
 	ID      string  `json:"id"`
 	Outcome Outcome `json:"outcome"`
@@ -34,7 +33,7 @@ type expectationData struct {
 	Headline string `json:"headline,omitempty"`
 }
 
-// verdictData is the data of an event of KindVerdict; its message is the evidence.
+// verdictData is the data of an event of EventVerdict; its message is the evidence.
 type verdictData struct {
 	Claim   string  `json:"claim"`
 	Verdict Verdict `json:"verdict"`

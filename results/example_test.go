@@ -30,7 +30,7 @@ func ExampleRecorder() {
 		panic(err)
 	}
 	_ = recorder.Describe("qdiscs", map[string]any{"lb": "100mbit, 64kb"})
-	_ = recorder.AddEvent(results.KindStep, "download", nil)
+	_ = recorder.AddEvent(results.EventStep, "download", nil)
 
 	// Variants are interleaved: all of one repetition, then all of the next.
 	var samples []results.Sample

@@ -18,7 +18,7 @@ func (r *Run) expectations() []ExpectationOutcome {
 	seen := map[string]bool{}
 	for _, event := range r.Events {
 		var data expectationData
-		if event.Kind != KindExpectation || json.Unmarshal(event.Data, &data) != nil {
+		if event.Kind != EventExpectation || json.Unmarshal(event.Data, &data) != nil {
 			continue
 		}
 		i := slices.IndexFunc(outcomes, func(o ExpectationOutcome) bool { return o.ID == data.ID })
@@ -45,7 +45,7 @@ func (o Outcome) severity() int {
 }
 
 // judge finds the verdict on a claim from its expectations and from what the lab concluded itself. The one that speaks more
-// against the claim counts: differs, not measured, not applicable, reproduced.
+// against the claim counts: differs, not measured, reproduced.
 func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 	found := ClaimVerdict{ID: id, Verdict: NotMeasured, Evidence: "no expectation and no verdict of the run speaks for it"}
 	var held, broken, missing []string
@@ -73,7 +73,7 @@ func (r *Run) judge(id string, expectations []ExpectationOutcome) ClaimVerdict {
 	concluded := false
 	for _, event := range r.Events {
 		var data verdictData
-		if event.Kind != KindVerdict || json.Unmarshal(event.Data, &data) != nil || data.Claim != id {
+		if event.Kind != EventVerdict || json.Unmarshal(event.Data, &data) != nil || data.Claim != id {
 			continue
 		}
 		first := !concluded && len(held)+len(broken)+len(missing) == 0
@@ -135,8 +135,8 @@ func (r *Run) result(s Summary) (Result, []string) {
 		}
 		return result, reasons // what is missing belongs to the description
 	}
-	if len(s.Expectations) == 0 && !slices.ContainsFunc(s.Claims, func(c ClaimVerdict) bool { return c.Verdict != NotApplicable }) {
-		found(Untested, "the run has no expectation and no claim that applies")
+	if len(s.Expectations)+len(s.Claims) == 0 {
+		found(Untested, "the run has no expectation and no claim")
 	}
 	for _, gap := range r.unmeasured() {
 		found(Untested, "%s", gap)

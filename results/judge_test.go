@@ -79,7 +79,7 @@ func TestEmptyRunHasNotPassed(t *testing.T) {
 	summary, err := recorder.Close(results.Passed, "")
 	require.NoError(t, err)
 	assert.Equal(t, results.Untested, summary.Result)
-	assert.Equal(t, "the run has no expectation and no claim that applies", summary.Reason())
+	assert.Equal(t, "the run has no expectation and no claim", summary.Reason())
 }
 
 func TestDescriptiveRun(t *testing.T) {
@@ -125,10 +125,7 @@ func TestVerdictOfTheLab(t *testing.T) {
 		"the measurement differs, as expected":          {results.Held, results.Differs, results.Differs, results.Passed},
 		"it cannot make good what failed":               {results.Broken, results.Reproduced, results.Differs, results.Failed},
 		"it cannot make good what did not run":          {results.NotRun, results.Reproduced, results.NotMeasured, results.Untested},
-		"not applicable does not hide a failure":        {results.Broken, results.NotApplicable, results.Differs, results.Failed},
 		"without expectations it stands alone":          {"", results.Reproduced, results.Reproduced, results.Passed},
-		"not applicable, without expectations":          {"", results.NotApplicable, results.NotApplicable, results.Untested},
-		"not applicable, while the expectations held":   {results.Held, results.NotApplicable, results.NotApplicable, results.Passed},
 		"not measured, although all expectations held ": {results.Held, results.NotMeasured, results.NotMeasured, results.Untested},
 	}
 	for name, test := range tests {

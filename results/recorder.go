@@ -106,9 +106,6 @@ func (r *Recorder) start() (err error) {
 // Dir is the run's folder.
 func (r *Recorder) Dir() string { return r.dir }
 
-// Run is the run's id.
-func (r *Recorder) Run() string { return r.manifest.Run }
-
 // AddSample appends a measured value. It refuses what could not be reported later: a variant that the manifest does not
 // have, a metric with two units, a value that is no number without a reason.
 func (r *Recorder) AddSample(s Sample) error {
@@ -131,17 +128,17 @@ func (r *Recorder) AddSample(s Sample) error {
 }
 
 // AddEvent appends something that happened. Data is encoded as JSON; nil for none.
-func (r *Recorder) AddEvent(kind Kind, message string, data any) error {
+func (r *Recorder) AddEvent(kind EventKind, message string, data any) error {
 	if kind == "" {
 		return errors.New("add event: kind is empty")
 	}
-	if kind == KindExpectation || kind == KindVerdict {
+	if kind == EventExpectation || kind == EventVerdict {
 		return fmt.Errorf("add event: kind %s is written by Expect and Verdict", kind)
 	}
 	return r.addEvent(kind, message, data)
 }
 
-func (r *Recorder) addEvent(kind Kind, message string, data any) error {
+func (r *Recorder) addEvent(kind EventKind, message string, data any) error {
 	event := Event{Time: r.config.Now(), Kind: kind, Message: message}
 	if data != nil {
 		raw, err := json.Marshal(data)
@@ -176,12 +173,11 @@ func (r *Recorder) ExpectWith(id string, outcome Outcome, evidence, headline str
 	if evidence == "" {
 		return fmt.Errorf("record expectation %s: evidence is empty", id)
 	}
-	return r.addEvent(KindExpectation, evidence, expectationData{id, outcome, headline})
+	return r.addEvent(EventExpectation, evidence, expectationData{id, outcome, headline})
 }
 
 // Verdict records what the lab itself concludes about a claim, with the evidence: needed where the measurement rightly
-// differs from the slide although every expectation held, or where the claim is not applicable. It cannot improve on what
-// the expectations say.
+// differs from the slide although every expectation held. It cannot improve on what the expectations say.
 func (r *Recorder) Verdict(claim string, verdict Verdict, evidence string) error {
 	found := false
 	for _, id := range r.manifest.Claims {
@@ -196,7 +192,7 @@ func (r *Recorder) Verdict(claim string, verdict Verdict, evidence string) error
 	if evidence == "" {
 		return fmt.Errorf("record verdict on %s: evidence is empty", claim)
 	}
-	return r.addEvent(KindVerdict, evidence, verdictData{claim, verdict})
+	return r.addEvent(EventVerdict, evidence, verdictData{claim, verdict})
 }
 
 // Describe adds data of the lab to env.json: offloads, qdiscs, versions of other programs.

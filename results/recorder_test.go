@@ -78,9 +78,9 @@ func TestRecorderRefuses(t *testing.T) {
 			"add sample of \"goodput\": variant: \"drs\" is none of none, kube-proxy, snat, dsr\nrepetition: -1, counts from 0\nunit: is empty"},
 		"a second unit": {sample(func(s *results.Sample) { s.Unit = "Mbit/s" }),
 			`add sample of "goodput": unit: "Mbit/s", but other samples have "bit/s"`},
-		"an expectation as event": {func() error { return recorder.AddEvent(results.KindExpectation, "x", nil) },
+		"an expectation as event": {func() error { return recorder.AddEvent(results.EventExpectation, "x", nil) },
 			"add event: kind expectation is written by Expect and Verdict"},
-		"data that is no JSON": {func() error { return recorder.AddEvent(results.KindStep, "x", make(chan int)) },
+		"data that is no JSON": {func() error { return recorder.AddEvent(results.EventStep, "x", make(chan int)) },
 			"add event step: json: unsupported type: chan int"},
 		"an unknown expectation": {func() error { return recorder.Expect("nope", results.Held, "x") },
 			`record expectation: "nope" is not in the manifest`},
@@ -130,7 +130,7 @@ func TestRecorderAfterClose(t *testing.T) {
 	_, err := recorder.Close(results.Failed, "interrupted")
 	require.NoError(t, err)
 	assert.ErrorContains(t, recorder.AddSample(results.Sample{Variant: "dsr", Metric: "m", Unit: "s"}), "the run is closed")
-	assert.ErrorContains(t, recorder.AddEvent(results.KindStep, "x", nil), "the run is closed")
+	assert.ErrorContains(t, recorder.AddEvent(results.EventStep, "x", nil), "the run is closed")
 	assert.ErrorContains(t, recorder.Describe("x", 1), "the run is closed")
 	_, err = recorder.RawFile("x")
 	assert.ErrorContains(t, err, "the run is closed")

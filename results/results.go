@@ -13,6 +13,8 @@
 // The package knows nothing of labs, topologies or the data path: callers hand over what they know as data.
 package results
 
+import "strings"
+
 // Schema names the version of the format of run folders and summaries.
 const Schema = "dsrlab.results/v1"
 
@@ -77,36 +79,26 @@ const (
 	Differs Verdict = "differs"
 	// NotMeasured means that no measurement speaks for or against the claim.
 	NotMeasured Verdict = "not-measured"
-	// NotApplicable means that the claim has no meaning where the lab ran (given explicitly, with the reason).
-	NotApplicable Verdict = "not-applicable"
 )
 
-// Words are the verdict as the list of claims says it: reproduced, differs, not applicable or untested.
+// Words returns the verdict as the list of claims prints it: reproduced, differs or not measured.
 func (v Verdict) Words() string {
-	switch v {
-	case NotMeasured:
-		return "untested"
-	case NotApplicable:
-		return "not applicable"
-	}
-	return string(v)
+	return strings.ReplaceAll(string(v), "-", " ")
 }
 
 func (v Verdict) severity() int {
 	switch v {
 	case Reproduced:
 		return 0
-	case NotApplicable:
-		return 1
 	case NotMeasured:
-		return 2
+		return 1
 	default:
-		return 3
+		return 2
 	}
 }
 
 func (v Verdict) known() bool {
-	return v == Reproduced || v == Differs || v == NotMeasured || v == NotApplicable
+	return v == Reproduced || v == Differs || v == NotMeasured
 }
 
 // Outcome says how one expectation went.

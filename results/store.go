@@ -187,7 +187,7 @@ type latestVerdict struct {
 }
 
 // ClaimStatuses gives each claim the verdict of the latest runs that check it: of each lab the latest finished one on each
-// substrate, and of several the verdict that says most (differs, reproduced, not applicable, not measured). Reference runs count for
+// substrate, and of several the verdict that says most (differs, reproduced, not measured). Reference runs count for
 // claims that no run of Dir checks; runs that were broken on purpose never do. Entries must be in the order of List.
 func ClaimStatuses(claims Claims, entries []Entry) []ClaimStatus {
 	type key struct {
@@ -254,5 +254,5 @@ func MergeClaims(claims Claims, summaries []Summary) []ClaimVerdict {
 
 // tells ranks verdicts by how much they say.
 func tells(v Verdict) int {
-	return slices.Index([]Verdict{NotMeasured, NotApplicable, Reproduced, Differs}, v)
+	return slices.Index([]Verdict{NotMeasured, Reproduced, Differs}, v)
 }

@@ -141,7 +141,7 @@ func evidenceOf(t *testing.T, run *results.Run, variants ...string) string {
 		var data struct {
 			Variant string `json:"variant"`
 		}
-		if event.Kind != results.KindEvidence {
+		if event.Kind != results.EventEvidence {
 			continue
 		}
 		require.NoError(t, json.Unmarshal(event.Data, &data))

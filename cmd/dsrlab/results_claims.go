@@ -17,11 +17,11 @@ func newResultsClaimsCommand(s streams, store func() results.Store, catalogue fu
 	command := &cobra.Command{
 		Use: "claims", Short: "List the talk's claims with the verdicts of the latest runs", Args: resultsArgs(cobra.NoArgs),
 		Long: `Lists every claim of the talk with the verdict of the latest finished runs that check it: those recorded in --dir, and the
-reference runs where nothing was recorded. A verdict is reproduced, differs, not applicable, or untested. Of several labs that
+reference runs where nothing was recorded. A verdict is reproduced, differs or not measured. Of several labs that
 check a claim, and of several substrates, the verdict that says most counts, so that none hides another that differs. Runs that
 were broken on purpose (lab run --fault) don't count.
 
-Exits with 1 if a claim has no lab that could check it. A claim that is untested or differs is no error.`,
+Exits with 1 if a claim has no lab that could check it. A claim that differs or was not measured is no error.`,
 	}
 	output := resultsFormat(s, command)
 	verbose := command.Flags().BoolP("verbose", "v", false, "also print what each claim says, the run that its verdict comes from, and the evidence")

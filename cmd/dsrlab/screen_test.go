@@ -121,10 +121,10 @@ func assertTold(t *testing.T, run *results.Run, lines []string) {
 	last := ""
 	for _, event := range run.Events {
 		switch event.Kind {
-		case results.KindNarration:
+		case results.EventNarration:
 			last = ""
 			messages = append(messages, event.Message)
-		case results.KindEvidence:
+		case results.EventEvidence:
 			var data struct{ Variant string }
 			require.NoError(t, json.Unmarshal(event.Data, &data))
 			message := event.Message

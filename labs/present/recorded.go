@@ -25,11 +25,11 @@ func NewRecorded(run *results.Run) *Recorded {
 	narration := ""
 	for _, e := range run.Events {
 		switch e.Kind {
-		case results.KindNarration:
+		case results.EventNarration:
 			narration = e.Message
-		case results.KindStep:
+		case results.EventStep:
 			r.step(e, narration)
-		case results.KindEvidence:
+		case results.EventEvidence:
 			r.evidence(e, narration)
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Recorded) evidence(e results.Event, narration string) {
 
 func (r *Recorded) hasSteps() bool {
 	for _, e := range r.run.Events {
-		if e.Kind == results.KindStep {
+		if e.Kind == results.EventStep {
 			return true
 		}
 	}

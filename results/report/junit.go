@@ -110,8 +110,6 @@ func suite(run *results.Run, claims results.Claims) junitSuite {
 func claimCase(lab string, c results.ClaimVerdict, text string, lacking bool, expectations []results.ExpectationOutcome) junitCase {
 	test := junitCase{Class: lab + ".claims", Name: c.ID + ": " + text, Output: string(c.Verdict) + ": " + c.Evidence}
 	switch c.Verdict {
-	case results.NotApplicable:
-		test.Skipped = &junitMessage{"not applicable: " + c.Evidence}
 	case results.NotMeasured:
 		test.notRun(lacking, c.Evidence)
 	case results.Differs:

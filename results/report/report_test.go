@@ -139,7 +139,7 @@ func TestPNG(t *testing.T) {
 // TestSelfContained holds that the page asks for nothing else and that what was recorded cannot become markup.
 func TestSelfContained(t *testing.T) {
 	recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
-	require.NoError(t, recorder.AddEvent(results.KindEvidence, `<script>alert(1)</script>|`, map[string]string{"x": "</script>"}))
+	require.NoError(t, recorder.AddEvent(results.EventEvidence, `<script>alert(1)</script>|`, map[string]string{"x": "</script>"}))
 	require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Metric: "<b>m", Unit: "s", Value: 1, Labels: map[string]string{"a": "<i>"}}))
 	require.NoError(t, recorder.AddSample(results.Sample{Variant: "snat", Metric: "<b>m", Unit: "s", Value: 2, Labels: map[string]string{"a": "<i>"}}))
 	run, err := results.Open(recorder.Dir())

@@ -108,9 +108,9 @@ func Run(t testing.TB, dir string, o Options) string {
 	t.Helper()
 	recorder := Create(t, dir, o)
 	require.NoError(t, recorder.Describe("qdiscs", map[string]any{"lb": "tbf rate 100mbit"}))
-	require.NoError(t, recorder.AddEvent(results.KindNarration, "The client downloads through the VIP.", nil))
+	require.NoError(t, recorder.AddEvent(results.EventNarration, "The client downloads through the VIP.", nil))
 	addSamples(t, recorder, o)
-	require.NoError(t, recorder.AddEvent(results.KindEvidence, "Geneve option of the first packet",
+	require.NoError(t, recorder.AddEvent(results.EventEvidence, "Geneve option of the first packet",
 		map[string]string{"class": "0x014b", "type": "0x81", "address": "185.150.8.128"}))
 	for _, e := range Manifest(o).Expectations {
 		outcome, evidence := results.Held, "made up by a test: "+e.ID+" held"
