@@ -248,7 +248,6 @@ func TestCluster(t *testing.T) {
 			output(t, "docker", "exec", n.Name, "getent", "hosts", controlPlane)
 		}
 	})
-	t.Run("a service gets an address from a pool, which a node answers ARP for", func(t *testing.T) { b.pools(t, client) })
 
 	b.must(t, "down")
 	assert.Equal(t, before, look(t))

@@ -27,7 +27,7 @@ func main() {
 // flags are what the command line says.
 type flags struct {
 	agent.Options
-	config, kubeconfig, server, objects, namespace string
+	config, kubeconfig, server, objects string
 }
 
 func run(ctx context.Context, args []string, log io.Writer) int {
@@ -57,7 +57,6 @@ func run(ctx context.Context, args []string, log io.Writer) int {
 	cmd.Flags().StringVar(&f.server, "server", "", "address of the API server instead of the configured one, as https://HOST:PORT: "+
 		"a node's, as ClusterIPs don't work before dsrd does")
 	cmd.Flags().StringVar(&f.objects, "objects", "", "file with Services, EndpointSlices and Nodes, in place of an API server")
-	cmd.Flags().StringVar(&f.namespace, "namespace", "kube-system", "where the Lease is that says which node's dsrd gives out addresses")
 	cmd.Flags().StringVar(&f.Tables, "tables", "", "answer health checks only, for the frontends and backends of this file")
 	cmd.Flags().StringVar(&f.PinDir, "pins", "/sys/fs/bpf/dsrlab", "folder of the data path on a bpffs")
 	cmd.Flags().StringVar(&f.Metrics, "metrics", ":9964", "where to serve /metrics and /healthz; empty: nowhere")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/agent"
 	"github.com/dsrlab/dsrlab/dataplane/kube"
-	"github.com/dsrlab/dsrlab/dataplane/kube/pools"
 )
 
 // runNode runs until ctx ends. The data path stays.
@@ -22,12 +21,6 @@ func runNode(ctx context.Context, f flags) (err error) {
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // while it drains, too
 	defer stop()
 	client, err := f.client()
-	if err != nil {
-		return err
-	}
-	elected, resign := context.WithCancel(ctx)
-	defer resign()
-	giving, err := f.givePools(elected, config, client)
 	if err != nil {
 		return err
 	}
@@ -52,27 +45,7 @@ func runNode(ctx context.Context, f flags) (err error) {
 		}
 		defer stop()
 	}
-	err = node.Run(ctx)
-	resign()
-	return errors.Join(err, <-giving)
-}
-
-// givePools gives out addresses until ctx ends, where the configuration has some. Then comes what became of it.
-func (f flags) givePools(ctx context.Context, config kube.Config, client kubernetes.Interface) (<-chan error, error) {
-	ended := make(chan error, 1)
-	switch {
-	case len(config.LoadBalancer.Pools) == 0:
-		ended <- nil
-		return ended, nil
-	case client == nil:
-		return nil, errors.New("loadBalancer.pools: they end up in the status of services: there is no API server to write it")
-	}
-	go func() {
-		ended <- pools.Run(ctx, pools.Options{
-			Client: client, Identity: f.Node, Namespace: f.namespace, Pools: config.LoadBalancer.Pools, Log: f.Log,
-		})
-	}()
-	return ended, nil
+	return node.Run(ctx)
 }
 
 // events come from the API server, or from a file.

@@ -8,8 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/bgp"
-	"github.com/dsrlab/dsrlab/labs/bgp/speaker"
+	"github.com/dsrlab/dsrlab/dataplane/bgp"
 )
 
 func newBGPCommand(s streams) *cobra.Command {
@@ -52,7 +51,7 @@ func newAnnounceCommand(s streams) *cobra.Command {
 		if err != nil {
 			return usageError(err)
 		}
-		return speaker.Announce(c.Context(), &a, slog.New(slog.NewJSONHandler(s.out, nil)))
+		return bgp.Announce(c.Context(), &a, slog.New(slog.NewJSONHandler(s.out, nil)))
 	}
 	return c
 }
@@ -81,7 +80,7 @@ announces the address. Standard output is a log.`,
 		if err != nil {
 			return usageError(err)
 		}
-		return speaker.Learn(c.Context(), &r, slog.New(slog.NewJSONHandler(s.out, nil)))
+		return bgp.Learn(c.Context(), &r, slog.New(slog.NewJSONHandler(s.out, nil)))
 	}
 	return c
 }

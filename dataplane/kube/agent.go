@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/dataplane/kube/network"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -43,14 +44,14 @@ type Agent struct {
 	path    *dataplane.DataPath
 	cluster *Cluster
 	checks  *health.Server
-	// announcer is nil where nothing is announced.
-	announcer announcer
-	synced    bool        // all objects have been told once
-	applied   atomic.Bool // and the data path holds what they say
-	ending    atomic.Bool
-	pods      []network.Pod
-	network   Network
-	told      []services.Problem
+	// speaker is nil where nothing is announced.
+	speaker *bgp.Speaker
+	synced  bool        // all objects have been told once
+	applied atomic.Bool // and the data path holds what they say
+	ending  atomic.Bool
+	pods    []network.Pod
+	network Network
+	told    []services.Problem
 }
 
 // New loads the node's data path, or replaces the programs of the one that is loaded already, whose tables it takes over: packets
@@ -89,7 +90,7 @@ func New(o Options) (*Agent, error) {
 	if notice := a.path.Notice(); notice != nil {
 		o.Log.Warn("hook", "notice", notice)
 	}
-	if a.announcer, err = newAnnouncer(o, device); err != nil {
+	if a.speaker, err = newSpeaker(o); err != nil {
 		return nil, errors.Join(err, a.path.Close())
 	}
 	a.checks = health.New(o.Log, health.Options{Healthy: func() bool { return a.applied.Load() && !a.ending.Load() }})
@@ -99,8 +100,8 @@ func New(o Options) (*Agent, error) {
 // Close ends the agent's part. What is pinned forwards on.
 func (a *Agent) Close() error {
 	errs := []error{a.checks.Close(), a.path.Close()}
-	if a.announcer != nil {
-		errs = append(errs, a.announcer.Close())
+	if a.speaker != nil {
+		errs = append(errs, a.speaker.Close())
 	}
 	return errors.Join(errs...)
 }

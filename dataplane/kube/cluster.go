@@ -59,7 +59,7 @@ func (c *Cluster) takeNode(e Event) ([]services.Change, bool) {
 }
 
 func equalPeers(a, b Peer) bool {
-	return a.Name == b.Name && a.NotReady == b.NotReady && a.Excluded == b.Excluded &&
+	return a.Name == b.Name && a.Excluded == b.Excluded &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.PodCIDRs, b.PodCIDRs)
 }
 

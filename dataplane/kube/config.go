@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/dataplane/kube/pools"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -34,7 +33,7 @@ type Config struct {
 	// TunnelProtocol is geneve.
 	TunnelProtocol string       `json:"tunnelProtocol"`
 	LoadBalancer   LoadBalancer `json:"loadBalancer"`
-	// Announce is how the network hears where VIPs are.
+	// Announce configures the announcing of VIPs by BGP.
 	Announce Announce `json:"announce,omitzero"`
 	// Device leads to the other nodes (default: that of the default route).
 	Device string `json:"device,omitempty"`
@@ -56,9 +55,6 @@ type LoadBalancer struct {
 	Hook dataplane.Hook `json:"hook,omitempty"`
 	// TableSize of Maglev, see services.Options.
 	TableSize uint32 `json:"tableSize,omitempty"`
-	// Pools are what services without an address get theirs from, see pools.Assign (default: from nothing here). It needs the rights
-	// of manifests/pools.
-	Pools []pools.Pool `json:"pools,omitempty"`
 }
 
 // PodNetwork is how pods get addresses and reach each other.
@@ -140,8 +136,7 @@ func (c *Config) check() []error {
 			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, services.MaxTableSize))
 		}
 	}
-	errs = append(errs, pools.Check("loadBalancer.pools", c.LoadBalancer.Pools)...)
-	errs = append(errs, c.Announce.check(c.LoadBalancer.Pools)...)
+	errs = append(errs, c.Announce.check()...)
 	errs = append(errs, checkPrefixes("podNetwork.cidrs", c.PodNetwork.CIDRs)...)
 	errs = append(errs, checkPrefixes("serviceCIDRs", c.ServiceCIDRs)...)
 	if c.PodNetwork.Enabled && len(c.PodNetwork.CIDRs) == 0 {

@@ -30,23 +30,18 @@ serviceCIDRs: [10.96.0.0/16]
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}, c.PodNetwork.CIDRs)
 }
 
-// TestConfigAnnounce: VIPs may be announced that are named, or else those of pools.
+// TestConfigAnnounce: only VIPs of announce.cidrs may be announced.
 func TestConfigAnnounce(t *testing.T) {
 	c, err := ParseConfig("config.yaml", []byte(head+`
-loadBalancer:
-  pools: [{name: a, cidrs: [192.0.2.0/28], ranges: ["2001:db8::1-2001:db8::9"]}]
-announce: {mode: bgp, asn: 64513, peers: [{address: 198.51.100.1, asn: 64512}]}
+announce: {mode: bgp, cidrs: [192.0.2.128/25], asn: 64513, peers: [{address: 198.51.100.1, asn: 64512}]}
 `))
 	require.NoError(t, err)
-	assert.Equal(t, Announce{Mode: "bgp", ASN: 64513, Peers: []BGPPeer{{Address: netip.MustParseAddr("198.51.100.1"), ASN: 64512}}}, c.Announce)
-	may := func(text string) bool { return c.MayAnnounce(netip.MustParseAddr(text)) }
-	assert.True(t, may("192.0.2.15") && may("2001:db8::9"))
-	assert.False(t, may("192.0.2.16") || may("2001:db8::10"))
-
-	c, err = ParseConfig("config.yaml", []byte(head+"announce: {mode: l2, cidrs: [192.0.2.128/25]}\n"))
-	require.NoError(t, err)
-	assert.True(t, may("192.0.2.128"))
-	assert.False(t, may("192.0.2.1"))
+	assert.Equal(t, Announce{
+		Mode: AnnounceBGP, CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}, ASN: 64513,
+		Peers: []BGPPeer{{Address: netip.MustParseAddr("198.51.100.1"), ASN: 64512}},
+	}, c.Announce)
+	assert.True(t, c.Announce.allows(netip.MustParseAddr("192.0.2.128")))
+	assert.False(t, c.Announce.allows(netip.MustParseAddr("192.0.2.1")))
 }
 
 // TestConfigRefused: all that is wrong is said at once, with the file and the field.
@@ -72,14 +67,11 @@ c.yaml: loadBalancer.tableSize: 250: must be a prime from 3 to 65537
 c.yaml: serviceCIDRs[0]: 10.96.0.1/16: has bits behind its length, use 10.96.0.0/16
 c.yaml: podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16
 c.yaml: drainSeconds: -1: must not be negative`},
-		{"pools", head + `
-loadBalancer: {pools: [{name: a, cidrs: [192.0.2.1/24]}, {name: a}]}
-`, `c.yaml: loadBalancer.pools[0].cidrs[0]: 192.0.2.1/24: has bits behind its length, use 192.0.2.0/24
-c.yaml: loadBalancer.pools[1].name: "a": there are two of this name
-c.yaml: loadBalancer.pools[1]: "a" has no addresses: name cidrs or ranges`},
-		{"announce", head + "announce: {mode: arp, asn: 1}\n", `c.yaml: announce.mode: "arp": must be l2 or bgp, or empty
-c.yaml: announce.cidrs: none: name which VIPs may be announced, or make loadBalancer.pools
+		{"pools", head + "loadBalancer: {pools: []}\n", `c.yaml: unknown field "loadBalancer.pools"`},
+		{"announce", head + "announce: {mode: l2, asn: 1}\n", `c.yaml: announce.mode: "l2": must be bgp, or empty
 c.yaml: announce.asn, peers, holdSeconds: they are for mode bgp`},
+		{"no CIDRs", head + "announce: {mode: bgp, asn: 1, peers: [{address: 192.0.2.1, asn: 2}]}\n",
+			`c.yaml: announce.cidrs: none: name which VIPs may be announced`},
 		{"BGP", head + "announce: {mode: bgp, cidrs: [192.0.2.1/24], holdSeconds: 2}\n", `c.yaml: announce.cidrs[0]: 192.0.2.1/24: has bits behind its length, use 192.0.2.0/24
 c.yaml: announce.asn: 0: name the nodes' own, such as 64513
 c.yaml: announce.peers: none: name the routers

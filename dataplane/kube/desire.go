@@ -18,8 +18,6 @@ type Peer struct {
 	// Addresses are its InternalIPs, one of each family at most.
 	Addresses []netip.Addr   `json:"addresses"`
 	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"`
-	// NotReady: its condition Ready is there, and not true.
-	NotReady bool `json:"notReady,omitempty"`
 	// Excluded: it is labelled node.kubernetes.io/exclude-from-external-load-balancers, as kubeadm's control-plane nodes are.
 	Excluded bool `json:"excluded,omitempty"`
 }
@@ -48,7 +46,7 @@ func PeersOf(nodes []*corev1.Node) ([]Peer, []services.Problem) {
 	var peers []Peer
 	var problems []services.Problem
 	for _, n := range nodes {
-		peer := Peer{Name: n.Name, NotReady: notReady(n)}
+		peer := Peer{Name: n.Name}
 		_, peer.Excluded = n.Labels[corev1.LabelNodeExcludeBalancers]
 		problem := func(field, what, want string) {
 			problems = append(problems, services.Problem{Object: "node " + n.Name, Field: field, What: what, Want: want})
@@ -90,12 +88,6 @@ func podCIDRsOf(n *corev1.Node) []string {
 		return []string{n.Spec.PodCIDR}
 	}
 	return n.Spec.PodCIDRs
-}
-
-func notReady(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue
-	})
 }
 
 // serviceNodes are peers as package services wants them.

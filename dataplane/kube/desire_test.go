@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/dsrlab/dsrlab/dataplane/announce"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -27,7 +26,7 @@ func testConfig() Config {
 	c.PodNetwork.Enabled = true
 	c.PodNetwork.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}
 	c.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")}
-	c.Announce = Announce{Mode: announce.ModeL2, CIDRs: []netip.Prefix{netip.MustParsePrefix("185.150.8.0/24")}}
+	c.Announce = Announce{Mode: AnnounceBGP, CIDRs: []netip.Prefix{netip.MustParsePrefix("185.150.8.0/24")}}
 	return c
 }
 
@@ -38,7 +37,7 @@ type desired struct {
 	Tables   *services.Tables   `json:"tables"`
 	Problems []services.Problem `json:"problems"`
 
-	Announcements []announce.Announcement `json:"announcements"`
+	Announced []netip.Addr `json:"announced"`
 }
 
 // clusterOf takes the objects of a file, ordered by kind and name.
@@ -68,7 +67,7 @@ func TestGolden(t *testing.T) {
 			node := c.Peers()[i].Name
 			got, err := json.MarshalIndent(desired{
 				c.Peers(), NetworkOf(node, c.Peers(), testConfig()), c.Tables(), c.Problems(),
-				AnnouncementsOf(node, c.Peers(), c.Tables(), testConfig()),
+				VIPsOf(node, c.Peers(), c.Tables(), testConfig()),
 			}, "", "  ")
 			require.NoError(t, err)
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden.json"
@@ -94,8 +93,8 @@ func TestNodeThatOnlyReports(t *testing.T) {
 	assert.True(t, nodes)
 }
 
-// TestNodeThatIsNot: what nodes say of themselves that decides who announces VIPs.
-func TestNodeThatIsNot(t *testing.T) {
+// TestNodeExcluded: a node that is labelled so announces no VIPs; its conditions are not looked at.
+func TestNodeExcluded(t *testing.T) {
 	node := func(change func(*corev1.Node)) *corev1.Node {
 		n := &corev1.Node{}
 		n.Name = "n"
@@ -103,30 +102,24 @@ func TestNodeThatIsNot(t *testing.T) {
 		change(n)
 		return n
 	}
-	ready := func(status corev1.ConditionStatus) func(*corev1.Node) {
-		return func(n *corev1.Node) {
-			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse}, {Type: corev1.NodeReady, Status: status}}
-		}
-	}
 	c := NewCluster(testConfig())
 	for _, test := range []struct {
-		name    string
-		change  func(*corev1.Node)
-		want    Peer
-		changes bool
+		name     string
+		change   func(*corev1.Node)
+		excluded bool
+		changes  bool
 	}{
-		{"new", func(*corev1.Node) {}, Peer{}, true},
-		{"ready", ready(corev1.ConditionTrue), Peer{}, false},
-		{"not ready", ready(corev1.ConditionFalse), Peer{NotReady: true}, true},
-		{"not heard of", ready(corev1.ConditionUnknown), Peer{NotReady: true}, false},
-		{"excluded", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }, Peer{Excluded: true}, true},
+		{"new", func(*corev1.Node) {}, false, true},
+		{"not ready", func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
+		}, false, false},
+		{"excluded", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }, true, true},
 	} {
 		slimmed, err := slim(node(test.change))
 		require.NoError(t, err)
 		_, changed := c.Take(eventOf(slimmed, false))
 		assert.Equal(t, test.changes, changed, test.name)
-		test.want.Name, test.want.Addresses = "n", []netip.Addr{netip.MustParseAddr("192.0.2.1")}
-		assert.Equal(t, []Peer{test.want}, c.Peers(), test.name)
+		assert.Equal(t, []Peer{{Name: "n", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Excluded: test.excluded}}, c.Peers(), test.name)
 	}
 }
 
@@ -176,8 +169,8 @@ func FuzzObjects(f *testing.F) {
 				require.Equal(t, r.To.Addr().Is4(), r.Via.Is4(), fmt.Sprint(r))
 				require.Equal(t, r.To, r.To.Masked())
 			}
-			for _, a := range AnnouncementsOf(p.Name, peers, tables, testConfig()) {
-				require.True(t, slices.ContainsFunc(tables.Frontends, func(f services.Frontend) bool { return f.Address == a.VIP }), a.VIP)
+			for _, vip := range VIPsOf(p.Name, peers, tables, testConfig()) {
+				require.True(t, slices.ContainsFunc(tables.Frontends, func(f services.Frontend) bool { return f.Address == vip }), vip)
 			}
 			require.True(t, n.CNI == "" || json.Valid([]byte(n.CNI)))
 		}

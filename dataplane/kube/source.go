@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,7 +68,7 @@ func slim(object any) (any, error) {
 	}
 	if n, ok := object.(*corev1.Node); ok {
 		n.Status.Images = nil
-		n.Status.Conditions = slices.DeleteFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type != corev1.NodeReady })
+		n.Status.Conditions = nil
 	}
 	return object, nil
 }

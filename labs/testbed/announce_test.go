@@ -1,9 +1,7 @@
 package testbed
 
 import (
-	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -11,20 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/arp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/dsrlab/dsrlab/labs/bgp"
+	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
-
-// leaveTimeout is for a connection while the node that answers for a VIP leaves: it may lose a SYN or two, which the client sends again
-// after 1 s and 3 s, but not wait until the others have missed that node, 3 s after it is silent, whose next SYN is due at 7 s.
-const leaveTimeout = 6 * time.Second
 
 // announcers are nodes with agents that announce VIPs.
 type announcers struct {
@@ -54,190 +46,6 @@ func (a *announcers) stop(t *testing.T, node string, signal syscall.Signal) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(a.pids[node], signal))
 	require.Eventually(t, func() bool { return !a.alive(node) }, patience, 10*time.Millisecond)
-}
-
-// unready marks a node in documents.
-func unready(t *testing.T, documents []byte, node string) []byte {
-	t.Helper()
-	parts := bytes.Split(documents, []byte("---\n"))
-	i := slices.IndexFunc(parts, func(d []byte) bool {
-		return bytes.Contains(d, []byte("kind: Node\n")) && bytes.Contains(d, []byte("name: "+node+"\n"))
-	})
-	require.GreaterOrEqual(t, i, 0)
-	parts[i] = bytes.Replace(parts[i], []byte("status:\n"), []byte("status:\n  conditions: [{type: Ready, status: Unknown}]\n"), 1)
-	return bytes.Join(parts, []byte("---\n"))
-}
-
-// lanStand is dual-stack with its client among the nodes; VIPs are on the wire, by no route over a node.
-func lanStand(t *testing.T) (tb *Testbed, dsrd string, vips []netip.AddrPort) {
-	t.Helper()
-	dsrd = buildAgent(t)
-	tb = standOf(t, "dual-stack", Options{Agent: dsrd}, func(topology *topologies.Topology) {
-		topology.Spec.Networks = topology.Spec.Networks[1:]
-		for i := range topology.Spec.Nodes {
-			n := &topology.Spec.Nodes[i]
-			if n.Link = (topologies.LinkSpec{}); n.Role == topologies.RoleClient {
-				n.Addresses = []netip.Addr{netip.MustParseAddr("192.168.2.202"), netip.MustParseAddr("2001:db8:2::202")}
-			}
-		}
-	})
-	lineServers(t, tb, 5201)
-	for _, ingress := range tb.plan.Services[0].Status.LoadBalancer.Ingress {
-		vip := netip.MustParseAddr(ingress.IP)
-		vips = append(vips, netip.AddrPortFrom(vip, 5201))
-		require.NoError(t, tb.network.Do("client", func() error {
-			device, err := netlink.LinkByName("eth0")
-			if err != nil {
-				return err
-			}
-			return netlink.RouteReplace(&netlink.Route{Dst: netlink.NewIPNet(vip.AsSlice()), LinkIndex: device.Attrs().Index, Scope: netlink.SCOPE_LINK})
-		}))
-	}
-	require.Len(t, vips, 2)
-	return tb, dsrd, vips
-}
-
-// heldBy is the node whose Ethernet address the client has for a VIP; empty: it has none.
-func (a *announcers) heldBy(t *testing.T, vip netip.Addr) string {
-	t.Helper()
-	name := ""
-	require.NoError(t, a.network.Do("client", func() error {
-		list, err := netlink.NeighList(0, 0)
-		for _, n := range list {
-			if have, ok := netip.AddrFromSlice(n.IP); ok && have.Unmap() == vip && n.State&(netlink.NUD_FAILED|netlink.NUD_INCOMPLETE) == 0 {
-				for _, node := range a.plan.Nodes {
-					if node.MAC.String() == n.HardwareAddr.String() {
-						name = node.Name
-					}
-				}
-			}
-		}
-		return err
-	}))
-	return name
-}
-
-// forget makes the client ask again who has a VIP.
-func (a *announcers) forget(t *testing.T, vip netip.Addr) {
-	t.Helper()
-	require.NoError(t, a.network.Do("client", func() error {
-		list, err := netlink.NeighList(0, 0)
-		for i := range list {
-			if have, ok := netip.AddrFromSlice(list[i].IP); ok && have.Unmap() == vip {
-				_ = netlink.NeighDel(&list[i])
-			}
-		}
-		return err
-	}))
-}
-
-// TestAnnounceL2: a client in the nodes' network finds VIPs by ARP and NDP. One node answers; another does when its agent is killed,
-// when it is not ready, and when it leaves, and connections go on.
-func TestAnnounceL2(t *testing.T) {
-	tb, dsrd, vips := lanStand(t)
-	a := startAnnouncers(t, tb, dsrd, "announce: {mode: l2, cidrs: [185.150.8.0/24, \"2001:db8:8::/64\"]}\ndrainSeconds: 5\n")
-	four, six := vips[0].Addr(), vips[1].Addr()
-	var connections []caller
-	for _, vip := range vips {
-		c := tb.call(t, "client", vip)
-		c.ask(t)
-		connections = append(connections, c)
-	}
-	goOn := func() {
-		t.Helper()
-		for _, c := range connections {
-			c.ask(t)
-		}
-	}
-	becomes := func(vip netip.Addr, other func(string) bool) string {
-		t.Helper()
-		began, now := time.Now(), ""
-		require.Eventually(t, func() bool { now = a.heldBy(t, vip); return now != "" && other(now) }, patience, 10*time.Millisecond,
-			"%s is held by %s", vip, now)
-		t.Logf("%s is %s's after %v", vip, now, time.Since(began))
-		return now
-	}
-	not := func(name string) func(string) bool { return func(now string) bool { return now != name } }
-	is := func(name string) func(string) bool { return func(now string) bool { return now == name } }
-	first := map[netip.Addr]string{four: a.heldBy(t, four), six: a.heldBy(t, six)}
-	require.NotEmpty(t, first[four])
-	require.NotEmpty(t, first[six])
-	assert.NotZero(t, tb.count(t, "reply-direct"), "by DSR")
-	goOn()
-
-	t.Run("one answers", func(t *testing.T) {
-		var from []string
-		require.NoError(t, tb.network.Do("client", func() error {
-			device, err := net.InterfaceByName("eth0")
-			if err != nil {
-				return err
-			}
-			c, err := arp.Dial(device)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if err := errorsOf(c.Request(four), c.SetReadDeadline(time.Now().Add(patience))); err != nil {
-				return err
-			}
-			for {
-				p, _, err := c.Read()
-				if err != nil {
-					return nil
-				}
-				if p.Operation == arp.OperationReply && p.SenderIP == four {
-					from = append(from, p.SenderHardwareAddr.String())
-					if err := c.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil { // for others, who have had the request as well
-						return err
-					}
-				}
-			}
-		}))
-		assert.Len(t, from, 1)
-	})
-
-	for _, vip := range []netip.Addr{four, six} {
-		t.Run("its agent is killed: "+vip.String(), func(t *testing.T) {
-			a.stop(t, first[vip], syscall.SIGKILL)
-			becomes(vip, not(first[vip]))
-			goOn()
-			a.forget(t, vip)
-			tb.call(t, "client", netip.AddrPortFrom(vip, 5201)).ask(t)
-			a.start(t, first[vip])
-			becomes(vip, is(first[vip]))
-			goOn()
-		})
-	}
-
-	t.Run("not ready", func(t *testing.T) {
-		putFile(t, a.objects, unready(t, tb.agentObjects(t, ""), first[four]))
-		becomes(four, not(first[four]))
-		goOn()
-		putFile(t, a.objects, tb.agentObjects(t, ""))
-		becomes(four, is(first[four]))
-	})
-
-	t.Run("leaves", func(t *testing.T) {
-		require.NoError(t, syscall.Kill(a.pids[first[four]], syscall.SIGTERM))
-		calls := 0
-		for a.alive(first[four]) {
-			a.forget(t, four)
-			tb.callWithin(t, "client", vips[0], leaveTimeout).ask(t)
-			calls++
-		}
-		t.Logf("%d connections while it ended, each after the client had forgotten who has the VIP", calls)
-		becomes(four, not(first[four]))
-		goOn()
-	})
-}
-
-func errorsOf(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // TestAnnounceBGP: agents tell a router about the VIP: all of them, or with externalTrafficPolicy Local those with pods of it; who

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dsrlab/dsrlab/labs/bgp"
+	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )

@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the kustomization and what it names.
 //
-//go:embed *.yaml pools l2
+//go:embed *.yaml
 var Files embed.FS

@@ -1,4 +1,4 @@
-package speaker
+package bgp
 
 import (
 	"context"
@@ -17,22 +17,19 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	announcebgp "github.com/dsrlab/dsrlab/dataplane/announce/bgp"
-	"github.com/dsrlab/dsrlab/labs/bgp"
 )
 
-// resync is how often routes are compared with what was learned, beside every time that something changes.
+// resync is how often routes are compared with what was learned, in addition to every change.
 const resync = time.Second
 
-// Learn listens to the router's peers until ctx ends, and keeps routes to what they announce in the main table of its network
-// namespace: one next hop for each peer that announces it. Then it takes its routes away.
-func Learn(ctx context.Context, r *bgp.Router, log *slog.Logger) (err error) {
+// Learn accepts sessions from the router's peers until ctx ends, and keeps a route to each VIP they announce in the main table of its
+// network namespace, with one next hop per peer that announces it. Then it removes its routes.
+func Learn(ctx context.Context, r *Router, log *slog.Logger) (err error) {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("learn VIPs: %w", err)
 	}
-	s, err := announcebgp.Start(ctx, &api.Global{
-		Asn: bgp.RouterASN, RouterId: r.ID.String(), ListenPort: announcebgp.Port, UseMultiplePaths: true,
+	s, err := start(ctx, &api.Global{
+		Asn: RouterASN, RouterId: r.ID.String(), ListenPort: port, UseMultiplePaths: true,
 	}, log)
 	if err != nil {
 		return fmt.Errorf("learn VIPs: %w", err)
@@ -43,7 +40,7 @@ func Learn(ctx context.Context, r *bgp.Router, log *slog.Logger) (err error) {
 		return fmt.Errorf("learn VIPs: %w", err)
 	}
 	for _, address := range r.Peers {
-		lb := announcebgp.Neighbour(address, bgp.ClusterASN, times(), &api.Transport{PassiveMode: true})
+		lb := neighbour(address, ClusterASN, labTimers(), &api.Transport{PassiveMode: true})
 		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: lb}); err != nil {
 			return fmt.Errorf("learn VIPs from %s: %w", address, err)
 		}
@@ -69,21 +66,21 @@ func Learn(ctx context.Context, r *bgp.Router, log *slog.Logger) (err error) {
 	}
 }
 
-// watch tells of every change of best paths and sessions. A change that comes while one is told of needs no word of its own.
+// watch signals changed whenever best paths or sessions change. Changes that come while a signal is pending share it.
 func watch(ctx context.Context, s *server.BgpServer, changed chan<- struct{}) error {
-	tell := func() {
+	signal := func() {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	}
 	return s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
-		OnBestPath:   func([]*apiutil.Path, time.Time) { tell() },
-		OnPeerUpdate: func(*apiutil.WatchEventMessage_PeerEvent, time.Time) { tell() },
+		OnBestPath:   func([]*apiutil.Path, time.Time) { signal() },
+		OnPeerUpdate: func(*apiutil.WatchEventMessage_PeerEvent, time.Time) { signal() },
 	}, server.WatchBestPath(true), server.WatchPeer())
 }
 
-// learned are the host routes of the table, each with the next hops of all its best paths, in order.
+// learned returns the host routes of the table, each with the next hops of all its best paths, in order.
 func learned(s *server.BgpServer) (map[netip.Prefix][]netip.Addr, error) {
 	routes := make(map[netip.Prefix][]netip.Addr)
 	for _, family := range []gobgp.Family{gobgp.RF_IPv4_UC, gobgp.RF_IPv6_UC} {
@@ -94,7 +91,7 @@ func learned(s *server.BgpServer) (map[netip.Prefix][]netip.Addr, error) {
 				return
 			}
 			for _, p := range paths {
-				if hop := nextHop(p); p.Best && hop.IsValid() {
+				if hop := nextHopOf(p); p.Best && hop.IsValid() {
 					routes[to] = append(routes[to], hop)
 				}
 			}
@@ -108,7 +105,7 @@ func learned(s *server.BgpServer) (map[netip.Prefix][]netip.Addr, error) {
 	return routes, nil
 }
 
-func nextHop(p *apiutil.Path) netip.Addr {
+func nextHopOf(p *apiutil.Path) netip.Addr {
 	for _, a := range p.Attrs {
 		switch a := a.(type) {
 		case *gobgp.PathAttributeNextHop:
@@ -120,13 +117,13 @@ func nextHop(p *apiutil.Path) netip.Addr {
 	return netip.Addr{}
 }
 
-// table is what Learn has put into the kernel's main table.
+// table holds the routes that Learn has installed in the kernel's main table.
 type table struct {
 	installed map[netip.Prefix][]netip.Addr
 	log       *slog.Logger
 }
 
-// set makes the kernel's routes those that are wanted. A route that changes is replaced in one step.
+// set installs the wanted routes and removes all others. A route that changes is replaced in one step.
 func (t *table) set(wanted map[netip.Prefix][]netip.Addr) error {
 	var errs []error
 	for _, to := range slices.Collect(maps.Keys(t.installed)) {
@@ -153,11 +150,11 @@ func (t *table) set(wanted map[netip.Prefix][]netip.Addr) error {
 	return errors.Join(errs...)
 }
 
-// routeTo is a route as the kernel has it.
+// routeTo returns the kernel route to a VIP by hops.
 func routeTo(to netip.Prefix, hops []netip.Addr) *netlink.Route {
 	route := &netlink.Route{
 		Dst:      &net.IPNet{IP: to.Addr().AsSlice(), Mask: net.CIDRMask(to.Bits(), to.Addr().BitLen())},
-		Protocol: unix.RTPROT_BGP, Priority: bgp.Metric,
+		Protocol: unix.RTPROT_BGP, Priority: Metric,
 	}
 	if len(hops) == 1 {
 		route.Gw = hops[0].AsSlice()

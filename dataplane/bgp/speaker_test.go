@@ -15,18 +15,16 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/dsrlab/dsrlab/dataplane/announce"
 )
 
 var (
 	loopback = netip.MustParseAddr("127.0.0.1")
-	// routerAddress is the router's alone, so that no one else takes its port before it does.
+	// routerAddress is used by the router only, so that nothing else takes its port before it does.
 	routerAddress = netip.MustParseAddr("127.83.14.1")
-	times         = Times{Hold: 9 * time.Second, Retry: time.Second}
+	timers        = Timers{Hold: 9 * time.Second, Retry: time.Second}
 )
 
-// routerAt listens on a free port, to a peer of this machine.
+// routerAt starts a router on a free port, which accepts a peer on this machine.
 func routerAt(t *testing.T) (*server.BgpServer, uint16) {
 	t.Helper()
 	free, err := net.Listen("tcp", netip.AddrPortFrom(routerAddress, 0).String())
@@ -34,16 +32,16 @@ func routerAt(t *testing.T) (*server.BgpServer, uint16) {
 	port := uint16(free.Addr().(*net.TCPAddr).Port)
 	free.Close()
 	ctx := context.Background()
-	router, err := Start(ctx, &api.Global{
+	router, err := start(ctx, &api.Global{
 		Asn: 64512, RouterId: "192.0.2.250", ListenPort: int32(port), ListenAddresses: []string{routerAddress.String()},
 	}, nil)
 	require.NoError(t, err)
 	t.Cleanup(router.Stop)
-	require.NoError(t, router.AddPeer(ctx, &api.AddPeerRequest{Peer: Neighbour(loopback, 64513, times, &api.Transport{PassiveMode: true})}))
+	require.NoError(t, router.AddPeer(ctx, &api.AddPeerRequest{Peer: neighbour(loopback, 64513, timers, &api.Transport{PassiveMode: true})}))
 	return router, port
 }
 
-// heard are the routes that a router knows.
+// heard returns the routes that a router has learned.
 func heard(t *testing.T, router *server.BgpServer) string {
 	t.Helper()
 	var all []string
@@ -55,33 +53,32 @@ func heard(t *testing.T, router *server.BgpServer) string {
 	return strings.Join(all, " ")
 }
 
-// TestSpeaker: a router hears of what a node speaks for, of changes, and of its leave while the session still stands.
+// TestSpeaker: a router learns what a node announces, changes of it, and the withdrawal when the node leaves, before the session ends.
 func TestSpeaker(t *testing.T) {
 	router, port := routerAt(t)
 	s, err := New(t.Context(), Options{
-		ASN: 64513, ID: netip.MustParseAddr("192.0.2.1"), Times: times,
+		ASN: 64513, ID: netip.MustParseAddr("192.0.2.1"), Timers: timers,
 		NextHops: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
 		Peers:    []Peer{{Address: routerAddress, ASN: 64512, Port: port}},
 	})
 	require.NoError(t, err)
-	says := func(vips ...string) []announce.Announcement {
-		var all []announce.Announcement
-		for _, vip := range vips {
-			all = append(all, announce.Announcement{VIP: netip.MustParseAddr(vip), Role: announce.Speaks})
+	vips := func(all ...string) (addresses []netip.Addr) {
+		for _, vip := range all {
+			addresses = append(addresses, netip.MustParseAddr(vip))
 		}
-		return all
+		return addresses
 	}
 	hears := func(want string) {
 		t.Helper()
 		require.Eventually(t, func() bool { return heard(t, router) == want }, time.Minute, 10*time.Millisecond, "want %q, have %q", want, heard(t, router))
 	}
-	require.NoError(t, s.Set(append(says("198.51.100.1", "2001:db8:1::1"), announce.Announcement{VIP: loopback, Role: announce.StandsIn})))
+	require.NoError(t, s.Set(vips("198.51.100.1", "2001:db8:1::1")))
 	hears("198.51.100.1/32 2001:db8:1::1/128")
-	require.NoError(t, s.Set(says("198.51.100.2", "2001:db8:1::1")))
+	require.NoError(t, s.Set(vips("198.51.100.2", "2001:db8:1::1")))
 	hears("198.51.100.2/32 2001:db8:1::1/128")
 	require.NoError(t, s.Leave())
 	hears("")
-	require.NoError(t, s.Set(says("198.51.100.1")), "for good")
+	require.NoError(t, s.Set(vips("198.51.100.1")), "for good")
 	up := false
 	require.NoError(t, router.ListPeer(t.Context(), &api.ListPeerRequest{}, func(p *api.Peer) {
 		up = p.State.SessionState == api.PeerState_SESSION_STATE_ESTABLISHED

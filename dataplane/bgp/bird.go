@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// BirdConfig is the router as BIRD 2 is told of it. BIRD puts what it learns into the main table of its network namespace,
-// several next hops as one route.
+// BirdConfig returns r as a configuration of BIRD 2. BIRD installs what it learns in the main table of its network namespace, several
+// next hops as one route.
 func (r *Router) BirdConfig() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `router id %s;

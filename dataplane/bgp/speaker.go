@@ -1,4 +1,6 @@
-// Package bgp announces VIPs to routers (RFC 4271), from the network namespace of its process. The protocol is GoBGP's.
+// Package bgp speaks BGP (RFC 4271) in the network namespace of its process; GoBGP implements the protocol. VIPs selects what a node
+// announces, a Speaker announces it to routers. For labs there is the other side, too: Learn is a router that installs a route for each
+// VIP, and BirdConfig configures BIRD to be that router.
 package bgp
 
 import (
@@ -9,41 +11,30 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/osrg/gobgp/v4/pkg/server"
-
-	"github.com/dsrlab/dsrlab/dataplane/announce"
 )
 
 // Options of a Speaker.
 type Options struct {
 	ASN uint32
-	// ID is the BGP identifier, an IPv4 address that no other speaker of the AS has (RFC 6286).
+	// ID is the BGP identifier: an IPv4 address that is unique in the AS (RFC 6286).
 	ID netip.Addr
-	// NextHops are the node's own addresses, one of each family at most: VIPs of a family without one are not announced.
+	// NextHops are the node's own addresses, at most one per family. VIPs of a family without one are not announced.
 	NextHops []netip.Addr
 	Peers    []Peer
-	Times    Times
+	Timers   Timers
 	Log      *slog.Logger
 }
 
-// Peer is a router, called by the speaker.
+// Peer is a router that the speaker connects to.
 type Peer struct {
 	Address netip.Addr
 	ASN     uint32
-	Port    uint16 // default Port
-}
-
-// Times of a session, whole seconds.
-type Times struct {
-	// Hold is after how long without a word a session is dead, three seconds at least (RFC 4271, section 4.2).
-	Hold time.Duration
-	// Retry is how long to wait before calling a router again.
-	Retry time.Duration
+	Port    uint16 // default 179
 }
 
 // Speaker announces VIPs, each as a host route with the node itself as next hop. It is not safe for concurrent use.
@@ -54,31 +45,31 @@ type Speaker struct {
 	leaving   bool
 }
 
-// New calls all peers, and goes on to do so whenever a session ends. It announces nothing yet.
+// New connects to all peers, again whenever a session ends. It announces nothing yet.
 func New(ctx context.Context, o Options) (*Speaker, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s, err := Start(ctx, &api.Global{Asn: o.ASN, RouterId: o.ID.String(), ListenPort: -1}, o.Log)
+	s, err := start(ctx, &api.Global{Asn: o.ASN, RouterId: o.ID.String(), ListenPort: -1}, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range o.Peers {
-		neighbour := Neighbour(p.Address, p.ASN, o.Times, &api.Transport{RemotePort: uint32(p.Port)})
-		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: neighbour}); err != nil {
+		peer := neighbour(p.Address, p.ASN, o.Timers, &api.Transport{RemotePort: uint32(p.Port)})
+		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: peer}); err != nil {
 			s.Stop()
-			return nil, fmt.Errorf("call router %s: %w", p.Address, err)
+			return nil, fmt.Errorf("connect to router %s: %w", p.Address, err)
 		}
 	}
 	return &Speaker{server: s, options: o, announced: map[netip.Addr]bool{}}, nil
 }
 
-// Set announces the VIPs that the node speaks for, and withdraws all others.
-func (s *Speaker) Set(all []announce.Announcement) error {
+// Set announces vips and withdraws all others.
+func (s *Speaker) Set(vips []netip.Addr) error {
 	want := map[netip.Addr]bool{}
-	for _, a := range all {
-		if a.Role == announce.Speaks && !s.leaving && s.nextHop(a.VIP).IsValid() {
-			want[a.VIP] = true
+	for _, vip := range vips {
+		if !s.leaving && s.nextHop(vip).IsValid() {
+			want[vip] = true
 		}
 	}
 	var errs []error
@@ -95,13 +86,14 @@ func (s *Speaker) Set(all []announce.Announcement) error {
 	return errors.Join(errs...)
 }
 
-// Leave withdraws all VIPs for good; the sessions stay until Close, so that routers hear of it. Flows go to other nodes then.
+// Leave withdraws all VIPs for good, so that flows go to other nodes. The sessions stay open until Close, so that routers receive the
+// withdrawals.
 func (s *Speaker) Leave() error {
 	s.leaving = true
 	return s.Set(nil)
 }
 
-// Close ends all sessions with a goodbye (RFC 4271, section 6.7), which withdraws what is still announced.
+// Close ends all sessions with a Cease notification (RFC 4271, section 6.7), which withdraws what is still announced.
 func (s *Speaker) Close() error {
 	s.server.Stop()
 	return nil
@@ -131,17 +123,9 @@ func (s *Speaker) withdraw(vip netip.Addr) error {
 	return nil
 }
 
-// nextHop is not valid where the node has no address of the VIP's family.
-func (s *Speaker) nextHop(vip netip.Addr) netip.Addr {
-	for _, hop := range s.options.NextHops {
-		if hop.Is4() == vip.Is4() {
-			return hop
-		}
-	}
-	return netip.Addr{}
-}
+func (s *Speaker) nextHop(vip netip.Addr) netip.Addr { return addressOfFamily(s.options.NextHops, vip) }
 
-// pathTo is a host route as BGP has it.
+// pathTo returns the host route to vip through hop.
 func pathTo(vip, hop netip.Addr) (*apiutil.Path, error) {
 	nlri, err := gobgp.NewIPAddrPrefix(netip.PrefixFrom(vip, vip.BitLen()))
 	if err != nil {
