@@ -32,8 +32,8 @@ func newCaptureCommand(s streams) *cobra.Command {
 				return err
 			}
 			lab := standing.Network()
-			if !slices.Contains(lab.Places(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
+			if !slices.Contains(lab.Namespaces(), args[0]) {
+				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Namespaces()))
 			}
 			out, closeOut, err := captureOutput(s, file)
 			if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // standingLab is a lab without workload or data path.
-func standingLab(t *testing.T, name string) *netns.Lab {
+func standingLab(t *testing.T, name string) *netns.Network {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")

@@ -28,8 +28,8 @@ func newExecCommand(s streams) *cobra.Command {
 				return err
 			}
 			lab := standing.Network()
-			if !slices.Contains(lab.Places(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Places()))
+			if !slices.Contains(lab.Namespaces(), args[0]) {
+				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Namespaces()))
 			}
 			// A terminal sends its interrupt to the program as well: whether to end is the program's affair.
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGHUP)

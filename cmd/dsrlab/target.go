@@ -53,7 +53,7 @@ func (l *labTarget) stand() (*testbed.Testbed, error) {
 		return nil, err
 	}
 	standing, err := testbed.Attach(l.stateDir, name)
-	if errors.Is(err, netns.ErrNoLab) {
+	if errors.Is(err, netns.ErrNotFound) {
 		return nil, usageError(err)
 	}
 	return standing, err

@@ -64,7 +64,7 @@ func downAll(dir string) error {
 		return err
 	}
 	for _, s := range standing {
-		if err := netns.Down(context.Background(), dir, s.Name, &kind.Maker{}); err != nil {
+		if err := netns.Down(context.Background(), dir, s.Name, &kind.Provider{}); err != nil {
 			return err
 		}
 	}

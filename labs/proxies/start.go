@@ -48,13 +48,13 @@ func Version(e Engine) string {
 
 // Running holds running proxies.
 type Running struct {
-	lab     *netns.Lab
+	lab     *netns.Network
 	servers *workload.Servers // built-in proxies
 	names   []string          // processes of the others
 }
 
 // Start starts proxies and returns when all of them listen. They run until Close. If one fails to start, none runs.
-func Start(ctx context.Context, lab *netns.Lab, e Engine, all ...Proxy) (*Running, error) {
+func Start(ctx context.Context, lab *netns.Network, e Engine, all ...Proxy) (*Running, error) {
 	r := &Running{lab: lab}
 	for i := range all {
 		if err := all[i].Validate(); err != nil {
@@ -167,7 +167,7 @@ func (r *Running) waitListening(ctx context.Context, pid int, p *Proxy) error {
 	defer cancel()
 	for {
 		listens, err := listensOn(pid, p.Listen)
-		if err != nil || !r.lab.Runs(p.Name) {
+		if err != nil || !r.lab.IsRunning(p.Name) {
 			return errors.Join(errors.New("process ended at once"), err)
 		}
 		if listens {

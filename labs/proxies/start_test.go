@@ -19,7 +19,7 @@ var testLabs labtest.Labs
 
 func TestMain(m *testing.M) { os.Exit(testLabs.Main(m)) }
 
-func proxiesLab(t *testing.T) *netns.Lab {
+func proxiesLab(t *testing.T) *netns.Network {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
@@ -65,7 +65,7 @@ func TestStartAndClose(t *testing.T) {
 				assert.ErrorContains(t, err, "its log: ")
 			}
 			assert.False(t, listens(), "the first one is gone, too")
-			assert.False(t, lab.Runs(first.Name) || lab.Runs(second.Name))
+			assert.False(t, lab.IsRunning(first.Name) || lab.IsRunning(second.Name))
 		})
 	}
 }

@@ -141,7 +141,7 @@ func (tb *Testbed) announced() []topologies.Route {
 	for _, r := range tb.vipRoutes() {
 		var via []netip.Addr
 		for _, n := range tb.LBNodes() {
-			if a := n.AddressFor(r.Destination.Addr()); a.IsValid() && tb.network.Runs(announceProcess+n.Name) {
+			if a := n.AddressFor(r.Destination.Addr()); a.IsValid() && tb.network.IsRunning(announceProcess+n.Name) {
 				via = append(via, a)
 			}
 		}

@@ -250,7 +250,7 @@ func TestBGP(t *testing.T) {
 			routes, err := tb.VIPRoutes("router")
 			require.NoError(t, err)
 			assert.Empty(t, routes)
-			assert.False(t, tb.network.Runs("bgp-router"))
+			assert.False(t, tb.network.IsRunning("bgp-router"))
 			require.EqualError(t, tb.StopAnnouncing(t.Context(), "lb-2"),
 				"announce on lb-2: want an LB node, and edge bgp or bgp-bird; the edge is none")
 		})

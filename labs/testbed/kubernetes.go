@@ -42,8 +42,8 @@ func onlyOnNetns(what string) error {
 }
 
 // makerOf is who makes nodes where they are no namespaces, and takes them away.
-func makerOf(o Options, labPod string) *kind.Maker {
-	return &kind.Maker{Options: kind.Options{
+func makerOf(o Options, labPod string) *kind.Provider {
+	return &kind.Provider{Options: kind.Options{
 		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Deploy: deployAgents, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep,
 		Archive: func(w io.Writer) error { return image.Write(w, image.DefaultTag, filepath.Dir(labPod)) },
 	}}

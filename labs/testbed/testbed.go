@@ -21,7 +21,7 @@ import (
 
 // Testbed is a running network with its workload serving and a data path on its nodes.
 type Testbed struct {
-	network *netns.Lab
+	network *netns.Network
 	plan    *topologies.Plan
 	log     *slog.Logger
 	// labPod is the workload binary; empty: the one beside this program.
@@ -62,7 +62,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, exi
 		}
 	}
 	lab, err := netns.Up(ctx, plan, netns.Options{
-		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Nodes: makerOf(o, labPod),
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Provider: makerOf(o, labPod),
 	})
 	if err != nil {
 		return nil, false, err
@@ -97,14 +97,14 @@ func (tb *Testbed) Down(ctx context.Context) error {
 
 // Down takes a lab away, whatever it was built from and in whatever state it is.
 func Down(ctx context.Context, stateDir, name string) error {
-	return netns.Down(ctx, stateDir, name, &kind.Maker{})
+	return netns.Down(ctx, stateDir, name, &kind.Provider{})
 }
 
 // Plan is what stands.
 func (tb *Testbed) Plan() *topologies.Plan { return tb.plan }
 
 // Network is the substrate's side of the testbed.
-func (tb *Testbed) Network() *netns.Lab { return tb.network }
+func (tb *Testbed) Network() *netns.Network { return tb.network }
 
 // Enter is the way into a node's, pod's or the fabric's network for the workload package.
 func (tb *Testbed) Enter(place string) workload.Enter {

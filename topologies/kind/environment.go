@@ -11,7 +11,7 @@ import (
 // engine's clients that it starts bear the lab's mark.
 func environmentFor(network, lab string) map[string]string {
 	return map[string]string{
-		networkVariable: network, netns.LabVariable: lab,
+		networkVariable: network, netns.NetworkVariable: lab,
 		"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "", "http_proxy": "", "https_proxy": "", "no_proxy": "",
 	}
 }

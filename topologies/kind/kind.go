@@ -75,12 +75,12 @@ func (o Options) withDefaults() Options {
 }
 
 // Maker makes a lab's nodes as a cluster (netns.Nodes). Remove needs no options.
-type Maker struct {
+type Provider struct {
 	Options Options
 	build   *build
 }
 
-var _ netns.Nodes = (*Maker)(nil)
+var _ netns.NodeProvider = (*Provider)(nil)
 
 // Cluster is one that stands, as far as its API server answers.
 type Cluster struct {
@@ -103,13 +103,13 @@ func clusterName(lab string) string { return "dsrlab-" + lab }
 func kubeconfigPath(labDir string) string { return filepath.Join(labDir, "kubeconfig") }
 
 // KubeconfigPath is where the lab keeps its way to the API server, for kubectl.
-func KubeconfigPath(lab *netns.Lab) string { return kubeconfigPath(lab.Dir()) }
+func KubeconfigPath(network *netns.Network) string { return kubeconfigPath(network.Dir()) }
 
 // Open takes hold of the cluster of a lab that stands.
-func Open(ctx context.Context, lab *netns.Lab) (*Cluster, error) {
-	c, err := connect(ctx, lab)
+func Open(ctx context.Context, network *netns.Network) (*Cluster, error) {
+	c, err := connect(ctx, network)
 	if err != nil {
-		return nil, fmt.Errorf("open cluster of %s: %w", lab.Name(), err)
+		return nil, fmt.Errorf("open cluster of %s: %w", network.Name(), err)
 	}
 	return c, nil
 }
@@ -117,11 +117,11 @@ func Open(ctx context.Context, lab *netns.Lab) (*Cluster, error) {
 // connectTimeout is how long a cluster that stands may take to tell of its nodes.
 const connectTimeout = 10 * time.Second
 
-func connect(ctx context.Context, lab *netns.Lab) (*Cluster, error) {
+func connect(ctx context.Context, network *netns.Network) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	c := &Cluster{Name: clusterName(lab.Name())}
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigPath(lab.Dir()))
+	c := &Cluster{Name: clusterName(network.Name())}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigPath(network.Dir()))
 	if err != nil {
 		return nil, err
 	}

@@ -35,44 +35,44 @@ const (
 type build struct {
 	Options
 	*Cluster
-	lab    *netns.Lab
-	plan   *topologies.Plan // as the topology has it
-	bridge string
-	seen   seen
-	pids   map[string]int // of nodes, by the topology's names
+	network *netns.Network
+	plan    *topologies.Plan // as the topology has it
+	bridge  string
+	seen    seen
+	pids    map[string]int // of nodes, by the topology's names
 	// addresses of all nodes, by the cluster's names
 	addresses map[string]string
 }
 
 // Make makes the cluster: its network first, and what guards it.
-func (m *Maker) Make(ctx context.Context, lab *netns.Lab) (netns.Made, error) {
+func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (netns.Provided, error) {
 	b := &build{
-		Options: m.Options.withDefaults(), lab: lab, plan: lab.Plan(), bridge: "dsrl" + lab.ID(), pids: make(map[string]int),
+		Options: m.Options.withDefaults(), network: network, plan: network.Plan(), bridge: "dsrl" + network.ID(), pids: make(map[string]int),
 		seen: seen{nodes: make(map[string]seenNode), pods: make(map[string]seenPod), clusterIPs: make(map[string][]string)},
 	}
 	m.build = b
 	if err := errors.Join(check(b.plan), Ready(ctx, b.NodeImage, len(clusterNodes(b.plan))+1)); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
-	name := clusterName(lab.Name())
+	name := clusterName(network.Name())
 	if err := refuseNamesake(ctx, name); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	if err := b.own(name); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	if err := b.makeGuardedNetwork(ctx, name); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	if err := b.create(ctx, name); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	b.OnStep("nodes of the cluster")
 	if err := b.readNodesAsMade(ctx); err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	plan, err := readdressed(b.plan, b.seen)
-	return netns.Made{Plan: plan, Places: b.adoptNodes(), Bridge: b.bridge}, err
+	return netns.Provided{Plan: plan, Namespaces: b.adoptNodes(), Bridge: b.bridge}, err
 }
 
 // refuseNamesake leaves a cluster and a network alone that bear the names, and are not this lab's.
@@ -96,10 +96,10 @@ func refuseNamesake(ctx context.Context, name string) error {
 // own names to the lab all that will be made, before any of it is.
 func (b *build) own(name string) error {
 	return errors.Join(
-		b.lab.Own(netns.Owned{What: ownedCluster, Name: name}),
-		b.lab.Own(netns.Owned{What: ownedNetwork, Name: name, Value: b.lab.ID()}),
-		b.lab.Own(netns.Owned{What: ownedGuard, Name: b.bridge}),
-		rememberSettings(b.lab.Own),
+		b.network.RecordResource(netns.Resource{Kind: ownedCluster, Name: name}),
+		b.network.RecordResource(netns.Resource{Kind: ownedNetwork, Name: name, Value: b.network.ID()}),
+		b.network.RecordResource(netns.Resource{Kind: ownedGuard, Name: b.bridge}),
+		rememberSettings(b.network.RecordResource),
 	)
 }
 
@@ -114,7 +114,7 @@ func (b *build) makeGuardedNetwork(ctx context.Context, name string) error {
 			mtu = b.plan.MTUOf(n)
 		}
 	}
-	network, err := makeNetwork(ctx, name, b.bridge, b.lab.ID(), mtu)
+	network, err := makeNetwork(ctx, name, b.bridge, b.network.ID(), mtu)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (b *build) makeGuardedNetwork(ctx context.Context, name string) error {
 
 // create lets kind make the nodes and Kubernetes on them. When ctx ends it is stopped by taking its containers away.
 func (b *build) create(ctx context.Context, name string) error {
-	refuse := refusePath(b.lab.Dir())
+	refuse := refusePath(b.network.Dir())
 	if err := os.WriteFile(refuse, []byte(refuseUnit(PodCIDR, ServiceCIDR)), 0o644); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (b *build) create(ctx context.Context, name string) error {
 	case <-ctx.Done():
 	}
 	for { // until there is a node to take away kind goes on
-		_ = provider(nil).Delete(name, kubeconfigPath(b.lab.Dir()))
+		_ = provider(nil).Delete(name, kubeconfigPath(b.network.Dir()))
 		select {
 		case err := <-done:
 			return errors.Join(ctx.Err(), err)
@@ -156,14 +156,14 @@ func (b *build) create(ctx context.Context, name string) error {
 }
 
 func (b *build) createIn(name string, config *v1alpha4.Cluster) error {
-	restore, err := setEnvironment(environmentFor(name, b.lab.ID()))
+	restore, err := setEnvironment(environmentFor(name, b.network.ID()))
 	if err != nil {
 		return err
 	}
 	defer restore()
 	err = provider(b.Log).Create(name,
 		cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithRetain(b.Keep), cluster.CreateWithWaitForReady(0),
-		cluster.CreateWithKubeconfigPath(kubeconfigPath(b.lab.Dir())),
+		cluster.CreateWithKubeconfigPath(kubeconfigPath(b.network.Dir())),
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false),
 	)
 	if err != nil {
@@ -175,7 +175,7 @@ func (b *build) createIn(name string, config *v1alpha4.Cluster) error {
 // readNodesAsMade finds out what the engine and the API server gave each node.
 func (b *build) readNodesAsMade(ctx context.Context) error {
 	var err error
-	b.Cluster = &Cluster{Name: clusterName(b.lab.Name())}
+	b.Cluster = &Cluster{Name: clusterName(b.network.Name())}
 	if b.nodes, err = provider(nil).ListInternalNodes(b.Name); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (b *build) readNodesAsMade(ctx context.Context) error {
 			return fmt.Errorf("node %s: %w", n, err)
 		}
 	}
-	if b.Cluster, err = connect(ctx, b.lab); err != nil {
+	if b.Cluster, err = connect(ctx, b.network); err != nil {
 		return err
 	}
 	return b.waitRegistered(ctx)
@@ -214,7 +214,7 @@ func (b *build) writeKubeconfig() error {
 		if err != nil {
 			return err
 		}
-		file := kubeconfigPath(b.lab.Dir())
+		file := kubeconfigPath(b.network.Dir())
 		config, err := clientcmd.LoadFromFile(file)
 		if err != nil {
 			return err
@@ -284,7 +284,7 @@ func refuses(conn *rtnl.Conn, want netip.Prefix) error {
 
 // withConn opens a way into the network namespace of a process.
 func withConn(what string, pid int, do func(*rtnl.Conn) error) error {
-	a, err := netns.Adopt(what, pid, "")
+	a, err := netns.NewExternalNamespace(what, pid, "")
 	if err != nil {
 		return fmt.Errorf("%w: the engine's containers are no processes of this machine", err)
 	}
@@ -343,10 +343,10 @@ func (b *build) readNode(ctx context.Context, name string, made *corev1.Node) er
 }
 
 // adoptNodes are the nodes as places of the lab. Their pins are seen through the root of a process that lives there.
-func (b *build) adoptNodes() []netns.Adopted {
-	var all []netns.Adopted
+func (b *build) adoptNodes() []netns.ExternalNamespace {
+	var all []netns.ExternalNamespace
 	for name, pid := range b.pids {
-		if a, err := netns.Adopt(name, pid, fmt.Sprintf("/proc/%d/root%s", pid, Pins)); err == nil {
+		if a, err := netns.NewExternalNamespace(name, pid, fmt.Sprintf("/proc/%d/root%s", pid, Pins)); err == nil {
 			all = append(all, a)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 const readyTimeout = 3 * time.Minute
 
 // Populate deploys data path and pod network, then the topology's pods and services.
-func (m *Maker) Populate(ctx context.Context, lab *netns.Lab) (netns.Made, error) {
+func (m *Provider) CreatePods(ctx context.Context, network *netns.Network) (netns.Provided, error) {
 	b := m.build
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not ready within %s", readyTimeout))
 	defer cancel()
@@ -33,7 +33,7 @@ func (m *Maker) Populate(ctx context.Context, lab *netns.Lab) (netns.Made, error
 	}{
 		{"CoreDNS asks nobody outside", b.keepDNSInside},
 		{"image " + b.WorkloadImage + " on all nodes", func(context.Context) error {
-			return b.load(filepath.Join(b.lab.Dir(), "image.tar"), b.Archive)
+			return b.load(filepath.Join(b.network.Dir(), "image.tar"), b.Archive)
 		}},
 		{"data path and pod network", func(ctx context.Context) error { return b.Deploy(ctx, b.Cluster) }},
 		{"all pods of the cluster ready", b.WaitReady},
@@ -41,15 +41,15 @@ func (m *Maker) Populate(ctx context.Context, lab *netns.Lab) (netns.Made, error
 	} {
 		b.OnStep(step.name)
 		if err := step.do(ctx); err != nil {
-			return netns.Made{}, fmt.Errorf("%s: %w", step.name, err)
+			return netns.Provided{}, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
 	places, err := b.findPods(ctx)
 	if err != nil {
-		return netns.Made{}, err
+		return netns.Provided{}, err
 	}
 	plan, err := readdressed(b.plan, b.seen)
-	return netns.Made{Plan: plan, Places: places}, err
+	return netns.Provided{Plan: plan, Namespaces: places}, err
 }
 
 // keepDNSInside takes the upstream servers out of CoreDNS's configuration, and the loop detection that would ask them. It does not
@@ -85,8 +85,8 @@ func withoutUpstream(corefile string) string {
 
 // findPods finds the topology's pods on this machine: their address by the API server, their device by the node's route to it, their
 // network namespace by a process of the node's that lives in it.
-func (b *build) findPods(ctx context.Context) ([]netns.Adopted, error) {
-	var all []netns.Adopted
+func (b *build) findPods(ctx context.Context) ([]netns.ExternalNamespace, error) {
+	var all []netns.ExternalNamespace
 	for i := range b.plan.Pods {
 		p := &b.plan.Pods[i]
 		made, err := b.Client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, p.Name, metav1.GetOptions{})
@@ -132,7 +132,7 @@ func (p *seenPod) findDevice(node *rtnl.Conn) error {
 }
 
 // findPlace looks among the processes of the node's container for one whose network namespace has the pod's address.
-func (p *seenPod) findPlace(pod *topologies.Pod, node int) (netns.Adopted, error) {
+func (p *seenPod) findPlace(pod *topologies.Pod, node int) (netns.ExternalNamespace, error) {
 	seen := map[string]bool{}
 	for _, pid := range descendants(node) {
 		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
@@ -154,10 +154,10 @@ func (p *seenPod) findPlace(pod *topologies.Pod, node int) (netns.Adopted, error
 			return err
 		})
 		if err == nil && has {
-			return netns.Adopt(pod.Name, pid, "")
+			return netns.NewExternalNamespace(pod.Name, pid, "")
 		}
 	}
-	return netns.Adopted{}, errors.New("no process of its node is in a network namespace with its address")
+	return netns.ExternalNamespace{}, errors.New("no process of its node is in a network namespace with its address")
 }
 
 // descendants are all processes below one, in the order of their numbers.

@@ -22,21 +22,21 @@ const (
 
 // Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet changed of the machine. What bears
 // the same name and is not the lab's is left alone.
-func (m *Maker) Remove(ctx context.Context, dir string, owned []netns.Owned, earlierBoot bool) error {
+func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resource, earlierBoot bool) error {
 	order := []string{ownedCluster, ownedNetwork, ownedGuard, ownedSetting}
 	owned = slices.Clone(owned)
-	slices.SortStableFunc(owned, func(a, b netns.Owned) int { return slices.Index(order, a.What) - slices.Index(order, b.What) })
+	slices.SortStableFunc(owned, func(a, b netns.Resource) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	var errs []error
 	for _, o := range owned {
 		switch {
-		case o.What == ownedCluster:
+		case o.Kind == ownedCluster:
 			errs = append(errs, removeCluster(ctx, o.Name, dir))
-		case o.What == ownedNetwork:
+		case o.Kind == ownedNetwork:
 			errs = append(errs, removeInhabited(ctx, o.Name, o.Value, dir))
 		case earlierBoot: // the kernel of the other two is gone
-		case o.What == ownedGuard && errors.Join(errs...) == nil: // it stays as long as what it guards
+		case o.Kind == ownedGuard && errors.Join(errs...) == nil: // it stays as long as what it guards
 			errs = append(errs, removeGuard(o.Name))
-		case o.What == ownedSetting:
+		case o.Kind == ownedSetting:
 			errs = append(errs, restoreSetting(o.Name, o.Value))
 		}
 	}

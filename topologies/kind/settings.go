@@ -22,14 +22,14 @@ func kubeletSettings() map[string]string {
 const sysctlDir = "/proc/sys"
 
 // rememberSettings notes what kubelet will change. What is so already, by another kubelet of the machine or by its owner, is theirs.
-func rememberSettings(own func(netns.Owned) error) error {
+func rememberSettings(own func(netns.Resource) error) error {
 	for name, kubelets := range kubeletSettings() {
 		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err == nil && strings.TrimSpace(string(value)) != kubelets {
-			err = own(netns.Owned{What: ownedSetting, Name: name, Value: strings.TrimSpace(string(value))})
+			err = own(netns.Resource{Kind: ownedSetting, Name: name, Value: strings.TrimSpace(string(value))})
 		}
 		if err != nil {
 			return fmt.Errorf("remember sysctl %s: %w", name, err)

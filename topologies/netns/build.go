@@ -1,194 +1,188 @@
 package netns
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
-	"github.com/dsrlab/dsrlab/topologies/shape"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// MissingError says that the machine lacks something.
-type MissingError = shape.MissingError
+// builder builds a lab. While it does it keeps a way into every place: so it need not enter any.
+type builder struct {
+	*Network
+	mu         sync.Mutex
+	namespaces map[string]*namespace
+	// engineBridge is what the wires of nodes that others made are ports of.
+	engineBridge string
+}
 
-func missing(feature, how string, err error) error {
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
-		return &MissingError{Feature: feature, How: how, Err: err}
+// place is a namespace of the lab.
+type namespace struct {
+	fd   int // file descriptor
+	conn *rtnl.Conn
+}
+
+func (b *builder) close() {
+	for _, p := range b.namespaces {
+		unix.Close(p.fd)
+		p.conn.Close()
 	}
-	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// attrs are those of a new link of the lab; an MTU of 0 is the kernel's own.
-func attrs(name string, mac topologies.HardwareAddr, mtu int) netlink.LinkAttrs {
-	a := netlink.NewLinkAttrs()
-	a.Name, a.MTU, a.HardwareAddr, a.Group = name, mtu, net.HardwareAddr(mac), linkGroup
-	return a
-}
+// at is the way into a place; nil if it isn't made yet.
+func (b *builder) ns(name string) *namespace { return b.namespaces[name] }
 
-// bridge is the name of a network's bridge in the fabric.
-func (l *Lab) bridge(network string) string {
-	for i, n := range l.plan.Networks {
-		if n.Name == network {
-			return fmt.Sprintf("br%d", i)
+// build makes everything, in the order in which it costs least: links while they are down, bridges up last.
+func (nw *Network) build(ctx context.Context, o Options) error {
+	b := &builder{Network: nw, namespaces: make(map[string]*namespace)}
+	defer b.close()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"journal", b.begin},
+		{"cluster", func() error { return b.createExternalNodes(ctx, o.Provider) }},
+		{"namespaces", b.makeNamespaces},
+		{"bpffs", b.mountBPF},
+		{"wires", b.makeWires},
+		{"nodes", b.configureNodes},
+		{"pods", b.makePods},
+		{"fabric", b.configureFabric},
+		{"shaping", b.shapeWires},
+		{"bridges", b.raiseBridges},
+		{"settling", func() error { return b.waitReady(ctx) }},
+		{"cluster's pods", func() error { return b.createExternalPods(ctx, o.Provider) }},
+		{"steering", func() error {
+			if err := b.steer(); err != nil {
+				o.Log.Warn("packets are not steered to CPUs: TCP sees reordering that no wire has, and fast links may not reach their rate", "err", err)
+			}
+			return nil
+		}},
+		{"complete", b.complete},
+	} {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-	}
-	return ""
-}
-
-// makeWires makes bridges and, straight from the fabric into the nodes, the wires.
-func (b *builder) makeWires() error {
-	fabric := b.at(Fabric)
-	masters := make(map[string]int)
-	for _, n := range b.plan.Networks {
-		bridge := &netlink.Bridge{LinkAttrs: attrs(b.bridge(n.Name), n.MAC, n.MTU)}
-		if err := fabric.conn.LinkAdd(bridge); err != nil {
-			return missing("bridges", "modprobe bridge", err)
-		}
-		masters[n.Name] = bridge.Attrs().Index
-	}
-	for i := range b.plan.Nodes {
-		n := &b.plan.Nodes[i]
-		if b.isForeign(n.Name) {
+		if strings.HasPrefix(step.name, "cluster") && !nw.hasExternal() {
 			continue
 		}
-		end := attrs(n.Port, nil, b.plan.MTUOf(n))
-		end.MasterIndex = masters[n.Network]
-		if _, err := b.makeVeth(fabric, end, b.alias("wire of "+n.Name), b.at(n.Name), n.MAC); err != nil {
-			return fmt.Errorf("wire of %s: %w", n.Name, err)
+		o.OnStep(step.name)
+		start := time.Now()
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		o.Log.Debug("built", "lab", nw.name, "step", step.name, "took", time.Since(start))
+	}
+	return ctx.Err() // it came too late for another step
+}
+
+// complete says that the lab stands, if its namespaces still have their names.
+func (b *builder) complete() error {
+	for _, name := range b.ownNamespaces() {
+		p := b.ns(name)
+		var made, named unix.Stat_t
+		path := filepath.Join(namespaceDir, namespaceName(b.name, name))
+		if err := unix.Fstat(p.fd, &made); err != nil {
+			return fmt.Errorf("look for %s: %w", path, err)
+		}
+		if unix.Stat(path, &named) != nil || made.Ino != named.Ino {
+			return fmt.Errorf("someone has taken %s away", path)
 		}
 	}
-	return b.joinForeign(masters)
-}
-
-// makeVeth makes a pair with one end in one place, up, and eth0 in another.
-func (b *builder) makeVeth(here *place, end netlink.LinkAttrs, alias string, there *place, mac topologies.HardwareAddr) (netlink.Link, error) {
-	veth := &netlink.Veth{
-		LinkAttrs: end, PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(mac), PeerNamespace: netlink.NsFd(there.ns),
-	}
-	if err := here.conn.LinkAdd(veth); err != nil {
-		return nil, missing("veth pairs", "modprobe veth", err)
-	}
-	return veth, here.conn.Raise(veth, alias)
-}
-
-// configureDevice brings a place's eth0 up.
-func (b *builder) configureDevice(at *place, alias string) (netlink.Link, error) {
-	device, err := at.link(nodeDevice)
-	if err != nil {
-		return nil, err
-	}
-	return device, at.conn.Raise(device, alias)
-}
-
-func (b *builder) configureNodes() error {
-	for i := range b.plan.Nodes {
-		n := &b.plan.Nodes[i]
-		configure := b.configureNode
-		if b.isForeign(n.Name) {
-			configure = b.configureForeign
-		}
-		if err := configure(b.at(n.Name), n); err != nil {
-			return fmt.Errorf("%s: %w", n.Name, err)
-		}
-	}
-	return nil
-}
-
-func (b *builder) configureNode(at *place, n *topologies.Node) error {
-	device, err := b.configureDevice(at, b.alias("node "+n.Name))
-	if err != nil {
+	if err := b.writePlan(); err != nil {
 		return err
 	}
-	var routes []topologies.Route
-	for _, address := range n.Addresses() {
-		if err := at.addAddress(device, address, unix.IFA_F_NOPREFIXROUTE); err != nil {
-			return err
-		}
-		// The kernel's own route to the network would lack the congestion control.
-		routes = append(routes, topologies.Route{Destination: address.Masked()})
-	}
-	for _, neighbour := range n.Neighbours {
-		if err := at.addNeighbour(device, neighbour); err != nil {
-			return err
-		}
-	}
-	for _, route := range append(routes, n.Routes...) {
-		if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.journal.add(entry{Kind: "complete"})
 }
 
-func (p *place) link(name string) (netlink.Link, error) {
-	link, err := p.conn.LinkByName(name)
+// makers is how many namespaces are made at a time: the kernel does most of it without a lock.
+const makers = 2
+
+// makeNamespaces makes all namespaces, with their settings.
+func (b *builder) makeNamespaces() error {
+	if err := b.makeNamespaceDir(); err != nil {
+		return err
+	}
+	names := b.ownNamespaces()
+	for _, ns := range names {
+		if err := b.journal.add(entry{Kind: "namespace", Name: namespaceName(b.name, ns)}); err != nil {
+			return err
+		}
+	}
+	var group errgroup.Group
+	for first := range makers {
+		group.Go(func() error {
+			return onThread(func(func()) error {
+				for i := first; i < len(names); i += makers {
+					if err := b.makeNamespace(names[i]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the lab's then.
+func (b *builder) makeNamespaceDir() error {
+	if _, err := os.Stat(namespaceDir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := b.journal.add(entry{Kind: "folder", Name: namespaceDir}); err != nil {
+		return err
+	}
+	return os.MkdirAll(namespaceDir, 0o755)
+}
+
+// makePlace makes a place's namespace, and leaves the thread inside.
+func (b *builder) makeNamespace(name string) error {
+	p, err := newNamespace(namespaceName(b.name, name), b.alias(name))
 	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", name, err)
+		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
 	}
-	return link, nil
+	b.mu.Lock()
+	b.namespaces[name] = p
+	b.mu.Unlock()
+	return setSysctls(b.sysctls(name))
 }
 
-func (p *place) addAddress(device netlink.Link, address netip.Prefix, flags int) error {
-	if address.Addr().Is6() {
-		flags |= unix.IFA_F_NODAD
+// settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.
+func (nw *Network) sysctls(ns string) map[string]string {
+	s := map[string]string{
+		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0", // answers come back another way
+		"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
+		"ipv6/conf/default/router_solicitations": "0",
 	}
-	if err := p.conn.AddrAdd(device, &netlink.Addr{IPNet: ipNet(address), Flags: flags}); err != nil {
-		return fmt.Errorf("address %v: %w", address, err)
-	}
-	return nil
-}
-
-func (p *place) addNeighbour(device netlink.Link, n topologies.Neighbour) error {
-	err := p.conn.NeighSet(&netlink.Neigh{
-		LinkIndex: device.Attrs().Index, IP: n.Address.AsSlice(), HardwareAddr: net.HardwareAddr(n.MAC), State: netlink.NUD_PERMANENT,
+	routes := ns == Fabric || slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool {
+		return n.Name == ns && n.Role.Forwards()
 	})
-	if err != nil {
-		return fmt.Errorf("neighbour %v: %w", n.Address, err)
+	if routes {
+		s["ipv4/ip_forward"] = "1"
+		s["ipv6/conf/all/forwarding"] = "1"
+		s["ipv4/conf/all/send_redirects"] = "0"
+		s["ipv4/conf/default/send_redirects"] = "0"
+		s["ipv4/fib_multipath_hash_policy"] = "1" // by ports too
+		s["ipv6/fib_multipath_hash_policy"] = "1"
+	} else {
+		s["ipv4/ip_forward"] = "0" // whatever the host has
 	}
-	return nil
-}
-
-// addRoute adds a route with a congestion control for what is sent over it. Without a gateway it is on the device's own link. Without a device
-// the kernel finds the one that leads to the gateway.
-func (p *place) addRoute(device netlink.Link, r topologies.Route, congestionControl string) error {
-	route := &netlink.Route{Dst: ipNet(r.Destination), Congctl: congestionControl}
-	index := 0
-	if device != nil {
-		index = device.Attrs().Index
+	if ns == Fabric { // a switch has no firewall, whatever modules the host has loaded
+		s["bridge/bridge-nf-call-iptables"] = "0"
+		s["bridge/bridge-nf-call-ip6tables"] = "0"
+		s["bridge/bridge-nf-call-arptables"] = "0"
 	}
-	switch len(r.Via) {
-	case 0:
-		route.LinkIndex, route.Scope = index, netlink.SCOPE_LINK
-	case 1:
-		route.LinkIndex, route.Gw = index, r.Via[0].AsSlice()
-	default:
-		for _, via := range r.Via {
-			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{LinkIndex: index, Gw: via.AsSlice()})
-		}
-	}
-	if err := p.conn.RouteReplace(route); err != nil {
-		if !hasCongestionControl(congestionControl) {
-			return &MissingError{Feature: "the congestion control " + congestionControl, How: "modprobe tcp_" + congestionControl, Err: err}
-		}
-		return fmt.Errorf("route to %v: %w", r.Destination, err)
-	}
-	return nil
-}
-
-// hasCongestionControl tells whether the kernel has it; a route to one that it lacks is just an invalid argument.
-func hasCongestionControl(name string) bool {
-	available, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
-	return err != nil || name == "" || slices.Contains(strings.Fields(string(available)), name)
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	return s
 }

@@ -40,16 +40,16 @@ type CaptureStats struct {
 // Capture is a socket that listens to devices of a place.
 type Capture struct {
 	options CaptureOptions
-	place   string
+	ns      string
 	socket  int
 	devices map[int]int // index of the device to number of the interface in the file
 	names   []string    // by that number
 }
 
 // OpenCapture begins to listen. No packet that comes later is missed, in either direction. The caller closes the capture.
-func (l *Lab) OpenCapture(place string, o CaptureOptions) (*Capture, error) {
-	c := &Capture{options: o, place: place, socket: -1, devices: make(map[int]int)}
-	err := l.Do(place, func() error {
+func (nw *Network) OpenCapture(ns string, o CaptureOptions) (*Capture, error) {
+	c := &Capture{options: o, ns: ns, socket: -1, devices: make(map[int]int)}
+	err := nw.Do(ns, func() error {
 		index, err := c.choose()
 		if err == nil {
 			c.socket, err = openPacketSocket(index, o.Filter)
@@ -57,7 +57,7 @@ func (l *Lab) OpenCapture(place string, o CaptureOptions) (*Capture, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("capture in %s: %w", place, err)
+		return nil, fmt.Errorf("capture in %s: %w", ns, err)
 	}
 	return c, nil
 }
@@ -122,7 +122,7 @@ func (c *Capture) Close() error { return unix.Close(c.socket) }
 func (c *Capture) Record(ctx context.Context, w io.Writer) (CaptureStats, error) {
 	file, err := c.begin(w)
 	if err != nil {
-		return CaptureStats{}, fmt.Errorf("capture in %s: %w", c.place, err)
+		return CaptureStats{}, fmt.Errorf("capture in %s: %w", c.ns, err)
 	}
 	var stats CaptureStats
 	err = c.copy(ctx, file, &stats)
@@ -131,14 +131,14 @@ func (c *Capture) Record(ctx context.Context, w io.Writer) (CaptureStats, error)
 		stats.Lost = uint64(lost.Drops)
 	}
 	if err := errors.Join(err, lostErr, file.Flush()); err != nil {
-		return stats, fmt.Errorf("capture in %s: %w", c.place, err)
+		return stats, fmt.Errorf("capture in %s: %w", c.ns, err)
 	}
 	return stats, nil
 }
 
 func (c *Capture) begin(w io.Writer) (file *pcapgo.NgWriter, err error) {
 	for i, name := range c.names {
-		of := pcapgo.NgInterface{Name: c.place + "/" + name, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9}
+		of := pcapgo.NgInterface{Name: c.ns + "/" + name, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9}
 		if i == 0 {
 			file, err = pcapgo.NewNgWriterInterface(w, of, pcapgo.DefaultNgWriterOptions)
 		} else {
@@ -260,8 +260,8 @@ func (w *wakeup) close() {
 
 // StartCapture captures what comes in and goes out by a device of a place, as pcapng, until stop is called or ctx ends. When it
 // returns, the socket listens. stop writes what is under way; it says when packets were lost.
-func (l *Lab) StartCapture(ctx context.Context, place, device string, w io.Writer) (stop func() error, err error) {
-	c, err := l.OpenCapture(place, CaptureOptions{Device: device})
+func (nw *Network) StartCapture(ctx context.Context, ns, device string, w io.Writer) (stop func() error, err error) {
+	c, err := nw.OpenCapture(ns, CaptureOptions{Device: device})
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (l *Lab) StartCapture(ctx context.Context, place, device string, w io.Write
 	go func() {
 		stats, err := c.Record(ctx, w)
 		if stats.Lost > 0 {
-			err = errors.Join(err, fmt.Errorf("the capture in %s lost %d packets and has %d", place, stats.Lost, stats.Packets))
+			err = errors.Join(err, fmt.Errorf("the capture in %s lost %d packets and has %d", ns, stats.Lost, stats.Packets))
 		}
 		done <- errors.Join(err, c.Close())
 	}()

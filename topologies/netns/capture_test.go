@@ -60,13 +60,13 @@ func keep(all []captured, protocol string) []captured {
 }
 
 func TestCapture(t *testing.T) {
-	lab := up(t, talk(t), "test-capture", t.TempDir())
-	plan := lab.Plan()
+	nw := up(t, talk(t), "test-capture", t.TempDir())
+	plan := nw.Plan()
 	var file bytes.Buffer
 	start := time.Now()
-	stop, err := lab.StartCapture(t.Context(), "worker", "eth0", &file)
+	stop, err := nw.StartCapture(t.Context(), "worker", "eth0", &file)
 	require.NoError(t, err)
-	dial(t, lab, "client", "tcp-echo", plan.Pods[0].Address)
+	dial(t, nw, "client", "tcp-echo", plan.Pods[0].Address)
 	require.NoError(t, stop())
 	require.NoError(t, stop(), "twice is once")
 	all := keep(readCapture(t, &file), "TCP")
@@ -76,18 +76,18 @@ func TestCapture(t *testing.T) {
 		assert.Equal(t, "worker/eth0", c.device)
 		assert.WithinRange(t, c.at, start, time.Now())
 	}
-	_, err = lab.OpenCapture("worker", CaptureOptions{Device: "eth7"})
+	_, err = nw.OpenCapture("worker", CaptureOptions{Device: "eth7"})
 	assert.ErrorContains(t, err, `capture in worker: no device "eth7"; there are [lo `)
 }
 
 // All devices of a node: each packet to a pod is there twice, in the order in which it passed them.
 func TestCaptureAllDevices(t *testing.T) {
-	lab := up(t, talk(t), "test-devices", t.TempDir())
-	pod := lab.Plan().Pods[0]
+	nw := up(t, talk(t), "test-devices", t.TempDir())
+	pod := nw.Plan().Pods[0]
 	var file bytes.Buffer
-	stop, err := lab.StartCapture(t.Context(), "worker", "", &file)
+	stop, err := nw.StartCapture(t.Context(), "worker", "", &file)
 	require.NoError(t, err)
-	dial(t, lab, "client", "tcp-echo", pod.Address)
+	dial(t, nw, "client", "tcp-echo", pod.Address)
 	require.NoError(t, stop())
 	all := keep(readCapture(t, &file), "TCP")
 	require.GreaterOrEqual(t, len(all), 4)
@@ -116,13 +116,13 @@ func onlyUDP() []unix.SockFilter {
 }
 
 func TestCaptureFilterAndCount(t *testing.T) {
-	lab := up(t, talk(t), "test-filter", t.TempDir())
-	address := lab.Plan().Nodes[2].Address.Addr()
-	c, err := lab.OpenCapture("worker", CaptureOptions{Device: "eth0", Filter: onlyUDP(), Count: 3})
+	nw := up(t, talk(t), "test-filter", t.TempDir())
+	address := nw.Plan().Nodes[2].Address.Addr()
+	c, err := nw.OpenCapture("worker", CaptureOptions{Device: "eth0", Filter: onlyUDP(), Count: 3})
 	require.NoError(t, err)
 	defer c.Close()
-	dial(t, lab, "client", "worker", address)
-	require.NoError(t, lab.Do("client", func() error {
+	dial(t, nw, "client", "worker", address)
+	require.NoError(t, nw.Do("client", func() error {
 		conn, err := net.Dial("udp", netip.AddrPortFrom(address, 9).String())
 		if err != nil {
 			return err
@@ -146,15 +146,15 @@ func TestCaptureFilterAndCount(t *testing.T) {
 
 // A capture ends when it shall, though packets never cease to come.
 func TestCaptureEndsUnderLoad(t *testing.T) {
-	lab := up(t, talk(t), "test-load", t.TempDir())
-	address := lab.Plan().Nodes[2].Address.Addr()
-	stop, err := lab.StartCapture(t.Context(), "client", "eth0", io.Discard)
+	nw := up(t, talk(t), "test-load", t.TempDir())
+	address := nw.Plan().Nodes[2].Address.Addr()
+	stop, err := nw.StartCapture(t.Context(), "client", "eth0", io.Discard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	sent := make(chan struct{}, 1)
 	go func() {
-		_ = lab.Do("client", func() error {
+		_ = nw.Do("client", func() error {
 			conn, err := net.Dial("udp", netip.AddrPortFrom(address, 9).String())
 			if err != nil {
 				return err
@@ -184,8 +184,8 @@ func TestCaptureEndsUnderLoad(t *testing.T) {
 // When the lab goes, so does a capture in it.
 func TestCaptureOfLabThatGoes(t *testing.T) {
 	dir := t.TempDir()
-	lab := up(t, talk(t), "test-goes", dir)
-	c, err := lab.OpenCapture("client", CaptureOptions{Device: "eth0"})
+	nw := up(t, talk(t), "test-goes", dir)
+	c, err := nw.OpenCapture("client", CaptureOptions{Device: "eth0"})
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, Down(t.Context(), dir, "test-goes", nil))

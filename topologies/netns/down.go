@@ -19,49 +19,49 @@ const pollEvery = 2 * time.Millisecond
 // then, the kernel frees when it gets to it.
 //
 // Of labs whose nodes others made, these take their own part away; nodes may be nil where there are none such.
-func Down(ctx context.Context, stateDir, name string, nodes Nodes) error {
+func Down(ctx context.Context, stateDir, name string, nodes NodeProvider) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if !isThere(filepath.Join(stateDir, name)) && !isThere(lockPath(stateDir, name)) {
+	if !exists(filepath.Join(stateDir, name)) && !exists(lockPath(stateDir, name)) {
 		return nil
 	}
 	held, err := takeLock(stateDir, name)
 	if err != nil {
 		return err
 	}
-	defer leave(stateDir, held)
+	defer releaseLock(stateDir, held)
 	return down(ctx, stateDir, name, nodes)
 }
 
 // leave unlocks, and removes the folder of all labs when it is empty and no one's choice.
-func leave(stateDir string, held *lock) {
+func releaseLock(stateDir string, held *lock) {
 	held.unlock()
 	if stateDir == DefaultStateDir {
 		_ = os.Remove(stateDir) // fails if another lab is there
 	}
 }
 
-func isThere(path string) bool {
+func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
 // remains are what the journal names, and the lab's own.
-type remains struct {
+type journaled struct {
 	owner                       owner
 	namespaces, mounts, folders []string
 	processes                   []entry
-	foreign                     []Owned
+	resources                   []Resource
 	earlierBoot                 bool
 }
 
-func readRemains(j *journal) (*remains, error) {
+func readJournaled(j *journal) (*journaled, error) {
 	entries, err := j.read()
 	if err != nil {
 		return nil, err
 	}
-	r := &remains{}
+	r := &journaled{}
 	for _, e := range entries {
 		switch e.Kind {
 		case "begin":
@@ -75,17 +75,17 @@ func readRemains(j *journal) (*remains, error) {
 		case "process":
 			r.processes = append(r.processes, e)
 		case "owned":
-			r.foreign = append(r.foreign, Owned{What: e.What, Name: e.Name, Value: e.Value})
+			r.resources = append(r.resources, Resource{Kind: e.What, Name: e.Name, Value: e.Value})
 		}
 	}
 	return r, nil
 }
 
 // down is Down for who holds the lock.
-func down(ctx context.Context, stateDir, name string, nodes Nodes) error {
-	l := &Lab{stateDir: stateDir, name: name}
-	l.journal = journalOf(l.Dir())
-	r, err := readRemains(l.journal)
+func down(ctx context.Context, stateDir, name string, nodes NodeProvider) error {
+	nw := &Network{stateDir: stateDir, name: name}
+	nw.journal = journalOf(nw.Dir())
+	r, err := readJournaled(nw.journal)
 	if err != nil {
 		return err
 	}
@@ -93,31 +93,31 @@ func down(ctx context.Context, stateDir, name string, nodes Nodes) error {
 	if !r.earlierBoot { // nothing but files outlives the kernel that made it
 		errs = append(errs, r.remove(ctx, namespaceName(name, Fabric)))
 	}
-	if len(r.foreign) > 0 { // but containers do
-		errs = append(errs, r.removeForeign(ctx, l.Dir(), nodes))
+	if len(r.resources) > 0 { // but containers do
+		errs = append(errs, r.removeResources(ctx, nw.Dir(), nodes))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take down %s: %w", name, err)
 	}
-	return l.forget()
+	return nw.removeDir()
 }
 
 // removeForeign lets those take the nodes away who made them.
-func (r *remains) removeForeign(ctx context.Context, dir string, nodes Nodes) error {
+func (r *journaled) removeResources(ctx context.Context, dir string, nodes NodeProvider) error {
 	if nodes == nil {
 		return errors.New("its nodes are not network namespaces, and nobody is there who made them")
 	}
-	return nodes.Remove(ctx, dir, r.foreign, r.earlierBoot)
+	return nodes.Remove(ctx, dir, r.resources, r.earlierBoot)
 }
 
 // remove removes all that is in namespaces; fabric is the name of that with the wires.
-func (r *remains) remove(ctx context.Context, fabric string) error {
-	named, err := r.named()
+func (r *journaled) remove(ctx context.Context, fabric string) error {
+	named, err := r.namespacesByOwnership()
 	if err != nil {
 		return err
 	}
 	marked := ""
-	if len(r.foreign) > 0 {
+	if len(r.resources) > 0 {
 		marked = r.owner.id
 	}
 	if err := endProcesses(ctx, r.processes, named[owned], marked); err != nil {
@@ -134,7 +134,7 @@ func (r *remains) remove(ctx context.Context, fabric string) error {
 		errs = append(errs, removePins(mount))
 	}
 	errs = append(errs, removeAllLinks(named[owned]))
-	for _, namespace := range slices.Concat(named[owned], named[unfilled]) {
+	for _, namespace := range slices.Concat(named[owned], named[unbound]) {
 		errs = append(errs, removeName(namespace))
 	}
 	for _, folder := range r.folders {
@@ -144,7 +144,7 @@ func (r *remains) remove(ctx context.Context, fabric string) error {
 }
 
 // named sorts the journal's namespaces by whose they are, now.
-func (r *remains) named() (map[ownership][]string, error) {
+func (r *journaled) namespacesByOwnership() (map[ownership][]string, error) {
 	by := make(map[ownership][]string)
 	for _, name := range r.namespaces {
 		whose, err := r.owner.of(name)
@@ -184,27 +184,27 @@ func removeLinks(namespace string) error {
 
 // forget removes the lab's folder, its journal last: until then Down can be tried again. A folder without a journal is only
 // removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no lab's.
-func (l *Lab) forget() error {
-	if !l.journal.exists() {
-		if err := os.Remove(l.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is no lab's: it has no journal, and isn't empty", l.Dir())
+func (nw *Network) removeDir() error {
+	if !nw.journal.exists() {
+		if err := os.Remove(nw.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s is no lab's: it has no journal, and isn't empty", nw.Dir())
 		}
 		return nil
 	}
-	entries, err := os.ReadDir(l.Dir())
+	entries, err := os.ReadDir(nw.Dir())
 	if err != nil {
-		return fmt.Errorf("forget %s: %w", l.name, err)
+		return fmt.Errorf("forget %s: %w", nw.name, err)
 	}
 	var errs []error
 	for _, e := range entries {
-		if path := filepath.Join(l.Dir(), e.Name()); path != l.journal.path {
+		if path := filepath.Join(nw.Dir(), e.Name()); path != nw.journal.path {
 			errs = append(errs, os.RemoveAll(path))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("forget %s: %w", l.name, err)
+		return fmt.Errorf("forget %s: %w", nw.name, err)
 	}
-	return errors.Join(os.Remove(l.journal.path), os.Remove(l.Dir()))
+	return errors.Join(os.Remove(nw.journal.path), os.Remove(nw.Dir()))
 }
 
 // waitUntil looks until the condition holds; it returns false after the timeout, or when ctx ends.

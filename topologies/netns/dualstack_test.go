@@ -15,21 +15,21 @@ import (
 func TestDualStack(t *testing.T) {
 	plan, err := planNamed("dual-stack")
 	require.NoError(t, err)
-	lab := up(t, plan, "test-dual", t.TempDir())
+	nw := up(t, plan, "test-dual", t.TempDir())
 	client := &plan.Nodes[0]
 	for i := range plan.Pods {
 		pod := &plan.Pods[i]
 		require.Len(t, pod.Addresses(), 2)
 		for _, address := range pod.Addresses() {
-			dial(t, lab, "client", pod.Name, address)
-			dial(t, lab, "lb-1", pod.Name, address)
-			dial(t, lab, pod.Name, "client", client.AddressFor(address))
-			dial(t, lab, plan.Pods[1-i].Name, pod.Name, address)
+			dial(t, nw, "client", pod.Name, address)
+			dial(t, nw, "lb-1", pod.Name, address)
+			dial(t, nw, pod.Name, "client", client.AddressFor(address))
+			dial(t, nw, plan.Pods[1-i].Name, pod.Name, address)
 		}
 	}
 	for i := range plan.Nodes {
 		for _, address := range plan.Nodes[i].Addresses() {
-			dial(t, lab, "fabric", plan.Nodes[i].Name, address.Addr())
+			dial(t, nw, "fabric", plan.Nodes[i].Name, address.Addr())
 		}
 	}
 	// The way back to the client is narrower than the pod's own link, and the fabric says so.
@@ -37,7 +37,7 @@ func TestDualStack(t *testing.T) {
 	cluster := plan.NetworkOf(&plan.Nodes[1])
 	for k, headers := range []int{28, 48} {
 		from := pod.Addresses()[k]
-		require.NoError(t, lab.Do(pod.Name, func() error {
+		require.NoError(t, nw.Do(pod.Name, func() error {
 			got, err := sendWhole(from, client.AddressFor(from), 1500-headers)
 			assert.Equal(t, [2]any{cluster.Gateways()[k], uint32(1400)}, [2]any{got.router, got.mtu})
 			return err
@@ -49,8 +49,8 @@ func TestDualStack(t *testing.T) {
 func TestDualStackVIPs(t *testing.T) {
 	plan, err := planNamed("dual-stack")
 	require.NoError(t, err)
-	lab := up(t, plan, "test-vips", t.TempDir())
-	fabric, err := lab.dial(Fabric)
+	nw := up(t, plan, "test-vips", t.TempDir())
+	fabric, err := nw.dial(Fabric)
 	require.NoError(t, err)
 	defer fabric.Close()
 	for vip, want := range map[string][]string{
@@ -62,7 +62,7 @@ func TestDualStackVIPs(t *testing.T) {
 		if address.Is6() {
 			family = unix.AF_INET6
 		}
-		routes, err := fabric.RouteListFiltered(family, &netlink.Route{Dst: ipNet(single(address))}, netlink.RT_FILTER_DST)
+		routes, err := fabric.RouteListFiltered(family, &netlink.Route{Dst: ipNet(hostPrefix(address))}, netlink.RT_FILTER_DST)
 		require.NoError(t, err)
 		var via []string
 		for _, r := range routes {

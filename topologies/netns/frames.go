@@ -27,21 +27,21 @@ const (
 
 // frameByFrame returns the places that must send frame by frame, of nodes whose wires are limited as they say.
 func frameByFrame(nodes []topologies.Node) map[string]bool {
-	places := make(map[string]bool)
+	single := make(map[string]bool)
 	for _, n := range nodes {
 		if isPoliced(n.ToNode) || isPoliced(n.FromNode) {
-			places[Fabric] = true
+			single[Fabric] = true
 		}
 	}
-	if !places[Fabric] {
-		return places
+	if !single[Fabric] {
+		return single
 	}
 	for _, n := range nodes {
 		if isShaped := n.FromNode.Rate > 0 && !isPoliced(n.FromNode); !isShaped {
-			places[n.Name] = true
+			single[n.Name] = true
 		}
 	}
-	return places
+	return single
 }
 
 // isPoliced reports whether a direction has a policer.
@@ -49,29 +49,29 @@ func isPoliced(s topologies.Shape) bool { return s.Rate > 0 && s.Limit == topolo
 
 // setFrameByFrame has these places send frame by frame, and all other nodes and the fabric as they do by default. reach is the way into a
 // place.
-func (l *Lab) setFrameByFrame(places map[string]bool, reach func(place string, f func(*rtnl.Conn) error) error) error {
-	for i := range l.plan.Nodes {
-		name := l.plan.Nodes[i].Name
-		err := reach(name, func(c *rtnl.Conn) error { return setSegments(c, nodeDevice, places[name]) })
+func (nw *Network) setFrameByFrame(single map[string]bool, reach func(ns string, f func(*rtnl.Conn) error) error) error {
+	for i := range nw.plan.Nodes {
+		name := nw.plan.Nodes[i].Name
+		err := reach(name, func(c *rtnl.Conn) error { return setSegments(c, nodeDevice, single[name]) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return reach(Fabric, func(c *rtnl.Conn) error {
-		for _, n := range l.plan.Networks {
-			if err := setSegments(c, l.bridge(n.Name), places[Fabric]); err != nil {
+		for _, n := range nw.plan.Networks {
+			if err := setSegments(c, nw.bridge(n.Name), single[Fabric]); err != nil {
 				return err
 			}
 		}
 		ports := []string{}
-		for i := range l.plan.Nodes {
-			ports = append(ports, l.plan.Nodes[i].Port)
+		for i := range nw.plan.Nodes {
+			ports = append(ports, nw.plan.Nodes[i].Port)
 		}
-		if l.hasForeign() {
+		if nw.hasExternal() {
 			ports = append(ports, uplinkPort)
 		}
 		for _, port := range ports {
-			if err := setJoining(c, port, !places[Fabric]); err != nil {
+			if err := setJoining(c, port, !single[Fabric]); err != nil {
 				return err
 			}
 		}
@@ -123,19 +123,19 @@ func setJoining(c *rtnl.Conn, device string, joins bool) error {
 
 // setFrameByFrame prepares the network for the policers of its plan.
 func (b *builder) setFrameByFrame() error {
-	places := frameByFrame(b.plan.Nodes)
-	if len(places) == 0 { // all has its defaults yet
+	single := frameByFrame(b.plan.Nodes)
+	if len(single) == 0 { // all has its defaults yet
 		return nil
 	}
-	return b.Lab.setFrameByFrame(places, func(place string, f func(*rtnl.Conn) error) error { return f(b.at(place).conn) })
+	return b.Network.setFrameByFrame(single, func(ns string, f func(*rtnl.Conn) error) error { return f(b.ns(ns).conn) })
 }
 
 // limited is the plan's nodes with their wires as they are limited now.
-func (l *Lab) limited(fabric *rtnl.Conn) ([]topologies.Node, error) {
-	nodes := make([]topologies.Node, len(l.plan.Nodes))
-	for i := range l.plan.Nodes {
-		nodes[i] = l.plan.Nodes[i]
-		wire, err := l.wire(fabric, &nodes[i])
+func (nw *Network) nodesAsLimited(fabric *rtnl.Conn) ([]topologies.Node, error) {
+	nodes := make([]topologies.Node, len(nw.plan.Nodes))
+	for i := range nw.plan.Nodes {
+		nodes[i] = nw.plan.Nodes[i]
+		wire, err := nw.wire(fabric, &nodes[i])
 		if err != nil {
 			return nil, err
 		}

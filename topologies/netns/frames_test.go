@@ -65,9 +65,9 @@ const (
 )
 
 // sendSuper sends a super-packet from one place to an address.
-func sendSuper(t *testing.T, lab *Lab, from string, to netip.Addr) {
+func sendSuper(t *testing.T, nw *Network, from string, to netip.Addr) {
 	t.Helper()
-	require.NoError(t, lab.Do(from, func() error {
+	require.NoError(t, nw.Do(from, func() error {
 		conn, err := net.Dial("udp4", netip.AddrPortFrom(to, 9).String())
 		if err != nil {
 			return err
@@ -90,15 +90,15 @@ func sendSuper(t *testing.T, lab *Lab, from string, to netip.Addr) {
 
 // assertFrameByFrame sends a super-packet through a policer that holds credit for part of it, and looks how much has passed: of a
 // super-packet it would be all or nothing.
-func assertFrameByFrame(t *testing.T, lab *Lab, from, node string, to netip.Addr, read func(toNode, fromNode shape.Stats) shape.Stats) {
+func assertFrameByFrame(t *testing.T, nw *Network, from, node string, to netip.Addr, read func(toNode, fromNode shape.Stats) shape.Stats) {
 	t.Helper()
 	stats := func() shape.Stats {
-		toNode, fromNode, err := lab.PortStats(node)
+		toNode, fromNode, err := nw.PortStats(node)
 		require.NoError(t, err)
 		return read(toNode, fromNode)
 	}
 	before := stats()
-	sendSuper(t, lab, from, to)
+	sendSuper(t, nw, from, to)
 	after := before
 	require.Eventually(t, func() bool {
 		after = stats()
@@ -129,18 +129,18 @@ func TestSuperPacketsToPolicedPort(t *testing.T) {
 			i := 1
 			require.Equal(t, "lb", plan.Nodes[i].Name)
 			plan.Nodes[i].ToNode, plan.Nodes[i].FromNode = test.toNode, test.fromNode
-			lab := up(t, plan, "test-policed", t.TempDir())
-			n, err := lab.node(test.to)
+			nw := up(t, plan, "test-policed", t.TempDir())
+			n, err := nw.node(test.to)
 			require.NoError(t, err)
-			assertFrameByFrame(t, lab, test.from, "lb", n.Address.Addr(), test.read)
+			assertFrameByFrame(t, nw, test.from, "lb", n.Address.Addr(), test.read)
 		})
 	}
 }
 
 // segments is the most that a place's eth0 sends at once.
-func segments(t *testing.T, lab *Lab, place string) uint32 {
+func segments(t *testing.T, nw *Network, ns string) uint32 {
 	t.Helper()
-	conn, err := lab.dial(place)
+	conn, err := nw.dial(ns)
 	require.NoError(t, err)
 	defer conn.Close()
 	link, err := conn.LinkByName(nodeDevice)
@@ -157,32 +157,32 @@ func TestReshapeToPolice(t *testing.T) {
 	shaped := talk(t).Nodes[1].ToNode
 	plan.Nodes[2].FromNode = shaped
 	dir := t.TempDir()
-	lab := up(t, plan, "test-to-police", dir)
+	nw := up(t, plan, "test-to-police", dir)
 	lb := plan.Nodes[1].Address.Addr()
 	all := func() []uint32 {
-		return []uint32{segments(t, lab, "client"), segments(t, lab, "lb"), segments(t, lab, "worker")}
+		return []uint32{segments(t, nw, "client"), segments(t, nw, "lb"), segments(t, nw, "worker")}
 	}
 	super := []uint32{defaultSegments, defaultSegments, defaultSegments}
 	require.Equal(t, super, all(), "as the kernel makes them")
 
-	require.NoError(t, lab.Reshape("lb", policedShape(10), topologies.Shape{}))
+	require.NoError(t, nw.Reshape("lb", policedShape(10), topologies.Shape{}))
 	assert.Equal(t, []uint32{1, 1, defaultSegments}, all(), "what the worker sends its shaper cuts")
-	assertFrameByFrame(t, lab, "client", "lb", lb, ofToNode)
+	assertFrameByFrame(t, nw, "client", "lb", lb, ofToNode)
 
-	require.NoError(t, lab.Reshape("worker", topologies.Shape{}, topologies.Shape{}))
+	require.NoError(t, nw.Reshape("worker", topologies.Shape{}, topologies.Shape{}))
 	assert.Equal(t, []uint32{1, 1, 1}, all(), "nothing cuts it any longer")
-	require.NoError(t, lab.Reshape("worker", topologies.Shape{}, shaped))
+	require.NoError(t, nw.Reshape("worker", topologies.Shape{}, shaped))
 	assert.Equal(t, []uint32{1, 1, defaultSegments}, all())
 
-	require.NoError(t, lab.Reshape("lb", shaped, shaped))
+	require.NoError(t, nw.Reshape("lb", shaped, shaped))
 	assert.Equal(t, super, all())
-	dial(t, lab, "client", "lb", lb)
-	toNode, fromNode, err := lab.PortStats("lb")
+	dial(t, nw, "client", "lb", lb)
+	toNode, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.Equal(t, []topologies.Limit{topologies.LimitShape, topologies.LimitShape}, []topologies.Limit{toNode.Shape.Limit, fromNode.Shape.Limit})
 
-	require.NoError(t, lab.Reshape("lb", policedShape(10), policedShape(10)))
-	fabric, err := lab.dial(Fabric)
+	require.NoError(t, nw.Reshape("lb", policedShape(10), policedShape(10)))
+	fabric, err := nw.dial(Fabric)
 	require.NoError(t, err)
 	programs, err := shape.Programs(fabric)
 	fabric.Close()

@@ -122,42 +122,42 @@ func TestPathMTU(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			plan := mtuPlan(t, test.wan, test.lan, test.client, test.worker)
-			lab := up(t, plan, "test-mtu", t.TempDir())
+			nw := up(t, plan, "test-mtu", t.TempDir())
 			client, worker, pod := plan.Nodes[0].Address.Addr(), plan.Nodes[1].Address.Addr(), plan.Pods[0].Address
 			want := icmpError{
 				errno: unix.EMSGSIZE, origin: test.origin, kind: test.icmpType, code: test.icmpErr, mtu: 1400,
 				router: plan.Networks[1].Gateway, destination: client,
 			}
 			// The pod first: once the worker itself has learned, it is the router that tells its pods (IPv6).
-			for _, place := range []string{"pod", "worker"} {
-				from := map[string]netip.Addr{"pod": pod, "worker": worker}[place]
-				require.NoError(t, lab.Do(place, func() error {
+			for _, ns := range []string{"pod", "worker"} {
+				from := map[string]netip.Addr{"pod": pod, "worker": worker}[ns]
+				require.NoError(t, nw.Do(ns, func() error {
 					got, err := sendWhole(from, client, 1700-test.headers)
-					assert.Equal(t, want, got, place)
+					assert.Equal(t, want, got, ns)
 					if err != nil {
 						return err
 					}
 					// The kernel has learned: what is too large is refused at once, and what is not gets through.
 					_, err = sendWhole(from, client, 1401-test.headers)
-					assert.ErrorIs(t, err, unix.EMSGSIZE, place)
+					assert.ErrorIs(t, err, unix.EMSGSIZE, ns)
 					return nil
 				}))
-				receives(t, lab, place, from, "client", client, 1400-test.headers)
+				receives(t, nw, ns, from, "client", client, 1400-test.headers)
 			}
 		})
 	}
 }
 
 // receives checks that a datagram arrives.
-func receives(t *testing.T, lab *Lab, fromPlace string, from netip.Addr, toPlace string, to netip.Addr, size int) {
+func receives(t *testing.T, nw *Network, fromPlace string, from netip.Addr, toPlace string, to netip.Addr, size int) {
 	t.Helper()
 	var server net.PacketConn
-	require.NoError(t, lab.Do(toPlace, func() (err error) {
+	require.NoError(t, nw.Do(toPlace, func() (err error) {
 		server, err = net.ListenPacket("udp", netip.AddrPortFrom(to, 0).String())
 		return err
 	}))
 	defer server.Close()
-	require.NoError(t, lab.Do(fromPlace, func() error {
+	require.NoError(t, nw.Do(fromPlace, func() error {
 		local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 		conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(server.LocalAddr().String())))
 		if err != nil {
@@ -176,12 +176,12 @@ func receives(t *testing.T, lab *Lab, fromPlace string, from netip.Addr, toPlace
 // Both ends of a wire, the bridge and the pods' wires have the network's MTU.
 func TestMTUs(t *testing.T) {
 	plan := mtuPlan(t, "192.0.2.0/24", "198.51.100.0/24", "192.0.2.1", "198.51.100.1")
-	lab := up(t, plan, "test-mtus", t.TempDir())
-	for place, want := range map[string]map[string]int{
+	nw := up(t, plan, "test-mtus", t.TempDir())
+	for ns, want := range map[string]map[string]int{
 		"client": {"eth0": 1400}, "worker": {"eth0": 1700, "v-pod": 1700}, "pod": {"eth0": 1700},
 		"fabric": {"br0": 1400, "p-client": 1400, "br1": 1700, "p-worker": 1700},
 	} {
-		require.NoError(t, lab.Do(place, func() error {
+		require.NoError(t, nw.Do(ns, func() error {
 			links, err := netlink.LinkList()
 			if err != nil {
 				return err
@@ -191,7 +191,7 @@ func TestMTUs(t *testing.T) {
 				got[l.Attrs().Name] = l.Attrs().MTU
 			}
 			for name := range want {
-				assert.Equal(t, want[name], got[name], "%s of %s", name, place)
+				assert.Equal(t, want[name], got[name], "%s of %s", name, ns)
 			}
 			return nil
 		}))

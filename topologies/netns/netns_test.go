@@ -76,13 +76,13 @@ func requireRoot(t testing.TB) {
 }
 
 // up builds a plan for one test.
-func up(t testing.TB, plan *topologies.Plan, name, dir string) *Lab {
+func up(t testing.TB, plan *topologies.Plan, name, dir string) *Network {
 	t.Helper()
 	requireRoot(t)
 	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, name, nil)) })
-	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: name})
+	nw, err := Up(t.Context(), plan, Options{StateDir: dir, Name: name})
 	require.NoError(t, err)
-	return lab
+	return nw
 }
 
 func talk(t testing.TB) *topologies.Plan {
@@ -101,15 +101,15 @@ func hostState(t testing.TB) string {
 }
 
 // dial connects from one place to an address in another, by the first SYN: its retransmission would come too late.
-func dial(t *testing.T, lab *Lab, from, to string, at netip.Addr) {
+func dial(t *testing.T, nw *Network, from, to string, at netip.Addr) {
 	t.Helper()
 	var listener net.Listener
-	require.NoError(t, lab.Do(to, func() (err error) {
+	require.NoError(t, nw.Do(to, func() (err error) {
 		listener, err = net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
 		return err
 	}))
 	defer listener.Close()
-	require.NoError(t, lab.Do(from, func() error {
+	require.NoError(t, nw.Do(from, func() error {
 		conn, err := net.DialTimeout("tcp", listener.Addr().String(), time.Second)
 		if err != nil {
 			return err
@@ -123,17 +123,17 @@ func TestUpAndDown(t *testing.T) {
 	before := hostState(t)
 	dir := t.TempDir()
 	plan := talk(t)
-	lab, err := Up(t.Context(), plan, Options{StateDir: dir})
+	nw, err := Up(t.Context(), plan, Options{StateDir: dir})
 	require.NoError(t, err)
-	assert.False(t, lab.Existing())
+	assert.False(t, nw.Existing())
 	for _, to := range []struct {
 		place string
 		at    netip.Addr
 	}{{"lb", plan.Nodes[1].Address.Addr()}, {"worker", plan.Nodes[2].Address.Addr()}, {"tcp-echo", plan.Pods[0].Address}} {
-		dial(t, lab, "client", to.place, to.at)
-		dial(t, lab, "fabric", to.place, to.at)
+		dial(t, nw, "client", to.place, to.at)
+		dial(t, nw, "fabric", to.place, to.at)
 	}
-	dial(t, lab, "tcp-echo", "client", plan.Nodes[0].Address.Addr())
+	dial(t, nw, "tcp-echo", "client", plan.Nodes[0].Address.Addr())
 
 	again, err := Up(t.Context(), plan, Options{StateDir: dir})
 	require.NoError(t, err)
@@ -164,10 +164,10 @@ func TestDiffers(t *testing.T) {
 	require.ErrorAs(t, err, &differs)
 	assert.Contains(t, err.Error(), "1400")
 	assert.Contains(t, err.Error(), "--recreate")
-	lab, err := Up(t.Context(), other, Options{StateDir: dir, Name: "test-differs", Recreate: true})
+	nw, err := Up(t.Context(), other, Options{StateDir: dir, Name: "test-differs", Recreate: true})
 	require.NoError(t, err)
-	assert.False(t, lab.Existing())
-	dial(t, lab, "client", "lb", other.Nodes[1].Address.Addr())
+	assert.False(t, nw.Existing())
+	dial(t, nw, "client", "lb", other.Nodes[1].Address.Addr())
 }
 
 func TestOccupiedName(t *testing.T) {
@@ -212,9 +212,9 @@ func TestKilledAtEachStep(t *testing.T) {
 	half := exec.Command(os.Args[0])
 	half.Env = append(os.Environ(), dieAtVariable+"=6", dirVariable+"="+dir)
 	require.Error(t, half.Run())
-	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-die"})
+	nw, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-die"})
 	require.NoError(t, err)
-	dial(t, lab, "client", "worker", plan.Nodes[2].Address.Addr())
+	dial(t, nw, "client", "worker", plan.Nodes[2].Address.Addr())
 	require.NoError(t, Down(t.Context(), dir, "test-die", nil))
 	assert.Equal(t, before, hostState(t))
 }
@@ -250,54 +250,54 @@ func TestSideBySide(t *testing.T) {
 
 func TestProcesses(t *testing.T) {
 	dir := t.TempDir()
-	lab := up(t, talk(t), "test-processes", dir)
-	pid, err := lab.Start(t.Context(), "lb", Process{Name: "sleeper", Argv: []string{"sleep", "60"}})
+	nw := up(t, talk(t), "test-processes", dir)
+	pid, err := nw.Start(t.Context(), "lb", Process{Name: "sleeper", Argv: []string{"sleep", "60"}})
 	require.NoError(t, err)
-	other, err := lab.Start(t.Context(), "lb", Process{Name: "other", Argv: []string{"sleep", "60"}})
+	other, err := nw.Start(t.Context(), "lb", Process{Name: "other", Argv: []string{"sleep", "60"}})
 	require.NoError(t, err)
-	assert.True(t, lab.Runs("other"))
-	require.NoError(t, lab.Stop(t.Context(), "other"))
+	assert.True(t, nw.IsRunning("other"))
+	require.NoError(t, nw.Stop(t.Context(), "other"))
 	assert.True(t, errors.Is(syscall.Kill(other, 0), syscall.ESRCH) || isZombie(other), "it was stopped")
-	assert.False(t, lab.Runs("other"))
-	assert.True(t, lab.Runs("sleeper"), "programs of other names go on")
-	require.NoError(t, lab.Stop(t.Context(), "other"), "there is nothing left to stop")
+	assert.False(t, nw.IsRunning("other"))
+	assert.True(t, nw.IsRunning("sleeper"), "programs of other names go on")
+	require.NoError(t, nw.Stop(t.Context(), "other"), "there is nothing left to stop")
 	var out strings.Builder
-	require.NoError(t, lab.Run(t.Context(), "worker", []string{"sh", "-c", "readlink /proc/self/ns/net; echo hello"}, Streams{Out: &out}))
+	require.NoError(t, nw.Run(t.Context(), "worker", []string{"sh", "-c", "readlink /proc/self/ns/net; echo hello"}, Streams{Out: &out}))
 	assert.Contains(t, out.String(), "hello")
 	var status *exec.ExitError
-	err = lab.Run(t.Context(), "worker", []string{"sh", "-c", "exit 7"}, Streams{})
+	err = nw.Run(t.Context(), "worker", []string{"sh", "-c", "exit 7"}, Streams{})
 	require.ErrorAs(t, err, &status)
 	assert.Equal(t, 7, status.ExitCode())
 	require.NoError(t, Down(t.Context(), dir, "test-processes", nil))
 	assert.True(t, errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || isZombie(pid), "it died with the lab")
 	_, err = Open(dir, "test-processes")
-	assert.ErrorIs(t, err, ErrNoLab)
+	assert.ErrorIs(t, err, ErrNotFound)
 }
 
 func TestShapedPort(t *testing.T) {
-	lab := up(t, talk(t), "test-shaped", t.TempDir())
-	n := lab.Plan().Nodes[1]
-	before, _, err := lab.PortStats("lb")
+	nw := up(t, talk(t), "test-shaped", t.TempDir())
+	n := nw.Plan().Nodes[1]
+	before, _, err := nw.PortStats("lb")
 	require.NoError(t, err)
-	dial(t, lab, "client", "lb", n.Address.Addr())
-	toNode, fromNode, err := lab.PortStats("lb")
+	dial(t, nw, "client", "lb", n.Address.Addr())
+	toNode, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, toNode.Packets, before.Packets+3, "SYN, ACK, FIN")
 	assert.GreaterOrEqual(t, fromNode.Packets, uint64(2), "what leaves the node is counted on the way, too")
 	assert.Equal(t, []topologies.Rate{n.ToNode.Rate, n.FromNode.Rate}, []topologies.Rate{toNode.Shape.Rate, fromNode.Shape.Rate})
-	_, _, err = lab.PortStats("nobody")
+	_, _, err = nw.PortStats("nobody")
 	assert.EqualError(t, err, `test-shaped has no node "nobody"`)
 
 	other := n.ToNode
 	other.Queue = 7000
-	require.NoError(t, lab.Reshape("lb", other, topologies.Shape{}))
-	again, fromNode, err := lab.PortStats("lb")
+	require.NoError(t, nw.Reshape("lb", other, topologies.Shape{}))
+	again, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.EqualValues(t, 7000, again.Shape.Queue)
 	assert.Equal(t, *n.ToNode.Overhead, *again.Shape.Overhead)
 	assert.GreaterOrEqual(t, again.Packets, toNode.Packets, "the counters go on")
 	assert.Zero(t, fromNode.Shape.Rate)
-	dial(t, lab, "client", "lb", n.Address.Addr())
+	dial(t, nw, "client", "lb", n.Address.Addr())
 }
 
 // A wire that was never shaped can be.
@@ -307,12 +307,12 @@ func TestReshapeUnshaped(t *testing.T) {
 	for i := range plan.Nodes {
 		plan.Nodes[i].ToNode, plan.Nodes[i].FromNode = topologies.Shape{}, topologies.Shape{}
 	}
-	lab := up(t, plan, "test-free", t.TempDir())
-	require.NoError(t, lab.Reshape("lb", shape, shape))
-	n, err := lab.node("lb")
+	nw := up(t, plan, "test-free", t.TempDir())
+	require.NoError(t, nw.Reshape("lb", shape, shape))
+	n, err := nw.node("lb")
 	require.NoError(t, err)
-	dial(t, lab, "client", "lb", n.Address.Addr())
-	toNode, fromNode, err := lab.PortStats("lb")
+	dial(t, nw, "client", "lb", n.Address.Addr())
+	toNode, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.Equal(t, []topologies.Rate{shape.Rate, shape.Rate}, []topologies.Rate{toNode.Shape.Rate, fromNode.Shape.Rate})
 	assert.GreaterOrEqual(t, toNode.Packets, uint64(3), "SYN, ACK, FIN")

@@ -53,12 +53,12 @@ func sixPlan() *topologies.Plan {
 
 func TestIPv6(t *testing.T) {
 	plan := sixPlan()
-	lab := up(t, plan, "test-six", t.TempDir())
+	nw := up(t, plan, "test-six", t.TempDir())
 	for _, path := range []struct {
 		from, to string
 		at       netip.Addr
 	}{{"client", "pod", plan.Pods[0].Address}, {"pod", "client", plan.Nodes[0].Address.Addr()}, {"fabric", "worker", plan.Nodes[1].Address.Addr()}} {
-		dial(t, lab, path.from, path.to, path.at)
+		dial(t, nw, path.from, path.to, path.at)
 	}
 }
 
@@ -77,15 +77,15 @@ func congestionControl(t *testing.T, conn net.Conn) string {
 func TestCongestionControl(t *testing.T) {
 	plan := talk(t)
 	plan.CongestionControl = "reno"
-	lab := up(t, plan, "test-reno", t.TempDir())
+	nw := up(t, plan, "test-reno", t.TempDir())
 	var listener net.Listener
-	require.NoError(t, lab.Do("tcp-echo", func() (err error) {
+	require.NoError(t, nw.Do("tcp-echo", func() (err error) {
 		listener, err = net.Listen("tcp", netip.AddrPortFrom(plan.Pods[0].Address, 0).String())
 		return err
 	}))
 	defer listener.Close()
 	var client net.Conn
-	require.NoError(t, lab.Do("client", func() (err error) {
+	require.NoError(t, nw.Do("client", func() (err error) {
 		client, err = net.DialTimeout("tcp", listener.Addr().String(), 20*time.Second)
 		return err
 	}))
@@ -112,25 +112,25 @@ func TestMissingCongestionControl(t *testing.T) {
 
 // What is made carries whose it is, and the settings are those of the plan, not of the host.
 func TestMarksAndSettings(t *testing.T) {
-	lab := up(t, talk(t), "test-marks", t.TempDir())
-	for _, place := range lab.Places() {
-		require.NoError(t, lab.Do(place, func() error {
+	nw := up(t, talk(t), "test-marks", t.TempDir())
+	for _, ns := range nw.Namespaces() {
+		require.NoError(t, nw.Do(ns, func() error {
 			links, err := netlink.LinkList()
 			require.NoError(t, err)
 			for _, l := range links {
 				if slices.Contains([]string{"ipip", "sit", "gre", "gretap", "erspan", "ip6tnl", "vti"}, l.Type()) {
 					continue // of a module that makes one in every namespace
 				}
-				assert.True(t, strings.HasPrefix(l.Attrs().Alias, "dsrlab:"+lab.id+":"), "%s of %s: %q", l.Attrs().Name, place, l.Attrs().Alias)
-				assert.Equal(t, net.FlagUp, l.Attrs().Flags&net.FlagUp, "%s of %s", l.Attrs().Name, place)
+				assert.True(t, strings.HasPrefix(l.Attrs().Alias, "dsrlab:"+nw.id+":"), "%s of %s: %q", l.Attrs().Name, ns, l.Attrs().Alias)
+				assert.Equal(t, net.FlagUp, l.Attrs().Flags&net.FlagUp, "%s of %s", l.Attrs().Name, ns)
 			}
-			for name, want := range lab.settings(place) {
+			for name, want := range nw.sysctls(ns) {
 				got, err := os.ReadFile("/proc/sys/net/" + name)
 				if os.IsNotExist(err) {
 					continue // a kernel without IPv6, or without the bridge's firewall
 				}
 				require.NoError(t, err)
-				assert.Equal(t, want, strings.TrimSpace(string(got)), "%s of %s", name, place)
+				assert.Equal(t, want, strings.TrimSpace(string(got)), "%s of %s", name, ns)
 			}
 			return nil
 		}))

@@ -30,8 +30,8 @@ type ownership int
 
 const (
 	absent   ownership = iota
-	foreign            // someone else's
-	unfilled           // a file that no namespace was bound to: Up was killed between the two
+	notOwned           // someone else's
+	unbound            // a file that no namespace was bound to: Up was killed between the two
 	owned
 )
 
@@ -43,30 +43,30 @@ func (o owner) of(name string) (ownership, error) {
 		return absent, nil
 	}
 	if err != nil {
-		return foreign, err
+		return notOwned, err
 	}
 	if !isMounted(path) {
 		if info.Mode().IsRegular() && info.Size() == 0 {
-			return unfilled, nil
+			return unbound, nil
 		}
-		return foreign, nil
+		return notOwned, nil
 	}
 	conn, err := dialAt(path)
 	if errors.Is(err, errNoNetNS) {
-		return foreign, nil
+		return notOwned, nil
 	}
 	if err != nil {
-		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
+		return notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
 	defer conn.Close()
 	lo, err := conn.LinkByIndex(loopback)
 	if err != nil {
-		return foreign, fmt.Errorf("look into namespace %s: %w", name, err)
+		return notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
 	if o.id != "" && strings.HasPrefix(lo.Attrs().Alias, markOf(o.id, "")) {
 		return owned, nil
 	}
-	return foreign, nil
+	return notOwned, nil
 }
 
 // errNoNetNS says that a file is no network namespace.

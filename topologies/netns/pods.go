@@ -20,7 +20,7 @@ func podGateway(pod netip.Addr) netip.Addr {
 }
 
 // single is an address as a prefix of its own.
-func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func (b *builder) makePods() error {
 	mtus := make(map[string]int)
@@ -30,7 +30,7 @@ func (b *builder) makePods() error {
 	}
 	for i := range b.plan.Pods {
 		p := &b.plan.Pods[i]
-		if b.isForeign(p.Name) {
+		if b.isExternal(p.Name) {
 			continue
 		}
 		if err := b.makePod(p, mtus[p.Node]); err != nil {
@@ -42,7 +42,7 @@ func (b *builder) makePods() error {
 
 // makePod joins a pod to its node: a wire, a route each way, and neighbours, so that nobody has to ask.
 func (b *builder) makePod(p *topologies.Pod, mtu int) error {
-	node, pod, alias := b.at(p.Node), b.at(p.Name), b.alias("pod "+p.Name)
+	node, pod, alias := b.ns(p.Node), b.ns(p.Name), b.alias("pod "+p.Name)
 	end, err := b.makeVeth(node, attrs(p.HostDevice, p.HostMAC, mtu), alias, pod, p.MAC)
 	if err != nil {
 		return err
@@ -59,11 +59,11 @@ func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
 		err := errors.Join(
-			node.addRoute(end, topologies.Route{Destination: single(address)}, cc),
+			node.addRoute(end, topologies.Route{Destination: hostPrefix(address)}, cc),
 			node.addNeighbour(end, topologies.Neighbour{Address: address, MAC: p.MAC}),
-			pod.addAddress(device, single(address), unix.IFA_F_NOPREFIXROUTE),
+			pod.addAddress(device, hostPrefix(address), unix.IFA_F_NOPREFIXROUTE),
 			pod.addNeighbour(device, topologies.Neighbour{Address: gateway, MAC: p.HostMAC}),
-			pod.addRoute(device, topologies.Route{Destination: single(gateway)}, cc),
+			pod.addRoute(device, topologies.Route{Destination: hostPrefix(gateway)}, cc),
 			pod.addRoute(device, topologies.Route{Destination: everything, Via: []netip.Addr{gateway}}, cc),
 		)
 		if err != nil {
@@ -75,7 +75,7 @@ func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 
 // configureFabric gives the fabric its gateway addresses and its neighbours.
 func (b *builder) configureFabric() error {
-	fabric := b.at(Fabric)
+	fabric := b.ns(Fabric)
 	for _, n := range b.plan.Networks {
 		bridge, err := fabric.link(b.bridge(n.Name))
 		if err != nil {
@@ -86,7 +86,7 @@ func (b *builder) configureFabric() error {
 				return err
 			}
 		}
-		if err := b.introduce(bridge, n.Name); err != nil {
+		if err := b.addNodeNeighbours(bridge, n.Name); err != nil {
 			return err
 		}
 	}
@@ -94,14 +94,14 @@ func (b *builder) configureFabric() error {
 }
 
 // introduce lets the fabric know the nodes of a network.
-func (b *builder) introduce(bridge netlink.Link, network string) error {
+func (b *builder) addNodeNeighbours(bridge netlink.Link, network string) error {
 	for i := range b.plan.Nodes {
 		node := &b.plan.Nodes[i]
 		if node.Network != network {
 			continue
 		}
 		for _, address := range node.Addresses() {
-			if err := b.at(Fabric).addNeighbour(bridge, topologies.Neighbour{Address: address.Addr(), MAC: node.MAC}); err != nil {
+			if err := b.ns(Fabric).addNeighbour(bridge, topologies.Neighbour{Address: address.Addr(), MAC: node.MAC}); err != nil {
 				return err
 			}
 		}
@@ -118,7 +118,7 @@ func (b *builder) shapeWires() error {
 		if n.ToNode.Rate == 0 && n.FromNode.Rate == 0 {
 			continue
 		}
-		wire, err := b.wire(b.at(Fabric).conn, n)
+		wire, err := b.wire(b.ns(Fabric).conn, n)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (b *builder) shapeWires() error {
 
 // raiseBridges comes last: a bridge that is up works on every port that is added. Routes need it up.
 func (b *builder) raiseBridges() error {
-	fabric := b.at(Fabric)
+	fabric := b.ns(Fabric)
 	for _, n := range b.plan.Networks {
 		bridge, err := fabric.link(b.bridge(n.Name))
 		if err != nil {

@@ -27,31 +27,31 @@ type Streams struct {
 }
 
 // LabVariable marks, by the lab's id, what is started for a lab: Down ends it.
-const LabVariable = "DSRLAB_LAB"
+const NetworkVariable = "DSRLAB_LAB"
 
 // Start starts a program in the background of a place, in a session of its own, with its output in the lab's logs. It ends with
 // the lab.
-func (l *Lab) Start(ctx context.Context, place string, p Process) (pid int, err error) {
+func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	log, err := os.OpenFile(filepath.Join(l.Dir(), "logs", p.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(nw.Dir(), "logs", p.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	defer log.Close()
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
-	cmd.Env = append(append(os.Environ(), p.Env...), LabVariable+"="+l.id)
+	cmd.Env = append(append(os.Environ(), p.Env...), NetworkVariable+"="+nw.id)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// A program that starts between the fork and this entry is found by its namespace, which only the lab's are in, or in a place
 	// that others made by its environment.
-	if err := l.Do(place, cmd.Start); err != nil {
+	if err := nw.Do(ns, cmd.Start); err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	started, err := readProcess(cmd.Process.Pid) // a zombie at least: it isn't reaped before Wait
 	if err == nil {
-		err = l.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: started.start})
+		err = nw.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: started.start})
 	}
 	if err != nil {
 		err = errors.Join(fmt.Errorf("start %s: %w", p.Name, err), cmd.Process.Kill())
@@ -65,21 +65,21 @@ const runGrace = 2 * time.Second
 
 // Run runs a program in a place and waits for it. Its exit status comes back as *exec.ExitError. When ctx ends, the program
 // gets SIGTERM, and SIGKILL if it doesn't heed it.
-func (l *Lab) Run(ctx context.Context, place string, argv []string, s Streams) error {
+func (nw *Network) Run(ctx context.Context, ns string, argv []string, s Streams) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), LabVariable+"="+l.id)
+	cmd.Env = append(os.Environ(), NetworkVariable+"="+nw.id)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = runGrace
-	if err := l.Do(place, cmd.Start); err != nil {
-		return fmt.Errorf("run %s in %s: %w", argv[0], place, err)
+	if err := nw.Do(ns, cmd.Start); err != nil {
+		return fmt.Errorf("run %s in %s: %w", argv[0], ns, err)
 	}
 	return cmd.Wait()
 }
 
 // Stop ends the programs that Start started under this name, and returns when they have ended. It is no error if none runs.
-func (l *Lab) Stop(ctx context.Context, name string) error {
-	started, err := l.started(name)
+func (nw *Network) Stop(ctx context.Context, name string) error {
+	started, err := nw.started(name)
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
@@ -90,13 +90,13 @@ func (l *Lab) Stop(ctx context.Context, name string) error {
 }
 
 // Runs tells whether a program runs that Start started under this name.
-func (l *Lab) Runs(name string) bool {
-	started, err := l.started(name)
-	return err == nil && len(inhabitants{recorded: recordedOf(started)}.living()) > 0
+func (nw *Network) IsRunning(name string) bool {
+	started, err := nw.started(name)
+	return err == nil && len(processSet{recorded: startTimes(started)}.running()) > 0
 }
 
 // started is what the journal has of Start under this name.
-func (l *Lab) started(name string) ([]entry, error) {
-	entries, err := l.journal.read()
+func (nw *Network) started(name string) ([]entry, error) {
+	entries, err := nw.journal.read()
 	return slices.DeleteFunc(entries, func(e entry) bool { return e.Kind != "process" || e.Name != name }), err
 }

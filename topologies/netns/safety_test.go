@@ -79,11 +79,11 @@ func TestDownKeepsForeignNamespace(t *testing.T) {
 	require.NoError(t, removeName(name))
 	sleeper := exec.Command("sleep", "60")
 	require.NoError(t, onThread(func(func()) error {
-		p, err := makeNamespace(name, markOf("another", "worker"))
+		p, err := newNamespace(name, markOf("another", "worker"))
 		if err != nil {
 			return err
 		}
-		defer unix.Close(p.ns)
+		defer unix.Close(p.fd)
 		defer p.conn.Close()
 		return sleeper.Start()
 	}))
@@ -109,24 +109,24 @@ func TestUpMendsBroken(t *testing.T) {
 	plan := talk(t)
 	up(t, plan, "test-broken", dir)
 	require.NoError(t, removeName(namespaceName("test-broken", "worker")))
-	lab, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-broken"})
+	nw, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-broken"})
 	require.NoError(t, err)
-	assert.False(t, lab.Existing())
-	dial(t, lab, "client", "worker", plan.Nodes[2].Address.Addr())
+	assert.False(t, nw.Existing())
+	dial(t, nw, "client", "worker", plan.Nodes[2].Address.Addr())
 }
 
 // Someone may hold a namespace or have a copy of the bpffs. That must keep neither the lab's links nor its programs.
 func TestDownDoesNotWaitForOthers(t *testing.T) {
 	dir := t.TempDir()
-	lab := up(t, talk(t), "test-held", dir)
+	nw := up(t, talk(t), "test-held", dir)
 	var held []*os.File
-	for _, place := range lab.Places() {
-		ns, err := lab.NetNS(place)
+	for _, ns := range nw.Namespaces() {
+		ns, err := nw.NetNS(ns)
 		require.NoError(t, err)
 		defer ns.Close()
 		held = append(held, ns)
 	}
-	id := pinProgram(t, lab)
+	id := pinProgram(t, nw)
 	other := exec.Command("sleep", "60")
 	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	require.NoError(t, other.Start())
@@ -142,8 +142,8 @@ func TestDownDoesNotWaitForOthers(t *testing.T) {
 		require.NoError(t, inside(int(ns.Fd()), func() error {
 			links, err := netlink.LinkList()
 			for _, l := range links {
-				assert.NotEqual(t, uint32(linkGroup), l.Attrs().Group, "%s of %s", l.Attrs().Name, lab.Places()[i])
-				assert.NotEqual(t, nodeDevice, l.Attrs().Name, lab.Places()[i])
+				assert.NotEqual(t, uint32(linkGroup), l.Attrs().Group, "%s of %s", l.Attrs().Name, nw.Namespaces()[i])
+				assert.NotEqual(t, nodeDevice, l.Attrs().Name, nw.Namespaces()[i])
 			}
 			return err
 		}))
@@ -151,9 +151,9 @@ func TestDownDoesNotWaitForOthers(t *testing.T) {
 }
 
 // pinProgram pins a program in a node's folder and returns its id.
-func pinProgram(t *testing.T, lab *Lab) ebpf.ProgramID {
+func pinProgram(t *testing.T, nw *Network) ebpf.ProgramID {
 	t.Helper()
-	pins, err := lab.BPFDir("lb")
+	pins, err := nw.BPFDir("lb")
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(pins, 0o700))
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -195,19 +195,19 @@ func TestDownKilled(t *testing.T) {
 
 func TestEarlierBoot(t *testing.T) {
 	dir := t.TempDir()
-	l := &Lab{stateDir: dir, name: "old"}
-	require.NoError(t, os.Mkdir(l.Dir(), 0o755))
-	l.journal = journalOf(l.Dir())
-	require.NoError(t, l.journal.add(entry{Kind: "begin", ID: "1", BootID: "another"}))
-	require.NoError(t, l.journal.add(entry{Kind: "process", PID: os.Getpid()}))
-	require.NoError(t, l.journal.add(entry{Kind: "complete"}))
+	nw := &Network{stateDir: dir, name: "old"}
+	require.NoError(t, os.Mkdir(nw.Dir(), 0o755))
+	nw.journal = journalOf(nw.Dir())
+	require.NoError(t, nw.journal.add(entry{Kind: "begin", ID: "1", BootID: "another"}))
+	require.NoError(t, nw.journal.add(entry{Kind: "process", PID: os.Getpid()}))
+	require.NoError(t, nw.journal.add(entry{Kind: "complete"}))
 	list, err := List(dir)
 	require.NoError(t, err)
 	assert.Equal(t, []Status{{Name: "old", State: EarlierBoot}}, list)
 	_, err = Open(dir, "old")
 	assert.EqualError(t, err, "old: no such lab: it is left from an earlier boot")
 	require.NoError(t, Down(t.Context(), dir, "old", nil))
-	assert.NoDirExists(t, l.Dir())
+	assert.NoDirExists(t, nw.Dir())
 }
 
 func TestJournalCutShort(t *testing.T) {
@@ -224,10 +224,10 @@ func TestJournalCutShort(t *testing.T) {
 
 func TestStubbornProcess(t *testing.T) {
 	dir := t.TempDir()
-	lab := up(t, talk(t), "test-stubborn", dir)
-	pid, err := lab.Start(t.Context(), "worker", Process{Name: "stubborn", Argv: []string{"sh", "-c", "trap '' TERM; echo ready; sleep 60; :"}})
+	nw := up(t, talk(t), "test-stubborn", dir)
+	pid, err := nw.Start(t.Context(), "worker", Process{Name: "stubborn", Argv: []string{"sh", "-c", "trap '' TERM; echo ready; sleep 60; :"}})
 	require.NoError(t, err)
-	log := filepath.Join(lab.Dir(), "logs", "stubborn.log")
+	log := filepath.Join(nw.Dir(), "logs", "stubborn.log")
 	require.Eventually(t, func() bool {
 		content, _ := os.ReadFile(log)
 		return string(content) == "ready\n"

@@ -35,7 +35,7 @@ func wide(t testing.TB, n int) *topologies.Plan {
 
 func TestTwoHundredNodes(t *testing.T) {
 	plan := wide(t, 200)
-	lab := up(t, plan, "test-wide", t.TempDir())
-	dial(t, lab, "client", plan.Nodes[199].Name, plan.Nodes[199].Address.Addr())
-	dial(t, lab, plan.Nodes[2].Name, plan.Nodes[150].Name, plan.Nodes[150].Address.Addr())
+	nw := up(t, plan, "test-wide", t.TempDir())
+	dial(t, nw, "client", plan.Nodes[199].Name, plan.Nodes[199].Address.Addr())
+	dial(t, nw, plan.Nodes[2].Name, plan.Nodes[150].Name, plan.Nodes[150].Address.Addr())
 }

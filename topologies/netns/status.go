@@ -8,8 +8,8 @@ import (
 
 // States of a lab.
 const (
-	Standing    = "standing"
-	HalfBuilt   = "half built"                // Up was killed, or is at work
+	Running     = "standing"
+	Incomplete  = "half built"                // Up was killed, or is at work
 	EarlierBoot = "left from an earlier boot" // only its files are there
 )
 
@@ -33,17 +33,17 @@ func List(stateDir string) ([]Status, error) {
 	}
 	all := []Status{} // as JSON it is no null
 	for _, e := range entries {
-		l := &Lab{stateDir: stateDir, name: e.Name()}
-		if !e.IsDir() || !journalOf(l.Dir()).exists() {
+		nw := &Network{stateDir: stateDir, name: e.Name()}
+		if !e.IsDir() || !journalOf(nw.Dir()).exists() {
 			continue
 		}
-		lab, state, err := load(stateDir, e.Name())
+		nw, state, err := load(stateDir, e.Name())
 		if err != nil {
 			return nil, err
 		}
 		s := Status{Name: e.Name(), State: state}
-		if lab != nil {
-			s.Topology, s.Nodes, s.Pods = lab.plan.Name, len(lab.plan.Nodes), len(lab.plan.Pods)
+		if nw != nil {
+			s.Topology, s.Nodes, s.Pods = nw.plan.Name, len(nw.plan.Nodes), len(nw.plan.Pods)
 		}
 		all = append(all, s)
 	}

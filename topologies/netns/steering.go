@@ -23,15 +23,15 @@ func (b *builder) steer() error {
 	if !b.plan.Limited() || cpus == "" {
 		return nil
 	}
-	err := b.steerPlace(Fabric, cpus)
+	err := b.steerNamespace(Fabric, cpus)
 	for i := range b.plan.Nodes {
-		err = errors.Join(err, b.steerPlace(b.plan.Nodes[i].Name, cpus))
+		err = errors.Join(err, b.steerNamespace(b.plan.Nodes[i].Name, cpus))
 	}
 	return err
 }
 
-func (b *builder) steerPlace(name, cpus string) error {
-	if err := inside(b.at(name).ns, func() error { return steerDevices(cpus) }); err != nil {
+func (b *builder) steerNamespace(name, cpus string) error {
+	if err := inside(b.ns(name).fd, func() error { return steerDevices(cpus) }); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

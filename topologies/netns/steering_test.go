@@ -42,17 +42,17 @@ func TestLimitedNetworkIsSteered(t *testing.T) {
 	if cpus == "" {
 		t.Skip("there is only one CPU: nothing is steered")
 	}
-	lab := up(t, talk(t), "steered", t.TempDir())
-	for place, device := range map[string]string{Fabric: "p-worker", "client": nodeDevice, "lb": nodeDevice, "worker": "v-tcp-echo"} {
-		assert.Equal(t, cpus, received(t, lab, place, device), place)
+	nw := up(t, talk(t), "steered", t.TempDir())
+	for ns, device := range map[string]string{Fabric: "p-worker", "client": nodeDevice, "lb": nodeDevice, "worker": "v-tcp-echo"} {
+		assert.Equal(t, cpus, received(t, nw, ns, device), ns)
 	}
 }
 
 // received is the CPUs on which a device receives, without the zeros that the kernel puts before it.
-func received(t *testing.T, lab *Lab, place, device string) string {
+func received(t *testing.T, nw *Network, ns, device string) string {
 	t.Helper()
 	var cpus []byte
-	require.NoError(t, lab.Do(place, func() error {
+	require.NoError(t, nw.Do(ns, func() error {
 		fs, err := openSysfs()
 		if err != nil {
 			return err

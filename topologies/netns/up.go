@@ -29,7 +29,7 @@ type Options struct {
 	// OnStep is told each step right before it is taken.
 	OnStep func(step string)
 	// Nodes makes the LB and pod nodes, with their pods, of a plan whose substrate is not netns.
-	Nodes Nodes
+	Provider NodeProvider
 }
 
 // DiffersError says that a lab of this name stands, built from another topology.
@@ -59,7 +59,7 @@ func checkName(name string) error {
 
 // Up builds the plan, or finds it standing. What an earlier Up left half built is taken down first; if this one fails, or ctx
 // ends, nothing is left either.
-func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
+func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error) {
 	o = o.withDefaults(plan)
 	if err := checkName(o.Name); err != nil {
 		return nil, err
@@ -71,22 +71,22 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer leave(o.StateDir, held)
-	if lab, err := existing(ctx, plan, o); lab != nil || err != nil {
-		return lab, err
+	defer releaseLock(o.StateDir, held)
+	if nw, err := existing(ctx, plan, o); nw != nil || err != nil {
+		return nw, err
 	}
-	l := &Lab{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan}
-	l.journal = journalOf(l.Dir())
-	if err := l.checkFree(); err != nil {
+	nw := &Network{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan}
+	nw.journal = journalOf(nw.Dir())
+	if err := nw.checkFree(); err != nil {
 		return nil, err
 	}
-	if err := l.build(ctx, o); err != nil {
+	if err := nw.build(ctx, o); err != nil {
 		if o.Keep {
 			return nil, fmt.Errorf("build %s: %w; what is left of it is kept for a look: `dsrlab down --name %[1]s` takes it away", o.Name, err)
 		}
-		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name, o.Nodes))
+		return nil, errors.Join(fmt.Errorf("build %s: %w", o.Name, err), down(context.WithoutCancel(ctx), o.StateDir, o.Name, o.Provider))
 	}
-	return l, nil
+	return nw, nil
 }
 
 func (o Options) withDefaults(plan *topologies.Plan) Options {
@@ -107,55 +107,55 @@ func (o Options) withDefaults(plan *topologies.Plan) Options {
 
 // existing is what stands under the name, if that is this plan. What is half built or broken, or differs and may be replaced,
 // is taken down.
-func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Lab, error) {
-	lab, err := Open(o.StateDir, o.Name)
+func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error) {
+	nw, err := Open(o.StateDir, o.Name)
 	switch {
-	case errors.Is(err, ErrNoLab):
+	case errors.Is(err, ErrNotFound):
 	case err != nil:
 		return nil, err
-	case lab.plan.Hash != plan.Hash && !o.Recreate:
-		return nil, &DiffersError{Name: o.Name, Differences: lab.asked().Diff(plan)}
-	case lab.plan.Hash == plan.Hash:
-		if err = lab.checkWhole(); err == nil {
-			lab.existing = true
-			return lab, nil
+	case nw.plan.Hash != plan.Hash && !o.Recreate:
+		return nil, &DiffersError{Name: o.Name, Differences: nw.requested().Diff(plan)}
+	case nw.plan.Hash == plan.Hash:
+		if err = nw.checkIntact(); err == nil {
+			nw.existing = true
+			return nw, nil
 		}
 		o.Log.Warn("lab is broken and built anew", "lab", o.Name, "err", err)
 	}
-	return nil, down(ctx, o.StateDir, o.Name, o.Nodes)
+	return nil, down(ctx, o.StateDir, o.Name, o.Provider)
 }
 
 // checkWhole tells what of the lab was removed since it was built.
-func (l *Lab) checkWhole() error {
+func (nw *Network) checkIntact() error {
 	var errs []error
-	for _, place := range l.ownPlaces() {
-		whose, err := owner{l.id}.of(namespaceName(l.name, place))
+	for _, ns := range nw.ownNamespaces() {
+		whose, err := owner{nw.id}.of(namespaceName(nw.name, ns))
 		switch {
 		case err != nil:
 			errs = append(errs, err)
 		case whose != owned:
-			errs = append(errs, fmt.Errorf("namespace %s is gone", namespaceName(l.name, place)))
+			errs = append(errs, fmt.Errorf("namespace %s is gone", namespaceName(nw.name, ns)))
 		}
 	}
-	for place, a := range l.adopted {
-		if ns, err := a.netNS(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", place, err))
+	for ns, a := range nw.external {
+		if file, err := a.netNS(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", ns, err))
 		} else {
-			ns.Close()
+			file.Close()
 		}
 	}
-	if !isBPF(l.bpfDir()) {
-		errs = append(errs, fmt.Errorf("%s is not mounted", l.bpfDir()))
+	if !isBPF(nw.bpfDir()) {
+		errs = append(errs, fmt.Errorf("%s is not mounted", nw.bpfDir()))
 	}
 	return errors.Join(errs...)
 }
 
 // checkFree refuses names that are someone else's.
-func (l *Lab) checkFree() error {
+func (nw *Network) checkFree() error {
 	var errs []error
-	for _, place := range l.ownPlaces() {
-		name := namespaceName(l.name, place)
-		if isThere(filepath.Join(namespaceDir, name)) {
+	for _, ns := range nw.ownNamespaces() {
+		name := namespaceName(nw.name, ns)
+		if exists(filepath.Join(namespaceDir, name)) {
 			errs = append(errs, &OccupiedError{Namespace: name})
 		}
 	}
@@ -163,108 +163,108 @@ func (l *Lab) checkFree() error {
 }
 
 // begin writes the journal's first line before anything else is in the lab's folder: by it the folder is the lab's.
-func (l *Lab) begin() error {
-	if err := os.Mkdir(l.Dir(), 0o755); err != nil {
+func (nw *Network) begin() error {
+	if err := os.Mkdir(nw.Dir(), 0o755); err != nil {
 		return err
 	}
-	begin := entry{Kind: "begin", Lab: l.name, ID: l.id, BootID: bootID(), PID: os.Getpid()}
+	begin := entry{Kind: "begin", Lab: nw.name, ID: nw.id, BootID: bootID(), PID: os.Getpid()}
 	if self, err := readProcess(os.Getpid()); err == nil {
 		begin.Start = self.start
 	}
-	if err := l.journal.add(begin); err != nil {
+	if err := nw.journal.add(begin); err != nil {
 		return err
 	}
-	return errors.Join(os.Mkdir(filepath.Join(l.Dir(), "logs"), 0o755), l.writePlan())
+	return errors.Join(os.Mkdir(filepath.Join(nw.Dir(), "logs"), 0o755), nw.writePlan())
 }
 
 // writePlan keeps what is built for who opens the lab later.
-func (l *Lab) writePlan() error {
-	document, err := json.Marshal(l.plan)
+func (nw *Network) writePlan() error {
+	document, err := json.Marshal(nw.plan)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.planPath(), document, 0o644)
+	return os.WriteFile(nw.planPath(), document, 0o644)
 }
 
 // askedPath is where the plan stays as it was asked for, of labs whose plan is another in the end.
-func (l *Lab) askedPath() string { return filepath.Join(l.Dir(), "asked.json") }
+func (nw *Network) requestedPath() string { return filepath.Join(nw.Dir(), "asked.json") }
 
 // asked is the plan that the lab was built from: others may have given it addresses since.
-func (l *Lab) asked() *topologies.Plan {
+func (nw *Network) requested() *topologies.Plan {
 	p := &topologies.Plan{}
-	document, err := os.ReadFile(l.askedPath())
+	document, err := os.ReadFile(nw.requestedPath())
 	if err != nil || json.Unmarshal(document, p) != nil {
-		return l.plan
+		return nw.plan
 	}
 	return p
 }
 
-func (l *Lab) planPath() string { return filepath.Join(l.Dir(), "plan.json") }
+func (nw *Network) planPath() string { return filepath.Join(nw.Dir(), "plan.json") }
 
 // mountBPF mounts the lab's own bpffs: that of the host may not be mounted, and pins there would be nobody's.
-func (l *Lab) mountBPF() error {
-	if err := os.MkdirAll(l.bpfDir(), 0o700); err != nil {
+func (nw *Network) mountBPF() error {
+	if err := os.MkdirAll(nw.bpfDir(), 0o700); err != nil {
 		return err
 	}
-	if err := l.journal.add(entry{Kind: "mount", Name: l.bpfDir()}); err != nil {
+	if err := nw.journal.add(entry{Kind: "mount", Name: nw.bpfDir()}); err != nil {
 		return err
 	}
-	if err := unix.Mount("bpf", l.bpfDir(), "bpf", 0, "mode=0700"); err != nil {
+	if err := unix.Mount("bpf", nw.bpfDir(), "bpf", 0, "mode=0700"); err != nil {
 		return missing("bpffs", "a kernel with CONFIG_BPF_SYSCALL", err)
 	}
 	return nil
 }
 
 // Open takes hold of a lab that stands. It returns ErrNoLab when there is none, or only half of one.
-func Open(stateDir, name string) (*Lab, error) {
-	lab, state, err := load(stateDir, name)
+func Open(stateDir, name string) (*Network, error) {
+	nw, state, err := load(stateDir, name)
 	switch {
 	case err != nil:
 		return nil, err
 	case state == "":
-		return nil, fmt.Errorf("%s: %w", name, ErrNoLab)
-	case state != Standing:
-		return nil, fmt.Errorf("%s: %w: it is %s", name, ErrNoLab, state)
+		return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
+	case state != Running:
+		return nil, fmt.Errorf("%s: %w: it is %s", name, ErrNotFound, state)
 	}
-	return lab, nil
+	return nw, nil
 }
 
 // load reads a lab's folder. There is a lab only if it stands; without journal there is no state either.
-func load(stateDir, name string) (lab *Lab, state string, err error) {
-	l := &Lab{stateDir: stateDir, name: name}
-	l.journal = journalOf(l.Dir())
-	entries, err := l.journal.read()
+func load(stateDir, name string) (nw *Network, state string, err error) {
+	nw = &Network{stateDir: stateDir, name: name}
+	nw.journal = journalOf(nw.Dir())
+	entries, err := nw.journal.read()
 	if err != nil {
 		return nil, "", err
 	}
-	if l.journal.exists() {
-		state = HalfBuilt
+	if nw.journal.exists() {
+		state = Incomplete
 	}
 	for _, e := range entries {
 		switch {
 		case e.Kind == "begin" && e.BootID != bootID():
 			return nil, EarlierBoot, nil
 		case e.Kind == "begin":
-			l.id = e.ID
+			nw.id = e.ID
 		case e.Kind == "adopted":
-			l.adopt(Adopted{Place: e.Name, PID: e.PID, Start: e.Start, Pins: e.Pins})
+			nw.addExternal(ExternalNamespace{Name: e.Name, PID: e.PID, Start: e.Start, PinDir: e.Pins})
 		case e.Kind == "complete":
-			state = Standing
+			state = Running
 		}
 	}
-	if state != Standing {
+	if state != Running {
 		return nil, state, nil
 	}
-	document, err := os.ReadFile(l.planPath())
+	document, err := os.ReadFile(nw.planPath())
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, HalfBuilt, nil // it is being taken down
+		return nil, Incomplete, nil // it is being taken down
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("open %s: %w", name, err)
 	}
-	l.plan = &topologies.Plan{}
-	if err := json.Unmarshal(document, l.plan); err != nil {
+	nw.plan = &topologies.Plan{}
+	if err := json.Unmarshal(document, nw.plan); err != nil {
 		return nil, "", fmt.Errorf("open %s: plan: %w", name, err)
 	}
-	return l, state, nil
+	return nw, state, nil
 }

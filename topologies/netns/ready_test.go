@@ -13,54 +13,54 @@ import (
 )
 
 // asBuilder is a builder with ways into a lab that stands.
-func asBuilder(t *testing.T, lab *Lab) *builder {
+func asBuilder(t *testing.T, nw *Network) *builder {
 	t.Helper()
-	b := &builder{Lab: lab, places: make(map[string]*place)}
-	for _, name := range lab.Places() {
-		conn, err := lab.dial(name)
+	b := &builder{Network: nw, namespaces: make(map[string]*namespace)}
+	for _, name := range nw.Namespaces() {
+		conn, err := nw.dial(name)
 		require.NoError(t, err)
 		t.Cleanup(conn.Close)
-		b.places[name] = &place{ns: -1, conn: conn}
+		b.namespaces[name] = &namespace{fd: -1, conn: conn}
 	}
 	return b
 }
 
 func names(links []carrier) (all []string) {
 	for _, l := range links {
-		all = append(all, l.name+" of "+l.place)
+		all = append(all, l.name+" of "+l.ns)
 	}
 	return all
 }
 
 func TestSettle(t *testing.T) {
-	lab := up(t, sixPlan(), "test-settle", t.TempDir())
-	b := asBuilder(t, lab)
-	all := b.unsettled()
+	nw := up(t, sixPlan(), "test-settle", t.TempDir())
+	b := asBuilder(t, nw)
+	all := b.pending()
 	assert.Equal(t, []string{"br0 of fabric", "br1 of fabric", "pod-pod of worker"}, names(all.links))
 	assert.Equal(t, []string{"p-client", "p-worker"}, all.ports)
 	assert.Len(t, all.local, 5, "two nodes, two gateways, a pod")
-	require.NoError(t, all.look())
+	require.NoError(t, all.update())
 	assert.True(t, all.done(), "a lab that stands has settled: %v", all)
 
-	worker := b.at("worker")
+	worker := b.ns("worker")
 	device, err := worker.link(nodeDevice)
 	require.NoError(t, err)
 	require.NoError(t, worker.conn.LinkSetDown(device))
 	require.Eventually(t, func() bool { // the kernel takes its time here too
-		u := b.unsettled()
-		return u.look() == nil && len(u.links) == 1 && len(u.ports) == 1 && len(u.local) == 1
-	}, settleLimit+20*time.Second, time.Millisecond)
+		u := b.pending()
+		return u.update() == nil && len(u.links) == 1 && len(u.ports) == 1 && len(u.local) == 1
+	}, readyTimeout+20*time.Second, time.Millisecond)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, context.DeadlineExceeded)
 	defer cancel()
-	assert.EqualError(t, b.unsettled().wait(ctx),
+	assert.EqualError(t, b.pending().wait(ctx),
 		"no carrier on br1 of fabric; no packets through p-worker; no local route to fd00:2::1 of worker: context deadline exceeded")
 
 	waited := make(chan error, 1)
-	go func() { waited <- b.settle(t.Context()) }()
+	go func() { waited <- b.waitReady(t.Context()) }()
 	require.NoError(t, worker.conn.LinkSetUp(device))
-	require.NoError(t, worker.addAddress(device, lab.plan.Nodes[1].Address, unix.IFA_F_NOPREFIXROUTE), "which went with the link")
+	require.NoError(t, worker.addAddress(device, nw.plan.Nodes[1].Address, unix.IFA_F_NOPREFIXROUTE), "which went with the link")
 	require.NoError(t, <-waited)
-	ready, err := b.at(Fabric).conn.ReadyPorts()
+	ready, err := b.ns(Fabric).conn.ReadyPorts()
 	require.NoError(t, err)
 	assert.Equal(t, map[string]bool{"p-client": true, "p-worker": true}, ready)
 	for _, address := range []string{"fd00:2::1", "fd00:2::2"} {
@@ -76,11 +76,11 @@ func TestSettleLittle(t *testing.T) {
 	plan.Networks = append(plan.Networks, plan.Networks[0])
 	empty := &plan.Networks[len(plan.Networks)-1]
 	empty.Name, empty.Subnet, empty.Gateway = "empty", netip.MustParsePrefix("172.30.0.0/24"), netip.MustParseAddr("172.30.0.254")
-	lab := up(t, plan, "test-little", t.TempDir())
-	b := asBuilder(t, lab)
-	assert.Empty(t, b.unsettled().local)
-	assert.Equal(t, []string{"br0 of fabric", "v-tcp-echo of worker"}, names(b.unsettled().links))
-	require.NoError(t, lab.Do(Fabric, func() error {
+	nw := up(t, plan, "test-little", t.TempDir())
+	b := asBuilder(t, nw)
+	assert.Empty(t, b.pending().local)
+	assert.Equal(t, []string{"br0 of fabric", "v-tcp-echo of worker"}, names(b.pending().links))
+	require.NoError(t, nw.Do(Fabric, func() error {
 		bridge, err := netlink.LinkByName("br1")
 		if err == nil {
 			assert.NotEqual(t, netlink.LinkOperState(netlink.OperUp), bridge.Attrs().OperState)
@@ -90,6 +90,6 @@ func TestSettleLittle(t *testing.T) {
 }
 
 func TestUnsettledTells(t *testing.T) {
-	u := &unsettled{ports: []string{"p-a", "p-b", "p-c", "p-d", "p-e"}}
+	u := &pending{ports: []string{"p-a", "p-b", "p-c", "p-d", "p-e"}}
 	assert.Equal(t, "no packets through p-a, p-b, p-c, 2 more", u.String())
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // inhabitants are the processes that belong to a lab.
-type inhabitants struct {
+type processSet struct {
 	recorded   map[int]uint64  // process number to start time
 	namespaces map[uint64]bool // inodes
 	// mark is the variable of the lab's programs, for labs with places in which others live, too; empty: it is not looked for.
@@ -31,9 +31,9 @@ type inhabitants struct {
 // endProcesses ends those that the journal names, all that live in the lab's namespaces, however they came there, and, if marked is a
 // lab's id, all that were started for it in the places that others made.
 func endProcesses(ctx context.Context, recorded []entry, namespaces []string, marked string) error {
-	in := inhabitants{recorded: recordedOf(recorded), namespaces: make(map[uint64]bool)}
+	in := processSet{recorded: startTimes(recorded), namespaces: make(map[uint64]bool)}
 	if marked != "" {
-		in.mark = []byte(LabVariable + "=" + marked)
+		in.mark = []byte(NetworkVariable + "=" + marked)
 	}
 	for _, name := range namespaces {
 		var st unix.Stat_t
@@ -46,21 +46,21 @@ func endProcesses(ctx context.Context, recorded []entry, namespaces []string, ma
 		signal  unix.Signal
 		timeout time.Duration
 	}{{unix.SIGTERM, termTimeout}, {unix.SIGKILL, killTimeout}} {
-		for _, pid := range in.living() {
+		for _, pid := range in.running() {
 			in.signal(pid, attempt.signal)
 		}
-		if waitUntil(ctx, attempt.timeout, func() bool { return len(in.living()) == 0 }) {
+		if waitUntil(ctx, attempt.timeout, func() bool { return len(in.running()) == 0 }) {
 			return nil
 		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return errors.Join(fmt.Errorf("processes %v do not end", in.living()), ctx.Err())
+	return errors.Join(fmt.Errorf("processes %v do not end", in.running()), ctx.Err())
 }
 
 // recordedOf are processes that the journal names.
-func recordedOf(entries []entry) map[int]uint64 {
+func startTimes(entries []entry) map[int]uint64 {
 	all := make(map[int]uint64)
 	for _, e := range entries {
 		all[e.PID] = e.Start
@@ -69,14 +69,14 @@ func recordedOf(entries []entry) map[int]uint64 {
 }
 
 // living are those that still run; never this process.
-func (in inhabitants) living() []int {
+func (in processSet) running() []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
 	var pids []int
 	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && in.has(pid) {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && in.contains(pid) {
 			pids = append(pids, pid)
 		}
 	}
@@ -84,7 +84,7 @@ func (in inhabitants) living() []int {
 }
 
 // has tells whether a process is one of them, and has not ended yet.
-func (in inhabitants) has(pid int) bool {
+func (in processSet) contains(pid int) bool {
 	if pid == os.Getpid() {
 		return false
 	}
@@ -105,13 +105,13 @@ func (in inhabitants) has(pid int) bool {
 }
 
 // signal sends a signal to a process if it is still one of them. By its pidfd it can't become another one meanwhile.
-func (in inhabitants) signal(pid int, s unix.Signal) {
+func (in processSet) signal(pid int, s unix.Signal) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it has ended
 	}
 	defer unix.Close(fd)
-	if in.has(pid) {
+	if in.contains(pid) {
 		_ = unix.PidfdSendSignal(fd, s, nil, 0) // it may have ended meanwhile
 	}
 }

@@ -65,7 +65,7 @@ func onThread(f func(giveBack func()) error) error {
 
 // makeNamespace makes a network namespace of this name, marks it as the lab's before it has the name, and leaves the thread
 // inside; see onThread.
-func makeNamespace(name, mark string) (p *place, err error) {
+func newNamespace(name, mark string) (p *namespace, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("make namespace %s: %w", name, err)
 	}
@@ -87,7 +87,7 @@ func makeNamespace(name, mark string) (p *place, err error) {
 		conn.Close()
 		return nil, fmt.Errorf("make namespace %s: %w", name, err)
 	}
-	return &place{ns: ns, conn: conn}, nil
+	return &namespace{fd: ns, conn: conn}, nil
 }
 
 // bindName names the network namespace of the calling thread.

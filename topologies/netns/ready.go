@@ -15,7 +15,7 @@ import (
 
 const (
 	// settleLimit is far more than a busy machine takes; what has not settled by then never will.
-	settleLimit = 10 * time.Second
+	readyTimeout = 10 * time.Second
 	// firstPause and longestPause are between two looks, doubled from the one to the other: the kernel needs about a
 	// millisecond.
 	firstPause, longestPause = 50 * time.Microsecond, 5 * time.Millisecond
@@ -23,42 +23,42 @@ const (
 
 // unsettled is what a lab still waits for. The kernel does it later, on its own, in work queues: it notices carriers
 // (net/core/link_watch.c), lets bridge ports forward, and routes packets to IPv6 addresses (net/ipv6/addrconf.c).
-type unsettled struct {
+type pending struct {
 	fabric *rtnl.Conn
-	ports  []string  // bridge ports that don't carry packets
-	links  []carrier // other links without a carrier that the kernel has noticed: they drop all that is to be sent
-	local  []local   // addresses that their place doesn't take as its own
+	ports  []string       // bridge ports that don't carry packets
+	links  []carrier      // other links without a carrier that the kernel has noticed: they drop all that is to be sent
+	local  []localAddress // addresses that their place doesn't take as its own
 }
 
 // carrier is a link of a place.
 type carrier struct {
-	place string
-	conn  *rtnl.Conn
-	name  string
+	ns   string
+	conn *rtnl.Conn
+	name string
 }
 
 // local is an IPv6 address of a place.
-type local struct {
-	place   string
+type localAddress struct {
+	ns      string
 	conn    *rtnl.Conn
 	address netip.Addr
 }
 
 // settle waits until the first packet finds its way, whoever sends it.
-func (b *builder) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, settleLimit, fmt.Errorf("waited for %s", settleLimit))
+func (b *builder) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("waited for %s", readyTimeout))
 	defer cancel()
-	return b.unsettled().wait(ctx)
+	return b.pending().wait(ctx)
 }
 
 // unsettled is all that a new lab waits for. Of a wire it is the end that was raised first: the other one found the carrier
 // there. IPv4 addresses are at once what they are, so without IPv6 no place is asked but those between others.
-func (b *builder) unsettled() *unsettled {
-	u := &unsettled{fabric: b.at(Fabric).conn}
-	add := func(place string, addresses []netip.Addr) {
+func (b *builder) pending() *pending {
+	u := &pending{fabric: b.ns(Fabric).conn}
+	add := func(ns string, addresses []netip.Addr) {
 		for _, a := range addresses {
 			if a.Is6() {
-				u.local = append(u.local, local{place, b.at(place).conn, a})
+				u.local = append(u.local, localAddress{ns, b.ns(ns).conn, a})
 			}
 		}
 	}
@@ -77,19 +77,19 @@ func (b *builder) unsettled() *unsettled {
 		}
 	}
 	for _, p := range b.plan.Pods {
-		if b.isForeign(p.Name) {
+		if b.isExternal(p.Name) {
 			continue
 		}
-		u.links = append(u.links, carrier{p.Node, b.at(p.Node).conn, p.HostDevice})
+		u.links = append(u.links, carrier{p.Node, b.ns(p.Node).conn, p.HostDevice})
 		add(p.Name, p.Addresses())
 	}
 	return u
 }
 
 // wait returns when nothing is left to wait for.
-func (u *unsettled) wait(ctx context.Context) error {
+func (u *pending) wait(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		if err := u.look(); err != nil {
+		if err := u.update(); err != nil {
 			return err
 		}
 		if u.done() {
@@ -103,10 +103,10 @@ func (u *unsettled) wait(ctx context.Context) error {
 	}
 }
 
-func (u *unsettled) done() bool { return len(u.ports)+len(u.links)+len(u.local) == 0 }
+func (u *pending) done() bool { return len(u.ports)+len(u.links)+len(u.local) == 0 }
 
 // look takes out what has settled. It asks only about what hasn't.
-func (u *unsettled) look() (err error) {
+func (u *pending) update() (err error) {
 	if len(u.ports) > 0 {
 		ready, err := u.fabric.ReadyPorts()
 		if err != nil {
@@ -117,15 +117,15 @@ func (u *unsettled) look() (err error) {
 	u.links = slices.DeleteFunc(u.links, func(l carrier) bool {
 		device, linkErr := l.conn.LinkByName(l.name)
 		if linkErr != nil {
-			err = fmt.Errorf("device %s of %s: %w", l.name, l.place, linkErr)
+			err = fmt.Errorf("device %s of %s: %w", l.name, l.ns, linkErr)
 			return false
 		}
 		return device.Attrs().OperState == netlink.OperUp
 	})
-	u.local = slices.DeleteFunc(u.local, func(l local) bool {
+	u.local = slices.DeleteFunc(u.local, func(l localAddress) bool {
 		is, localErr := l.conn.HasLocal(l.address)
 		if localErr != nil {
-			err = fmt.Errorf("%s: %w", l.place, localErr)
+			err = fmt.Errorf("%s: %w", l.ns, localErr)
 		}
 		return is
 	})
@@ -133,7 +133,7 @@ func (u *unsettled) look() (err error) {
 }
 
 // String says what is missing, at most a few of each kind.
-func (u *unsettled) String() string {
+func (u *pending) String() string {
 	var parts []string
 	tell := func(what string, names []string) {
 		const shown = 3
@@ -146,10 +146,10 @@ func (u *unsettled) String() string {
 	}
 	var links, addresses []string
 	for _, l := range u.links {
-		links = append(links, fmt.Sprintf("%s of %s", l.name, l.place))
+		links = append(links, fmt.Sprintf("%s of %s", l.name, l.ns))
 	}
 	for _, l := range u.local {
-		addresses = append(addresses, fmt.Sprintf("%v of %s", l.address, l.place))
+		addresses = append(addresses, fmt.Sprintf("%v of %s", l.address, l.ns))
 	}
 	tell("no carrier on", links)
 	tell("no packets through", u.ports)

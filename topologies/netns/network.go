@@ -29,111 +29,111 @@ const namespaceDir = "/run/netns"
 const nodeDevice = "eth0"
 
 // ErrNoLab says that no lab of this name stands.
-var ErrNoLab = errors.New("no such lab")
+var ErrNotFound = errors.New("no such lab")
 
 // Lab is a topology that stands. Its methods may be called from several goroutines.
-type Lab struct {
+type Network struct {
 	stateDir, name string
 	id             string
 	plan           *topologies.Plan
 	existing       bool
 	journal        *journal
 	// adopted are places that others made, by their names.
-	adopted map[string]Adopted
+	external map[string]ExternalNamespace
 	// reshaping is held while a wire changes: what nodes send depends on the wires of all.
 	reshaping sync.Mutex
 }
 
 // Name of the lab.
-func (l *Lab) Name() string { return l.name }
+func (nw *Network) Name() string { return nw.name }
 
 // ID is what marks all that is the lab's: eight hexadecimal digits.
-func (l *Lab) ID() string { return l.id }
+func (nw *Network) ID() string { return nw.id }
 
 // StateDir is the folder of all labs.
-func (l *Lab) StateDir() string { return l.stateDir }
+func (nw *Network) StateDir() string { return nw.stateDir }
 
 // Dir is the lab's own folder.
-func (l *Lab) Dir() string { return filepath.Join(l.stateDir, l.name) }
+func (nw *Network) Dir() string { return filepath.Join(nw.stateDir, nw.name) }
 
 // Plan is what the lab was built from.
-func (l *Lab) Plan() *topologies.Plan { return l.plan }
+func (nw *Network) Plan() *topologies.Plan { return nw.plan }
 
 // Existing tells that Up found it standing.
-func (l *Lab) Existing() bool { return l.existing }
+func (nw *Network) Existing() bool { return nw.existing }
 
 // alias marks a link as the lab's.
-func (l *Lab) alias(what string) string { return markOf(l.id, what) }
+func (nw *Network) alias(what string) string { return markOf(nw.id, what) }
 
 // namespaceName is the name of a place's namespace.
-func namespaceName(lab, place string) string { return "dsrlab-" + lab + "-" + place }
+func namespaceName(lab, ns string) string { return "dsrlab-" + lab + "-" + ns }
 
 // bpfDir is where the lab mounts its bpffs.
-func (l *Lab) bpfDir() string { return filepath.Join(l.Dir(), "bpf") }
+func (nw *Network) bpfDir() string { return filepath.Join(nw.Dir(), "bpf") }
 
 // BPFDir is the node's folder for pins, on the lab's own bpffs or that of an adopted node. It may not exist yet.
-func (l *Lab) BPFDir(node string) (string, error) {
-	if _, err := l.node(node); err != nil {
+func (nw *Network) BPFDir(node string) (string, error) {
+	if _, err := nw.node(node); err != nil {
 		return "", err
 	}
-	if a, ok := l.adopted[node]; ok {
-		return a.Pins, nil
+	if a, ok := nw.external[node]; ok {
+		return a.PinDir, nil
 	}
-	return filepath.Join(l.bpfDir(), node), nil
+	return filepath.Join(nw.bpfDir(), node), nil
 }
 
-func (l *Lab) node(name string) (*topologies.Node, error) {
-	i := slices.IndexFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == name })
+func (nw *Network) node(name string) (*topologies.Node, error) {
+	i := slices.IndexFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("%s has no node %q", l.name, name)
+		return nil, fmt.Errorf("%s has no node %q", nw.name, name)
 	}
-	return &l.plan.Nodes[i], nil
+	return &nw.plan.Nodes[i], nil
 }
 
 // Places are the fabric, all nodes and all pods.
-func (l *Lab) Places() []string {
-	places := []string{Fabric}
-	for _, n := range l.plan.Nodes {
-		places = append(places, n.Name)
+func (nw *Network) Namespaces() []string {
+	names := []string{Fabric}
+	for _, n := range nw.plan.Nodes {
+		names = append(names, n.Name)
 	}
-	for _, p := range l.plan.Pods {
-		places = append(places, p.Name)
+	for _, p := range nw.plan.Pods {
+		names = append(names, p.Name)
 	}
-	return places
+	return names
 }
 
 // has tells whether the plan has this place.
-func (l *Lab) has(place string) bool {
-	return place == Fabric ||
-		slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == place }) ||
-		slices.ContainsFunc(l.plan.Pods, func(p topologies.Pod) bool { return p.Name == place })
+func (nw *Network) hasNamespace(ns string) bool {
+	return ns == Fabric ||
+		slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == ns }) ||
+		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
 }
 
 // NetNS opens a place's network namespace; the caller closes it.
-func (l *Lab) NetNS(place string) (*os.File, error) {
-	if !l.has(place) {
-		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", l.name, place, l.Places())
+func (nw *Network) NetNS(ns string) (*os.File, error) {
+	if !nw.hasNamespace(ns) {
+		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", nw.name, ns, nw.Namespaces())
 	}
-	if a, ok := l.adopted[place]; ok {
+	if a, ok := nw.external[ns]; ok {
 		return a.netNS()
 	}
-	return os.Open(filepath.Join(namespaceDir, namespaceName(l.name, place)))
+	return os.Open(filepath.Join(namespaceDir, namespaceName(nw.name, ns)))
 }
 
 // Do runs f on a thread inside a place's network namespace. Goroutines that f starts are elsewhere; sockets that f opens stay
 // in the place.
-func (l *Lab) Do(place string, f func() error) error {
-	ns, err := l.NetNS(place)
+func (nw *Network) Do(ns string, f func() error) error {
+	file, err := nw.NetNS(ns)
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
-	return inside(int(ns.Fd()), f)
+	defer file.Close()
+	return inside(int(file.Fd()), f)
 }
 
 // dial opens a way into a place; the caller closes it.
-func (l *Lab) dial(place string) (conn *rtnl.Conn, err error) {
-	err = l.Do(place, func() (err error) {
+func (nw *Network) dial(ns string) (conn *rtnl.Conn, err error) {
+	err = nw.Do(ns, func() (err error) {
 		conn, err = rtnl.Dial()
 		return err
 	})
@@ -141,33 +141,33 @@ func (l *Lab) dial(place string) (conn *rtnl.Conn, err error) {
 }
 
 // wire is a node's link as the fabric has it.
-func (l *Lab) wire(fabric *rtnl.Conn, n *topologies.Node) (shape.Wire, error) {
+func (nw *Network) wire(fabric *rtnl.Conn, n *topologies.Node) (shape.Wire, error) {
 	port, err := fabric.LinkByName(n.Port)
 	if err != nil {
 		return shape.Wire{}, fmt.Errorf("port of %s: %w", n.Name, err)
 	}
-	return shape.Wire{Conn: fabric, Port: port, Alias: l.alias("wire of " + n.Name), Group: linkGroup}, nil
+	return shape.Wire{Conn: fabric, Port: port, Alias: nw.alias("wire of " + n.Name), Group: linkGroup}, nil
 }
 
 // Reshape changes a node's link while it carries traffic. A direction without a rate is no longer limited. Where a wire of the network is
 // policed before or after, it also changes which nodes send super-packets; two processes must not do that at the same time.
-func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
-	n, err := l.node(node)
+func (nw *Network) Reshape(node string, toNode, fromNode topologies.Shape) error {
+	n, err := nw.node(node)
 	if err != nil {
 		return err
 	}
-	fabric, err := l.dial(Fabric)
+	fabric, err := nw.dial(Fabric)
 	if err != nil {
 		return err
 	}
 	defer fabric.Close()
-	wire, err := l.wire(fabric, n)
+	wire, err := nw.wire(fabric, n)
 	if err != nil {
 		return err
 	}
-	l.reshaping.Lock()
-	defer l.reshaping.Unlock()
-	nodes, err := l.limited(fabric)
+	nw.reshaping.Lock()
+	defer nw.reshaping.Unlock()
+	nodes, err := nw.nodesAsLimited(fabric)
 	if err != nil {
 		return err
 	}
@@ -181,11 +181,11 @@ func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 	if len(before) == 0 && len(after) == 0 {
 		return wire.Set(toNode, fromNode)
 	}
-	reach := func(place string, f func(*rtnl.Conn) error) error {
-		if place == Fabric {
+	reach := func(ns string, f func(*rtnl.Conn) error) error {
+		if ns == Fabric {
 			return f(fabric)
 		}
-		conn, err := l.dial(place)
+		conn, err := nw.dial(ns)
 		if err != nil {
 			return err
 		}
@@ -193,27 +193,27 @@ func (l *Lab) Reshape(node string, toNode, fromNode topologies.Shape) error {
 		return f(conn)
 	}
 	maps.Copy(before, after) // frames come one by one before there is a policer, and until there is none
-	if err := l.setFrameByFrame(before, reach); err != nil {
+	if err := nw.setFrameByFrame(before, reach); err != nil {
 		return err
 	}
 	if err := wire.Set(toNode, fromNode); err != nil {
 		return err
 	}
-	return l.setFrameByFrame(after, reach)
+	return nw.setFrameByFrame(after, reach)
 }
 
 // PortStats reads the counters of a node's link, in both directions, and how it is shaped now.
-func (l *Lab) PortStats(node string) (toNode, fromNode shape.Stats, err error) {
-	n, err := l.node(node)
+func (nw *Network) PortStats(node string) (toNode, fromNode shape.Stats, err error) {
+	n, err := nw.node(node)
 	if err != nil {
 		return shape.Stats{}, shape.Stats{}, err
 	}
-	fabric, err := l.dial(Fabric)
+	fabric, err := nw.dial(Fabric)
 	if err != nil {
 		return shape.Stats{}, shape.Stats{}, err
 	}
 	defer fabric.Close()
-	wire, err := l.wire(fabric, n)
+	wire, err := nw.wire(fabric, n)
 	if err != nil {
 		return shape.Stats{}, shape.Stats{}, err
 	}

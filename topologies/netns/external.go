@@ -16,54 +16,54 @@ import (
 // Nodes makes the LB and pod nodes of a lab, with their pods, where they are no namespaces of this package: containers of a
 // cluster. The fabric, and all that is outside of the cluster, is made here as ever; of each node the outer end of its wire is
 // moved into the fabric.
-type Nodes interface {
+type NodeProvider interface {
 	// Make makes the nodes. What it makes, it first names to the lab (Lab.Own), which keeps it for Remove.
-	Make(ctx context.Context, lab *Lab) (Made, error)
+	CreateNodes(ctx context.Context, nw *Network) (Provided, error)
 	// Populate makes the pods, once the nodes are joined to the fabric. Its plan is that of Make with the pods as they are.
-	Populate(ctx context.Context, lab *Lab) (Made, error)
+	CreatePods(ctx context.Context, nw *Network) (Provided, error)
 	// Remove takes away all that was named to the lab, of which some may never have been made and some be gone. dir is the lab's
 	// folder. earlierBoot says that the machine was started anew since.
-	Remove(ctx context.Context, dir string, owned []Owned, earlierBoot bool) error
+	Remove(ctx context.Context, dir string, owned []Resource, earlierBoot bool) error
 }
 
 // Made is what Nodes has made.
-type Made struct {
+type Provided struct {
 	// Plan is the lab's, with addresses, MAC addresses and devices as they turned out.
-	Plan   *topologies.Plan
-	Places []Adopted
+	Plan       *topologies.Plan
+	Namespaces []ExternalNamespace
 	// Bridge is the device that the nodes' wires are ports of, in the network namespace of this process.
 	Bridge string
 }
 
 // Owned is something that the lab has outside of its namespaces, in the words of who made it.
-type Owned struct{ What, Name, Value string }
+type Resource struct{ Kind, Name, Value string }
 
 // Own names something to the lab before it is made.
-func (l *Lab) Own(o Owned) error {
-	return l.journal.add(entry{Kind: "owned", What: o.What, Name: o.Name, Value: o.Value})
+func (nw *Network) RecordResource(o Resource) error {
+	return nw.journal.add(entry{Kind: "owned", What: o.Kind, Name: o.Name, Value: o.Value})
 }
 
 // Adopted is a place that others made: the network namespace that a process lives in.
-type Adopted struct {
-	Place string
-	PID   int
+type ExternalNamespace struct {
+	Name string
+	PID  int
 	// Start is when that process began, in clock ticks since boot: a number may be given again.
 	Start uint64
 	// Pins is a node's folder of BPF pins.
-	Pins string
+	PinDir string
 }
 
 // Adopt makes a place of the namespace of a process that runs.
-func Adopt(place string, pid int, pins string) (Adopted, error) {
+func NewExternalNamespace(ns string, pid int, pins string) (ExternalNamespace, error) {
 	p, err := readProcess(pid)
 	if err != nil {
-		return Adopted{}, fmt.Errorf("adopt %s: %w", place, err)
+		return ExternalNamespace{}, fmt.Errorf("adopt %s: %w", ns, err)
 	}
-	return Adopted{Place: place, PID: pid, Start: p.start, Pins: pins}, nil
+	return ExternalNamespace{Name: ns, PID: pid, Start: p.start, PinDir: pins}, nil
 }
 
 // netNS opens the namespace; the caller closes it.
-func (a Adopted) netNS() (*os.File, error) {
+func (a ExternalNamespace) netNS() (*os.File, error) {
 	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", a.PID))
 	if err == nil {
 		var p process
@@ -75,63 +75,63 @@ func (a Adopted) netNS() (*os.File, error) {
 	return nil, errors.New("its container has ended since the lab was built: take the lab down and build it anew")
 }
 
-func (l *Lab) adopt(a Adopted) {
-	if l.adopted == nil {
-		l.adopted = make(map[string]Adopted)
+func (nw *Network) addExternal(a ExternalNamespace) {
+	if nw.external == nil {
+		nw.external = make(map[string]ExternalNamespace)
 	}
-	l.adopted[a.Place] = a
+	nw.external[a.Name] = a
 }
 
 // isForeign tells whether others make a place: in labs of substrate kind, the LB and pod nodes with their pods.
-func (l *Lab) isForeign(place string) bool {
-	if l.plan.Substrate != topologies.SubstrateKindK {
+func (nw *Network) isExternal(ns string) bool {
+	if nw.plan.Substrate != topologies.SubstrateKindK {
 		return false
 	}
-	return slices.ContainsFunc(l.plan.Nodes, func(n topologies.Node) bool { return n.Name == place && !n.Role.OutsideCluster() }) ||
-		slices.ContainsFunc(l.plan.Pods, func(p topologies.Pod) bool { return p.Name == place })
+	return slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == ns && !n.Role.OutsideCluster() }) ||
+		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
 }
 
 // hasForeign tells whether others make any.
-func (l *Lab) hasForeign() bool { return slices.ContainsFunc(l.Places(), l.isForeign) }
+func (nw *Network) hasExternal() bool { return slices.ContainsFunc(nw.Namespaces(), nw.isExternal) }
 
 // ownPlaces are those that the lab makes itself.
-func (l *Lab) ownPlaces() []string { return slices.DeleteFunc(l.Places(), l.isForeign) }
+func (nw *Network) ownNamespaces() []string { return slices.DeleteFunc(nw.Namespaces(), nw.isExternal) }
 
 // makeForeign lets others make the nodes.
-func (b *builder) makeForeign(ctx context.Context, nodes Nodes) error {
+func (b *builder) createExternalNodes(ctx context.Context, nodes NodeProvider) error {
 	if nodes == nil {
 		return fmt.Errorf("substrate %s: nobody is there who makes its nodes", b.plan.Substrate)
 	}
-	if err := os.Rename(b.planPath(), b.askedPath()); err != nil {
+	if err := os.Rename(b.planPath(), b.requestedPath()); err != nil {
 		return err
 	}
-	made, err := nodes.Make(ctx, b.Lab)
+	made, err := nodes.CreateNodes(ctx, b.Network)
 	if err != nil {
 		return err
 	}
 	b.engineBridge = made.Bridge
-	return b.take(made)
+	return b.addProvided(made)
 }
 
 // take keeps what others have made.
-func (b *builder) take(made Made) error {
+func (b *builder) addProvided(made Provided) error {
 	b.plan = made.Plan
-	for _, a := range made.Places {
-		if err := b.journal.add(entry{Kind: "adopted", Name: a.Place, PID: a.PID, Start: a.Start, Pins: a.Pins}); err != nil {
+	for _, a := range made.Namespaces {
+		if err := b.journal.add(entry{Kind: "adopted", Name: a.Name, PID: a.PID, Start: a.Start, Pins: a.PinDir}); err != nil {
 			return err
 		}
-		b.adopt(a)
+		b.addExternal(a)
 		p, err := a.open()
 		if err != nil {
-			return fmt.Errorf("%s: %w", a.Place, err)
+			return fmt.Errorf("%s: %w", a.Name, err)
 		}
-		b.places[a.Place] = p
+		b.namespaces[a.Name] = p
 	}
 	return nil
 }
 
 // Dial opens a way into the place; the caller closes it.
-func (a Adopted) Dial() (conn *rtnl.Conn, err error) {
+func (a ExternalNamespace) Dial() (conn *rtnl.Conn, err error) {
 	ns, err := a.netNS()
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (a Adopted) Dial() (conn *rtnl.Conn, err error) {
 }
 
 // open opens the ways into an adopted place.
-func (a Adopted) open() (*place, error) {
+func (a ExternalNamespace) open() (*namespace, error) {
 	conn, err := a.Dial()
 	if err != nil {
 		return nil, err
@@ -155,13 +155,13 @@ func (a Adopted) open() (*place, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &place{ns: ns, conn: conn}, nil
+	return &namespace{fd: ns, conn: conn}, nil
 }
 
 // takeWire moves the outer end of a node's wire from the engine's bridge to the fabric's. There it has the name and the marks
 // that a wire of this package has.
-func (b *builder) takeWire(engine *rtnl.Conn, n *topologies.Node, master int) error {
-	device, err := b.at(n.Name).link(nodeDevice)
+func (b *builder) attachExternalWire(engine *rtnl.Conn, n *topologies.Node, master int) error {
+	device, err := b.ns(n.Name).link(nodeDevice)
 	if err != nil {
 		return err
 	}
@@ -173,8 +173,8 @@ func (b *builder) takeWire(engine *rtnl.Conn, n *topologies.Node, master int) er
 	if err != nil || end.Type() != "veth" || end.Attrs().MasterIndex != bridge.Attrs().Index {
 		return fmt.Errorf("the outer end of %s's %s is no port of %s", n.Name, nodeDevice, b.engineBridge)
 	}
-	fabric := b.at(Fabric)
-	if err := engine.LinkSetNsFd(end, fabric.ns); err != nil {
+	fabric := b.ns(Fabric)
+	if err := engine.LinkSetNsFd(end, fabric.fd); err != nil {
 		return fmt.Errorf("move %s into the fabric: %w", end.Attrs().Name, err)
 	}
 	port, err := fabric.link(end.Attrs().Name)
@@ -200,11 +200,11 @@ func (b *builder) makeUplink(engine *rtnl.Conn, master int) error {
 	}
 	end := attrs("dsrl-"+b.id, nil, bridge.Attrs().MTU)
 	end.MasterIndex = bridge.Attrs().Index
-	veth := &netlink.Veth{LinkAttrs: end, PeerName: uplinkPort, PeerNamespace: netlink.NsFd(b.at(Fabric).ns)}
+	veth := &netlink.Veth{LinkAttrs: end, PeerName: uplinkPort, PeerNamespace: netlink.NsFd(b.ns(Fabric).fd)}
 	if err := engine.LinkAdd(veth); err != nil {
 		return missing("veth pairs", "modprobe veth", err)
 	}
-	fabric := b.at(Fabric)
+	fabric := b.ns(Fabric)
 	port, err := fabric.link(uplinkPort)
 	if err != nil {
 		return err
@@ -214,8 +214,8 @@ func (b *builder) makeUplink(engine *rtnl.Conn, master int) error {
 }
 
 // joinForeign takes over the wires of all nodes that others made.
-func (b *builder) joinForeign(masters map[string]int) error {
-	if !b.hasForeign() {
+func (b *builder) attachExternalNodes(masters map[string]int) error {
+	if !b.hasExternal() {
 		return nil
 	}
 	engine, err := rtnl.Dial()
@@ -226,10 +226,10 @@ func (b *builder) joinForeign(masters map[string]int) error {
 	joined := make(map[string]bool)
 	for i := range b.plan.Nodes {
 		n := &b.plan.Nodes[i]
-		if !b.isForeign(n.Name) {
+		if !b.isExternal(n.Name) {
 			continue
 		}
-		if err := b.takeWire(engine, n, masters[n.Network]); err != nil {
+		if err := b.attachExternalWire(engine, n, masters[n.Network]); err != nil {
 			return err
 		}
 		if !joined[n.Network] {
@@ -244,20 +244,20 @@ func (b *builder) joinForeign(masters map[string]int) error {
 
 // configureForeign lets a node route as one of this package does. Its default route leads into the fabric, which leads nowhere
 // but to the lab's own networks; routes to pods are the business of who made it.
-func (b *builder) configureForeign(at *place, n *topologies.Node) error {
-	settings := b.settings(n.Name)
+func (b *builder) configureExternalNode(ns *namespace, n *topologies.Node) error {
+	settings := b.sysctls(n.Name)
 	settings["ipv4/conf/"+nodeDevice+"/rp_filter"] = "0"
 	settings["ipv4/conf/"+nodeDevice+"/send_redirects"] = "0"
-	if err := inside(at.ns, func() error { return setSysctls(settings) }); err != nil {
+	if err := inside(ns.fd, func() error { return setSysctls(settings) }); err != nil {
 		return err
 	}
-	device, err := at.link(nodeDevice)
+	device, err := ns.link(nodeDevice)
 	if err != nil {
 		return err
 	}
 	for _, route := range n.Routes {
 		if route.Destination.Bits() == 0 {
-			if err := at.addRoute(device, route, b.plan.CongestionControl); err != nil {
+			if err := ns.addRoute(device, route, b.plan.CongestionControl); err != nil {
 				return err
 			}
 		}
@@ -266,24 +266,24 @@ func (b *builder) configureForeign(at *place, n *topologies.Node) error {
 }
 
 // populate lets others make the pods, and gives those what pods of this package have: the congestion control of the topology.
-func (b *builder) populate(ctx context.Context, nodes Nodes) error {
-	made, err := nodes.Populate(ctx, b.Lab)
+func (b *builder) createExternalPods(ctx context.Context, nodes NodeProvider) error {
+	made, err := nodes.CreatePods(ctx, b.Network)
 	if err != nil {
 		return err
 	}
-	if err := b.take(made); err != nil {
+	if err := b.addProvided(made); err != nil {
 		return err
 	}
 	for i := range b.plan.Pods {
-		if err := b.configureForeignPod(&b.plan.Pods[i]); err != nil {
+		if err := b.configureExternalPod(&b.plan.Pods[i]); err != nil {
 			return fmt.Errorf("%s: %w", b.plan.Pods[i].Name, err)
 		}
 	}
 	return nil
 }
 
-func (b *builder) configureForeignPod(p *topologies.Pod) error {
-	pod := b.at(p.Name)
+func (b *builder) configureExternalPod(p *topologies.Pod) error {
+	pod := b.ns(p.Name)
 	device, err := pod.link(nodeDevice)
 	if err != nil {
 		return err
