@@ -24,8 +24,8 @@ const (
 
 // benchSizes hold what the benchmarks need.
 var benchSizes = Sizes{
-	Frontends: 64, Backends: 64, Slots: 16384, Flows: 1 << 18, FlowsUnproven: 1 << 17, SNATPorts: 1 << 18, SNATPortsUnproven: 1 << 17,
-	Replies: 1 << 18, RepliesUnproven: 1 << 17, Pods: 16, LocalBackends: 64, Nodes: 16, Services: 64, Ranges: 64, Events: 1 << 12,
+	Frontends: 64, Backends: 64, Slots: 16384, Flows: 1 << 18, FlowsUnconfirmed: 1 << 17, SNATPorts: 1 << 18, SNATPortsUnconfirmed: 1 << 17,
+	Replies: 1 << 18, RepliesUnconfirmed: 1 << 17, Pods: 16, LocalBackends: 64, Nodes: 16, Services: 64, Ranges: 64, Events: 1 << 12,
 }
 
 // benchWorld is the world of a family with a service of eight backends, so that SNAT has ports for many flows.

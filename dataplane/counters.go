@@ -32,7 +32,7 @@ type ServiceCounter struct {
 	Service  string  `json:"service"` // namespace/name:port/PROTO
 	Number   uint32  `json:"number"`  // of the port, as long as the service is there
 	Requests Traffic `json:"requests"`
-	Answers  Traffic `json:"answers"`
+	Replies  Traffic `json:"answers"`
 	Drops    Traffic `json:"drops"`
 	Flows    uint64  `json:"flows"` // begun
 }
@@ -92,7 +92,7 @@ func sumOf(name string, number uint32, perCPU []datapathServiceCounter) ServiceC
 	sum := ServiceCounter{Service: name, Number: number}
 	for _, c := range perCPU {
 		sum.Requests.add(c.Requests)
-		sum.Answers.add(c.Answers)
+		sum.Replies.add(c.Replies)
 		sum.Drops.add(c.Drops)
 		sum.Flows += c.Flows
 	}

@@ -201,6 +201,46 @@ type datapathNode struct {
 	Pad     uint16
 }
 
+type datapathPacketState struct {
+	_      structs.HostLayout
+	Packet struct {
+		_          structs.HostLayout
+		Tuple      datapathFlowKey
+		FragmentId uint32
+		TcpFlags   uint8
+		Ttl        uint8
+		Fragment   uint8
+		Ipv4       bool
+		MaySplit   bool
+		_          [3]byte
+	}
+	Verdict struct {
+		_           structs.HostLayout
+		Point       datapathPoint
+		Rewrite     bool
+		Clamp       bool
+		Encapsulate bool
+		Option      bool
+		Begins      bool
+		ToKernel    bool
+		ToSelf      bool
+		ToLoopback  bool
+		Refuse      bool
+		Split       bool
+		OtherFamily bool
+		Mode        uint8
+		Hash        uint32
+		Service     uint32
+		To          datapathFlowKey
+		Pod         datapathPod
+		Node        datapathAddress
+		NextHop     [6]uint8
+		_           [2]byte
+		Frontend    datapathServiceKey
+		Backend     datapathServiceKey
+	}
+}
+
 type datapathPod struct {
 	_       structs.HostLayout
 	Ifindex uint32
@@ -284,7 +324,7 @@ type datapathRow struct {
 type datapathServiceCounter struct {
 	_        structs.HostLayout
 	Requests datapathCounter
-	Answers  datapathCounter
+	Replies  datapathCounter
 	Drops    datapathCounter
 	Flows    uint64
 }
@@ -336,93 +376,53 @@ type datapathTraceFilter struct {
 	On       uint8
 }
 
-type datapathWork struct {
-	_      structs.HostLayout
-	Packet struct {
-		_          structs.HostLayout
-		Tuple      datapathFlowKey
-		FragmentId uint32
-		TcpFlags   uint8
-		Ttl        uint8
-		Fragment   uint8
-		Ipv4       bool
-		MaySplit   bool
-		_          [3]byte
-	}
-	Verdict struct {
-		_           structs.HostLayout
-		Point       datapathPoint
-		Rewrite     bool
-		Clamp       bool
-		Encapsulate bool
-		Option      bool
-		Begins      bool
-		ToKernel    bool
-		ToSelf      bool
-		ToLoopback  bool
-		Refuse      bool
-		Split       bool
-		OtherFamily bool
-		Mode        uint8
-		Hash        uint32
-		Service     uint32
-		To          datapathFlowKey
-		Pod         datapathPod
-		Node        datapathAddress
-		NextHop     [6]uint8
-		_           [2]byte
-		Frontend    datapathServiceKey
-		Backend     datapathServiceKey
-	}
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	datapathMapAffinities        = "affinities"
-	datapathMapBackends          = "backends"
-	datapathMapCluster           = "cluster"
-	datapathMapCounters          = "counters"
-	datapathMapEvents            = "events"
-	datapathMapFlows             = "flows"
-	datapathMapFlowsUnproven     = "flows_unproven"
-	datapathMapFragments         = "fragments"
-	datapathMapFrontends         = "frontends"
-	datapathMapHops              = "hops"
-	datapathMapIcmpErrors        = "icmp_errors"
-	datapathMapLocalBackends     = "local_backends"
-	datapathMapNodes             = "nodes"
-	datapathMapPods              = "pods"
-	datapathMapRanges            = "ranges"
-	datapathMapReplies           = "replies"
-	datapathMapRepliesUnproven   = "replies_unproven"
-	datapathMapServiceCounters   = "service_counters"
-	datapathMapServiceNames      = "service_names"
-	datapathMapSlots             = "slots"
-	datapathMapSnapshots         = "snapshots"
-	datapathMapSnatPorts         = "snat_ports"
-	datapathMapSnatPortsUnproven = "snat_ports_unproven"
-	datapathMapTracing           = "tracing"
-	datapathMapWorks             = "works"
-	datapathProgFromNetwork      = "from_network"
-	datapathProgFromNetworkXdp   = "from_network_xdp"
-	datapathProgFromNode         = "from_node"
-	datapathProgFromPod          = "from_pod"
-	datapathProgToPod            = "to_pod"
-	datapathVarBroken            = "broken"
-	datapathVarEventSample       = "event_sample"
-	datapathVarExportedToGo      = "exported_to_go"
-	datapathVarMarkTunnels       = "mark_tunnels"
-	datapathVarMtu               = "mtu"
-	datapathVarNodeAddr4         = "node_addr4"
-	datapathVarNodeAddr6         = "node_addr6"
-	datapathVarOutsideIfindex    = "outside_ifindex"
-	datapathVarOutsideMac        = "outside_mac"
-	datapathVarSnatPortFirst     = "snat_port_first"
-	datapathVarSnatPortLast      = "snat_port_last"
-	datapathVarTunnelIpv4        = "tunnel_ipv4"
-	datapathVarVni               = "vni"
+	datapathMapAffinities           = "affinities"
+	datapathMapBackends             = "backends"
+	datapathMapCluster              = "cluster"
+	datapathMapCounters             = "counters"
+	datapathMapEvents               = "events"
+	datapathMapFlows                = "flows"
+	datapathMapFlowsUnconfirmed     = "flows_unconfirmed"
+	datapathMapFragments            = "fragments"
+	datapathMapFrontends            = "frontends"
+	datapathMapHops                 = "hops"
+	datapathMapIcmpErrors           = "icmp_errors"
+	datapathMapLocalBackends        = "local_backends"
+	datapathMapNodes                = "nodes"
+	datapathMapPacketStates         = "packet_states"
+	datapathMapPods                 = "pods"
+	datapathMapRanges               = "ranges"
+	datapathMapReplies              = "replies"
+	datapathMapRepliesUnconfirmed   = "replies_unconfirmed"
+	datapathMapServiceCounters      = "service_counters"
+	datapathMapServiceNames         = "service_names"
+	datapathMapSlots                = "slots"
+	datapathMapSnapshots            = "snapshots"
+	datapathMapSnatPorts            = "snat_ports"
+	datapathMapSnatPortsUnconfirmed = "snat_ports_unconfirmed"
+	datapathMapTracing              = "tracing"
+	datapathProgFromNetwork         = "from_network"
+	datapathProgFromNetworkXdp      = "from_network_xdp"
+	datapathProgFromNode            = "from_node"
+	datapathProgFromPod             = "from_pod"
+	datapathProgToPod               = "to_pod"
+	datapathVarBroken               = "broken"
+	datapathVarEventSample          = "event_sample"
+	datapathVarExportedToGo         = "exported_to_go"
+	datapathVarMarkTunnels          = "mark_tunnels"
+	datapathVarMtu                  = "mtu"
+	datapathVarNodeAddr4            = "node_addr4"
+	datapathVarNodeAddr6            = "node_addr6"
+	datapathVarOutsideIfindex       = "outside_ifindex"
+	datapathVarOutsideMac           = "outside_mac"
+	datapathVarSnatPortFirst        = "snat_port_first"
+	datapathVarSnatPortLast         = "snat_port_last"
+	datapathVarTunnelIpv4           = "tunnel_ipv4"
+	datapathVarVni                  = "vni"
 )
 
 // loadDatapath returns the embedded CollectionSpec for datapath.
@@ -478,31 +478,31 @@ type datapathProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type datapathMapSpecs struct {
-	Affinities        *ebpf.MapSpec `ebpf:"affinities"`
-	Backends          *ebpf.MapSpec `ebpf:"backends"`
-	Cluster           *ebpf.MapSpec `ebpf:"cluster"`
-	Counters          *ebpf.MapSpec `ebpf:"counters"`
-	Events            *ebpf.MapSpec `ebpf:"events"`
-	Flows             *ebpf.MapSpec `ebpf:"flows"`
-	FlowsUnproven     *ebpf.MapSpec `ebpf:"flows_unproven"`
-	Fragments         *ebpf.MapSpec `ebpf:"fragments"`
-	Frontends         *ebpf.MapSpec `ebpf:"frontends"`
-	Hops              *ebpf.MapSpec `ebpf:"hops"`
-	IcmpErrors        *ebpf.MapSpec `ebpf:"icmp_errors"`
-	LocalBackends     *ebpf.MapSpec `ebpf:"local_backends"`
-	Nodes             *ebpf.MapSpec `ebpf:"nodes"`
-	Pods              *ebpf.MapSpec `ebpf:"pods"`
-	Ranges            *ebpf.MapSpec `ebpf:"ranges"`
-	Replies           *ebpf.MapSpec `ebpf:"replies"`
-	RepliesUnproven   *ebpf.MapSpec `ebpf:"replies_unproven"`
-	ServiceCounters   *ebpf.MapSpec `ebpf:"service_counters"`
-	ServiceNames      *ebpf.MapSpec `ebpf:"service_names"`
-	Slots             *ebpf.MapSpec `ebpf:"slots"`
-	Snapshots         *ebpf.MapSpec `ebpf:"snapshots"`
-	SnatPorts         *ebpf.MapSpec `ebpf:"snat_ports"`
-	SnatPortsUnproven *ebpf.MapSpec `ebpf:"snat_ports_unproven"`
-	Tracing           *ebpf.MapSpec `ebpf:"tracing"`
-	Works             *ebpf.MapSpec `ebpf:"works"`
+	Affinities           *ebpf.MapSpec `ebpf:"affinities"`
+	Backends             *ebpf.MapSpec `ebpf:"backends"`
+	Cluster              *ebpf.MapSpec `ebpf:"cluster"`
+	Counters             *ebpf.MapSpec `ebpf:"counters"`
+	Events               *ebpf.MapSpec `ebpf:"events"`
+	Flows                *ebpf.MapSpec `ebpf:"flows"`
+	FlowsUnconfirmed     *ebpf.MapSpec `ebpf:"flows_unconfirmed"`
+	Fragments            *ebpf.MapSpec `ebpf:"fragments"`
+	Frontends            *ebpf.MapSpec `ebpf:"frontends"`
+	Hops                 *ebpf.MapSpec `ebpf:"hops"`
+	IcmpErrors           *ebpf.MapSpec `ebpf:"icmp_errors"`
+	LocalBackends        *ebpf.MapSpec `ebpf:"local_backends"`
+	Nodes                *ebpf.MapSpec `ebpf:"nodes"`
+	PacketStates         *ebpf.MapSpec `ebpf:"packet_states"`
+	Pods                 *ebpf.MapSpec `ebpf:"pods"`
+	Ranges               *ebpf.MapSpec `ebpf:"ranges"`
+	Replies              *ebpf.MapSpec `ebpf:"replies"`
+	RepliesUnconfirmed   *ebpf.MapSpec `ebpf:"replies_unconfirmed"`
+	ServiceCounters      *ebpf.MapSpec `ebpf:"service_counters"`
+	ServiceNames         *ebpf.MapSpec `ebpf:"service_names"`
+	Slots                *ebpf.MapSpec `ebpf:"slots"`
+	Snapshots            *ebpf.MapSpec `ebpf:"snapshots"`
+	SnatPorts            *ebpf.MapSpec `ebpf:"snat_ports"`
+	SnatPortsUnconfirmed *ebpf.MapSpec `ebpf:"snat_ports_unconfirmed"`
+	Tracing              *ebpf.MapSpec `ebpf:"tracing"`
 }
 
 // datapathVariableSpecs contains global variables before they are loaded into the kernel.
@@ -544,31 +544,31 @@ func (o *datapathObjects) Close() error {
 //
 // It can be passed to loadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type datapathMaps struct {
-	Affinities        *ebpf.Map `ebpf:"affinities"`
-	Backends          *ebpf.Map `ebpf:"backends"`
-	Cluster           *ebpf.Map `ebpf:"cluster"`
-	Counters          *ebpf.Map `ebpf:"counters"`
-	Events            *ebpf.Map `ebpf:"events"`
-	Flows             *ebpf.Map `ebpf:"flows"`
-	FlowsUnproven     *ebpf.Map `ebpf:"flows_unproven"`
-	Fragments         *ebpf.Map `ebpf:"fragments"`
-	Frontends         *ebpf.Map `ebpf:"frontends"`
-	Hops              *ebpf.Map `ebpf:"hops"`
-	IcmpErrors        *ebpf.Map `ebpf:"icmp_errors"`
-	LocalBackends     *ebpf.Map `ebpf:"local_backends"`
-	Nodes             *ebpf.Map `ebpf:"nodes"`
-	Pods              *ebpf.Map `ebpf:"pods"`
-	Ranges            *ebpf.Map `ebpf:"ranges"`
-	Replies           *ebpf.Map `ebpf:"replies"`
-	RepliesUnproven   *ebpf.Map `ebpf:"replies_unproven"`
-	ServiceCounters   *ebpf.Map `ebpf:"service_counters"`
-	ServiceNames      *ebpf.Map `ebpf:"service_names"`
-	Slots             *ebpf.Map `ebpf:"slots"`
-	Snapshots         *ebpf.Map `ebpf:"snapshots"`
-	SnatPorts         *ebpf.Map `ebpf:"snat_ports"`
-	SnatPortsUnproven *ebpf.Map `ebpf:"snat_ports_unproven"`
-	Tracing           *ebpf.Map `ebpf:"tracing"`
-	Works             *ebpf.Map `ebpf:"works"`
+	Affinities           *ebpf.Map `ebpf:"affinities"`
+	Backends             *ebpf.Map `ebpf:"backends"`
+	Cluster              *ebpf.Map `ebpf:"cluster"`
+	Counters             *ebpf.Map `ebpf:"counters"`
+	Events               *ebpf.Map `ebpf:"events"`
+	Flows                *ebpf.Map `ebpf:"flows"`
+	FlowsUnconfirmed     *ebpf.Map `ebpf:"flows_unconfirmed"`
+	Fragments            *ebpf.Map `ebpf:"fragments"`
+	Frontends            *ebpf.Map `ebpf:"frontends"`
+	Hops                 *ebpf.Map `ebpf:"hops"`
+	IcmpErrors           *ebpf.Map `ebpf:"icmp_errors"`
+	LocalBackends        *ebpf.Map `ebpf:"local_backends"`
+	Nodes                *ebpf.Map `ebpf:"nodes"`
+	PacketStates         *ebpf.Map `ebpf:"packet_states"`
+	Pods                 *ebpf.Map `ebpf:"pods"`
+	Ranges               *ebpf.Map `ebpf:"ranges"`
+	Replies              *ebpf.Map `ebpf:"replies"`
+	RepliesUnconfirmed   *ebpf.Map `ebpf:"replies_unconfirmed"`
+	ServiceCounters      *ebpf.Map `ebpf:"service_counters"`
+	ServiceNames         *ebpf.Map `ebpf:"service_names"`
+	Slots                *ebpf.Map `ebpf:"slots"`
+	Snapshots            *ebpf.Map `ebpf:"snapshots"`
+	SnatPorts            *ebpf.Map `ebpf:"snat_ports"`
+	SnatPortsUnconfirmed *ebpf.Map `ebpf:"snat_ports_unconfirmed"`
+	Tracing              *ebpf.Map `ebpf:"tracing"`
 }
 
 func (m *datapathMaps) Close() error {
@@ -579,25 +579,25 @@ func (m *datapathMaps) Close() error {
 		m.Counters,
 		m.Events,
 		m.Flows,
-		m.FlowsUnproven,
+		m.FlowsUnconfirmed,
 		m.Fragments,
 		m.Frontends,
 		m.Hops,
 		m.IcmpErrors,
 		m.LocalBackends,
 		m.Nodes,
+		m.PacketStates,
 		m.Pods,
 		m.Ranges,
 		m.Replies,
-		m.RepliesUnproven,
+		m.RepliesUnconfirmed,
 		m.ServiceCounters,
 		m.ServiceNames,
 		m.Slots,
 		m.Snapshots,
 		m.SnatPorts,
-		m.SnatPortsUnproven,
+		m.SnatPortsUnconfirmed,
 		m.Tracing,
-		m.Works,
 	)
 }
 

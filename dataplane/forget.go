@@ -18,13 +18,13 @@ func (d *DataPath) ForgetFlows(frontends []netip.AddrPort) (int, error) {
 	}
 	forgotten := 0
 	var errs []error
-	for _, m := range []*ebpf.Map{d.objects.Flows, d.objects.FlowsUnproven} {
+	for _, m := range []*ebpf.Map{d.objects.Flows, d.objects.FlowsUnconfirmed} {
 		n, err := deleteWhere(m, func(key datapathFlowKey, _ datapathFlow) bool {
 			return of[addrPort(key.Destination, key.DestinationPort)]
 		})
 		forgotten, errs = forgotten+n, append(errs, err)
 	}
-	for _, m := range []*ebpf.Map{d.objects.Replies, d.objects.RepliesUnproven} {
+	for _, m := range []*ebpf.Map{d.objects.Replies, d.objects.RepliesUnconfirmed} {
 		n, err := deleteWhere(m, func(_ datapathFlowKey, r datapathReply) bool { return of[addrPort(r.Frontend, r.Port)] })
 		forgotten, errs = forgotten+n, append(errs, err)
 	}

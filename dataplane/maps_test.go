@@ -18,7 +18,7 @@ import (
 // fewEntries make maps that are quickly made.
 var fewEntries = Sizes{
 	Services: 64, Frontends: 256, Slots: 512, Backends: 128, LocalBackends: 64, Pods: 64, Nodes: 64, Cluster: 64, Ranges: 256,
-	Flows: 1024, FlowsUnproven: 1024, SNATPorts: 1024, SNATPortsUnproven: 1024, Replies: 1024, RepliesUnproven: 1024,
+	Flows: 1024, FlowsUnconfirmed: 1024, SNATPorts: 1024, SNATPortsUnconfirmed: 1024, Replies: 1024, RepliesUnconfirmed: 1024,
 	Affinities: 1024, Fragments: 1024, Events: 1 << 16, Hops: 1 << 16,
 }
 

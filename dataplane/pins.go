@@ -20,12 +20,12 @@ func (m *datapathMaps) byName() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		datapathMapAffinities: &m.Affinities, datapathMapBackends: &m.Backends, datapathMapCluster: &m.Cluster,
 		datapathMapCounters: &m.Counters, datapathMapEvents: &m.Events, datapathMapFlows: &m.Flows,
-		datapathMapFlowsUnproven: &m.FlowsUnproven, datapathMapFragments: &m.Fragments, datapathMapFrontends: &m.Frontends,
+		datapathMapFlowsUnconfirmed: &m.FlowsUnconfirmed, datapathMapFragments: &m.Fragments, datapathMapFrontends: &m.Frontends,
 		datapathMapHops: &m.Hops, datapathMapLocalBackends: &m.LocalBackends, datapathMapNodes: &m.Nodes,
 		datapathMapPods: &m.Pods, datapathMapRanges: &m.Ranges, datapathMapReplies: &m.Replies,
-		datapathMapRepliesUnproven: &m.RepliesUnproven, datapathMapServiceCounters: &m.ServiceCounters,
+		datapathMapRepliesUnconfirmed: &m.RepliesUnconfirmed, datapathMapServiceCounters: &m.ServiceCounters,
 		datapathMapServiceNames: &m.ServiceNames, datapathMapSlots: &m.Slots, datapathMapSnapshots: &m.Snapshots,
-		datapathMapSnatPorts: &m.SnatPorts, datapathMapSnatPortsUnproven: &m.SnatPortsUnproven, datapathMapTracing: &m.Tracing,
+		datapathMapSnatPorts: &m.SnatPorts, datapathMapSnatPortsUnconfirmed: &m.SnatPortsUnconfirmed, datapathMapTracing: &m.Tracing,
 	}
 }
 

@@ -67,7 +67,7 @@ func TestServiceCounters(t *testing.T) {
 	require.NoError(t, err)
 	perCPU := make([]datapathServiceCounter, cpus)
 	perCPU[0] = datapathServiceCounter{Requests: datapathCounter{Packets: 1, Bytes: 60}, Flows: 1}
-	perCPU[cpus-1].Answers = datapathCounter{Packets: 2, Bytes: 120}
+	perCPU[cpus-1].Replies = datapathCounter{Packets: 2, Bytes: 120}
 	perCPU[cpus-1].Drops = datapathCounter{Packets: 3, Bytes: 180}
 	require.NoError(t, d.objects.ServiceCounters.Put(numbers["default/s00001:http/TCP"], perCPU))
 	got, err := d.ServiceCounters()
@@ -75,7 +75,7 @@ func TestServiceCounters(t *testing.T) {
 	assert.Equal(t, []ServiceCounter{
 		{Service: "default/s00000:http/TCP", Number: numbers["default/s00000:http/TCP"]},
 		{Service: "default/s00001:http/TCP", Number: numbers["default/s00001:http/TCP"],
-			Requests: Traffic{1, 60}, Answers: Traffic{2, 120}, Drops: Traffic{3, 180}, Flows: 1},
+			Requests: Traffic{1, 60}, Replies: Traffic{2, 120}, Drops: Traffic{3, 180}, Flows: 1},
 	}, got)
 
 	_, err = d.Update("default/s00001", nil)

@@ -53,7 +53,7 @@ func TestReceiveAndReply(t *testing.T) {
 					assert.Equal(t, podMAC, in.eth.DstMAC)
 					assert.Equal(t, vethMAC, in.eth.SrcMAC)
 
-					for range 2 { // unproven, and proven
+					for range 2 { // unconfirmed, and confirmed
 						r = d.send(t, FromPod, test.answer.frame(t))
 						assert.EqualValues(t, actRedirect, r.action)
 						assert.Equal(t, only("reply-direct"), r.reasons)

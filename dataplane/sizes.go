@@ -20,15 +20,15 @@ type Sizes struct {
 	Ranges        uint32 // loadBalancerSourceRanges of all services' ports, default 16384; up to 128 bytes
 
 	// Of these the least recently used goes first when they are full. Flows that have not been answered to yet wait in the
-	// table called unproven.
-	Flows             uint32 // client to frontend, default 65536; 104 bytes at once
-	FlowsUnproven     uint32 // default 32768; likewise
-	SNATPorts         uint32 // LB node, default 32768; 128 bytes at once
-	SNATPortsUnproven uint32 // default 16384; likewise
-	Replies           uint32 // pod node, default 65536; 120 bytes at once
-	RepliesUnproven   uint32 // default 32768; likewise
-	Affinities        uint32 // clients of services with session affinity, default 32768; 88 bytes at once
-	Fragments         uint32 // datagrams in fragments, default 8192; 96 bytes at once
+	// unconfirmed table.
+	Flows                uint32 // client to frontend, default 65536; 104 bytes at once
+	FlowsUnconfirmed     uint32 // default 32768; likewise
+	SNATPorts            uint32 // LB node, default 32768; 128 bytes at once
+	SNATPortsUnconfirmed uint32 // default 16384; likewise
+	Replies              uint32 // pod node, default 65536; 120 bytes at once
+	RepliesUnconfirmed   uint32 // default 32768; likewise
+	Affinities           uint32 // clients of services with session affinity, default 32768; 88 bytes at once
+	Fragments            uint32 // datagrams in fragments, default 8192; 96 bytes at once
 
 	Events uint32 // bytes of the event ring, a power of two and of pages (default 1 MiB)
 	Hops   uint32 // bytes of the ring for traced packets, likewise (default 256 KiB)
@@ -63,11 +63,11 @@ func (s *Sizes) fields() []sizeField {
 		{"Cluster", &s.Cluster, 8192, []string{datapathMapCluster}},
 		{"Ranges", &s.Ranges, 16384, []string{datapathMapRanges}},
 		{"Flows", &s.Flows, 65536, []string{datapathMapFlows}},
-		{"FlowsUnproven", &s.FlowsUnproven, 32768, []string{datapathMapFlowsUnproven}},
+		{"FlowsUnconfirmed", &s.FlowsUnconfirmed, 32768, []string{datapathMapFlowsUnconfirmed}},
 		{"SNATPorts", &s.SNATPorts, 32768, []string{datapathMapSnatPorts}},
-		{"SNATPortsUnproven", &s.SNATPortsUnproven, 16384, []string{datapathMapSnatPortsUnproven}},
+		{"SNATPortsUnconfirmed", &s.SNATPortsUnconfirmed, 16384, []string{datapathMapSnatPortsUnconfirmed}},
 		{"Replies", &s.Replies, 65536, []string{datapathMapReplies}},
-		{"RepliesUnproven", &s.RepliesUnproven, 32768, []string{datapathMapRepliesUnproven}},
+		{"RepliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{datapathMapRepliesUnconfirmed}},
 		{"Affinities", &s.Affinities, 32768, []string{datapathMapAffinities}},
 		{"Fragments", &s.Fragments, 8192, []string{datapathMapFragments}},
 		{"Events", &s.Events, 1 << 20, []string{datapathMapEvents}},

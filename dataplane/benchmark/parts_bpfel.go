@@ -16,48 +16,48 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	partsMapAffinities         = "affinities"
-	partsMapBackends           = "backends"
-	partsMapCluster            = "cluster"
-	partsMapCounters           = "counters"
-	partsMapEvents             = "events"
-	partsMapFlows              = "flows"
-	partsMapFlowsUnproven      = "flows_unproven"
-	partsMapFragments          = "fragments"
-	partsMapFrontends          = "frontends"
-	partsMapHops               = "hops"
-	partsMapLocalBackends      = "local_backends"
-	partsMapNodes              = "nodes"
-	partsMapPods               = "pods"
-	partsMapRanges             = "ranges"
-	partsMapReplies            = "replies"
-	partsMapRepliesUnproven    = "replies_unproven"
-	partsMapServiceCounters    = "service_counters"
-	partsMapServiceNames       = "service_names"
-	partsMapSlots              = "slots"
-	partsMapSnapshots          = "snapshots"
-	partsMapSnatPorts          = "snat_ports"
-	partsMapSnatPortsUnproven  = "snat_ports_unproven"
-	partsMapTracing            = "tracing"
-	partsMapWorks              = "works"
-	partsProgPartChecksum      = "part_checksum"
-	partsProgPartEncapsulation = "part_encapsulation"
-	partsProgPartFlow          = "part_flow"
-	partsProgPartFrontend      = "part_frontend"
-	partsProgPartParse         = "part_parse"
-	partsVarBroken             = "broken"
-	partsVarEventSample        = "event_sample"
-	partsVarExportedToGo       = "exported_to_go"
-	partsVarMarkTunnels        = "mark_tunnels"
-	partsVarMtu                = "mtu"
-	partsVarNodeAddr4          = "node_addr4"
-	partsVarNodeAddr6          = "node_addr6"
-	partsVarOutsideIfindex     = "outside_ifindex"
-	partsVarOutsideMac         = "outside_mac"
-	partsVarSnatPortFirst      = "snat_port_first"
-	partsVarSnatPortLast       = "snat_port_last"
-	partsVarTunnelIpv4         = "tunnel_ipv4"
-	partsVarVni                = "vni"
+	partsMapAffinities           = "affinities"
+	partsMapBackends             = "backends"
+	partsMapCluster              = "cluster"
+	partsMapCounters             = "counters"
+	partsMapEvents               = "events"
+	partsMapFlows                = "flows"
+	partsMapFlowsUnconfirmed     = "flows_unconfirmed"
+	partsMapFragments            = "fragments"
+	partsMapFrontends            = "frontends"
+	partsMapHops                 = "hops"
+	partsMapLocalBackends        = "local_backends"
+	partsMapNodes                = "nodes"
+	partsMapPacketStates         = "packet_states"
+	partsMapPods                 = "pods"
+	partsMapRanges               = "ranges"
+	partsMapReplies              = "replies"
+	partsMapRepliesUnconfirmed   = "replies_unconfirmed"
+	partsMapServiceCounters      = "service_counters"
+	partsMapServiceNames         = "service_names"
+	partsMapSlots                = "slots"
+	partsMapSnapshots            = "snapshots"
+	partsMapSnatPorts            = "snat_ports"
+	partsMapSnatPortsUnconfirmed = "snat_ports_unconfirmed"
+	partsMapTracing              = "tracing"
+	partsProgPartChecksum        = "part_checksum"
+	partsProgPartEncapsulation   = "part_encapsulation"
+	partsProgPartFlow            = "part_flow"
+	partsProgPartFrontend        = "part_frontend"
+	partsProgPartParse           = "part_parse"
+	partsVarBroken               = "broken"
+	partsVarEventSample          = "event_sample"
+	partsVarExportedToGo         = "exported_to_go"
+	partsVarMarkTunnels          = "mark_tunnels"
+	partsVarMtu                  = "mtu"
+	partsVarNodeAddr4            = "node_addr4"
+	partsVarNodeAddr6            = "node_addr6"
+	partsVarOutsideIfindex       = "outside_ifindex"
+	partsVarOutsideMac           = "outside_mac"
+	partsVarSnatPortFirst        = "snat_port_first"
+	partsVarSnatPortLast         = "snat_port_last"
+	partsVarTunnelIpv4           = "tunnel_ipv4"
+	partsVarVni                  = "vni"
 )
 
 // loadParts returns the embedded CollectionSpec for parts.
@@ -113,30 +113,30 @@ type partsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type partsMapSpecs struct {
-	Affinities        *ebpf.MapSpec `ebpf:"affinities"`
-	Backends          *ebpf.MapSpec `ebpf:"backends"`
-	Cluster           *ebpf.MapSpec `ebpf:"cluster"`
-	Counters          *ebpf.MapSpec `ebpf:"counters"`
-	Events            *ebpf.MapSpec `ebpf:"events"`
-	Flows             *ebpf.MapSpec `ebpf:"flows"`
-	FlowsUnproven     *ebpf.MapSpec `ebpf:"flows_unproven"`
-	Fragments         *ebpf.MapSpec `ebpf:"fragments"`
-	Frontends         *ebpf.MapSpec `ebpf:"frontends"`
-	Hops              *ebpf.MapSpec `ebpf:"hops"`
-	LocalBackends     *ebpf.MapSpec `ebpf:"local_backends"`
-	Nodes             *ebpf.MapSpec `ebpf:"nodes"`
-	Pods              *ebpf.MapSpec `ebpf:"pods"`
-	Ranges            *ebpf.MapSpec `ebpf:"ranges"`
-	Replies           *ebpf.MapSpec `ebpf:"replies"`
-	RepliesUnproven   *ebpf.MapSpec `ebpf:"replies_unproven"`
-	ServiceCounters   *ebpf.MapSpec `ebpf:"service_counters"`
-	ServiceNames      *ebpf.MapSpec `ebpf:"service_names"`
-	Slots             *ebpf.MapSpec `ebpf:"slots"`
-	Snapshots         *ebpf.MapSpec `ebpf:"snapshots"`
-	SnatPorts         *ebpf.MapSpec `ebpf:"snat_ports"`
-	SnatPortsUnproven *ebpf.MapSpec `ebpf:"snat_ports_unproven"`
-	Tracing           *ebpf.MapSpec `ebpf:"tracing"`
-	Works             *ebpf.MapSpec `ebpf:"works"`
+	Affinities           *ebpf.MapSpec `ebpf:"affinities"`
+	Backends             *ebpf.MapSpec `ebpf:"backends"`
+	Cluster              *ebpf.MapSpec `ebpf:"cluster"`
+	Counters             *ebpf.MapSpec `ebpf:"counters"`
+	Events               *ebpf.MapSpec `ebpf:"events"`
+	Flows                *ebpf.MapSpec `ebpf:"flows"`
+	FlowsUnconfirmed     *ebpf.MapSpec `ebpf:"flows_unconfirmed"`
+	Fragments            *ebpf.MapSpec `ebpf:"fragments"`
+	Frontends            *ebpf.MapSpec `ebpf:"frontends"`
+	Hops                 *ebpf.MapSpec `ebpf:"hops"`
+	LocalBackends        *ebpf.MapSpec `ebpf:"local_backends"`
+	Nodes                *ebpf.MapSpec `ebpf:"nodes"`
+	PacketStates         *ebpf.MapSpec `ebpf:"packet_states"`
+	Pods                 *ebpf.MapSpec `ebpf:"pods"`
+	Ranges               *ebpf.MapSpec `ebpf:"ranges"`
+	Replies              *ebpf.MapSpec `ebpf:"replies"`
+	RepliesUnconfirmed   *ebpf.MapSpec `ebpf:"replies_unconfirmed"`
+	ServiceCounters      *ebpf.MapSpec `ebpf:"service_counters"`
+	ServiceNames         *ebpf.MapSpec `ebpf:"service_names"`
+	Slots                *ebpf.MapSpec `ebpf:"slots"`
+	Snapshots            *ebpf.MapSpec `ebpf:"snapshots"`
+	SnatPorts            *ebpf.MapSpec `ebpf:"snat_ports"`
+	SnatPortsUnconfirmed *ebpf.MapSpec `ebpf:"snat_ports_unconfirmed"`
+	Tracing              *ebpf.MapSpec `ebpf:"tracing"`
 }
 
 // partsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -178,30 +178,30 @@ func (o *partsObjects) Close() error {
 //
 // It can be passed to loadPartsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type partsMaps struct {
-	Affinities        *ebpf.Map `ebpf:"affinities"`
-	Backends          *ebpf.Map `ebpf:"backends"`
-	Cluster           *ebpf.Map `ebpf:"cluster"`
-	Counters          *ebpf.Map `ebpf:"counters"`
-	Events            *ebpf.Map `ebpf:"events"`
-	Flows             *ebpf.Map `ebpf:"flows"`
-	FlowsUnproven     *ebpf.Map `ebpf:"flows_unproven"`
-	Fragments         *ebpf.Map `ebpf:"fragments"`
-	Frontends         *ebpf.Map `ebpf:"frontends"`
-	Hops              *ebpf.Map `ebpf:"hops"`
-	LocalBackends     *ebpf.Map `ebpf:"local_backends"`
-	Nodes             *ebpf.Map `ebpf:"nodes"`
-	Pods              *ebpf.Map `ebpf:"pods"`
-	Ranges            *ebpf.Map `ebpf:"ranges"`
-	Replies           *ebpf.Map `ebpf:"replies"`
-	RepliesUnproven   *ebpf.Map `ebpf:"replies_unproven"`
-	ServiceCounters   *ebpf.Map `ebpf:"service_counters"`
-	ServiceNames      *ebpf.Map `ebpf:"service_names"`
-	Slots             *ebpf.Map `ebpf:"slots"`
-	Snapshots         *ebpf.Map `ebpf:"snapshots"`
-	SnatPorts         *ebpf.Map `ebpf:"snat_ports"`
-	SnatPortsUnproven *ebpf.Map `ebpf:"snat_ports_unproven"`
-	Tracing           *ebpf.Map `ebpf:"tracing"`
-	Works             *ebpf.Map `ebpf:"works"`
+	Affinities           *ebpf.Map `ebpf:"affinities"`
+	Backends             *ebpf.Map `ebpf:"backends"`
+	Cluster              *ebpf.Map `ebpf:"cluster"`
+	Counters             *ebpf.Map `ebpf:"counters"`
+	Events               *ebpf.Map `ebpf:"events"`
+	Flows                *ebpf.Map `ebpf:"flows"`
+	FlowsUnconfirmed     *ebpf.Map `ebpf:"flows_unconfirmed"`
+	Fragments            *ebpf.Map `ebpf:"fragments"`
+	Frontends            *ebpf.Map `ebpf:"frontends"`
+	Hops                 *ebpf.Map `ebpf:"hops"`
+	LocalBackends        *ebpf.Map `ebpf:"local_backends"`
+	Nodes                *ebpf.Map `ebpf:"nodes"`
+	PacketStates         *ebpf.Map `ebpf:"packet_states"`
+	Pods                 *ebpf.Map `ebpf:"pods"`
+	Ranges               *ebpf.Map `ebpf:"ranges"`
+	Replies              *ebpf.Map `ebpf:"replies"`
+	RepliesUnconfirmed   *ebpf.Map `ebpf:"replies_unconfirmed"`
+	ServiceCounters      *ebpf.Map `ebpf:"service_counters"`
+	ServiceNames         *ebpf.Map `ebpf:"service_names"`
+	Slots                *ebpf.Map `ebpf:"slots"`
+	Snapshots            *ebpf.Map `ebpf:"snapshots"`
+	SnatPorts            *ebpf.Map `ebpf:"snat_ports"`
+	SnatPortsUnconfirmed *ebpf.Map `ebpf:"snat_ports_unconfirmed"`
+	Tracing              *ebpf.Map `ebpf:"tracing"`
 }
 
 func (m *partsMaps) Close() error {
@@ -212,24 +212,24 @@ func (m *partsMaps) Close() error {
 		m.Counters,
 		m.Events,
 		m.Flows,
-		m.FlowsUnproven,
+		m.FlowsUnconfirmed,
 		m.Fragments,
 		m.Frontends,
 		m.Hops,
 		m.LocalBackends,
 		m.Nodes,
+		m.PacketStates,
 		m.Pods,
 		m.Ranges,
 		m.Replies,
-		m.RepliesUnproven,
+		m.RepliesUnconfirmed,
 		m.ServiceCounters,
 		m.ServiceNames,
 		m.Slots,
 		m.Snapshots,
 		m.SnatPorts,
-		m.SnatPortsUnproven,
+		m.SnatPortsUnconfirmed,
 		m.Tracing,
-		m.Works,
 	)
 }
 

@@ -24,7 +24,7 @@ static __always_inline bool is_zero(const struct address *a)
 	return !(a->word[0] | a->word[1] | a->word[2] | a->word[3]);
 }
 
-static __always_inline bool equal(const struct address *a, const struct address *b)
+static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
 	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] && a->word[0] == b->word[0];
 }
@@ -41,10 +41,10 @@ static __always_inline bool is_this_node(const struct address *a)
 {
 	struct address own = node_address(is_ipv4(a));
 
-	return equal(a, &own);
+	return address_equal(a, &own);
 }
 
-/* The answer's tuple of a request's, and the other way round. */
+/* The tuple of a reply, given that of its request, and the other way round. */
 static __always_inline struct flow_key reversed(const struct flow_key *t)
 {
 	return (struct flow_key){
@@ -57,23 +57,23 @@ static __always_inline struct flow_key reversed(const struct flow_key *t)
 }
 
 /* Multiply and fold: two odd random constants (2^64/phi and one of Knuth's) mix 64 bits at a time. */
-static __always_inline __u64 mix(__u64 h, __u64 value)
+static __always_inline __u64 hash_mix(__u64 h, __u64 value)
 {
 	h = (h ^ value) * 0x9e3779b97f4a7c15ULL;
 	return h ^ h >> 32;
 }
 
-static __always_inline __u64 mix_address(__u64 h, const struct address *a)
+static __always_inline __u64 hash_mix_address(__u64 h, const struct address *a)
 {
-	h = mix(h, (__u64)a->word[0] << 32 | a->word[1]);
-	return mix(h, (__u64)a->word[2] << 32 | a->word[3]);
+	h = hash_mix(h, (__u64)a->word[0] << 32 | a->word[1]);
+	return hash_mix(h, (__u64)a->word[2] << 32 | a->word[3]);
 }
 
 /* One hash of a 5-tuple, the same on every node: it selects the Maglev slot and gives Geneve its entropy. */
 static __always_inline __u32 hash_flow(const struct flow_key *t)
 {
-	__u64 h = mix_address(mix_address(0, &t->source), &t->destination);
+	__u64 h = hash_mix_address(hash_mix_address(0, &t->source), &t->destination);
 
-	h = mix(h, (__u64)t->source_port << 24 | (__u64)t->destination_port << 8 | t->protocol);
+	h = hash_mix(h, (__u64)t->source_port << 24 | (__u64)t->destination_port << 8 | t->protocol);
 	return h * 0xd6e8feb86659fd93ULL >> 32;
 }

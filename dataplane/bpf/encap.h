@@ -92,7 +92,7 @@ static __always_inline int put_tunnel(struct hook h, const struct verdict *v, bo
 
 	if (err)
 		return err;
-	eth = at(h, 0, L3 + room);
+	eth = packet_at(h, 0, L3 + room);
 	if (!eth)
 		return -REASON_DROP_TRUNCATED;
 	outer = eth + 1;
@@ -128,7 +128,7 @@ static __always_inline int encapsulate(struct hook h, const struct verdict *v)
 	return words ? put_tunnel(h, v, false, DSR_OPT6_WORDS) : put_tunnel(h, v, false, 0);
 }
 
-/* XDP: whether the IP packet at *offset* needs nothing that only tc can do: it is TCP or UDP, whole, and for a pod. */
+/* XDP: reports whether the IP packet at *offset* needs nothing that only tc can do: it is TCP or UDP, whole, and for a pod. */
 static __always_inline bool is_simple(struct hook h, __u32 offset)
 {
 	struct {
@@ -168,7 +168,7 @@ static __always_inline int decapsulate(struct hook h, __u32 room)
 		return -REASON_DROP_TRUNCATED;
 	if (bpf_skb_adjust_room(skb_of(h), -(__s32)room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
 		return -REASON_DROP_ADJUST;
-	eth = at(h, 0, sizeof(*eth));
+	eth = packet_at(h, 0, sizeof(*eth));
 	if (!eth)
 		return -REASON_DROP_TRUNCATED;
 	eth->h_proto = type;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What the programs tell people about single packets. */
+/* What the programs report to user space about single packets. */
 #pragma once
 
 #include "types.h"

@@ -16,7 +16,8 @@ static __always_inline struct frontend *find_frontend(const struct packet *p)
 	return bpf_map_lookup_elem(&frontends, &key);
 }
 
-/* A VIP is nobody's interface: what is for none of its services must not be routed back where it came from. */
+/* Reports whether the destination is a VIP. No interface has it, so what is for none of its services must not be routed back
+ * where it came from. */
 static __always_inline bool is_guarded(const struct packet *p)
 {
 	struct service_key key = {.address = p->tuple.destination};
@@ -32,8 +33,8 @@ static __always_inline bool is_allowed(const struct packet *p, const struct fron
 	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&ranges, &key);
 }
 
-/* No backend to go to. As kube-proxy does it: where no one has a backend the client is told, where only this node has none
- * (externalTrafficPolicy: Local) the packet is dropped, so that clients try again elsewhere. */
+/* No backend to go to. As in kube-proxy: where no node has a backend the client gets an ICMP error; where only this node has none
+ * (externalTrafficPolicy: Local) the packet is dropped silently, so that clients try again elsewhere. */
 static __always_inline int no_backend(struct verdict *v, const struct frontend *f)
 {
 	if (!(f->flags & FRONTEND_EMPTY))
@@ -68,7 +69,7 @@ static __always_inline int balance(const struct packet *p, struct verdict *v, co
 	return 0;
 }
 
-/* The backend is a pod of this node: no tunnel, and the pod's answer is rewritten here. */
+/* The backend is a pod of this node: no tunnel, and the pod's reply is rewritten here. */
 static __always_inline int to_endpoint(const struct packet *p, struct verdict *v, __u8 flags)
 {
 	int err = learn_reply(p, &v->to, &v->frontend, v->service, flags);
@@ -76,7 +77,7 @@ static __always_inline int to_endpoint(const struct packet *p, struct verdict *v
 	return err ?: deliver_to(v, &v->backend.address) ?: REASON_TO_ENDPOINT;
 }
 
-/* The backend is a process of this node, and answers by from_node. */
+/* The backend is a process of this node; its replies pass from_node. */
 static __always_inline int to_process(const struct packet *p, struct verdict *v)
 {
 	v->to_kernel = true;
@@ -108,16 +109,16 @@ static __always_inline __u32 size_of(struct hook h, const struct packet *p)
 	return length;
 }
 
-/* Whether it fits the link with the tunnel around it. */
-static __always_inline bool fits(struct hook h, const struct packet *p, const struct verdict *v)
+/* Reports whether the packet fits the link with the tunnel around it. */
+static __always_inline bool fits_mtu(struct hook h, const struct packet *p, const struct verdict *v)
 {
 	__u32 words = v->option ? option_words(is_ipv4(&v->frontend.address)) : 0;
 
 	return size_of(h, p) + tunnel_room(is_ipv4(&v->node), words) <= mtu;
 }
 
-/* DSR: the client's address stays, and the option tells the pod node the frontend. It rides on the first packet, on every UDP
- * packet, and on all of a flow that began at another LB node. */
+/* DSR: the client's address stays, and the option carries the frontend to the pod node. It is on the first packet, on every UDP
+ * packet, and on all packets of a flow that began at another LB node. */
 static __always_inline int to_overlay_dsr(struct verdict *v, const struct packet *p, const struct flow *flow)
 {
 	v->option =
@@ -125,7 +126,7 @@ static __always_inline int to_overlay_dsr(struct verdict *v, const struct packet
 	return REASON_TO_OVERLAY_DSR;
 }
 
-/* SNAT: the pod sees this node, and answers it. */
+/* SNAT: the pod sees this node's address, and replies to it. */
 static __always_inline int to_overlay_snat(struct verdict *v, const struct packet *p, const struct backend *b, struct flow *flow)
 {
 	int err = ensure_port(p, v, b, flow);
@@ -138,11 +139,11 @@ static __always_inline int to_overlay_snat(struct verdict *v, const struct packe
 }
 
 /* From the network: a client outside of the cluster. */
-static __always_inline int forward(struct hook h, const struct packet *p, struct verdict *v, const struct frontend *f)
+static __always_inline int forward_from_network(struct hook h, const struct packet *p, struct verdict *v, const struct frontend *f)
 {
 	struct backend *b;
 	struct flow flow;
-	int answer, err;
+	int rc, err;
 
 	if (f->kind == FRONTEND_CLUSTER_IP)
 		return -REASON_DROP_CLUSTER_IP;
@@ -150,23 +151,23 @@ static __always_inline int forward(struct hook h, const struct packet *p, struct
 	if (err)
 		return err;
 	if (b->flags & BACKEND_LOCAL) {
-		answer = to_endpoint(p, v, 0);
+		rc = to_endpoint(p, v, 0);
 	} else if (is_this_node(&b->address)) {
-		answer = h.kind == HOOK_XDP ? PASS_TO_TC : to_process(p, v);
+		rc = h.kind == HOOK_XDP ? PASS_TO_TC : to_process(p, v);
 	} else {
-		answer = v->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
+		rc = v->mode == MODE_DSR ? to_overlay_dsr(v, p, &flow) : to_overlay_snat(v, p, b, &flow);
 		__builtin_memcpy(v->next_hop, b->next_hop, sizeof(v->next_hop));
 		v->encapsulate = true;
-		v->split = answer > 0 && !fits(h, p, v);
+		v->split = rc > 0 && !fits_mtu(h, p, v);
 	}
-	if (answer < 0 || answer == PASS_TO_TC)
-		return answer;
+	if (rc < 0 || rc == PASS_TO_TC)
+		return rc;
 	if (v->split && !p->may_split) {
 		v->refuse = true;
 		return -REASON_DROP_TOO_BIG;
 	}
 	err = remember_flow(p, v, &flow);
-	return err ?: answer;
+	return err ?: rc;
 }
 
 /* A pod of this node, or the node itself, calls a service: translated here, so that no node in between takes part. */
@@ -174,28 +175,28 @@ static __always_inline int forward_inside(struct hook h, const struct packet *p,
 {
 	struct backend *b;
 	struct flow flow;
-	int answer, err = balance(p, v, f, &f->inside, &flow, &b);
+	int rc, err = balance(p, v, f, &f->inside, &flow, &b);
 
 	if (err)
 		return err;
 	v->mode = MODE_SNAT;
 	if (v->point == POINT_FROM_NODE && is_this_node(&b->address)) {
-		answer = to_own_process(p, v);
+		rc = to_own_process(p, v);
 	} else if (v->point == POINT_FROM_NODE && size_of(h, p) > mtu) { /* lo takes larger ones than what comes next */
 		v->refuse = true;
-		answer = -REASON_DROP_TOO_BIG;
-	} else if (equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
-		answer = to_overlay_snat(v, p, b, &flow);
-		if (answer > 0)
-			answer = deliver_to(v, &b->address) ?: REASON_TO_ENDPOINT;
+		rc = -REASON_DROP_TOO_BIG;
+	} else if (address_equal(&b->address, &p->tuple.source)) { /* a pod that calls itself must not see its own address */
+		rc = to_overlay_snat(v, p, b, &flow);
+		if (rc > 0)
+			rc = deliver_to(v, &b->address) ?: REASON_TO_ENDPOINT;
 	} else if (b->flags & BACKEND_LOCAL) {
-		answer = to_endpoint(p, v, FLOW_INSIDE);
+		rc = to_endpoint(p, v, FLOW_INSIDE);
 	} else {
 		v->to_kernel = v->point == POINT_FROM_POD;
-		answer = learn_reply(p, &v->to, &v->frontend, v->service, FLOW_INSIDE) ?: REASON_TO_NETWORK;
+		rc = learn_reply(p, &v->to, &v->frontend, v->service, FLOW_INSIDE) ?: REASON_TO_NETWORK;
 	}
-	if (answer < 0)
-		return answer;
+	if (rc < 0)
+		return rc;
 	err = remember_flow(p, v, &flow);
-	return err ?: answer;
+	return err ?: rc;
 }

@@ -5,8 +5,8 @@
 #include "maps.h"
 #include "parse.h"
 
-/* Notes the ports of a first fragment, finds those of a later one: p's tuple is whole afterwards. False if the first one has
- * not come yet. */
+/* Stores the ports of a first fragment, and looks up those of a later one, so that p's tuple is complete. Returns false if the
+ * first fragment has not come yet. */
 static __always_inline bool find_ports(struct packet *p)
 {
 	struct fragment_key key = {
@@ -47,7 +47,7 @@ static __always_inline __sum16 header_checksum(const struct iphdr *ip)
 /* Makes the header of one part. The checksum field is set as for a new header. */
 static __always_inline int write_part(struct hook h, __u32 length, __u32 skipped, bool more)
 {
-	struct iphdr *ip = at(h, L3, sizeof(*ip));
+	struct iphdr *ip = packet_at(h, L3, sizeof(*ip));
 
 	if (!ip)
 		return -REASON_DROP_TRUNCATED;

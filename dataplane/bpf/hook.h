@@ -33,7 +33,7 @@ static __always_inline struct xdp_md *xdp_of(struct hook h)
 }
 
 /* *length* bytes of the packet at *offset*, or NULL if it is shorter. Not valid any more once room was made or taken. */
-static __always_inline void *at(struct hook h, __u32 offset, __u32 length)
+static __always_inline void *packet_at(struct hook h, __u32 offset, __u32 length)
 {
 	void *data, *end;
 

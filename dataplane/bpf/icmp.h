@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /* ICMP errors about packets of translated flows: they quote the packet as their sender saw it, and reach the one who sent it as
- * that one knows it. Path-MTU discovery works through DSR and SNAT because of this. tc only. */
+ * that one knows it. Path-MTU discovery packet_states through DSR and SNAT because of this. tc only. */
 #pragma once
 
 #include "receive.h"
@@ -17,7 +17,7 @@ struct icmp {
 
 static __always_inline bool parse_quoted4(struct hook h, struct icmp *e)
 {
-	struct iphdr *ip = at(h, L3 + sizeof(*ip) + ICMP_HEADER, sizeof(*ip) + 8);
+	struct iphdr *ip = packet_at(h, L3 + sizeof(*ip) + ICMP_HEADER, sizeof(*ip) + 8);
 	__be16 *ports;
 
 	if (!ip || ip->ihl != 5 || ip->frag_off & IP4_OFFSET)
@@ -33,7 +33,7 @@ static __always_inline bool parse_quoted4(struct hook h, struct icmp *e)
 
 static __always_inline bool parse_quoted6(struct hook h, struct icmp *e)
 {
-	struct ipv6hdr *ip = at(h, L3 + sizeof(*ip) + ICMP_HEADER, sizeof(*ip) + 8);
+	struct ipv6hdr *ip = packet_at(h, L3 + sizeof(*ip) + ICMP_HEADER, sizeof(*ip) + 8);
 	__be16 *ports;
 
 	if (!ip)
@@ -67,7 +67,7 @@ static __always_inline int write_icmp4(struct hook h, const struct packet *p, co
 		__be32 rest;
 		struct iphdr ip;
 		__be16 ports[2];
-	} *m = at(h, L3 + sizeof(struct iphdr), sizeof(*m));
+	} *m = packet_at(h, L3 + sizeof(struct iphdr), sizeof(*m));
 
 	if (!m)
 		return -REASON_DROP_TRUNCATED;
@@ -92,7 +92,7 @@ static __always_inline int write_icmp6(struct hook h, const struct icmp *from, c
 		__be32 rest;
 		struct ipv6hdr ip;
 		__be16 ports[2];
-	} *m = at(h, L3 + sizeof(struct ipv6hdr), sizeof(*m));
+	} *m = packet_at(h, L3 + sizeof(struct ipv6hdr), sizeof(*m));
 	__u64 sum;
 
 	if (!m)
@@ -110,12 +110,12 @@ static __always_inline int write_icmp6(struct hook h, const struct icmp *from, c
 	return rewrite6(h, &outer, hop);
 }
 
-/* LB node: about an answer that bore the frontend as its source. To the backend of its flow. */
+/* LB node: about a reply that had the frontend as its source. Goes to the backend of its flow. */
 static __always_inline int error_to_frontend(struct verdict *v, struct icmp *e, const struct frontend *f)
 {
 	struct flow_key request = reversed(&e->quoted);
-	bool unproven;
-	struct flow *flow = find_flow(&request, &unproven);
+	bool unconfirmed;
+	struct flow *flow = find_flow(&request, &unconfirmed);
 	struct backend *b = flow ? find_backend(flow->backend, flow->serial) : NULL;
 	__u32 number;
 
@@ -146,13 +146,13 @@ static __always_inline void as_client_sees(struct verdict *v, struct icmp *e, co
 {
 	set_frontend(v, frontend, port);
 	set_backend(v, &e->quoted.destination, e->quoted.destination_port);
-	if (equal(&e->source, &e->quoted.destination))
+	if (address_equal(&e->source, &e->quoted.destination))
 		e->source = *frontend;
 	e->quoted.destination = *frontend;
 	e->quoted.destination_port = port;
 }
 
-/* LB node: about a request that bore this node's address as its source. To the client. */
+/* LB node: about a request that had this node's address as its source. Goes to the client. */
 static __always_inline int error_to_snat(struct verdict *v, struct icmp *e)
 {
 	struct snat_key key = {
@@ -161,8 +161,8 @@ static __always_inline int error_to_snat(struct verdict *v, struct icmp *e)
 		.node_port = e->quoted.source_port,
 		.protocol = e->quoted.protocol,
 	};
-	bool unproven;
-	struct snat *back = find_snat(&key, &unproven);
+	bool unconfirmed;
+	struct snat *back = find_snat(&key, &unconfirmed);
 
 	if (!back)
 		return REASON_NOT_OURS;
@@ -173,12 +173,12 @@ static __always_inline int error_to_snat(struct verdict *v, struct icmp *e)
 	return REASON_ICMP_RELAYED;
 }
 
-/* About a request of a flow whose answers are translated on this node. */
+/* About a request of a flow whose replies are translated on this node. */
 static __always_inline int error_about_request(struct verdict *v, struct icmp *e)
 {
-	struct flow_key answer = reversed(&e->quoted);
-	bool unproven;
-	struct reply *r = find_reply(&answer, &unproven);
+	struct flow_key reply_tuple = reversed(&e->quoted);
+	bool unconfirmed;
+	struct reply *r = find_reply(&reply_tuple, &unconfirmed);
 
 	if (!r || !r->port)
 		return REASON_NOT_OURS;
@@ -199,13 +199,13 @@ static __always_inline int error_from_network(struct verdict *v, struct icmp *e)
 	struct service_key to = {.address = e->quoted.source, .port = e->quoted.source_port, .protocol = e->quoted.protocol};
 	struct frontend *f = bpf_map_lookup_elem(&frontends, &to);
 
-	if (f && equal(&e->destination, &e->quoted.source))
+	if (f && address_equal(&e->destination, &e->quoted.source))
 		return error_to_frontend(v, e, f);
 	if (is_this_node(&e->quoted.source) && is_this_node(&e->destination)) {
-		int answer = error_to_snat(v, e);
+		int rc = error_to_snat(v, e);
 
-		if (answer != REASON_NOT_OURS)
-			return answer;
+		if (rc != REASON_NOT_OURS)
+			return rc;
 	}
 	return error_about_request(v, e);
 }
@@ -217,7 +217,7 @@ static __always_inline int receive_error(struct verdict *v, const struct icmp *e
 	struct pod *pod = bpf_map_lookup_elem(&local_backends, &from);
 
 	v->backend = from;
-	if (!pod || !equal(&e->destination, &e->quoted.source))
+	if (!pod || !address_equal(&e->destination, &e->quoted.source))
 		return -REASON_DROP_NOT_BACKEND;
 	v->pod = *pod;
 	return REASON_ICMP_RELAYED;
@@ -230,11 +230,11 @@ static __always_inline int error_from_pod(struct verdict *v, struct icmp *e)
 		.port = e->quoted.destination_port,
 		.protocol = e->quoted.protocol,
 	};
-	int answer = error_about_request(v, e);
+	int rc = error_about_request(v, e);
 
-	if (answer == REASON_NOT_OURS && bpf_map_lookup_elem(&local_backends, &about) && !is_inside(&e->destination))
+	if (rc == REASON_NOT_OURS && bpf_map_lookup_elem(&local_backends, &about) && !is_inside(&e->destination))
 		return -REASON_DROP_LEAK;
-	return answer;
+	return rc;
 }
 
 /* The error before and after translation: too large for the stack. */
@@ -246,23 +246,23 @@ struct {
 } icmp_errors SEC(".maps");
 
 /* Decides on an ICMP error and translates it. */
-__noinline int relay(struct __sk_buff *skb, const struct packet *p, struct verdict *v, bool from_tunnel)
+__noinline int relay_icmp_error(struct __sk_buff *skb, const struct packet *p, struct verdict *v, bool from_tunnel)
 {
 	struct hook h = {.ctx = skb, .kind = HOOK_TC};
 	__u32 zero = 0;
 	struct icmp *from = bpf_map_lookup_elem(&icmp_errors, &zero), *to = from + 1;
-	int answer, err;
+	int rc, err;
 
 	if (!p || !v || !from || !parse_quoted(h, p, from))
 		return from_tunnel ? -REASON_DROP_TRUNCATED : REASON_NOT_OURS;
 	*to = *from;
 	if (from_tunnel)
 		return receive_error(v, to);
-	answer = v->point == POINT_FROM_POD ? error_from_pod(v, to) : error_from_network(v, to);
-	if (answer != REASON_ICMP_RELAYED)
-		return answer;
+	rc = v->point == POINT_FROM_POD ? error_from_pod(v, to) : error_from_network(v, to);
+	if (rc != REASON_ICMP_RELAYED)
+		return rc;
 	if (p->ttl <= 1)
 		return -REASON_DROP_TTL;
 	err = p->ipv4 ? write_icmp4(h, p, from, to, is_hop(v)) : write_icmp6(h, from, to, is_hop(v));
-	return err ?: answer;
+	return err ?: rc;
 }

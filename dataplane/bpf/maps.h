@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* All maps of a node. The loader sets max_entries from its configuration. Those that it fills come first. */
+/* All maps of a node. The loader sets max_entries from its configuration. The maps that user space fills come first. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -7,7 +7,7 @@
 
 #include "events.h"
 
-/* Address, port and protocol that clients talk to. */
+/* Frontends: address, port and protocol that clients call. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct service_key);
@@ -42,7 +42,8 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } pods SEC(".maps");
 
-/* What Geneve may be delivered to: this node's backends, with their pods; of its own processes, without. */
+/* What Geneve may be delivered to: the backends on this node, with their pods; backends that are processes of the node have none.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct service_key);
@@ -51,7 +52,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } local_backends SEC(".maps");
 
-/* Addresses of all nodes, both families: who may send Geneve. */
+/* Addresses of all nodes, both families: Geneve is accepted from these only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct address);
@@ -86,7 +87,7 @@ struct {
 	__uint(max_entries, 1);
 } tracing SEC(".maps");
 
-/* For the loader alone: the names of services' numbers. */
+/* Number of a service's port to its name. Only user space uses it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
@@ -95,33 +96,33 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } service_names SEC(".maps");
 
-/* Running flows, client to frontend. A flow waits in flows_unproven until its client has sent a second packet, so that a
- * flood of first packets can't drive running flows out. The same holds for the next two pairs. */
+/* Running flows, client to frontend. A flow stays in flows_unconfirmed until its client has sent a second packet, so that a flood
+ * of first packets can't evict running flows. The same holds for the next two pairs. */
 struct flows_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 	__uint(max_entries, 131072);
 };
-struct flows_map flows SEC(".maps"), flows_unproven SEC(".maps");
+struct flows_map flows SEC(".maps"), flows_unconfirmed SEC(".maps");
 
-/* LB node: the way back of SNAT flows. */
+/* LB node: how replies of SNAT flows are translated back. */
 struct snat_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct snat_key);
 	__type(value, struct snat);
 	__uint(max_entries, 65536);
 };
-struct snat_map snat_ports SEC(".maps"), snat_ports_unproven SEC(".maps");
+struct snat_map snat_ports SEC(".maps"), snat_ports_unconfirmed SEC(".maps");
 
-/* Answer's 5-tuple, as the backend sends it, to the frontend that it must come from. */
+/* A reply's 5-tuple, as the backend sends it, to the frontend that becomes its source. */
 struct replies_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct flow_key);
 	__type(value, struct reply);
 	__uint(max_entries, 131072);
 };
-struct replies_map replies SEC(".maps"), replies_unproven SEC(".maps");
+struct replies_map replies SEC(".maps"), replies_unconfirmed SEC(".maps");
 
 /* Clients of services with session affinity. */
 struct {
@@ -147,7 +148,7 @@ struct {
 	__uint(max_entries, REASON_COUNT);
 } counters SEC(".maps");
 
-/* What passed, by the number of the service; 0 is unused. */
+/* Packets, bytes and flows by the number of the service's port; 0 is unused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
@@ -155,7 +156,7 @@ struct {
 	__uint(max_entries, 4096);
 } service_counters SEC(".maps");
 
-/* Flow events for `observe`. When no one reads, the oldest stay and new ones are lost. */
+/* Flow events for `observe`. When nothing reads them, the oldest stay and new ones are lost. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
@@ -178,7 +179,7 @@ struct {
 	__uint(max_entries, 1);
 } snapshots SEC(".maps");
 
-/* Types that no map mentions, so that the object describes them to Go all the same. */
+/* Types that no map mentions: this makes the object's type information describe them, so that bpf2go can export them to Go. */
 struct exported {
 	enum reason reason;
 	enum mode mode;

@@ -65,20 +65,20 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
 	__u8 *l4;
 
 	if (p->tuple.protocol == (p->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
-		l4 = at(h, offset, 1);
+		l4 = packet_at(h, offset, 1);
 		return l4 && !p->fragment && is_icmp_error(p->ipv4, *l4) ? PARSED_ICMP_ERROR : PARSED_OTHER;
 	}
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
 		return PARSED_OTHER;
 	if (p->fragment == FRAGMENT_LATER)
 		return PARSED_FRAGMENT;
-	ports = at(h, offset, sizeof(struct udphdr));
+	ports = packet_at(h, offset, sizeof(struct udphdr));
 	if (!ports)
 		return PARSED_TRUNCATED;
 	p->tuple.source_port = ports[0];
 	p->tuple.destination_port = ports[1];
 	if (p->tuple.protocol == IPPROTO_TCP) {
-		l4 = at(h, offset, sizeof(struct tcphdr));
+		l4 = packet_at(h, offset, sizeof(struct tcphdr));
 		if (!l4)
 			return PARSED_TRUNCATED;
 		p->tcp_flags = l4[TCP_FLAGS_OFFSET];
@@ -86,8 +86,8 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
 	return p->fragment ? PARSED_FRAGMENT : PARSED_L4;
 }
 
-/* Whether the IP packet ends where its header says, or has padding behind (RFC 1812, 5.2.2). The kernel made super-packets, whose
- * length may not fit the field. */
+/* Reports whether the IP packet ends where its header says, or has padding behind (RFC 1812, 5.2.2). Super-packets are made by
+ * the kernel, and their length may not fit the field. */
 static __always_inline bool is_whole(struct hook h, __u32 length, __u32 header)
 {
 	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
@@ -97,7 +97,7 @@ static __always_inline bool is_whole(struct hook h, __u32 length, __u32 header)
 
 static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 {
-	struct iphdr *ip = at(h, L3, sizeof(*ip));
+	struct iphdr *ip = packet_at(h, L3, sizeof(*ip));
 
 	if (!ip || ip->version != 4)
 		return PARSED_OTHER;
@@ -120,7 +120,7 @@ static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 
 static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 {
-	struct ipv6hdr *ip = at(h, L3, sizeof(*ip));
+	struct ipv6hdr *ip = packet_at(h, L3, sizeof(*ip));
 	struct {
 		__u8 next, reserved;
 		__be16 offset;
@@ -141,7 +141,7 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 	case IPPROTO_DSTOPTS:
 		return PARSED_IP_OPTIONS;
 	case IPPROTO_FRAGMENT:
-		fragment = at(h, L3 + sizeof(*ip), sizeof(*fragment));
+		fragment = packet_at(h, L3 + sizeof(*ip), sizeof(*fragment));
 		if (!fragment)
 			return PARSED_TRUNCATED;
 		p->tuple.protocol = fragment->next;
@@ -152,9 +152,9 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 	return parse_l4(h, p, L3 + sizeof(*ip));
 }
 
-static __always_inline enum parsed parse(struct hook h, struct packet *p)
+static __always_inline enum parsed parse_packet(struct hook h, struct packet *p)
 {
-	struct ethhdr *eth = at(h, 0, sizeof(*eth));
+	struct ethhdr *eth = packet_at(h, 0, sizeof(*eth));
 
 	if (eth && eth->h_proto == bpf_htons(ETH_P_IP))
 		return parse4(h, p);

@@ -11,7 +11,7 @@ enum reason {
 	REASON_TO_NETWORK,	      /* a pod or this node calls a service: DNAT, routed to the backend */
 	REASON_FROM_OVERLAY,	      /* pod node: Geneve taken off, delivered into the pod */
 	REASON_REPLY_DIRECT,	      /* pod node: source is the frontend, straight to the client */
-	REASON_REPLY_FROM_SNAT,	      /* LB node: the answer of an SNAT flow, translated back */
+	REASON_REPLY_FROM_SNAT,	      /* LB node: the reply of an SNAT flow, translated back */
 	REASON_REPLY_INSIDE,	      /* node of a client inside the cluster: source is the frontend, to the pod or the node */
 	REASON_ICMP_RELAYED,	      /* an ICMP error, translated for the flow that it is about */
 	REASON_DROP_FIRST = 32,	      /* from here on the packet was dropped */
@@ -23,7 +23,7 @@ enum reason {
 	REASON_DROP_FRAGMENT,	      /* a fragment that came before the first of its datagram */
 	REASON_DROP_IP_OPTIONS,	      /* an IPv4 header with options, or IPv6 extension headers, to a VIP */
 	REASON_DROP_TTL,	      /* would have been forwarded with TTL 0 */
-	REASON_DROP_TOO_BIG,	      /* does not fit the link with the Geneve overhead: the sender was told by ICMP */
+	REASON_DROP_TOO_BIG,	      /* does not fit the link with the Geneve overhead: the sender gets an ICMP error */
 	REASON_DROP_NO_POD,	      /* the backend is local but its pod is not */
 	REASON_DROP_NO_PORT,	      /* SNAT: no free source port */
 	REASON_DROP_TABLE,	      /* a map refused the entry */
@@ -33,10 +33,10 @@ enum reason {
 	REASON_DROP_VNI,	      /* Geneve with another network identifier */
 	REASON_DROP_GENEVE,	      /* malformed Geneve header or option */
 	REASON_DROP_NOT_BACKEND,      /* Geneve for an address and port that is no backend of this node */
-	REASON_DROP_NO_FLOW,	      /* Geneve from a client without option, of a flow never learned: the answer would leak */
+	REASON_DROP_NO_FLOW,	      /* Geneve from a client without option, of a flow never learned: the reply would leak */
 	REASON_DROP_POD_GENEVE,	      /* a pod sent Geneve to a node */
-	REASON_DROP_LEAK, /* a backend's answer to a client outside, of a flow never learned: it would show the pod's address */
-	REASON_DROP_COLLISION,	  /* a client's address and port reached one pod through two frontends at once */
+	REASON_DROP_LEAK,      /* a backend's reply to a client outside, of a flow never learned: it would show the pod's address */
+	REASON_DROP_COLLISION, /* a client's address and port reached one pod through two frontends at once */
 	REASON_DROP_ICMP_NO_FLOW, /* an ICMP error to a frontend, about no flow that is known */
 	REASON_COUNT,
 };

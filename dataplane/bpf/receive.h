@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Pod node, from the network: Geneve of an LB node. */
+/* Pod node, from the network: Geneve from an LB node. */
 #pragma once
 
 #include "encap.h"
@@ -60,7 +60,7 @@ static __always_inline int find_option(struct hook h, __u32 offset, __u32 words,
 static __always_inline int check_outer(struct hook h, const struct packet *p, struct verdict *v, __u32 *room)
 {
 	__u32 offset = (p->ipv4 ? L3 + sizeof(struct iphdr) : L3 + sizeof(struct ipv6hdr)) + sizeof(struct udphdr), words;
-	struct geneve *g = at(h, offset, sizeof(*g));
+	struct geneve *g = packet_at(h, offset, sizeof(*g));
 
 	v->node = p->tuple.source;
 	if (!bpf_map_lookup_elem(&nodes, &p->tuple.source) || is_this_node(&p->tuple.source))
@@ -74,21 +74,21 @@ static __always_inline int check_outer(struct hook h, const struct packet *p, st
 	return words ? find_option(h, offset + sizeof(*g), words, &v->frontend) : 0;
 }
 
-/* Whether the pod's answer to this packet will find its way: the frontend is learned, or the peer is a node (SNAT). */
-static __always_inline int check_answer(const struct packet *p, struct verdict *v)
+/* Checks that the pod's reply to this packet will find its way: the frontend is learned, or the peer is a node (SNAT). */
+static __always_inline int check_reply_path(const struct packet *p, struct verdict *v)
 {
-	struct flow_key answer = reversed(&p->tuple);
+	struct flow_key reply_tuple = reversed(&p->tuple);
 	struct reply *known;
-	bool unproven;
+	bool unconfirmed;
 
 	if (v->option)
 		return learn_reply(p, &p->tuple, &v->frontend, v->service, 0);
-	known = find_reply(&answer, &unproven);
+	known = find_reply(&reply_tuple, &unconfirmed);
 	if (known) {
 		v->mode = MODE_DSR;
 		v->service = known->service;
 		set_frontend(v, &known->frontend, known->port);
-		return confirm_reply(p, &answer, known, unproven);
+		return confirm_reply(p, &reply_tuple, known, unconfirmed);
 	}
 	return bpf_map_lookup_elem(&nodes, &p->tuple.source) ? 0 : -REASON_DROP_NO_FLOW;
 }
@@ -120,7 +120,7 @@ static __always_inline int receive_inner(const struct packet *p, struct verdict 
 	v->option = v->frontend.port != 0;
 	v->mode = v->option ? MODE_DSR : MODE_SNAT;
 	v->service = v->option ? service_of(p, v) : 0;
-	err = check_answer(p, v);
+	err = check_reply_path(p, v);
 	if (err)
 		return err;
 	v->pod = *pod;
@@ -128,8 +128,8 @@ static __always_inline int receive_inner(const struct packet *p, struct verdict 
 	return REASON_FROM_OVERLAY;
 }
 
-/* Checks, takes the tunnel off, and decides on what was in it: p becomes the inner packet. */
-static __always_inline int receive(struct hook h, struct packet *p, struct verdict *v, enum parsed *inner)
+/* Checks the outer headers, takes the tunnel off, and decides about the inner packet, which p becomes. */
+static __always_inline int receive_geneve(struct hook h, struct packet *p, struct verdict *v, enum parsed *inner)
 {
 	bool outer_ipv4 = p->ipv4;
 	__u32 room = 0;
@@ -143,7 +143,7 @@ static __always_inline int receive(struct hook h, struct packet *p, struct verdi
 	if (err)
 		return err;
 	*p = (struct packet){};
-	*inner = parse(h, p);
+	*inner = parse_packet(h, p);
 	v->other_family = outer_ipv4 != p->ipv4;
 	if (*inner == PARSED_FRAGMENT && find_ports(p))
 		*inner = PARSED_L4;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Telling a sender by ICMP that its packet was dropped: the packet itself becomes the error, from the address it was sent to.
- * tc only: XDP leaves such packets to it. */
+/* ICMP errors to the sender of a dropped packet: the packet itself becomes the error, from the address it was sent to. tc only: XDP
+ * leaves such packets to it. */
 #pragma once
 
 #include "rewrite.h"
@@ -44,7 +44,7 @@ static __always_inline __u32 quoted_l4_sum(struct hook h, const struct packet *p
 {
 	bool tcp = p->tuple.protocol == IPPROTO_TCP;
 	__u32 check = tcp ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
-	struct iphdr *ip = at(h, L3 + room, quoted);
+	struct iphdr *ip = packet_at(h, L3 + room, quoted);
 	void *l4 = (void *)ip + header;
 	__u16 start, found;
 	__u32 length;
@@ -99,7 +99,7 @@ static __always_inline int make_error(struct hook h, const struct packet *p, __u
 	if (bpf_skb_change_tail(skb_of(h), L3 + quoted, 0) || bpf_skb_adjust_room(skb_of(h), room, BPF_ADJ_ROOM_MAC, 0))
 		return -1;
 	sum = quoted_l4_sum(h, p, header, quoted, room);
-	eth = at(h, 0, L3 + room + header);
+	eth = packet_at(h, 0, L3 + room + header);
 	if (!eth)
 		return -1;
 	write_error_ip(h, p, eth + 1, room + quoted);
@@ -124,9 +124,9 @@ static __always_inline int make_error_of_size(struct hook h, const struct packet
 	return make_error(h, p, header, header + sizeof(struct udphdr), type, code, error_mtu);
 }
 
-/* Sends the sender an error for a packet that was refused, back by the way on which it came. Returns tc's action. Verified
- * by itself, as all functions that are not inline: that takes the verifier less time. */
-__noinline int refuse(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, enum reason reason)
+/* Sends an ICMP error about a dropped packet back the way the packet came. Returns tc's action. Verified on its own, as all
+ * functions that are not inline: that takes the verifier less time. */
+__noinline int send_icmp_error(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, enum reason reason)
 {
 	struct hook h = {.ctx = skb, .kind = HOOK_TC};
 	bool too_big = reason == REASON_DROP_TOO_BIG;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Answers: their source becomes the frontend that the client talks to. */
+/* Replies: their source becomes the frontend that the client called. */
 #pragma once
 
 #include "forward.h"
 
-/* Translates an answer of a known flow. */
-static __always_inline void translate_answer(const struct packet *p, struct verdict *v, struct reply *r)
+/* Translates a reply of a known flow. */
+static __always_inline void translate_reply(const struct packet *p, struct verdict *v, struct reply *r)
 {
 	r->flags |= closing_flags(p, FLOW_POD_FIN);
 	v->service = r->service;
@@ -16,10 +16,10 @@ static __always_inline void translate_answer(const struct packet *p, struct verd
 	v->rewrite = true;
 }
 
-/* To a client on this node, or to the node itself. */
+/* The client is on this node, or the node itself. */
 static __always_inline int reply_inside(const struct packet *p, struct verdict *v, struct reply *r)
 {
-	translate_answer(p, v, r);
+	translate_reply(p, v, r);
 	v->mode = MODE_SNAT;
 	if (is_this_node(&p->tuple.destination)) {
 		v->to_loopback = is_this_node(&r->frontend);
@@ -29,8 +29,8 @@ static __always_inline int reply_inside(const struct packet *p, struct verdict *
 	return deliver_to(v, &p->tuple.destination) ?: REASON_REPLY_INSIDE;
 }
 
-/* Pod node, from a pod: the answer goes straight to the client. */
-static __always_inline int reply(const struct packet *p, struct verdict *v, struct reply *r)
+/* Pod node, from a pod: the reply goes straight to the client. */
+static __always_inline int reply_from_pod(const struct packet *p, struct verdict *v, struct reply *r)
 {
 	if (!r->port) /* the client talks to the pod itself */
 		return REASON_NOT_OURS;
@@ -38,7 +38,7 @@ static __always_inline int reply(const struct packet *p, struct verdict *v, stru
 		return -REASON_DROP_TTL;
 	if (r->flags & FLOW_INSIDE)
 		return reply_inside(p, v, r);
-	translate_answer(p, v, r);
+	translate_reply(p, v, r);
 	if (broken == FAULT_NO_REPLY_REWRITE) {
 		v->to.source = p->tuple.source;
 		v->to.source_port = p->tuple.source_port;
@@ -49,13 +49,13 @@ static __always_inline int reply(const struct packet *p, struct verdict *v, stru
 }
 
 /* Pod node, from a process of its own that is a backend. */
-static __always_inline int reply_of_process(const struct packet *p, struct verdict *v, struct reply *r)
+static __always_inline int reply_from_process(const struct packet *p, struct verdict *v, struct reply *r)
 {
 	bool inside = r->flags & FLOW_INSIDE, on_loopback = is_this_node(&r->frontend);
 
-	if (inside && !on_loopback && !equal(&p->tuple.destination, &r->frontend))
+	if (inside && !on_loopback && !address_equal(&p->tuple.destination, &r->frontend))
 		return REASON_NOT_OURS;
-	translate_answer(p, v, r);
+	translate_reply(p, v, r);
 	if (inside) { /* the node itself is the client: to_own_process */
 		v->mode = MODE_SNAT;
 		if (!on_loopback)
@@ -70,16 +70,16 @@ static __always_inline int reply_of_process(const struct packet *p, struct verdi
 	return REASON_REPLY_DIRECT;
 }
 
-/* From the network: the answer of a backend elsewhere to a pod of this node, or to the node. */
-static __always_inline int answer_inside(const struct packet *p, struct verdict *v)
+/* From the network: the reply of a backend on another node to a pod of this node, or to the node itself. */
+static __always_inline int reply_from_network(const struct packet *p, struct verdict *v)
 {
-	bool unproven;
-	struct reply *r = find_reply(&p->tuple, &unproven);
+	bool unconfirmed;
+	struct reply *r = find_reply(&p->tuple, &unconfirmed);
 
 	return r && r->flags & FLOW_INSIDE ? reply_inside(p, v, r) : REASON_NOT_OURS;
 }
 
-/* From the network, to a backend of this node and past every frontend: noted, so that its answer is known to be right. */
+/* From the network, straight to a backend of this node without a frontend: noted, so that its reply is not taken for a leak. */
 static __always_inline int note_direct(const struct packet *p)
 {
 	struct service_key to = {
@@ -94,8 +94,8 @@ static __always_inline int note_direct(const struct packet *p)
 	return learn_reply(p, &p->tuple, &none, 0, 0) ?: REASON_NOT_OURS;
 }
 
-/* Whether a packet of a pod is an answer of a backend to a client outside, of a flow that no one knows. */
-static __always_inline bool leaks(const struct packet *p)
+/* Reports whether a pod's packet is a backend's reply to a client outside the cluster, of an unknown flow. */
+static __always_inline bool is_leak(const struct packet *p)
 {
 	struct service_key from = {
 		.address = p->tuple.source,

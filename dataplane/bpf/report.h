@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Telling people: counters, flow events, and the hops of a traced flow. */
+/* Observability: counters, flow events, and the hops of a traced flow. */
 #pragma once
 
 #include "verdict.h"
 
-static __always_inline void add(struct counter *c, __u32 bytes)
+static __always_inline void add_packet(struct counter *c, __u32 bytes)
 {
 	c->packets++;
 	c->bytes += bytes;
 }
 
-static __always_inline void count(enum reason reason, __u32 bytes)
+static __always_inline void count_reason(enum reason reason, __u32 bytes)
 {
 	__u32 key = reason;
 	struct counter *c = bpf_map_lookup_elem(&counters, &key);
 
 	if (c)
-		add(c, bytes);
+		add_packet(c, bytes);
 }
 
-static __always_inline bool is_answer(enum reason reason)
+static __always_inline bool is_reply(enum reason reason)
 {
 	return reason == REASON_REPLY_DIRECT || reason == REASON_REPLY_FROM_SNAT || reason == REASON_REPLY_INSIDE;
 }
@@ -34,7 +34,7 @@ static __always_inline void count_service(const struct verdict *v, enum reason r
 	if (!c)
 		return;
 	c->flows += v->begins && reason < REASON_DROP_FIRST;
-	add(reason >= REASON_DROP_FIRST ? &c->drops : is_answer(reason) ? &c->answers : &c->requests, bytes);
+	add_packet(reason >= REASON_DROP_FIRST ? &c->drops : is_reply(reason) ? &c->replies : &c->requests, bytes);
 }
 
 /* First and last packets of a flow and drops are always reported, of the others one in event_sample. */
@@ -68,8 +68,8 @@ static __always_inline void fill_event(struct event *e, const struct packet *p, 
 	e->pad = 0;
 }
 
-/* Verified by itself, as all functions here that are not inline: that takes the verifier less time. */
-__noinline int report(const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+/* Verified on its own, as all functions here that are not inline: that takes the verifier less time. */
+__noinline int report_event(const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
 {
 	struct event *e;
 
@@ -119,10 +119,10 @@ static __always_inline void trace_before(struct hook h)
 
 static __always_inline bool is_client(const struct trace_filter *f, const struct address *a, __be16 port)
 {
-	return equal(&f->client, a) && (!f->port || f->port == port);
+	return address_equal(&f->client, a) && (!f->port || f->port == port);
 }
 
-/* Whether the packet, as it came or as it leaves, is of the traced client. */
+/* Reports whether the packet, as it came or as it leaves, is from or to the traced client. */
 static __always_inline bool is_traced(const struct trace_filter *f, const struct packet *p, const struct verdict *v)
 {
 	return is_client(f, &p->tuple.source, p->tuple.source_port) ||
@@ -130,7 +130,8 @@ static __always_inline bool is_traced(const struct trace_filter *f, const struct
 	       is_client(f, &v->to.destination, v->to.destination_port) || is_client(f, &v->to.source, v->to.source_port);
 }
 
-static __always_inline void trace(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+static __always_inline void trace_packet(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason,
+					 __u32 bytes)
 {
 	struct trace_filter *f = trace_filter();
 	struct snapshot *before;
@@ -155,23 +156,24 @@ static __always_inline void trace(struct hook h, const struct packet *p, const s
 __noinline int trace_tc(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
 {
 	if (p && v)
-		trace((struct hook){.ctx = skb, .kind = HOOK_TC}, p, v, reason, bytes);
+		trace_packet((struct hook){.ctx = skb, .kind = HOOK_TC}, p, v, reason, bytes);
 	return 0;
 }
 
 __noinline int trace_xdp(struct xdp_md *xdp, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
 {
 	if (p && v)
-		trace((struct hook){.ctx = xdp, .kind = HOOK_XDP}, p, v, reason, bytes);
+		trace_packet((struct hook){.ctx = xdp, .kind = HOOK_XDP}, p, v, reason, bytes);
 	return 0;
 }
 
-static __always_inline void tell(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
+static __always_inline void record_packet(struct hook h, const struct packet *p, const struct verdict *v, enum reason reason,
+					  __u32 bytes)
 {
-	count(reason, bytes);
+	count_reason(reason, bytes);
 	count_service(v, reason, bytes);
 	if (is_reported(p, v, reason))
-		report(p, v, reason, bytes);
+		report_event(p, v, reason, bytes);
 	if (!trace_filter())
 		return;
 	if (h.kind == HOOK_XDP)

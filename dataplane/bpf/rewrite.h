@@ -55,7 +55,7 @@ static __always_inline __u32 l4_checksum_offset(const struct packet *p)
 
 static __always_inline int fix_l4_checksum_xdp(struct hook h, const struct packet *p, __u32 difference)
 {
-	__sum16 *check = at(h, l4_checksum_offset(p), sizeof(*check));
+	__sum16 *check = packet_at(h, l4_checksum_offset(p), sizeof(*check));
 
 	if (!check)
 		return -REASON_DROP_TRUNCATED;
@@ -84,7 +84,7 @@ static __always_inline int fix_l4_checksum(struct hook h, const struct packet *p
 
 static __always_inline int rewrite4(struct hook h, const struct flow_key *from, const struct flow_key *to, bool hop)
 {
-	struct iphdr *ip = at(h, L3, sizeof(*ip));
+	struct iphdr *ip = packet_at(h, L3, sizeof(*ip));
 	__u32 difference;
 
 	if (!ip)
@@ -103,7 +103,7 @@ static __always_inline int rewrite4(struct hook h, const struct flow_key *from, 
 
 static __always_inline int rewrite6(struct hook h, const struct flow_key *to, bool hop)
 {
-	struct ipv6hdr *ip = at(h, L3, sizeof(*ip));
+	struct ipv6hdr *ip = packet_at(h, L3, sizeof(*ip));
 
 	if (!ip)
 		return -REASON_DROP_TRUNCATED;
@@ -115,7 +115,7 @@ static __always_inline int rewrite6(struct hook h, const struct flow_key *to, bo
 }
 
 /* Gives the packet another tuple, and takes one hop off its TTL where this node acts as a router (RFC 1812, 5.3.1). */
-static __always_inline int rewrite(struct hook h, const struct packet *p, const struct flow_key *to, bool hop)
+static __always_inline int rewrite_tuple(struct hook h, const struct packet *p, const struct flow_key *to, bool hop)
 {
 	const struct flow_key *from = &p->tuple;
 	__be16 *ports;
@@ -123,7 +123,7 @@ static __always_inline int rewrite(struct hook h, const struct packet *p, const 
 
 	if (err || p->fragment == FRAGMENT_LATER)
 		return err;
-	ports = at(h, l4_offset(p), sizeof(struct udphdr));
+	ports = packet_at(h, l4_offset(p), sizeof(struct udphdr));
 	if (!ports)
 		return -REASON_DROP_TRUNCATED;
 	ports[0] = to->source_port;

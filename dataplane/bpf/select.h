@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Which backend a flow goes to: the one it has, the one its client had last, or the one its hash selects. */
+/* Selects the backend of a flow: the one it has, the one its client had last, or the one its hash selects. */
 #pragma once
 
 #include "flows.h"
@@ -40,7 +40,7 @@ static __always_inline struct backend *select_by_client(const struct packet *p, 
 		b = find_backend(last->backend, last->serial);
 	}
 	if (!b || b->flags & BACKEND_DRAINING)
-		b = select_slot(set, mix_address(f->service, &p->tuple.source) >> 16, number);
+		b = select_slot(set, hash_mix_address(f->service, &p->tuple.source) >> 16, number);
 	if (!b)
 		return NULL;
 	next.backend = *number;
@@ -59,7 +59,7 @@ static __always_inline struct backend *select_backend(const struct packet *p, co
 	return select_slot(set, v->hash, number);
 }
 
-/* Whether a known flow goes on with the backend that it has. A SYN after its end, or while the backend drains, is a new one. */
+/* The backend that a known flow keeps, or NULL. A SYN after the flow's end, or while the backend drains, begins a new flow. */
 static __always_inline struct backend *keep_backend(const struct packet *p, const struct frontend *f, const struct flow *known)
 {
 	struct backend *b;
@@ -70,19 +70,19 @@ static __always_inline struct backend *keep_backend(const struct packet *p, cons
 	return b && !(is_syn(p) && b->flags & BACKEND_DRAINING) ? b : NULL;
 }
 
-/* The flow's backend, or NULL if there is none to select. *flow is what is known of it. */
+/* The flow's backend, or NULL if there is none to select. Fills in *flow. */
 static __always_inline struct backend *choose_backend(const struct packet *p, struct verdict *v, const struct frontend *f,
 						      const struct backend_set *set, struct flow *flow)
 {
-	bool unproven;
-	struct flow *known = find_flow(&p->tuple, &unproven);
+	bool unconfirmed;
+	struct flow *known = find_flow(&p->tuple, &unconfirmed);
 	struct backend *b = known ? keep_backend(p, f, known) : NULL;
 
 	if (b) {
 		known->flags |= closing_flags(p, FLOW_CLIENT_FIN);
 		*flow = *known;
-		if (unproven && !is_syn(p))
-			prove_flow(&p->tuple, flow); /* else it stays where it is */
+		if (unconfirmed && !is_syn(p))
+			confirm_flow(&p->tuple, flow); /* else it stays where it is */
 		return b;
 	}
 	v->begins = true;
@@ -90,7 +90,7 @@ static __always_inline struct backend *choose_backend(const struct packet *p, st
 	b = select_backend(p, v, f, set, &flow->backend);
 	if (b)
 		flow->serial = b->serial;
-	if (known && !unproven)
+	if (known && !unconfirmed)
 		bpf_map_delete_elem(&flows, &p->tuple);
 	return b;
 }
@@ -98,6 +98,6 @@ static __always_inline struct backend *choose_backend(const struct packet *p, st
 static __always_inline int remember_flow(const struct packet *p, const struct verdict *v, const struct flow *flow)
 {
 	if (v->begins)
-		return bpf_map_update_elem(&flows_unproven, &p->tuple, flow, BPF_ANY) ? -REASON_DROP_TABLE : 0;
+		return bpf_map_update_elem(&flows_unconfirmed, &p->tuple, flow, BPF_ANY) ? -REASON_DROP_TABLE : 0;
 	return 0;
 }

@@ -1,40 +1,40 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* LB node, mode snat: a source port of this node for each flow, and the way back. */
+/* LB node, mode snat: a source port of this node for each flow, and the translation of its replies. */
 #pragma once
 
 #include "select.h"
 
-#define SNAT_TRIES 16		       /* ports tried per flow; also bounds the loop for the verifier */
-#define SNAT_CLOSED_NS (2 * SECOND)    /* after this a closed flow's port is free again */
-#define SNAT_UNPROVEN_NS (30 * SECOND) /* likewise that of a flow whose client sent one packet */
+#define SNAT_TRIES 16			  /* ports tried per flow; also bounds the loop for the verifier */
+#define SNAT_CLOSED_NS (2 * SECOND)	  /* after this a closed flow's port is free again */
+#define SNAT_UNCONFIRMED_NS (30 * SECOND) /* likewise that of a flow whose client sent one packet */
 
-static __always_inline bool is_free(const struct snat *s, __u8 protocol, bool unproven, __u64 now)
+static __always_inline bool is_free(const struct snat *s, __u8 protocol, bool unconfirmed, __u64 now)
 {
-	__u64 idle = unproven ? SNAT_UNPROVEN_NS : idle_limit(protocol);
+	__u64 idle = unconfirmed ? SNAT_UNCONFIRMED_NS : idle_limit(protocol);
 
 	if (is_closed(s->flags))
 		idle = SNAT_CLOSED_NS;
 	return s->seen + idle < now;
 }
 
-static __always_inline struct snat *find_snat(const struct snat_key *key, bool *unproven)
+static __always_inline struct snat *find_snat(const struct snat_key *key, bool *unconfirmed)
 {
-	return find_in(&snat_ports, &snat_ports_unproven, key, unproven);
+	return find_in(&snat_ports, &snat_ports_unconfirmed, key, unconfirmed);
 }
 
 /* Takes the port in key for the flow if no other flow has it. */
 static __always_inline bool take_port(const struct snat_key *key, const struct snat *back)
 {
-	bool unproven;
-	struct snat *taken = find_snat(key, &unproven);
+	bool unconfirmed;
+	struct snat *taken = find_snat(key, &unconfirmed);
 
-	if (taken && !is_free(taken, key->protocol, unproven, back->seen))
+	if (taken && !is_free(taken, key->protocol, unconfirmed, back->seen))
 		return false;
-	if (taken && !unproven)
+	if (taken && !unconfirmed)
 		bpf_map_delete_elem(&snat_ports, key);
 	else if (taken)
-		bpf_map_delete_elem(&snat_ports_unproven, key);
-	return !bpf_map_update_elem(&snat_ports_unproven, key, back, BPF_NOEXIST);
+		bpf_map_delete_elem(&snat_ports_unconfirmed, key);
+	return !bpf_map_update_elem(&snat_ports_unconfirmed, key, back, BPF_NOEXIST);
 }
 
 static __always_inline __u16 random_port(void)
@@ -75,24 +75,24 @@ __noinline int new_port(const struct packet *p, struct flow *flow, const struct 
 	return -REASON_DROP_NO_PORT;
 }
 
-/* Marks on the way back that the client sent something, or that it is done. False if the port has gone to another flow. */
+/* Notes in the port's entry that the client sent a packet, or that it is done. Returns false if another flow has the port. */
 static __always_inline bool keep_port(const struct packet *p, const struct snat_key *key)
 {
-	bool unproven;
-	struct snat *s = find_snat(key, &unproven);
+	bool unconfirmed;
+	struct snat *s = find_snat(key, &unconfirmed);
 
-	if (!s || !equal(&s->client, &p->tuple.source) || s->client_port != p->tuple.source_port)
+	if (!s || !address_equal(&s->client, &p->tuple.source) || s->client_port != p->tuple.source_port)
 		return false;
 	if (is_syn(p))
 		s->flags = 0;
 	s->seen = bpf_ktime_get_coarse_ns();
 	s->flags |= closing_flags(p, FLOW_CLIENT_FIN);
-	if (unproven && !is_syn(p) && !bpf_map_update_elem(&snat_ports, key, s, BPF_ANY))
-		bpf_map_delete_elem(&snat_ports_unproven, key);
+	if (unconfirmed && !is_syn(p) && !bpf_map_update_elem(&snat_ports, key, s, BPF_ANY))
+		bpf_map_delete_elem(&snat_ports_unconfirmed, key);
 	return true;
 }
 
-/* Makes sure that the flow has a source port of this node, and writes it down if it is a new one. */
+/* Makes sure that the flow has a source port of this node, and stores a new one in *flow. */
 static __always_inline int ensure_port(const struct packet *p, struct verdict *v, const struct backend *b, struct flow *flow)
 {
 	struct snat_key key = {
@@ -108,8 +108,8 @@ static __always_inline int ensure_port(const struct packet *p, struct verdict *v
 	return new_port(p, flow, &key);
 }
 
-/* LB node, from the network: a pod's answer to a flow that left with this node's address. */
-static __always_inline int answer_snat(const struct packet *p, struct verdict *v)
+/* LB node, from the network: a pod's reply in a flow that left with this node's address. */
+static __always_inline int reply_from_snat(const struct packet *p, struct verdict *v)
 {
 	struct snat_key key = {
 		.backend = p->tuple.source,
@@ -117,8 +117,8 @@ static __always_inline int answer_snat(const struct packet *p, struct verdict *v
 		.node_port = p->tuple.destination_port,
 		.protocol = p->tuple.protocol,
 	};
-	bool unproven;
-	struct snat *back = find_snat(&key, &unproven);
+	bool unconfirmed;
+	struct snat *back = find_snat(&key, &unconfirmed);
 
 	if (!back)
 		return REASON_NOT_OURS;

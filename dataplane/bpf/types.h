@@ -89,7 +89,8 @@ struct flow {
 };
 SIZE_IS(struct flow, 16);
 
-/* LB node: the way back of an SNAT flow. The address that goes with node_port is the node's own of the same family. */
+/* LB node: how replies of an SNAT flow are translated back. The address that goes with node_port is the node's own of the same
+ * family. */
 struct snat_key {
 	struct address backend;
 	__be16 backend_port, node_port;
@@ -108,10 +109,10 @@ struct snat {
 };
 SIZE_IS(struct snat, 56);
 
-/* Which frontend the answers of a flow bear as their source. */
+/* The frontend that is the source of a flow's replies. */
 struct reply {
 	__u64 seen;
-	struct address frontend; /* zeroes: none, the client talks to the pod itself */
+	struct address frontend; /* zeroes: none, the client calls the pod itself */
 	__be16 port;
 	__u8 flags; /* enum flow_flags */
 	__u8 pad;
@@ -172,14 +173,14 @@ struct counter {
 	__u64 packets, bytes;
 };
 
-/* What passed of one service's port, in the eyes of this node. */
+/* What this node saw of one service's port. */
 struct service_counter {
-	struct counter requests, answers, drops;
+	struct counter requests, replies, drops;
 	__u64 flows; /* begun */
 };
 SIZE_IS(struct service_counter, 56);
 
-/* For people: namespace/name:port of a service's number. */
+/* namespace/name:port of a service's number. */
 struct service_name {
 	char text[160];
 };

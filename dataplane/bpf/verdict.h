@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What is to be done with a packet. Deciding fills it in and leaves the packet alone; act.h carries it out. */
+/* What is to be done with a packet. Deciding fills a verdict in and leaves the packet alone; apply.h carries it out. */
 #pragma once
 
 #include "maps.h"
@@ -18,7 +18,7 @@ struct verdict {
 	bool to_kernel;		     /* what is left of it is for the kernel's stack */
 	bool to_self;		     /* likewise, but it has to come in by the outside device first */
 	bool to_loopback;	     /* likewise, but by lo: it bears the node's own address as source */
-	bool refuse;		     /* tell the sender by ICMP */
+	bool refuse;		     /* send the sender an ICMP error */
 	bool split;		     /* a fragment that does not fit: cut it in two */
 	bool other_family;	     /* inner and outer IP header are of different families */
 	__u8 mode;		     /* enum mode, where there is a frontend */
@@ -32,23 +32,23 @@ struct verdict {
 	struct service_key backend;
 };
 
-/* A packet on its way through a program, and what is to become of it: one per CPU and program, for it is too large for the stack,
- * and the verifier takes less time where it does not know every value. */
-struct work {
+/* A packet and its verdict on the way through a program. One per CPU and program: it is too large for the stack, and the verifier
+ * takes less time where it does not know every value. */
+struct packet_state {
 	struct packet packet;
 	struct verdict verdict;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct work);
+	__type(value, struct packet_state);
 	__uint(max_entries, POINT_COUNT);
-} works SEC(".maps");
+} packet_states SEC(".maps");
 
-static __always_inline struct work *new_work(enum point point)
+static __always_inline struct packet_state *new_packet_state(enum point point)
 {
 	__u32 key = point;
-	struct work *w = bpf_map_lookup_elem(&works, &key);
+	struct packet_state *w = bpf_map_lookup_elem(&packet_states, &key);
 
 	if (w) {
 		__builtin_memset(w, 0, sizeof(*w));
@@ -80,7 +80,7 @@ static __always_inline int deliver_to(struct verdict *v, const struct address *a
 	return 0;
 }
 
-/* Whether an address is a pod's or a node's. */
+/* Reports whether an address is a pod's or a node's. */
 static __always_inline bool is_inside(const struct address *a)
 {
 	struct cluster_key key = {.prefix = 128, .address = *a};

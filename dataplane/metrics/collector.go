@@ -103,7 +103,7 @@ func (c *Collector) collectServices(out chan<- prometheus.Metric) {
 		for _, one := range []struct {
 			desc  traffic
 			value dataplane.Traffic
-		}{{c.requests, counter.Requests}, {c.answers, counter.Answers}, {c.drops, counter.Drops}} {
+		}{{c.requests, counter.Requests}, {c.answers, counter.Replies}, {c.drops, counter.Drops}} {
 			out <- count(one.desc.packets, one.value.Packets, labels...)
 			out <- count(one.desc.bytes, one.value.Bytes, labels...)
 		}

@@ -30,7 +30,7 @@ func (f fixed) ServiceCounters() ([]dataplane.ServiceCounter, error) {
 	return []dataplane.ServiceCounter{
 		{
 			Service: "default/echo:http/TCP", Number: 1, Requests: dataplane.Traffic{Packets: 3, Bytes: 222},
-			Answers: dataplane.Traffic{Packets: 2, Bytes: 148}, Drops: dataplane.Traffic{Packets: 1, Bytes: 60}, Flows: 2,
+			Replies: dataplane.Traffic{Packets: 2, Bytes: 148}, Drops: dataplane.Traffic{Packets: 1, Bytes: 60}, Flows: 2,
 		},
 		{Service: "default/dns/UDP", Number: 2},
 	}, f.err

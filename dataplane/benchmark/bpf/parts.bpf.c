@@ -4,7 +4,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
-#include "../../bpf/act.h"
+#include "../../bpf/apply.h"
 #include "../../bpf/forward.h"
 #include "../../bpf/report.h"
 
@@ -13,10 +13,10 @@ enum part { PART_PARSE, PART_FRONTEND, PART_FLOW, PART_CHECKSUM, PART_ENCAPSULAT
 static __always_inline int run(struct xdp_md *xdp, enum part last)
 {
 	struct hook h = {.ctx = xdp, .kind = HOOK_XDP};
-	struct work *w = new_work(POINT_FROM_NETWORK_XDP);
+	struct packet_state *w = new_packet_state(POINT_FROM_NETWORK_XDP);
 	struct frontend *f;
 
-	if (!w || parse(h, &w->packet) != PARSED_L4)
+	if (!w || parse_packet(h, &w->packet) != PARSED_L4)
 		return XDP_ABORTED;
 	if (last == PART_PARSE)
 		return XDP_PASS;
@@ -26,11 +26,11 @@ static __always_inline int run(struct xdp_md *xdp, enum part last)
 		return XDP_ABORTED;
 	if (last == PART_FRONTEND)
 		return XDP_PASS;
-	if (forward(h, &w->packet, &w->verdict, f) != REASON_TO_OVERLAY_DSR)
+	if (forward_from_network(h, &w->packet, &w->verdict, f) != REASON_TO_OVERLAY_DSR)
 		return XDP_ABORTED;
 	if (last == PART_FLOW)
 		return XDP_PASS;
-	if (rewrite(h, &w->packet, &w->verdict.to, true))
+	if (rewrite_tuple(h, &w->packet, &w->verdict.to, true))
 		return XDP_ABORTED;
 	if (last == PART_CHECKSUM)
 		return XDP_PASS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Carrying out a verdict. */
+/* Applying a verdict to a packet. */
 #pragma once
 
 #include "encap.h"
@@ -13,7 +13,7 @@ static __always_inline bool is_known(const __u8 mac[6])
 /* Addresses the frame to the pod. */
 static __always_inline int address_to_pod(struct hook h, const struct verdict *v)
 {
-	struct ethhdr *eth = at(h, 0, sizeof(*eth));
+	struct ethhdr *eth = packet_at(h, 0, sizeof(*eth));
 
 	if (!eth)
 		return -REASON_DROP_TRUNCATED;
@@ -25,7 +25,7 @@ static __always_inline int address_to_pod(struct hook h, const struct verdict *v
 /* Addresses the frame to this node, to the device by which it comes in; that of lo is zero. */
 static __always_inline int address_to_self(struct hook h, const struct verdict *v)
 {
-	struct ethhdr *eth = at(h, 0, sizeof(*eth));
+	struct ethhdr *eth = packet_at(h, 0, sizeof(*eth));
 
 	if (!eth)
 		return -REASON_DROP_TRUNCATED;
@@ -34,14 +34,14 @@ static __always_inline int address_to_self(struct hook h, const struct verdict *
 	return 0;
 }
 
-/* Whether this node forwards the packet itself, instead of leaving that to the kernel. */
+/* Reports whether this node forwards the packet itself, instead of leaving that to the kernel. */
 static __always_inline bool is_hop(const struct verdict *v)
 {
 	return !v->to_kernel && !v->to_self && !v->to_loopback && v->point != POINT_FROM_NODE;
 }
 
-/* Changes the packet as was decided: 0 or a drop reason. */
-static __always_inline int act(struct hook h, const struct packet *p, const struct verdict *v)
+/* Changes the packet according to its verdict. Returns 0 or a negative drop reason. */
+static __always_inline int apply_verdict(struct hook h, const struct packet *p, const struct verdict *v)
 {
 	__u32 words = v->option ? option_words(is_ipv4(&v->frontend.address)) : 0;
 	int err = 0;
@@ -51,7 +51,7 @@ static __always_inline int act(struct hook h, const struct packet *p, const stru
 	if (h.kind == HOOK_TC && v->clamp && !err)
 		err = clamp_mss(h.ctx, p);
 	if (v->rewrite && !err)
-		err = rewrite(h, p, &v->to, is_hop(v));
+		err = rewrite_tuple(h, p, &v->to, is_hop(v));
 	if (v->encapsulate && !err)
 		return encapsulate(h, v);
 	if ((v->to_self || v->to_loopback) && !err)
