@@ -6,31 +6,31 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// forgotten are clients whose affinity ends: those of a service's number to one backend, or to all (0). Backends that nobody
-// has any more are not among them: their serial ends it.
-type forgotten struct{ service, backend uint32 }
+// affinityID selects clients' affinities: those of a service's number to one backend, or to all (0). A backend that no service
+// has any more needs none: its serial ends the affinity.
+type affinityID struct{ service, backend uint32 }
 
-// forget is the change that ends affinities, if there are any to end.
-func forget(clients []forgotten) []change {
+// endAffinities is the change that ends these affinities, if there are any.
+func endAffinities(clients []affinityID) []change {
 	if len(clients) == 0 {
 		return nil
 	}
 	return []change{{mapName: datapathMapAffinities, delete: true, key: clients}}
 }
 
-// hasAffinity says whether a port of the form has session affinity.
-func (f *form) hasAffinity(port int) bool {
-	for i := range f.frontends {
-		if f.frontends[i].port == port && f.frontends[i].value.Affinity > 0 {
+// hasAffinity reports whether a port of the service has session affinity.
+func (spec *serviceSpec) hasAffinity(port int) bool {
+	for i := range spec.frontends {
+		if spec.frontends[i].port == port && spec.frontends[i].value.Affinity > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// lost are the affinities to backends that a service no longer selects, but which another service still has. It is to be
-// called when what the service had before was released.
-func lost(before, now *holding) []forgotten {
+// lostAffinities are the affinities to backends that a service no longer selects but another service still has. Call it after
+// the service's previous state has been released.
+func lostAffinities(before, now *installed) []affinityID {
 	if now == nil {
 		return nil
 	}
@@ -38,14 +38,14 @@ func lost(before, now *holding) []forgotten {
 	for e := range now.selected() {
 		selects[e] = true
 	}
-	var clients []forgotten
+	var clients []affinityID
 	for i, port := range now.ports {
-		if !now.form.hasAffinity(i) {
+		if !now.spec.hasAffinity(i) {
 			continue
 		}
 		for e := range before.selected() {
-			if !selects[e] && e.holders > 0 {
-				clients = append(clients, forgotten{port.number, e.number})
+			if !selects[e] && e.refs > 0 {
+				clients = append(clients, affinityID{port.number, e.number})
 			}
 		}
 	}
@@ -53,11 +53,11 @@ func lost(before, now *holding) []forgotten {
 }
 
 // selected are the backends that the service's tables have, some perhaps twice.
-func (h *holding) selected() func(yield func(*backendEntry) bool) {
+func (inst *installed) selected() func(yield func(*backendEntry) bool) {
 	return func(yield func(*backendEntry) bool) {
-		for _, set := range h.form.sets {
+		for _, set := range inst.spec.sets {
 			for _, s := range set.shares {
-				if !yield(h.backends[s.backend]) {
+				if !yield(inst.backends[s.backend]) {
 					return
 				}
 			}
@@ -65,15 +65,15 @@ func (h *holding) selected() func(yield func(*backendEntry) bool) {
 	}
 }
 
-// forgetClients deletes affinities from the map.
-func forgetClients(m *ebpf.Map, clients []forgotten) error {
-	gone := make(map[forgotten]bool, len(clients))
+// deleteAffinities deletes affinities from the map.
+func deleteAffinities(m *ebpf.Map, clients []affinityID) error {
+	gone := make(map[affinityID]bool, len(clients))
 	for _, c := range clients {
 		gone[c] = true
 	}
 	var keys []datapathAffinityKey
 	err := readEntries(m, func(key datapathAffinityKey, value datapathAffinity) {
-		if gone[forgotten{key.Service, 0}] || gone[forgotten{key.Service, value.Backend}] {
+		if gone[affinityID{key.Service, 0}] || gone[affinityID{key.Service, value.Backend}] {
 			keys = append(keys, key)
 		}
 	})

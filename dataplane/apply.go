@@ -8,13 +8,13 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// ErrNotApplied says that Update was called where Apply has to come first.
+// ErrNotApplied is returned by Update when there was no Apply before.
 var ErrNotApplied = errors.New("the whole state has to be applied first")
 
-// rests is for how long what was freed is not used again: longer than any packet is on its way through a program.
-const rests = time.Second
+// quarantineTime is how long freed entries are not reused: longer than any packet is on its way through a program.
+const quarantineTime = time.Second
 
-// clock tells the time and lets it pass. Tests have their own.
+// clock is the time. Tests have their own.
 type clock interface {
 	now() time.Time
 	sleep(time.Duration)
@@ -25,10 +25,10 @@ type systemClock struct{}
 func (systemClock) now() time.Time        { return time.Now() }
 func (systemClock) sleep(d time.Duration) { time.Sleep(d) }
 
-// wish is what the maps are to hold, as far as the last calls have said.
-type wish struct {
-	place *place
-	forms map[string]*form // by service; "" has the backends that no frontend has
+// desiredState is what the maps are to hold, according to the last Apply and the Updates since.
+type desiredState struct {
+	view  *nodeView
+	specs map[string]*serviceSpec // by service; "" has the backends without a frontend
 }
 
 // Apply makes the tables hold state. Only what differs is written, in an order in which no packet meets a half-made state.
@@ -36,7 +36,7 @@ type wish struct {
 // call reads back what an earlier process has left, so that numbers, and flows with them, go on. After an error the next
 // call reads all back. One process at a time may change a node's tables.
 func (d *DataPath) Apply(state State) (int, error) {
-	p, err := newPlace(state)
+	v, err := newNodeView(state)
 	if err != nil {
 		return 0, fmt.Errorf("apply: %w", err)
 	}
@@ -44,11 +44,11 @@ func (d *DataPath) Apply(state State) (int, error) {
 	if tables == nil {
 		tables = &services.Tables{}
 	}
-	forms, err := compileAll(p, tables)
+	specs, err := compileAll(v, tables)
 	if err != nil {
 		return 0, fmt.Errorf("apply: %w", err)
 	}
-	n, err := d.fulfil(wish{p, forms})
+	n, err := d.reconcile(desiredState{v, specs})
 	if err != nil {
 		return n, fmt.Errorf("apply: %w", err)
 	}
@@ -59,7 +59,7 @@ func (d *DataPath) Apply(state State) (int, error) {
 // the service goes. service is namespace/name. It costs what changes, however many services there are. It returns how
 // many entries changed, or ErrNotApplied when there was no Apply before.
 func (d *DataPath) Update(service string, tables *services.Tables) (int, error) {
-	if d.wish == nil {
+	if d.desired == nil {
 		return 0, fmt.Errorf("update service %s: %w", service, ErrNotApplied)
 	}
 	if service == "" {
@@ -68,98 +68,98 @@ func (d *DataPath) Update(service string, tables *services.Tables) (int, error) 
 	if tables == nil {
 		tables = &services.Tables{}
 	}
-	f, err := compileOne(d.wish.place, service, tables)
+	spec, err := compileOne(d.desired.view, service, tables)
 	if err != nil {
 		return 0, fmt.Errorf("update service %s: %w", service, err)
 	}
-	n, err := d.change(service, f)
+	n, err := d.change(service, spec)
 	if err != nil {
 		return n, fmt.Errorf("update service %s: %w", service, err)
 	}
 	return n, nil
 }
 
-// change carries out an Update. The wish changes only when it succeeds.
-func (d *DataPath) change(service string, f *form) (int, error) {
+// change carries out an Update. The desired state changes only if it succeeds.
+func (d *DataPath) change(service string, spec *serviceSpec) (int, error) {
 	n := 0
-	if d.book == nil {
+	if d.mirror == nil {
 		var err error
-		if n, err = d.fulfil(*d.wish); err != nil {
+		if n, err = d.reconcile(*d.desired); err != nil {
 			return n, err
 		}
 	}
-	if err := d.book.checkOwners(service, f); err != nil {
+	if err := d.mirror.checkOwners(service, spec); err != nil {
 		return n, err
 	}
-	changed := map[string]*form{service: f}
-	if rest := d.wish.forms[""]; rest != nil {
-		if less := rest.without(f.backends); len(less.backends) < len(rest.backends) {
-			changed[""] = less // now it is known whose they are
+	changed := map[string]*serviceSpec{service: spec}
+	if unclaimed := d.desired.specs[""]; unclaimed != nil {
+		if remaining := unclaimed.without(spec.backends); len(remaining.backends) < len(unclaimed.backends) {
+			changed[""] = remaining // they belong to the service now
 		}
 	}
-	d.rested()
-	plan := &planner{book: d.book}
+	d.releaseQuarantined()
+	plan := &planner{mirror: d.mirror}
 	for _, name := range []string{service, ""} {
-		if form, ok := changed[name]; !ok {
+		if spec, ok := changed[name]; !ok {
 			continue
-		} else if form.isEmpty() {
+		} else if spec.isEmpty() {
 			plan.remove(name)
-		} else if err := plan.set(name, form); err != nil {
-			d.book = nil
+		} else if err := plan.set(name, spec); err != nil {
+			d.mirror = nil
 			return n, err
 		}
 	}
 	plan.flush()
-	made, err := d.carryOut(plan.changes)
+	made, err := d.execute(plan.changes)
 	if err != nil {
 		return n + made, err
 	}
-	for name, form := range changed {
-		if d.wish.forms[name] = form; form.isEmpty() {
-			delete(d.wish.forms, name)
+	for name, spec := range changed {
+		if d.desired.specs[name] = spec; spec.isEmpty() {
+			delete(d.desired.specs, name)
 		}
 	}
 	return n + made, nil
 }
 
-// fulfil makes the maps hold all of a wish, which is then the one.
-func (d *DataPath) fulfil(w wish) (int, error) {
-	if d.book == nil {
-		b, err := d.readBook()
+// reconcile makes the maps hold all of the desired state, and keeps it as the one in force.
+func (d *DataPath) reconcile(desired desiredState) (int, error) {
+	if d.mirror == nil {
+		m, err := d.restoreMirror()
 		if err != nil {
 			return 0, err
 		}
-		d.book = b
+		d.mirror = m
 	}
-	d.rested()
-	changes, err := planAll(d.book, w.place, w.forms)
+	d.releaseQuarantined()
+	changes, err := planAll(d.mirror, desired.view, desired.specs)
 	if err != nil {
-		d.book = nil // planning has changed it
+		d.mirror = nil // planning has changed it
 		return 0, err
 	}
-	n, err := d.carryOut(changes)
+	n, err := d.execute(changes)
 	if err != nil {
 		return n, err
 	}
-	d.wish = &w
+	d.desired = &desired
 	return n, nil
 }
 
-// rested frees what has rested for long enough.
-func (d *DataPath) rested() {
-	for _, s := range d.book.spaces() {
-		s.wake(d.time().now().Add(-rests))
+// releaseQuarantined frees what has been in quarantine long enough.
+func (d *DataPath) releaseQuarantined() {
+	for _, s := range d.mirror.freelists() {
+		s.releaseBefore(d.time().now().Add(-quarantineTime))
 	}
 }
 
-// carryOut makes the changes. If one fails the book no longer tells the truth, and is given up.
-func (d *DataPath) carryOut(changes []change) (int, error) {
+// execute makes the changes. If one fails, the mirror no longer matches the maps and is discarded.
+func (d *DataPath) execute(changes []change) (int, error) {
 	writers := d.writers()
 	made := 0
 	for len(changes) > 0 {
 		run := firstRun(changes)
 		if err := d.make(run, writers); err != nil {
-			d.book = nil
+			d.mirror = nil
 			return made, fmt.Errorf("%s and %d more: %w", run[0], len(run)-1, err)
 		}
 		if !run[0].wait {
@@ -167,8 +167,8 @@ func (d *DataPath) carryOut(changes []change) (int, error) {
 		}
 		changes = changes[len(run):]
 	}
-	for _, s := range d.book.spaces() {
-		s.settle(d.time().now())
+	for _, s := range d.mirror.freelists() {
+		s.quarantinePending(d.time().now())
 	}
 	return made, nil
 }
@@ -185,7 +185,7 @@ func firstRun(changes []change) []change {
 func (d *DataPath) make(run []change, writers map[string]writer) error {
 	switch {
 	case run[0].wait:
-		d.time().sleep(rests)
+		d.time().sleep(quarantineTime)
 		return nil
 	case run[0].delete:
 		return writers[run[0].mapName].delete(run)
@@ -201,33 +201,33 @@ func (d *DataPath) time() clock {
 }
 
 // checkOwners finds frontends of f that another service has.
-func (b *book) checkOwners(service string, f *form) error {
+func (m *mirror) checkOwners(service string, spec *serviceSpec) error {
 	var errs []error
-	for i := range f.frontends {
-		key := f.frontends[i].key
-		if owner, taken := b.owners[key]; taken && owner != service {
+	for i := range spec.frontends {
+		key := spec.frontends[i].key
+		if owner, taken := m.owners[key]; taken && owner != service {
 			errs = append(errs, fmt.Errorf("frontend %s is that of service %s", keyText(key), owner))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// without is a form of nothing but backends, less some.
-func (f *form) without(backends []backendForm) *form {
-	gone := make(map[identity]bool, len(backends))
+// without returns the spec, which has nothing but backends, less some of them.
+func (spec *serviceSpec) without(backends []backendSpec) *serviceSpec {
+	gone := make(map[backendID]bool, len(backends))
 	for i := range backends {
-		gone[backends[i].identity] = true
+		gone[backends[i].backendID] = true
 	}
-	less := &form{}
-	for _, b := range f.backends {
-		if !gone[b.identity] {
-			less.backends = append(less.backends, b)
+	remaining := &serviceSpec{}
+	for _, b := range spec.backends {
+		if !gone[b.backendID] {
+			remaining.backends = append(remaining.backends, b)
 		}
 	}
-	return less
+	return remaining
 }
 
-func (f *form) isEmpty() bool { return len(f.frontends) == 0 && len(f.backends) == 0 }
+func (spec *serviceSpec) isEmpty() bool { return len(spec.frontends) == 0 && len(spec.backends) == 0 }
 
 // keyText is ADDRESS:PORT/PROTOCOL.
 func keyText(k datapathServiceKey) string {

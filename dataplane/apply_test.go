@@ -89,12 +89,12 @@ func TestApplyGoesOn(t *testing.T) {
 		again, err := d.again().Apply(s)
 		require.NoError(t, err)
 		assert.Zero(t, again, "nothing is left to do after %d changes", n)
-		clock.at = clock.at.Add(2 * rests)
+		clock.at = clock.at.Add(2 * quarantineTime)
 	}
 	assert.Zero(t, clock.slept)
 }
 
-// assertStays holds that what is in both maps has the same number in both.
+// assertStays checks that what is in both maps has the same number in both.
 func assertStays(t *testing.T, before, after map[string]uint32) {
 	t.Helper()
 	for name, number := range after {
@@ -172,11 +172,11 @@ func TestFullMaps(t *testing.T) {
 		size func(*Sizes)
 		want string
 	}{
-		{"slots", func(s *Sizes) { s.Slots = 33 }, "service default/s00002: map slots is full with 33 entries: raise Sizes.Slots"},
-		{"backends", func(s *Sizes) { s.Backends = 5 }, "service default/s00002: map backends is full with 4 entries: raise Sizes.Backends"},
-		{"services", func(s *Sizes) { s.Services = 3 }, "service default/s00002: map service_names is full with 2 entries: raise Sizes.Services"},
-		{"frontends", func(s *Sizes) { s.Frontends = 11 }, "service default/s00002: map frontends is full with 11 entries: raise Sizes.Frontends"},
-		{"nodes", func(s *Sizes) { s.Nodes = 3 }, "map nodes is full with 3 entries: raise Sizes.Nodes"},
+		{"slots", func(s *Sizes) { s.Slots = 33 }, "service default/s00002: map slots is full with 33 entries: raise sizes.slots"},
+		{"backends", func(s *Sizes) { s.Backends = 5 }, "service default/s00002: map backends is full with 4 entries: raise sizes.backends"},
+		{"services", func(s *Sizes) { s.Services = 3 }, "service default/s00002: map service_names is full with 2 entries: raise sizes.services"},
+		{"frontends", func(s *Sizes) { s.Frontends = 11 }, "service default/s00002: map frontends is full with 11 entries: raise sizes.frontends"},
+		{"nodes", func(s *Sizes) { s.Nodes = 3 }, "map nodes is full with 3 entries: raise sizes.nodes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sizes := fewEntries

@@ -144,7 +144,7 @@ func pinned(t *testing.T, dir string) []string {
 	return names
 }
 
-// hasTCX says whether the kernel has it (6.6 and later).
+// hasTCX reports whether the kernel has it (6.6 and later).
 func hasTCX(t *testing.T) bool {
 	t.Helper()
 	lo, err := net.InterfaceByName("lo")
@@ -303,7 +303,7 @@ VNI 16777216: must be less than 16777216
 SNAT ports 9 to 8: first must not be after last
 hook "tcp": must be tc or xdp
 fault "all": must be no-option, no-reply-rewrite, snat, or empty for none
-size Events 5000: must be a power of two from 4096 on`)
+sizes.events 5000: must be a power of two from 4096 on`)
 	two := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.2"), netip.IPv6Unspecified()}
 	_, err = Load(Config{Addresses: two, Device: "nosuch0", PinDir: "/nosuch"})
 	assert.EqualError(t, err, `load data path: node addresses 192.0.2.1 and ::ffff:192.0.2.2: must be one of IPv4 at most

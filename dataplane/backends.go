@@ -1,67 +1,67 @@
 package dataplane
 
-// backendShelf is what the array of backends holds and is to hold. A backend keeps its number for as long as any service has
-// it. A number that goes to another backend gets another serial, so that flows of the one before don't follow.
-type backendShelf struct {
+// backendRefs counts the references to the entries of the array of backends. A backend keeps its number while any service refers
+// to it. When a number goes to another backend it gets another serial, so that flows of the previous backend don't follow.
+type backendRefs struct {
 	capacity int
-	entries  map[identity]*backendEntry
-	touched  []*backendEntry
-	recalled []*backendEntry
-	numbers  *space
+	entries  map[backendID]*backendEntry
+	dirty    []*backendEntry
+	restored []*backendEntry
+	numbers  *freelist
 	serial   uint32 // the last that was given
 	reserved uint32 // serials up to this one may have been given, as far as the kernel's maps say
 }
 
 // backendEntry is a backend as it is to be, and as it is in the kernel.
 type backendEntry struct {
-	identity
+	backendID
 	number         uint32
 	value, written datapathBackend
-	touched        bool
-	drained        bool // as it was recalled
-	holders        int
-	active         int // holders for which it does not drain
+	dirty          bool
+	drained        bool // when it was restored
+	refs           int
+	active         int // references for which it does not drain
 }
 
 // serialsAtOnce is how many serials are reserved by one entry in the kernel's maps.
 const serialsAtOnce = 1024
 
-func newBackendShelf(capacity uint32) *backendShelf {
-	return &backendShelf{capacity: int(capacity), entries: make(map[identity]*backendEntry), numbers: newSpace(1, capacity)}
+func newBackendRefs(capacity uint32) *backendRefs {
+	return &backendRefs{capacity: int(capacity), entries: make(map[backendID]*backendEntry), numbers: newFreelist(1, capacity)}
 }
 
-// recall says what the kernel holds under a number, which is not free. It is held until forsake.
-func (s *backendShelf) recall(number uint32, value datapathBackend) *backendEntry {
+// restore adds an entry that the kernel holds already, with a reference that releaseRestored drops.
+func (s *backendRefs) restore(number uint32, value datapathBackend) *backendEntry {
 	e := &backendEntry{
-		identity: identity{datapathServiceKey{Address: value.Address, Port: value.Port, Protocol: value.Protocol}, value.Node},
-		number:   number, value: value, written: value, holders: 1,
+		backendID: backendID{datapathServiceKey{Address: value.Address, Port: value.Port, Protocol: value.Protocol}, value.Node},
+		number:    number, value: value, written: value, refs: 1,
 		drained: value.Flags&uint8(datapathBackendFlagsBACKEND_DRAINING) != 0,
 	}
 	if !e.drained {
 		e.active = 1
 	}
-	s.recalled = append(s.recalled, e)
-	if s.entries[e.identity] == nil {
-		s.entries[e.identity] = e
+	s.restored = append(s.restored, e)
+	if s.entries[e.backendID] == nil {
+		s.entries[e.backendID] = e
 	}
 	s.serial = max(s.serial, value.Serial)
 	return e
 }
 
-// forsake releases what was recalled.
-func (s *backendShelf) forsake() {
-	for _, e := range s.recalled {
+// releaseRestored drops the references of restored entries.
+func (s *backendRefs) releaseRestored() {
+	for _, e := range s.restored {
 		s.release(e, e.drained)
 	}
-	s.recalled = nil
+	s.restored = nil
 }
 
 // find is the entry of a backend, or nil.
-func (s *backendShelf) find(f *backendForm) *backendEntry { return s.entries[f.identity] }
+func (s *backendRefs) find(spec *backendSpec) *backendEntry { return s.entries[spec.backendID] }
 
-// add gives a backend a number. It reports false when there is none at the moment.
-func (s *backendShelf) add(f *backendForm) (*backendEntry, bool) {
-	number, ok := s.numbers.take(1)
+// add gives a backend a number. It reports false if none is free now.
+func (s *backendRefs) add(spec *backendSpec) (*backendEntry, bool) {
+	number, ok := s.numbers.allocate(1)
 	if !ok {
 		return nil, false
 	}
@@ -69,52 +69,52 @@ func (s *backendShelf) add(f *backendForm) (*backendEntry, bool) {
 	if s.serial == 0 { // which means free
 		s.serial++
 	}
-	e := &backendEntry{identity: f.identity, number: number, value: datapathBackend{
-		Address: f.Address, Port: f.Port, Protocol: f.Protocol, Serial: s.serial, Node: f.node,
+	e := &backendEntry{backendID: spec.backendID, number: number, value: datapathBackend{
+		Address: spec.Address, Port: spec.Port, Protocol: spec.Protocol, Serial: s.serial, Node: spec.node,
 	}}
-	s.entries[f.identity] = e
+	s.entries[spec.backendID] = e
 	return e, true
 }
 
-// hold adds a holder to an entry.
-func (s *backendShelf) hold(e *backendEntry, f *backendForm) {
-	e.value.NextHop = f.nextHop
+// acquire adds a reference to an entry.
+func (s *backendRefs) acquire(e *backendEntry, spec *backendSpec) {
+	e.value.NextHop = spec.nextHop
 	e.value.Flags &^= uint8(datapathBackendFlagsBACKEND_LOCAL)
-	if f.local {
+	if spec.local {
 		e.value.Flags |= uint8(datapathBackendFlagsBACKEND_LOCAL)
 	}
-	e.holders++
-	if !f.draining {
+	e.refs++
+	if !spec.draining {
 		e.active++
 	}
-	s.touch(e)
+	s.markDirty(e)
 }
 
-// release takes a holder away.
-func (s *backendShelf) release(e *backendEntry, draining bool) {
-	e.holders--
+// release drops a reference.
+func (s *backendRefs) release(e *backendEntry, draining bool) {
+	e.refs--
 	if !draining {
 		e.active--
 	}
-	s.touch(e)
+	s.markDirty(e)
 }
 
-func (s *backendShelf) touch(e *backendEntry) {
-	if !e.touched {
-		e.touched = true
-		s.touched = append(s.touched, e)
+func (s *backendRefs) markDirty(e *backendEntry) {
+	if !e.dirty {
+		e.dirty = true
+		s.dirty = append(s.dirty, e)
 	}
 }
 
-// puts are the changes that make what is held be in the kernel. They count as made.
-func (s *backendShelf) puts() []change {
+// puts returns the changes that write what is referred to, and marks them as written.
+func (s *backendRefs) puts() []change {
 	var changes []change
-	for _, e := range s.touched {
+	for _, e := range s.dirty {
 		e.value.Flags &^= uint8(datapathBackendFlagsBACKEND_DRAINING)
 		if e.active == 0 {
 			e.value.Flags |= uint8(datapathBackendFlagsBACKEND_DRAINING)
 		}
-		if e.holders > 0 && e.value != e.written {
+		if e.refs > 0 && e.value != e.written {
 			e.written = e.value
 			changes = append(changes, change{mapName: datapathMapBackends, key: e.number, value: e.value})
 		}
@@ -122,28 +122,28 @@ func (s *backendShelf) puts() []change {
 	return changes
 }
 
-// frees are the changes that take out what nobody holds, and let flags follow those that still do. An entry that is free keeps
-// its address: a packet on its way may have read its number.
-func (s *backendShelf) frees() []change {
+// frees returns the changes that free entries without references and update the flags of the others. A free entry keeps its
+// address: a packet on its way may have read its number.
+func (s *backendRefs) frees() []change {
 	changes := s.puts()
-	for _, e := range s.touched {
-		e.touched = false
-		if e.holders > 0 {
+	for _, e := range s.dirty {
+		e.dirty = false
+		if e.refs > 0 {
 			continue
 		}
 		e.value.Serial = 0
 		changes = append(changes, change{mapName: datapathMapBackends, key: e.number, value: e.value})
-		s.numbers.give(e.number, 1)
-		if s.entries[e.identity] == e {
-			delete(s.entries, e.identity)
+		s.numbers.free(e.number, 1)
+		if s.entries[e.backendID] == e {
+			delete(s.entries, e.backendID)
 		}
 	}
-	s.touched = nil
+	s.dirty = nil
 	return changes
 }
 
-// reserve says up to which serial the kernel's maps must say that they may have been given; false when they say so already.
-func (s *backendShelf) reserve() (uint32, bool) {
+// reserve returns the last serial to note as reserved in the kernel's maps, or false if enough are reserved already.
+func (s *backendRefs) reserve() (uint32, bool) {
 	if s.serial <= s.reserved {
 		return 0, false
 	}

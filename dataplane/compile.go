@@ -8,8 +8,8 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// compileAll makes the forms of all services, by name. Backends that no frontend has are those of the service "".
-func compileAll(p *place, t *services.Tables) (map[string]*form, error) {
+// compileAll makes the specs of all services, by name. Backends without a frontend belong to the service "".
+func compileAll(v *nodeView, t *services.Tables) (map[string]*serviceSpec, error) {
 	frontends := make(map[string][]*services.Frontend)
 	listed := make([]bool, len(t.Backends))
 	for i := range t.Frontends {
@@ -23,35 +23,35 @@ func compileAll(p *place, t *services.Tables) (map[string]*form, error) {
 		}
 	}
 	owners := make(map[datapathServiceKey]string, len(t.Frontends))
-	forms := make(map[string]*form, len(frontends)+1)
+	specs := make(map[string]*serviceSpec, len(frontends)+1)
 	for _, name := range sortedNames(frontends) {
-		c := newCompiler(p, t)
+		c := newCompiler(v, t)
 		if err := c.service(name, frontends[name]); err != nil {
 			return nil, err
 		}
-		for i := range c.form.frontends {
-			key := c.form.frontends[i].key
+		for i := range c.spec.frontends {
+			key := c.spec.frontends[i].key
 			if other, taken := owners[key]; taken {
 				return nil, fmt.Errorf("service %s: frontend %s is that of service %s", name, keyText(key), other)
 			}
 			owners[key] = name
 		}
-		forms[name] = c.form
+		specs[name] = c.spec
 	}
-	rest := newCompiler(p, t)
+	unclaimed := newCompiler(v, t)
 	for i := range listed {
 		if !listed[i] {
-			rest.backend(i)
+			unclaimed.backend(i)
 		}
 	}
-	if len(rest.form.backends) > 0 {
-		forms[""] = rest.form
+	if len(unclaimed.spec.backends) > 0 {
+		specs[""] = unclaimed.spec
 	}
-	return forms, nil
+	return specs, nil
 }
 
-// compileOne makes the form of the one service that t is about.
-func compileOne(p *place, name string, t *services.Tables) (*form, error) {
+// compileOne makes the spec of the one service that t is about.
+func compileOne(v *nodeView, name string, t *services.Tables) (*serviceSpec, error) {
 	var frontends []*services.Frontend
 	for i := range t.Frontends {
 		f := &t.Frontends[i]
@@ -65,27 +65,27 @@ func compileOne(p *place, name string, t *services.Tables) (*form, error) {
 		}
 		frontends = append(frontends, f)
 	}
-	c := newCompiler(p, t)
+	c := newCompiler(v, t)
 	if err := c.service(name, frontends); err != nil {
 		return nil, err
 	}
 	for i := range t.Backends {
 		c.backend(i)
 	}
-	return c.form, nil
+	return c.spec, nil
 }
 
-// compiler makes one form. It is pure.
+// compiler makes one spec. It is pure.
 type compiler struct {
-	place  *place
+	view   *nodeView
 	tables *services.Tables
-	form   *form
-	index  map[int]int // of a backend in tables to that in the form
-	ranges map[rangeForm]bool
+	spec   *serviceSpec
+	index  map[int]int // of a backend in tables to that in the spec
+	ranges map[rangeSpec]bool
 }
 
-func newCompiler(p *place, t *services.Tables) *compiler {
-	return &compiler{place: p, tables: t, form: &form{}, index: make(map[int]int), ranges: make(map[rangeForm]bool)}
+func newCompiler(v *nodeView, t *services.Tables) *compiler {
+	return &compiler{view: v, tables: t, spec: &serviceSpec{}, index: make(map[int]int), ranges: make(map[rangeSpec]bool)}
 }
 
 // service adds the frontends of a service, which are ordered.
@@ -104,25 +104,25 @@ func (c *compiler) frontend(f *services.Frontend) error {
 		return err
 	}
 	address := wireAddress(f.Address)
-	added := frontendForm{
+	added := frontendSpec{
 		key:  datapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
 		port: port,
 		value: datapathFrontend{
-			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.place.node),
+			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.view.node),
 		},
 	}
-	if added.outside, err = c.set(f, c.tables.Selectable(f, c.place.node)); err != nil {
+	if added.outside, err = c.set(f, c.tables.Selectable(f, c.view.node)); err != nil {
 		return err
 	}
-	if added.inside, err = c.set(f, c.tables.SelectableInside(f, c.place.node)); err != nil {
+	if added.inside, err = c.set(f, c.tables.SelectableInside(f, c.view.node)); err != nil {
 		return err
 	}
-	c.form.frontends = append(c.form.frontends, added)
+	c.spec.frontends = append(c.spec.frontends, added)
 	for _, prefix := range f.SourceRanges {
 		c.addRanges(port, prefix)
 	}
-	if f.Kind != services.KindNodePort && !slices.Contains(c.form.guards, address) {
-		c.form.guards = append(c.form.guards, address)
+	if f.Kind != services.KindNodePort && !slices.Contains(c.spec.guards, address) {
+		c.spec.guards = append(c.spec.guards, address)
 	}
 	return nil
 }
@@ -133,11 +133,11 @@ func (c *compiler) port(f *services.Frontend) (int, error) {
 	if longest := len(datapathServiceName{}.Text) - 1; len(name) > longest {
 		return 0, fmt.Errorf("name %q: must have %d bytes at most", name, longest)
 	}
-	if i := slices.Index(c.form.ports, name); i >= 0 {
+	if i := slices.Index(c.spec.ports, name); i >= 0 {
 		return i, nil
 	}
-	c.form.ports = append(c.form.ports, name)
-	return len(c.form.ports) - 1, nil
+	c.spec.ports = append(c.spec.ports, name)
+	return len(c.spec.ports) - 1, nil
 }
 
 // portName is what a number of the data path stands for: namespace/name:port/PROTO, without :port where the port has no name.
@@ -155,25 +155,25 @@ func (c *compiler) backend(i int) int {
 	}
 	b := &c.tables.Backends[i]
 	node := wireAddress(b.NodeAddress)
-	added := backendForm{
-		identity: identity{
+	added := backendSpec{
+		backendID: backendID{
 			datapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
-		nextHop: c.place.nodes[node].NextHop, draining: b.Draining,
+		nextHop: c.view.nodes[node].NextHop, draining: b.Draining,
 	}
-	if b.Node == c.place.node {
-		added.local = !c.place.hasNode(b.Address)
-		added.pod, added.here = c.place.pods[added.Address]
+	if b.Node == c.view.node {
+		added.local = !c.view.hasNode(b.Address)
+		added.pod, added.here = c.view.pods[added.Address]
 		added.here = added.here || !added.local
 	}
-	c.form.backends = append(c.form.backends, added)
-	c.index[i] = len(c.form.backends) - 1
+	c.spec.backends = append(c.spec.backends, added)
+	c.index[i] = len(c.spec.backends) - 1
 	return c.index[i]
 }
 
 // set is the index of a table over some backends of the tables. Backends without weight have no part in it.
 func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
-	r := recipe{shares: make([]share, 0, len(backends))}
+	r := tableSpec{shares: make([]share, 0, len(backends))}
 	for _, i := range backends {
 		at := c.backend(i)
 		if weight := c.tables.Backends[i].Weight; weight > 0 {
@@ -185,8 +185,8 @@ func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
 	}
 	r.size = tableSize(c.tables, f)
 	r.reduce()
-	for i := range c.form.sets {
-		if c.form.sets[i].equal(r) {
+	for i := range c.spec.sets {
+		if c.spec.sets[i].equal(r) {
 			return i, nil
 		}
 	}
@@ -194,8 +194,8 @@ func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
 	if _, err := services.Maglev(nil, r.size); err != nil {
 		return 0, err
 	}
-	c.form.sets = append(c.form.sets, r)
-	return len(c.form.sets) - 1, nil
+	c.spec.sets = append(c.spec.sets, r)
+	return len(c.spec.sets) - 1, nil
 }
 
 // addRanges lets the clients of a prefix use a port. A short IPv6 prefix doesn't mean the IPv4 addresses that are mapped into
@@ -213,10 +213,10 @@ func (c *compiler) addRanges(port int, prefix netip.Prefix) {
 
 func (c *compiler) addRange(port int, prefix netip.Prefix) {
 	bits, address := wirePrefix(prefix)
-	r := rangeForm{port, datapathRangeKey{Prefix: 32 + bits, Address: address}}
+	r := rangeSpec{port, datapathRangeKey{Prefix: 32 + bits, Address: address}}
 	if !c.ranges[r] {
 		c.ranges[r] = true
-		c.form.ranges = append(c.form.ranges, r)
+		c.spec.ranges = append(c.spec.ranges, r)
 	}
 }
 

@@ -6,16 +6,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkEqual holds that the book says what the maps hold.
-func (k *kernel) checkEqual(t *testing.T, b *book) {
+// checkEqual checks that the mirror equals the maps.
+func (k *kernel) checkEqual(t *testing.T, m *mirror) {
 	t.Helper()
-	require.Equal(t, k.pods, written(b.pods))
-	require.Equal(t, k.nodes, written(b.nodes))
-	require.Equal(t, k.cluster, written(b.cluster))
-	require.Equal(t, k.local, written(b.local))
-	require.Equal(t, k.ranges, written(b.ranges))
-	require.Equal(t, k.frontends, written(b.frontends))
-	names := written(b.ports.names)
+	require.Equal(t, k.pods, written(m.pods))
+	require.Equal(t, k.nodes, written(m.nodes))
+	require.Equal(t, k.cluster, written(m.cluster))
+	require.Equal(t, k.local, written(m.local))
+	require.Equal(t, k.ranges, written(m.ranges))
+	require.Equal(t, k.frontends, written(m.frontends))
+	names := written(m.ports.names)
 	for number, name := range k.names {
 		if number != 0 {
 			require.Equal(t, name, names[number])
@@ -24,7 +24,7 @@ func (k *kernel) checkEqual(t *testing.T, b *book) {
 	}
 	require.Empty(t, names)
 	used := make(map[uint32]datapathBackend)
-	for _, e := range b.backends.entries {
+	for _, e := range m.backends.entries {
 		used[e.number] = e.written
 	}
 	for number, value := range k.backends {
@@ -36,10 +36,10 @@ func (k *kernel) checkEqual(t *testing.T, b *book) {
 	require.Empty(t, used)
 }
 
-func written[K, V comparable](s *shelf[K, V]) map[K]V {
+func written[K, V comparable](s *refmap[K, V]) map[K]V {
 	all := make(map[K]V)
 	for key, e := range s.entries {
-		if e.installed {
+		if e.present {
 			all[key] = e.written
 		}
 	}

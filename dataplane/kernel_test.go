@@ -43,7 +43,7 @@ func newKernel(c capacities) *kernel {
 	}
 }
 
-// make carries out one change. What was freed must rest before it is used again.
+// make carries out one change. What was freed must stay in quarantine before it is used again.
 func (k *kernel) make(t *testing.T, c change) {
 	t.Helper()
 	if c.wait {
@@ -199,7 +199,7 @@ func (k *kernel) viewSet(set datapathBackendSet) (string, error) {
 	return strings.Join(lines, ","), nil
 }
 
-// makeWhole carries out a plan and holds what must be true at every moment: a packet meets each frontend with all that it
+// makeWhole carries out a plan and checks what must be true at every moment: a packet meets each frontend with all that it
 // refers to, and if strict as it was before or as it is after.
 func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 	t.Helper()
@@ -251,7 +251,7 @@ func (k *kernel) makeOne(t *testing.T, c change) {
 	}
 }
 
-// checkLocal holds that a frontend that gets a local backend finds it delivered to, if its pod is known.
+// checkLocal checks that a frontend that gets a local backend finds it delivered to, if its pod is known.
 func (k *kernel) checkLocal(t *testing.T, b datapathBackend) {
 	t.Helper()
 	pod, known := k.pods[b.Address]

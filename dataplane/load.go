@@ -23,10 +23,10 @@ var ErrNotLoaded = errors.New("no data path is loaded here")
 type DataPath struct {
 	objects datapathObjects
 	pinDir  string
-	notice  error // why the hook in force is not the one that was asked for
-	book    *book // what the maps hold; nil: not known, to be read back
-	wish    *wish // what they are to hold; nil before the first Apply
-	clock   clock // nil: the system's
+	notice  error         // why the hook in force is not the one that was asked for
+	mirror  *mirror       // what the maps hold; nil: unknown, read back by the next reconcile
+	desired *desiredState // what they are to hold; nil before the first Apply
+	clock   clock         // nil: the system's
 }
 
 // Load loads the programs of a node, pins them, and attaches them to the device. Maps that are pinned there already are taken
@@ -131,8 +131,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 	)
 }
 
-// Open takes hold of the maps of a data path that is loaded already, to fill or read them. It returns ErrNotLoaded if there
-// is none.
+// Open opens the maps of a data path that is loaded already, to fill or read them. It returns ErrNotLoaded if there is none.
 func Open(pinDir string) (*DataPath, error) {
 	maps, err := openMaps(pinDir)
 	if err != nil {
@@ -148,7 +147,7 @@ func Open(pinDir string) (*DataPath, error) {
 	return d, nil
 }
 
-// Close gives up this process's hold. What is pinned and attached stays.
+// Close releases this process's file descriptors. What is pinned and attached stays.
 func (d *DataPath) Close() error {
 	return d.objects.Close()
 }

@@ -25,80 +25,80 @@ func (c change) String() string {
 // planner collects the changes that a plan comes to, in an order in which no packet meets a half-made state: what is referred
 // to is there before what refers to it, and goes after it.
 type planner struct {
-	book     *book
-	changes  []change
-	fresh    []change // what services' numbers start with
-	rows     []change
-	forget   []forgotten // before frontends refer to the numbers
-	drafts   drafts
-	left     []leaving
-	replaced []func() // what else is released
+	mirror          *mirror
+	changes         []change
+	fresh           []change // what services' numbers start with
+	rows            []change
+	endedAffinities []affinityID // before frontends refer to the numbers
+	tables          maglevTables
+	superseded      []superseded
+	releases        []func() // everything else that the next flush releases
 }
 
-// leaving is what a service held before.
-type leaving struct {
-	service string
-	holding *holding
+// superseded is what a service had installed before.
+type superseded struct {
+	service   string
+	installed *installed
 }
 
-// planAll makes the book hold exactly these forms, and what the place says.
-func planAll(b *book, p *place, forms map[string]*form) ([]change, error) {
-	plan := &planner{book: b}
-	if err := plan.settle(p); err != nil {
+// planAll makes the mirror hold exactly these specs, as the node sees them.
+func planAll(m *mirror, v *nodeView, specs map[string]*serviceSpec) ([]change, error) {
+	plan := &planner{mirror: m}
+	if err := plan.setView(v); err != nil {
 		return nil, err
 	}
-	for _, name := range sortedNames(b.services) {
-		if _, ok := forms[name]; !ok {
+	for _, name := range sortedNames(m.services) {
+		if _, ok := specs[name]; !ok {
 			plan.remove(name)
 		}
 	}
-	plan.drafts = draftAll(b, forms)
-	for _, name := range sortedNames(forms) {
-		if err := plan.set(name, forms[name]); err != nil {
+	plan.tables = computeTables(m, specs)
+	for _, name := range sortedNames(specs) {
+		if err := plan.set(name, specs[name]); err != nil {
 			return nil, err
 		}
 	}
-	plan.replaced = append(plan.replaced, b.forsake)
+	plan.releases = append(plan.releases, m.releaseRestored)
 	plan.flush()
 	return plan.changes, nil
 }
 
 // planOne makes the book hold this form of one service, or with nil none.
-func planOne(b *book, name string, f *form) ([]change, error) {
-	plan := &planner{book: b}
-	if f == nil {
+func planOne(m *mirror, name string, spec *serviceSpec) ([]change, error) {
+	plan := &planner{mirror: m}
+	if spec == nil {
 		plan.remove(name)
-	} else if err := plan.set(name, f); err != nil {
+	} else if err := plan.set(name, spec); err != nil {
 		return nil, err
 	}
 	plan.flush()
 	return plan.changes, nil
 }
 
-// settle makes the book hold what a place says.
-func (p *planner) settle(to *place) error {
-	was := p.book.place
-	if was == nil {
-		was = &place{}
+// setView makes the mirror hold the pods, nodes and prefixes of a view.
+func (p *planner) setView(to *nodeView) error {
+	before := p.mirror.view
+	if before == nil {
+		before = &nodeView{}
 	}
-	p.book.place = to
-	p.replaced = append(p.replaced, p.book.pods.forsake, p.book.nodes.forsake, p.book.cluster.forsake)
-	if err := replace(p, p.book.pods, was.pods, to.pods); err != nil {
+	p.mirror.view = to
+	p.releases = append(p.releases, p.mirror.pods.releaseRestored, p.mirror.nodes.releaseRestored, p.mirror.cluster.releaseRestored)
+	if err := replace(p, p.mirror.pods, before.pods, to.pods); err != nil {
 		return err
 	}
-	if err := replace(p, p.book.nodes, was.nodes, to.nodes); err != nil {
+	if err := replace(p, p.mirror.nodes, before.nodes, to.nodes); err != nil {
 		return err
 	}
-	return replace(p, p.book.cluster, was.cluster, to.cluster)
+	return replace(p, p.mirror.cluster, before.cluster, to.cluster)
 }
 
-func replace[K, V comparable](p *planner, s *shelf[K, V], was, to map[K]V) error {
+func replace[K, V comparable](p *planner, s *refmap[K, V], was, to map[K]V) error {
 	for key, value := range to {
-		if err := s.hold(key, value); err != nil {
+		if err := s.acquire(key, value); err != nil {
 			return err
 		}
 	}
-	p.replaced = append(p.replaced, func() {
+	p.releases = append(p.releases, func() {
 		for key := range was {
 			s.release(key)
 		}
@@ -106,72 +106,72 @@ func replace[K, V comparable](p *planner, s *shelf[K, V], was, to map[K]V) error
 	return nil
 }
 
-// set makes the book hold a service's new form; the old one is released by the next flush.
-func (p *planner) set(name string, f *form) error {
-	old := p.book.services[name]
-	if old != nil && old.form.equal(f) {
+// set installs a service's new spec; the old one is released by the next flush.
+func (p *planner) set(name string, spec *serviceSpec) error {
+	old := p.mirror.services[name]
+	if old != nil && old.spec.equal(spec) {
 		return nil
 	}
-	h, err := p.book.hold(p, name, f)
+	inst, err := p.mirror.install(p, name, spec)
 	if err != nil {
 		return fmt.Errorf("service %s: %w", name, err)
 	}
-	p.book.services[name] = h
+	p.mirror.services[name] = inst
 	if old != nil {
-		p.left = append(p.left, leaving{name, old})
+		p.superseded = append(p.superseded, superseded{name, old})
 	}
 	return nil
 }
 
 func (p *planner) remove(name string) {
-	if old := p.book.services[name]; old != nil {
-		delete(p.book.services, name)
-		p.left = append(p.left, leaving{name, old})
+	if old := p.mirror.services[name]; old != nil {
+		delete(p.mirror.services, name)
+		p.superseded = append(p.superseded, superseded{name, old})
 	}
 }
 
-// flush puts what is held, then releases and deletes what is not.
+// flush writes what is referred to, then releases and deletes what is not.
 func (p *planner) flush() {
-	b := p.book
-	p.add(b.pods.puts(), b.nodes.puts(), b.cluster.puts())
-	if serial, ok := b.backends.reserve(); ok {
-		p.add([]change{putReserved(serial)})
+	m := p.mirror
+	p.emit(m.pods.puts(), m.nodes.puts(), m.cluster.puts())
+	if serial, ok := m.backends.reserve(); ok {
+		p.emit([]change{putReserved(serial)})
 	}
-	p.add(b.ports.names.puts(), p.fresh, forget(p.forget), b.local.puts(), b.backends.puts(), p.rows, b.ranges.puts(), b.frontends.puts())
-	p.fresh, p.rows, p.forget = nil, nil, nil
-	var forgets []forgotten
-	for _, l := range p.left {
-		b.release(l.service, l.holding)
-		forgets = append(forgets, lost(l.holding, b.services[l.service])...)
+	p.emit(m.ports.names.puts(), p.fresh, endAffinities(p.endedAffinities), m.local.puts(), m.backends.puts(), p.rows, m.ranges.puts(), m.frontends.puts())
+	p.fresh, p.rows, p.endedAffinities = nil, nil, nil
+	var forgets []affinityID
+	for _, l := range p.superseded {
+		m.uninstall(l.service, l.installed)
+		forgets = append(forgets, lostAffinities(l.installed, m.services[l.service])...)
 	}
-	for _, release := range p.replaced {
+	for _, release := range p.releases {
 		release()
 	}
-	p.left, p.replaced = nil, nil
-	p.add(b.frontends.deletes(), b.ranges.deletes(), forget(forgets))
-	b.tables.frees()
-	p.add(b.backends.frees(), b.local.deletes(), b.ports.deletes(), b.cluster.deletes(), b.nodes.deletes(), b.pods.deletes())
+	p.superseded, p.releases = nil, nil
+	p.emit(m.frontends.deletes(), m.ranges.deletes(), endAffinities(forgets))
+	m.tables.frees()
+	p.emit(m.backends.frees(), m.local.deletes(), m.ports.deletes(), m.cluster.deletes(), m.nodes.deletes(), m.pods.deletes())
 }
 
-func (p *planner) add(groups ...[]change) {
+func (p *planner) emit(groups ...[]change) {
 	for _, group := range groups {
 		p.changes = append(p.changes, group...)
 	}
 }
 
-// relieve makes room in a space in which there is none: what services have left is taken out, and all that rests is free
-// after a wait. It reports whether there may be room now.
-func (p *planner) relieve(s *space) bool {
-	replaced := p.replaced
-	p.replaced = nil
+// makeRoom makes room in a freelist that has none left: what services no longer use is deleted, and what is in quarantine
+// becomes available after a wait. It reports whether there may be room now.
+func (p *planner) makeRoom(s *freelist) bool {
+	replaced := p.releases
+	p.releases = nil
 	p.flush()
-	p.replaced = replaced
-	if !s.waits() {
+	p.releases = replaced
+	if !s.hasUnavailable() {
 		return false
 	}
-	p.add([]change{{wait: true}})
-	for _, s := range p.book.spaces() {
-		s.wakeAll()
+	p.emit([]change{{wait: true}})
+	for _, s := range p.mirror.freelists() {
+		s.releaseAll()
 	}
 	return true
 }

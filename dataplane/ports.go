@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// portShelf numbers the ports of services. The names of the numbers are in a map of the kernel's, so that a restart finds the
-// numbers again; there the number 0 has the serials that backends may have been given.
-type portShelf struct {
+// portRefs numbers the ports of services and counts the references to them. The names of the numbers are in a map, so that a
+// restart restores them; there the number 0 has the last serial that is reserved for backends.
+type portRefs struct {
 	capacity int
 	entries  map[string]*port
 	numbered map[uint32]*port
-	names    *shelf[uint32, datapathServiceName]
-	numbers  *space
+	names    *refmap[uint32, datapathServiceName]
+	numbers  *freelist
 }
 
 // port is a service's port.
@@ -21,30 +21,30 @@ type port struct {
 	number uint32
 }
 
-func newPortShelf(capacity uint32) *portShelf {
-	return &portShelf{
-		capacity: int(capacity), entries: make(map[string]*port), numbered: make(map[uint32]*port), numbers: newSpace(1, capacity),
-		names: newShelf[uint32, datapathServiceName](datapathMapServiceNames, capacity),
+func newPortRefs(capacity uint32) *portRefs {
+	return &portRefs{
+		capacity: int(capacity), entries: make(map[string]*port), numbered: make(map[uint32]*port), numbers: newFreelist(1, capacity),
+		names: newRefmap[uint32, datapathServiceName](datapathMapServiceNames, capacity),
 	}
 }
 
-// recall says what the kernel holds already. It is held until forsake.
-func (s *portShelf) recall(number uint32, text datapathServiceName) {
-	s.names.recall(number, text)
+// restore adds an entry that the kernel holds already, with a reference that releaseRestored drops.
+func (s *portRefs) restore(number uint32, text datapathServiceName) {
+	s.names.restore(number, text)
 	if name := text.String(); s.entries[name] == nil {
 		s.enter(&port{name: name, number: number})
 	}
 }
 
-// forsake releases what was recalled.
-func (s *portShelf) forsake() { s.names.forsake() }
+// releaseRestored drops the references of restored entries.
+func (s *portRefs) releaseRestored() { s.names.releaseRestored() }
 
 // find is the port of a name, or nil.
-func (s *portShelf) find(name string) *port { return s.entries[name] }
+func (s *portRefs) find(name string) *port { return s.entries[name] }
 
-// add gives a port a number. It reports false when there is none at the moment.
-func (s *portShelf) add(name string) (*port, bool) {
-	number, ok := s.numbers.take(1)
+// add gives a port a number. It reports false if none is free now.
+func (s *portRefs) add(name string) (*port, bool) {
+	number, ok := s.numbers.allocate(1)
 	if !ok {
 		return nil, false
 	}
@@ -53,18 +53,18 @@ func (s *portShelf) add(name string) (*port, bool) {
 	return p, true
 }
 
-func (s *portShelf) enter(p *port) { s.entries[p.name], s.numbered[p.number] = p, p }
+func (s *portRefs) enter(p *port) { s.entries[p.name], s.numbered[p.number] = p, p }
 
-func (s *portShelf) hold(p *port) error { return s.names.hold(p.number, wireText(p.name)) }
+func (s *portRefs) acquire(p *port) error { return s.names.acquire(p.number, wireText(p.name)) }
 
-func (s *portShelf) release(p *port) { s.names.release(p.number) }
+func (s *portRefs) release(p *port) { s.names.release(p.number) }
 
-// deletes are the changes that take out what nobody holds, and give its numbers back.
-func (s *portShelf) deletes() []change {
+// deletes returns the changes that delete entries without references, and frees their numbers.
+func (s *portRefs) deletes() []change {
 	gone := s.names.deletes()
 	for _, c := range gone {
 		number := c.key.(uint32)
-		s.numbers.give(number, 1)
+		s.numbers.free(number, 1)
 		if p := s.numbered[number]; p != nil {
 			delete(s.entries, p.name)
 			delete(s.numbered, number)
@@ -75,7 +75,7 @@ func (s *portShelf) deletes() []change {
 
 const reservedSerials = "serials to "
 
-// putReserved is the change that notes up to which serial backends may have been given.
+// putReserved is the change that stores the last reserved serial.
 func putReserved(serial uint32) change {
 	text := reservedSerials + strconv.FormatUint(uint64(serial), 10)
 	return change{mapName: datapathMapServiceNames, key: uint32(0), value: wireText(text)}

@@ -22,15 +22,15 @@ func TestRowsRest(t *testing.T) {
 	d.clock = clock
 	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(1, 1)})
 	require.NoError(t, err)
-	for i, slept := range []time.Duration{0, 0, rests, rests, 2 * rests} {
+	for i, slept := range []time.Duration{0, 0, quarantineTime, quarantineTime, 2 * quarantineTime} {
 		_, err = d.Update("default/s00000", oneService(0, 1+(i+1)%2))
 		require.NoError(t, err)
 		assert.Equal(t, slept, clock.slept, "update %d", i)
 	}
-	clock.at = clock.at.Add(2 * rests)
+	clock.at = clock.at.Add(2 * quarantineTime)
 	_, err = d.Update("default/s00000", oneService(0, 1))
 	require.NoError(t, err)
-	assert.Equal(t, 2*rests, clock.slept, "there was time enough")
+	assert.Equal(t, 2*quarantineTime, clock.slept, "there was time enough")
 }
 
 // TestSerials: a number that goes to another backend gets another serial, after a restart too.

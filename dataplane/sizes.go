@@ -9,29 +9,29 @@ import (
 // tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
 // at once per entry of capacity for those that hash. Memory adds it all up.
 type Sizes struct {
-	Services      uint32 // ports of services, default 4096; 56 bytes a CPU at once, 216 when used
-	Frontends     uint32 // with one for each LoadBalancer, external or cluster address; default 65536; 104 bytes
-	Slots         uint32 // rows of 16 Maglev slots, default 16384; 64 bytes at once. A table of 16381 slots takes 1024 rows
-	Backends      uint32 // default 16384; 48 bytes at once
-	LocalBackends uint32 // this node's, default 4096; 88 bytes
-	Pods          uint32 // this node's, default 1024; 80 bytes
-	Nodes         uint32 // addresses of nodes, default 4096; 72 bytes
-	Cluster       uint32 // prefixes of pods and nodes, default 8192; up to 128 bytes
-	Ranges        uint32 // loadBalancerSourceRanges of all services' ports, default 16384; up to 128 bytes
+	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 216 when used
+	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 65536; 104 bytes
+	Slots         uint32 `json:"slots,omitempty"`         // rows of 16 Maglev slots, default 16384; 64 bytes at once. A table of 16381 slots takes 1024 rows
+	Backends      uint32 `json:"backends,omitempty"`      // default 16384; 48 bytes at once
+	LocalBackends uint32 `json:"localBackends,omitempty"` // this node's, default 4096; 88 bytes
+	Pods          uint32 `json:"pods,omitempty"`          // this node's, default 1024; 80 bytes
+	Nodes         uint32 `json:"nodes,omitempty"`         // addresses of nodes, default 4096; 72 bytes
+	Cluster       uint32 `json:"cluster,omitempty"`       // prefixes of pods and nodes, default 8192; up to 128 bytes
+	Ranges        uint32 `json:"ranges,omitempty"`        // loadBalancerSourceRanges of all services' ports, default 16384; up to 128 bytes
 
-	// Of these the least recently used goes first when they are full. Flows that have not been answered to yet wait in the
-	// unconfirmed table.
-	Flows                uint32 // client to frontend, default 65536; 104 bytes at once
-	FlowsUnconfirmed     uint32 // default 32768; likewise
-	SNATPorts            uint32 // LB node, default 32768; 128 bytes at once
-	SNATPortsUnconfirmed uint32 // default 16384; likewise
-	Replies              uint32 // pod node, default 65536; 120 bytes at once
-	RepliesUnconfirmed   uint32 // default 32768; likewise
-	Affinities           uint32 // clients of services with session affinity, default 32768; 88 bytes at once
-	Fragments            uint32 // datagrams in fragments, default 8192; 96 bytes at once
+	// When one of these is full, the least recently used entry is evicted. A flow is unconfirmed until its client has sent a
+	// second packet.
+	Flows                uint32 `json:"flows,omitempty"`                // client to frontend, default 65536; 104 bytes at once
+	FlowsUnconfirmed     uint32 `json:"flowsUnconfirmed,omitempty"`     // default 32768; likewise
+	SNATPorts            uint32 `json:"snatPorts,omitempty"`            // LB node, default 32768; 128 bytes at once
+	SNATPortsUnconfirmed uint32 `json:"snatPortsUnconfirmed,omitempty"` // default 16384; likewise
+	Replies              uint32 `json:"replies,omitempty"`              // pod node, default 65536; 120 bytes at once
+	RepliesUnconfirmed   uint32 `json:"repliesUnconfirmed,omitempty"`   // default 32768; likewise
+	Affinities           uint32 `json:"affinities,omitempty"`           // clients of services with session affinity, default 32768; 88 bytes at once
+	Fragments            uint32 `json:"fragments,omitempty"`            // datagrams in fragments, default 8192; 96 bytes at once
 
-	Events uint32 // bytes of the event ring, a power of two and of pages (default 1 MiB)
-	Hops   uint32 // bytes of the ring for traced packets, likewise (default 256 KiB)
+	Events uint32 `json:"events,omitempty"` // bytes of the event ring, a power of two and of pages (default 1 MiB)
+	Hops   uint32 `json:"hops,omitempty"`   // bytes of the ring for traced packets, likewise (default 256 KiB)
 }
 
 // withDefaults returns s with every zero field filled in.
@@ -42,7 +42,7 @@ func (s Sizes) withDefaults() Sizes {
 	return s
 }
 
-// sizeField is a field of Sizes.
+// sizeField is a field of Sizes. Its name is that in dsrd's configuration file.
 type sizeField struct {
 	name     string
 	entries  *uint32
@@ -53,25 +53,25 @@ type sizeField struct {
 // fields lists what s sizes. The pointers are into s.
 func (s *Sizes) fields() []sizeField {
 	return []sizeField{
-		{"Services", &s.Services, 4096, []string{datapathMapServiceNames, datapathMapServiceCounters}},
-		{"Frontends", &s.Frontends, 65536, []string{datapathMapFrontends}},
-		{"Slots", &s.Slots, 16384, []string{datapathMapSlots}},
-		{"Backends", &s.Backends, 16384, []string{datapathMapBackends}},
-		{"LocalBackends", &s.LocalBackends, 4096, []string{datapathMapLocalBackends}},
-		{"Pods", &s.Pods, 1024, []string{datapathMapPods}},
-		{"Nodes", &s.Nodes, 4096, []string{datapathMapNodes}},
-		{"Cluster", &s.Cluster, 8192, []string{datapathMapCluster}},
-		{"Ranges", &s.Ranges, 16384, []string{datapathMapRanges}},
-		{"Flows", &s.Flows, 65536, []string{datapathMapFlows}},
-		{"FlowsUnconfirmed", &s.FlowsUnconfirmed, 32768, []string{datapathMapFlowsUnconfirmed}},
-		{"SNATPorts", &s.SNATPorts, 32768, []string{datapathMapSnatPorts}},
-		{"SNATPortsUnconfirmed", &s.SNATPortsUnconfirmed, 16384, []string{datapathMapSnatPortsUnconfirmed}},
-		{"Replies", &s.Replies, 65536, []string{datapathMapReplies}},
-		{"RepliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{datapathMapRepliesUnconfirmed}},
-		{"Affinities", &s.Affinities, 32768, []string{datapathMapAffinities}},
-		{"Fragments", &s.Fragments, 8192, []string{datapathMapFragments}},
-		{"Events", &s.Events, 1 << 20, []string{datapathMapEvents}},
-		{"Hops", &s.Hops, 1 << 18, []string{datapathMapHops}},
+		{"services", &s.Services, 4096, []string{datapathMapServiceNames, datapathMapServiceCounters}},
+		{"frontends", &s.Frontends, 65536, []string{datapathMapFrontends}},
+		{"slots", &s.Slots, 16384, []string{datapathMapSlots}},
+		{"backends", &s.Backends, 16384, []string{datapathMapBackends}},
+		{"localBackends", &s.LocalBackends, 4096, []string{datapathMapLocalBackends}},
+		{"pods", &s.Pods, 1024, []string{datapathMapPods}},
+		{"nodes", &s.Nodes, 4096, []string{datapathMapNodes}},
+		{"cluster", &s.Cluster, 8192, []string{datapathMapCluster}},
+		{"ranges", &s.Ranges, 16384, []string{datapathMapRanges}},
+		{"flows", &s.Flows, 65536, []string{datapathMapFlows}},
+		{"flowsUnconfirmed", &s.FlowsUnconfirmed, 32768, []string{datapathMapFlowsUnconfirmed}},
+		{"snatPorts", &s.SNATPorts, 32768, []string{datapathMapSnatPorts}},
+		{"snatPortsUnconfirmed", &s.SNATPortsUnconfirmed, 16384, []string{datapathMapSnatPortsUnconfirmed}},
+		{"replies", &s.Replies, 65536, []string{datapathMapReplies}},
+		{"repliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{datapathMapRepliesUnconfirmed}},
+		{"affinities", &s.Affinities, 32768, []string{datapathMapAffinities}},
+		{"fragments", &s.Fragments, 8192, []string{datapathMapFragments}},
+		{"events", &s.Events, 1 << 20, []string{datapathMapEvents}},
+		{"hops", &s.Hops, 1 << 18, []string{datapathMapHops}},
 	}
 }
 
@@ -79,25 +79,25 @@ func (s *Sizes) fields() []sizeField {
 func (s Sizes) check() error {
 	var errs []error
 	for _, f := range s.fields() {
-		ring := f.name == "Events" || f.name == "Hops"
+		ring := f.name == "events" || f.name == "hops"
 		if ring && (*f.entries < 4096 || *f.entries&(*f.entries-1) != 0) {
-			errs = append(errs, fmt.Errorf("size %s %d: must be a power of two from 4096 on", f.name, *f.entries))
+			errs = append(errs, fmt.Errorf("sizes.%s %d: must be a power of two from 4096 on", f.name, *f.entries))
 		}
 		if *f.entries > 1<<28 {
-			errs = append(errs, fmt.Errorf("size %s %d: must be %d at most", f.name, *f.entries, 1<<28))
+			errs = append(errs, fmt.Errorf("sizes.%s %d: must be %d at most", f.name, *f.entries, 1<<28))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// sizeOf names the field of Sizes that a map's capacity comes from.
+// sizeOf is the setting of dsrd's configuration file that a map's capacity comes from.
 func sizeOf(mapName string) string {
 	for _, f := range new(Sizes).fields() {
 		for _, name := range f.maps {
 			if name == mapName {
-				return "Sizes." + f.name
+				return "sizes." + f.name
 			}
 		}
 	}
-	return "Sizes"
+	return "sizes"
 }

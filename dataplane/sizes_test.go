@@ -40,8 +40,8 @@ func TestMemoryIsWhatTheKernelSays(t *testing.T) {
 }
 
 func TestSizesNameTheirMaps(t *testing.T) {
-	assert.Equal(t, "Sizes.Slots", sizeOf(datapathMapSlots))
-	assert.Equal(t, "Sizes.Services", sizeOf(datapathMapServiceCounters))
+	assert.Equal(t, "sizes.slots", sizeOf(datapathMapSlots))
+	assert.Equal(t, "sizes.services", sizeOf(datapathMapServiceCounters))
 	spec, err := loadDatapath()
 	require.NoError(t, err)
 	sized := make(map[string]bool)

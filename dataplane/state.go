@@ -47,17 +47,17 @@ type Pod struct {
 	MAC, NodeMAC net.HardwareAddr
 }
 
-// place is where a node sees the services from: what is local to it, and what leads elsewhere.
-type place struct {
+// nodeView is what a node knows of the cluster: what is local to it, and how it reaches the rest.
+type nodeView struct {
 	node    string
 	nodes   map[datapathAddress]datapathNode
 	pods    map[datapathAddress]datapathPod
 	cluster map[datapathClusterKey]uint8
 }
 
-// newPlace reads all of a State but its tables.
-func newPlace(s State) (*place, error) {
-	p := &place{
+// newNodeView takes all of a State but its tables.
+func newNodeView(s State) (*nodeView, error) {
+	v := &nodeView{
 		node:    s.Node,
 		nodes:   make(map[datapathAddress]datapathNode),
 		pods:    make(map[datapathAddress]datapathPod),
@@ -65,15 +65,15 @@ func newPlace(s State) (*place, error) {
 	}
 	var errs []error
 	for _, n := range s.Nodes {
-		errs = append(errs, p.addNode(n))
+		errs = append(errs, v.addNode(n))
 	}
 	for _, pod := range s.Pods {
-		errs = append(errs, p.addPod(pod))
+		errs = append(errs, v.addPod(pod))
 	}
-	return p, errors.Join(errs...)
+	return v, errors.Join(errs...)
 }
 
-func (p *place) addNode(n Node) error {
+func (v *nodeView) addNode(n Node) error {
 	var errs []error
 	for _, a := range n.Addresses {
 		if !a.Address.IsValid() {
@@ -81,31 +81,31 @@ func (p *place) addNode(n Node) error {
 			continue
 		}
 		address := a.Address.Unmap()
-		p.nodes[wireAddress(address)] = datapathNode{NextHop: wireMAC(a.NextHop)}
-		p.addToCluster(netip.PrefixFrom(address, address.BitLen()))
+		v.nodes[wireAddress(address)] = datapathNode{NextHop: wireMAC(a.NextHop)}
+		v.addToCluster(netip.PrefixFrom(address, address.BitLen()))
 	}
 	for _, cidr := range n.PodCIDRs {
 		if !cidr.IsValid() {
 			errs = append(errs, fmt.Errorf("node %s: pods at %v: must be a prefix like 10.0.1.0/24", n.Name, cidr))
 			continue
 		}
-		p.addToCluster(cidr)
+		v.addToCluster(cidr)
 	}
 	return errors.Join(errs...)
 }
 
-func (p *place) addToCluster(prefix netip.Prefix) {
+func (v *nodeView) addToCluster(prefix netip.Prefix) {
 	bits, address := wirePrefix(prefix)
-	p.cluster[datapathClusterKey{Prefix: bits, Address: address}] = 1
+	v.cluster[datapathClusterKey{Prefix: bits, Address: address}] = 1
 }
 
-// hasNode says whether an address is a node's own: a backend there is a process of the node, no pod.
-func (p *place) hasNode(a netip.Addr) bool {
-	_, ok := p.nodes[wireAddress(a)]
+// hasNode reports whether an address is a node's own: a backend there is a process of the node, no pod.
+func (v *nodeView) hasNode(a netip.Addr) bool {
+	_, ok := v.nodes[wireAddress(a)]
 	return ok
 }
 
-func (p *place) addPod(pod Pod) error {
+func (v *nodeView) addPod(pod Pod) error {
 	if len(pod.MAC) != 6 || len(pod.NodeMAC) != 6 {
 		return fmt.Errorf("pod %v: needs a MAC address at both ends of its veth", pod.Addresses)
 	}
@@ -113,7 +113,7 @@ func (p *place) addPod(pod Pod) error {
 		if !a.IsValid() {
 			return fmt.Errorf("pod %v: address %v: must be an IPv4 or IPv6 address", pod.Addresses, a)
 		}
-		p.pods[wireAddress(a)] = datapathPod{
+		v.pods[wireAddress(a)] = datapathPod{
 			Ifindex: uint32(pod.Device), Mac: wireMAC(pod.MAC), NodeMac: wireMAC(pod.NodeMAC),
 		}
 	}

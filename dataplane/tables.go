@@ -9,36 +9,36 @@ import (
 
 const rowSlots = len(datapathRow{}.Backend)
 
-// tableShelf is what the array of slots holds: Maglev tables in rows. Equal tables are one.
-type tableShelf struct {
+// tableRefs counts the references to the Maglev tables in the array of slots. Equal tables share their rows.
+type tableRefs struct {
 	capacity int
 	entries  map[string]*table
-	recalled map[uint64][]*table // by hash of their rows, until forsake
-	touched  []*table
-	rows     *space
+	restored map[uint64][]*table // by hash of their rows, until releaseRestored
+	dirty    []*table
+	rows     *freelist
 }
 
 // table is a Maglev table in the kernel.
 type table struct {
 	set     datapathBackendSet
-	key     string        // see tableKey; empty for one that was recalled and not claimed
-	content []datapathRow // of one that was recalled, until it is claimed
-	touched bool
-	holders int
+	key     string        // see tableKey; empty for one that was restored and not claimed
+	content []datapathRow // of one that was restored, until it is claimed
+	dirty   bool
+	refs    int
 }
 
-func newTableShelf(capacity uint32) *tableShelf {
-	return &tableShelf{
-		capacity: int(capacity), entries: make(map[string]*table), recalled: make(map[uint64][]*table), rows: newSpace(0, capacity),
+func newTableRefs(capacity uint32) *tableRefs {
+	return &tableRefs{
+		capacity: int(capacity), entries: make(map[string]*table), restored: make(map[uint64][]*table), rows: newFreelist(0, capacity),
 	}
 }
 
 // rowsOf is how many rows a table takes.
 func rowsOf(size uint32) uint32 { return (size + uint32(rowSlots) - 1) / uint32(rowSlots) }
 
-// tableKey says exactly what a table is made of: its size, and number and weight of each backend. Numbers stand for the
+// tableKey identifies what a table is made of: its size, and number and weight of each backend. Numbers stand for the
 // same backends for as long as there is a table with them.
-func tableKey(r recipe, backends []*backendEntry) string {
+func tableKey(r tableSpec, backends []*backendEntry) string {
 	key := make([]byte, 0, 4+8*len(r.shares))
 	key = binary.NativeEndian.AppendUint32(key, r.size)
 	for _, s := range r.shares {
@@ -49,7 +49,7 @@ func tableKey(r recipe, backends []*backendEntry) string {
 }
 
 // rowsFor are a table's rows; slots after its last are zero, which is no backend.
-func rowsFor(slots []uint32, r recipe, backends []*backendEntry) []datapathRow {
+func rowsFor(slots []uint32, r tableSpec, backends []*backendEntry) []datapathRow {
 	rows := make([]datapathRow, rowsOf(r.size))
 	for i, slot := range slots {
 		rows[i/rowSlots].Backend[i%rowSlots] = backends[r.shares[slot].backend].number
@@ -57,18 +57,18 @@ func rowsFor(slots []uint32, r recipe, backends []*backendEntry) []datapathRow {
 	return rows
 }
 
-// recall says what the kernel holds already. It is held until forsake.
-func (s *tableShelf) recall(set datapathBackendSet, content []datapathRow) {
+// restore adds a table that the kernel holds already, with a reference that releaseRestored drops.
+func (s *tableRefs) restore(set datapathBackendSet, content []datapathRow) {
 	hash := contentHash(set.Size, content)
-	s.recalled[hash] = append(s.recalled[hash], &table{set: set, content: content, holders: 1})
+	s.restored[hash] = append(s.restored[hash], &table{set: set, content: content, refs: 1})
 }
 
-// claim finds a table that was recalled by what it holds, and makes it one with a key.
-func (s *tableShelf) claim(key string, size uint32, content []datapathRow) *table {
-	if len(s.recalled) == 0 {
+// claim finds a restored table by its content, and gives it a key.
+func (s *tableRefs) claim(key string, size uint32, content []datapathRow) *table {
+	if len(s.restored) == 0 {
 		return nil
 	}
-	for _, t := range s.recalled[contentHash(size, content)] {
+	for _, t := range s.restored[contentHash(size, content)] {
 		if t.key == "" && t.set.Size == size && slices.Equal(t.content, content) {
 			t.key, t.content = key, nil
 			s.entries[key] = t
@@ -79,8 +79,8 @@ func (s *tableShelf) claim(key string, size uint32, content []datapathRow) *tabl
 }
 
 // add finds rows for a table. It reports false when there are none at the moment.
-func (s *tableShelf) add(key string, size uint32) (*table, bool) {
-	first, ok := s.rows.take(rowsOf(size))
+func (s *tableRefs) add(key string, size uint32) (*table, bool) {
+	first, ok := s.rows.allocate(rowsOf(size))
 	if !ok {
 		return nil, false
 	}
@@ -89,36 +89,36 @@ func (s *tableShelf) add(key string, size uint32) (*table, bool) {
 	return t, true
 }
 
-func (s *tableShelf) release(t *table) {
-	if t.holders--; t.holders == 0 && !t.touched {
-		t.touched = true
-		s.touched = append(s.touched, t)
+func (s *tableRefs) release(t *table) {
+	if t.refs--; t.refs == 0 && !t.dirty {
+		t.dirty = true
+		s.dirty = append(s.dirty, t)
 	}
 }
 
-// forsake releases what was recalled.
-func (s *tableShelf) forsake() {
-	for _, same := range s.recalled {
+// releaseRestored drops the references of restored tables.
+func (s *tableRefs) releaseRestored() {
+	for _, same := range s.restored {
 		for _, t := range same {
 			s.release(t)
 		}
 	}
-	clear(s.recalled)
+	clear(s.restored)
 }
 
-// frees gives back the rows of tables that nobody holds. Nothing is written: packets on their way may still read them.
-func (s *tableShelf) frees() {
-	for _, t := range s.touched {
-		t.touched = false
-		if t.holders > 0 {
+// frees frees the rows of tables without references. Nothing is written: packets on their way may still read them.
+func (s *tableRefs) frees() {
+	for _, t := range s.dirty {
+		t.dirty = false
+		if t.refs > 0 {
 			continue
 		}
-		s.rows.give(t.set.First, rowsOf(t.set.Size))
+		s.rows.free(t.set.First, rowsOf(t.set.Size))
 		if s.entries[t.key] == t {
 			delete(s.entries, t.key)
 		}
 	}
-	s.touched = nil
+	s.dirty = nil
 }
 
 func contentHash(size uint32, rows []datapathRow) uint64 {

@@ -84,38 +84,38 @@ func ofService(name string, t *services.Tables) *services.Tables {
 	return part
 }
 
-// desk is a book, the maps that its plans go to, and a clock.
+// desk is a mirror, the maps that its plans go to, and a clock.
 type desk struct {
-	*book
+	*mirror
 	kernel *kernel
 	clock  stoppedClock
 }
 
-func newDesk(c capacities) *desk { return &desk{book: newBook(c), kernel: newKernel(c)} }
+func newDesk(c capacities) *desk { return &desk{mirror: newMirror(c), kernel: newKernel(c)} }
 
 // planAll plans a whole state.
 func (d *desk) planAll(t *testing.T, s State) []change {
 	t.Helper()
-	p, err := newPlace(s)
+	v, err := newNodeView(s)
 	require.NoError(t, err)
-	forms, err := compileAll(p, s.Tables)
+	specs, err := compileAll(v, s.Tables)
 	require.NoError(t, err)
-	changes, err := planAll(d.book, p, forms)
+	changes, err := planAll(d.mirror, v, specs)
 	require.NoError(t, err)
 	return changes
 }
 
 // settle lets time pass after the changes of a plan: enough for what was freed before to be used again, or little.
-func (d *desk) settle(enough bool) {
-	for _, s := range d.spaces() {
-		s.settle(d.clock.at)
+func (d *desk) passTime(enough bool) {
+	for _, s := range d.freelists() {
+		s.quarantinePending(d.clock.at)
 	}
 	if enough {
-		d.clock.at = d.clock.at.Add(2 * rests)
+		d.clock.at = d.clock.at.Add(2 * quarantineTime)
 		clear(d.kernel.freed)
 	}
-	for _, s := range d.spaces() {
-		s.wake(d.clock.at.Add(-rests))
+	for _, s := range d.freelists() {
+		s.releaseBefore(d.clock.at.Add(-quarantineTime))
 	}
 }
 
@@ -163,9 +163,9 @@ func TestUpdateIsWholeAtEveryStep(t *testing.T) {
 				s := randomState(r)
 				changes := d.planAll(t, s)
 				d.kernel.makeWhole(t, changes, !room.mustWait)
-				d.kernel.checkEqual(t, d.book)
+				d.kernel.checkEqual(t, d.mirror)
 				waited += waits(changes)
-				d.settle(r.IntN(3) == 0)
+				d.passTime(r.IntN(3) == 0)
 				assert.Empty(t, d.planAll(t, s), "nothing is left to do")
 			}
 			if !testing.Short() {
@@ -181,49 +181,49 @@ func TestUpdateOfOneService(t *testing.T) {
 	d := newDesk(capacitiesOf(fewEntries))
 	s := randomState(r)
 	d.kernel.makeWhole(t, d.planAll(t, s), true)
-	d.settle(true)
+	d.passTime(true)
 	for range rounds() {
 		next := randomState(r)
 		next.Nodes, next.Pods = s.Nodes, s.Pods
 		s = next
-		forms := make(map[string]*form)
+		specs := make(map[string]*serviceSpec)
 		for i := range 6 {
 			name := fmt.Sprintf("default/s%d", i)
-			f, err := compileOne(d.place, name, ofService(name, s.Tables))
+			spec, err := compileOne(d.view, name, ofService(name, s.Tables))
 			require.NoError(t, err)
-			if f.isEmpty() {
-				f = nil
+			if spec.isEmpty() {
+				spec = nil
 			} else {
-				forms[name] = f
+				specs[name] = spec
 			}
 			for key, owner := range d.owners { // as it is with services that come and go: whoever has it lets it go first
-				if f != nil && owner != name && f.has(key) {
-					changes, err := planOne(d.book, owner, nil)
+				if spec != nil && owner != name && spec.has(key) {
+					changes, err := planOne(d.mirror, owner, nil)
 					require.NoError(t, err)
 					d.kernel.makeWhole(t, changes, true)
 				}
 			}
-			changes, err := planOne(d.book, name, f)
+			changes, err := planOne(d.mirror, name, spec)
 			require.NoError(t, err)
 			d.kernel.makeWhole(t, changes, true)
-			d.kernel.checkEqual(t, d.book)
-			d.settle(r.IntN(3) == 0)
+			d.kernel.checkEqual(t, d.mirror)
+			d.passTime(r.IntN(3) == 0)
 		}
-		for name, f := range forms { // those that were taken away above
-			changes, err := planOne(d.book, name, f)
+		for name, spec := range specs { // those that were taken away above
+			changes, err := planOne(d.mirror, name, spec)
 			require.NoError(t, err)
 			d.kernel.makeWhole(t, changes, true)
 		}
-		d.settle(false)
-		changes, err := planAll(d.book, d.place, forms)
+		d.passTime(false)
+		changes, err := planAll(d.mirror, d.view, specs)
 		require.NoError(t, err)
 		assert.Empty(t, changes, "nothing is left to do")
 	}
 }
 
-func (f *form) has(key datapathServiceKey) bool {
-	for i := range f.frontends {
-		if f.frontends[i].key == key {
+func (spec *serviceSpec) has(key datapathServiceKey) bool {
+	for i := range spec.frontends {
+		if spec.frontends[i].key == key {
 			return true
 		}
 	}

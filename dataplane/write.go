@@ -134,7 +134,7 @@ func (w affinityWriter) put([]change) error {
 
 func (w affinityWriter) delete(run []change) error {
 	for _, c := range run {
-		if err := forgetClients(w.m, c.key.([]forgotten)); err != nil {
+		if err := deleteAffinities(w.m, c.key.([]affinityID)); err != nil {
 			return err
 		}
 	}

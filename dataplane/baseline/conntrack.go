@@ -73,7 +73,7 @@ func newStaleUDP(config *Config) *staleUDP {
 	return stale
 }
 
-// MatchConntrackFlow says whether an entry is stale (netlink.CustomConntrackFilter).
+// MatchConntrackFlow reports whether an entry is stale (netlink.CustomConntrackFilter).
 func (s *staleUDP) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	if flow.Forward.Protocol != unix.IPPROTO_UDP {
 		return false

@@ -30,7 +30,7 @@ func (f family) String() string {
 	return "ip"
 }
 
-// has says whether an address is of the family.
+// has reports whether an address is of the family.
 func (f family) has(a netip.Addr) bool { return a.IsValid() && a.Is6() == f.is6 }
 
 // keyType is what the elements of a set are looked up by.

@@ -109,5 +109,5 @@ func (c *Config) endpoints(backends []int) []netip.AddrPort {
 	return endpoints
 }
 
-// externallyAccessible says whether there is any address for clients outside the cluster.
+// externallyAccessible reports whether there is any address for clients outside the cluster.
 func (p *servicePort) externallyAccessible() bool { return len(p.external) > 0 || p.nodePort != 0 }

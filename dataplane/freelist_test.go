@@ -11,43 +11,43 @@ import (
 
 func TestSpace(t *testing.T) {
 	at := time.Time{}
-	s := newSpace(1, 11)
-	first, ok := s.take(4)
+	s := newFreelist(1, 11)
+	first, ok := s.allocate(4)
 	require.True(t, ok)
 	assert.EqualValues(t, 1, first)
-	second, ok := s.take(4)
+	second, ok := s.allocate(4)
 	require.True(t, ok)
 	assert.EqualValues(t, 5, second)
-	_, ok = s.take(3)
+	_, ok = s.allocate(3)
 	assert.False(t, ok, "two are left")
 
-	s.give(first, 4)
-	_, ok = s.take(3)
+	s.free(first, 4)
+	_, ok = s.allocate(3)
 	assert.False(t, ok, "it has not left yet")
-	assert.True(t, s.waits())
-	s.settle(at)
-	s.wake(at)
-	_, ok = s.take(3)
-	assert.False(t, ok, "it has not rested yet")
-	s.wake(at.Add(time.Nanosecond))
-	assert.False(t, s.waits())
-	again, ok := s.take(3)
+	assert.True(t, s.hasUnavailable())
+	s.quarantinePending(at)
+	s.releaseBefore(at)
+	_, ok = s.allocate(3)
+	assert.False(t, ok, "it is still in quarantine")
+	s.releaseBefore(at.Add(time.Nanosecond))
+	assert.False(t, s.hasUnavailable())
+	again, ok := s.allocate(3)
 	assert.True(t, ok)
 	assert.Equal(t, first, again)
 
-	s.give(again, 3)
-	s.wakeAll()
-	s.give(second, 4)
-	s.wakeAll()
-	assert.Equal(t, []extent{{1, 10}}, s.free, "what touches is one again")
-	_, ok = newSpace(1, 1).take(1)
+	s.free(again, 3)
+	s.releaseAll()
+	s.free(second, 4)
+	s.releaseAll()
+	assert.Equal(t, []extent{{1, 10}}, s.available, "what touches is one again")
+	_, ok = newFreelist(1, 1).allocate(1)
 	assert.False(t, ok)
 }
 
 // TestSpaceNeverGivesTwice takes and gives at random, and looks at every entry.
 func TestSpaceNeverGivesTwice(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	s := newSpace(0, 500)
+	s := newFreelist(0, 500)
 	var taken [500]bool
 	var held []extent
 	total := 0
@@ -60,13 +60,13 @@ func TestSpaceNeverGivesTwice(t *testing.T) {
 			for j := range e.count {
 				taken[e.first+j] = false
 			}
-			s.give(e.first, e.count)
-			s.wakeAll()
+			s.free(e.first, e.count)
+			s.releaseAll()
 			total -= int(e.count)
 			continue
 		}
 		count := uint32(1 + r.IntN(40))
-		first, ok := s.take(count)
+		first, ok := s.allocate(count)
 		if !ok {
 			continue
 		}
@@ -78,10 +78,10 @@ func TestSpaceNeverGivesTwice(t *testing.T) {
 		total += int(count)
 	}
 	free := 0
-	for i, e := range s.free {
+	for i, e := range s.available {
 		free += int(e.count)
 		if i > 0 {
-			require.Less(t, s.free[i-1].first+s.free[i-1].count, e.first, "ascending, none touches another")
+			require.Less(t, s.available[i-1].first+s.available[i-1].count, e.first, "ascending, none touches another")
 		}
 	}
 	assert.Equal(t, 500, free+total)
@@ -89,9 +89,9 @@ func TestSpaceNeverGivesTwice(t *testing.T) {
 
 func TestRecallSpace(t *testing.T) {
 	at := time.Unix(1, 0)
-	s := recallSpace(10, []usage{inUse, neverUsed, neverUsed, wasUsed, inUse, neverUsed}, at)
-	assert.Equal(t, []extent{{11, 2}, {15, 1}}, s.free)
-	assert.Equal(t, []rest{{extent{13, 1}, at}}, s.resting)
-	s.wakeAll()
-	assert.Equal(t, []extent{{11, 3}, {15, 1}}, s.free)
+	s := restoreFreelist(10, []entryUse{inUse, neverUsed, neverUsed, wasUsed, inUse, neverUsed}, at)
+	assert.Equal(t, []extent{{11, 2}, {15, 1}}, s.available)
+	assert.Equal(t, []quarantined{{extent{13, 1}, at}}, s.quarantine)
+	s.releaseAll()
+	assert.Equal(t, []extent{{11, 3}, {15, 1}}, s.available)
 }

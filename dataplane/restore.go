@@ -8,17 +8,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// readBook reads back what earlier processes have left in the maps.
-func (d *DataPath) readBook() (*book, error) {
-	b := newBook(d.capacities())
-	frontends := b.frontends.recall
+// restoreMirror reads back what earlier processes have left in the maps.
+func (d *DataPath) restoreMirror() (*mirror, error) {
+	m := newMirror(d.capacities())
+	frontends := m.frontends.restore
 	sets := make(map[datapathBackendSet]bool)
 	if err := errors.Join(
-		readEntries(d.objects.Pods, b.pods.recall),
-		readEntries(d.objects.Nodes, b.nodes.recall),
-		readEntries(d.objects.Cluster, b.cluster.recall),
-		readEntries(d.objects.LocalBackends, b.local.recall),
-		readEntries(d.objects.Ranges, b.ranges.recall),
+		readEntries(d.objects.Pods, m.pods.restore),
+		readEntries(d.objects.Nodes, m.nodes.restore),
+		readEntries(d.objects.Cluster, m.cluster.restore),
+		readEntries(d.objects.LocalBackends, m.local.restore),
+		readEntries(d.objects.Ranges, m.ranges.restore),
 		readEntries(d.objects.Frontends, func(key datapathServiceKey, value datapathFrontend) {
 			frontends(key, value)
 			sets[value.Outside], sets[value.Inside] = true, true
@@ -26,20 +26,20 @@ func (d *DataPath) readBook() (*book, error) {
 	); err != nil {
 		return nil, fmt.Errorf("read back: %w", err)
 	}
-	var now time.Time // what a process before has freed has rested meanwhile
-	if d.wish != nil {
+	var now time.Time // the quarantine of what an earlier process has freed is over
+	if d.desired != nil {
 		now = d.time().now()
 	}
-	if err := d.readPorts(b, now); err != nil {
+	if err := d.restorePorts(m, now); err != nil {
 		return nil, fmt.Errorf("read back: %w", err)
 	}
-	if b.backends.reserved == 0 && len(sets) == 0 {
-		return b, nil // there never was a backend
+	if m.backends.reserved == 0 && len(sets) == 0 {
+		return m, nil // there never was a backend
 	}
-	if err := errors.Join(d.readBackends(b, now), d.readTables(b, sets, now)); err != nil {
+	if err := errors.Join(d.restoreBackends(m, now), d.restoreTables(m, sets, now)); err != nil {
 		return nil, fmt.Errorf("read back: %w", err)
 	}
-	return b, nil
+	return m, nil
 }
 
 // capacities are those of the maps as they were loaded.
@@ -51,18 +51,18 @@ func (d *DataPath) capacities() capacities {
 	return c
 }
 
-// usage says what an entry of an array was found to be.
-type usage uint8
+// entryUse is how an entry of an array was found.
+type entryUse uint8
 
 const (
-	neverUsed usage = iota
-	wasUsed         // not so long ago, perhaps
+	neverUsed entryUse = iota
+	wasUsed            // not so long ago, perhaps
 	inUse
 )
 
-// recallSpace is the space of an array's entries from first on, each with its usage.
-func recallSpace(first uint32, entries []usage, now time.Time) *space {
-	s := &space{}
+// restoreFreelist is the freelist of an array's entries from first on, each with its use.
+func restoreFreelist(first uint32, entries []entryUse, now time.Time) *freelist {
+	s := &freelist{}
 	for i := 0; i < len(entries); {
 		n := i
 		for n < len(entries) && entries[n] == entries[i] {
@@ -71,33 +71,33 @@ func recallSpace(first uint32, entries []usage, now time.Time) *space {
 		e := extent{first + uint32(i), uint32(n - i)}
 		switch entries[i] {
 		case neverUsed:
-			s.free = append(s.free, e)
+			s.available = append(s.available, e)
 		case wasUsed:
-			s.resting = append(s.resting, rest{e, now})
+			s.quarantine = append(s.quarantine, quarantined{e, now})
 		}
 		i = n
 	}
 	return s
 }
 
-func (d *DataPath) readPorts(b *book, now time.Time) error {
-	used := make([]usage, d.objects.ServiceNames.MaxEntries()) // there is no telling which were used before
+func (d *DataPath) restorePorts(m *mirror, now time.Time) error {
+	used := make([]entryUse, d.objects.ServiceNames.MaxEntries()) // there is no telling which were used before
 	err := readEntries(d.objects.ServiceNames, func(number uint32, name datapathServiceName) {
 		if number == 0 {
-			b.backends.reserved = parseReserved(name.String())
+			m.backends.reserved = parseReserved(name.String())
 			return
 		}
-		b.ports.recall(number, name)
+		m.ports.restore(number, name)
 		if int(number) < len(used) {
 			used[number] = inUse
 		}
 	})
-	b.ports.numbers = recallSpace(1, used[1:], now)
+	m.ports.numbers = restoreFreelist(1, used[1:], now)
 	return err
 }
 
-func (d *DataPath) readBackends(b *book, now time.Time) error {
-	used := make([]usage, d.objects.Backends.MaxEntries())
+func (d *DataPath) restoreBackends(m *mirror, now time.Time) error {
+	used := make([]entryUse, d.objects.Backends.MaxEntries())
 	err := readEntries(d.objects.Backends, func(number uint32, value datapathBackend) {
 		switch {
 		case number == 0 || value == datapathBackend{}:
@@ -105,17 +105,17 @@ func (d *DataPath) readBackends(b *book, now time.Time) error {
 			used[number] = wasUsed
 		default:
 			used[number] = inUse
-			b.backends.recall(number, value)
+			m.backends.restore(number, value)
 		}
 	})
-	b.backends.serial = max(b.backends.serial, b.backends.reserved)
-	b.backends.numbers = recallSpace(1, used[1:], now)
+	m.backends.serial = max(m.backends.serial, m.backends.reserved)
+	m.backends.numbers = restoreFreelist(1, used[1:], now)
 	return err
 }
 
-func (d *DataPath) readTables(b *book, sets map[datapathBackendSet]bool, now time.Time) error {
+func (d *DataPath) restoreTables(m *mirror, sets map[datapathBackendSet]bool, now time.Time) error {
 	rows := make([]datapathRow, d.objects.Slots.MaxEntries())
-	used := make([]usage, len(rows))
+	used := make([]entryUse, len(rows))
 	err := readEntries(d.objects.Slots, func(number uint32, row datapathRow) {
 		rows[number] = row
 		if row != (datapathRow{}) {
@@ -130,9 +130,9 @@ func (d *DataPath) readTables(b *book, sets map[datapathBackendSet]bool, now tim
 		for i := set.First; i < uint32(end); i++ {
 			used[i] = inUse
 		}
-		b.tables.recall(set, rows[set.First:end])
+		m.tables.restore(set, rows[set.First:end])
 	}
-	b.tables.rows = recallSpace(0, used, now)
+	m.tables.rows = restoreFreelist(0, used, now)
 	return err
 }
 

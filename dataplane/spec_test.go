@@ -12,16 +12,16 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// compiled is the form of one service, seen from node0.
-func compiled(t *testing.T, tables *services.Tables) *form {
+// compiled is the spec of one service, seen from node0.
+func compiled(t *testing.T, tables *services.Tables) *serviceSpec {
 	t.Helper()
-	p, err := newPlace(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	v, err := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
 	require.NoError(t, err)
-	forms, err := compileAll(p, tables)
+	specs, err := compileAll(v, tables)
 	require.NoError(t, err)
-	require.Len(t, forms, 1)
-	for _, f := range forms {
-		return f
+	require.Len(t, specs, 1)
+	for _, spec := range specs {
+		return spec
 	}
 	return nil
 }
@@ -36,35 +36,35 @@ func TestCompileFrontends(t *testing.T) {
 	nodePort := *lb
 	nodePort.Address, nodePort.Port, nodePort.Kind, nodePort.SourceRanges = nodeAddr(0), 31000, services.KindNodePort, nil
 	tables.Frontends = append(tables.Frontends, nodePort)
-	f := compiled(t, tables)
+	spec := compiled(t, tables)
 
-	require.Len(t, f.frontends, 3)
-	shares := func(set int) (shares []share) { return f.sets[set].shares }
-	assert.Equal(t, []string{"default/s00000:http/TCP"}, f.ports)
-	assert.Equal(t, []datapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, f.guards, "a node's address has none")
-	first := f.frontends[0]
+	require.Len(t, spec.frontends, 3)
+	shares := func(set int) (shares []share) { return spec.sets[set].shares }
+	assert.Equal(t, []string{"default/s00000:http/TCP"}, spec.ports)
+	assert.Equal(t, []datapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, spec.guards, "a node's address has none")
+	first := spec.frontends[0]
 	assert.Equal(t, datapathServiceKey{Address: wireAddress(lb.Address), Port: port16(80), Protocol: 6}, first.key)
 	assert.EqualValues(t, 2, first.value.Affinity, "seconds, rounded up")
 	assert.EqualValues(t, datapathModeMODE_DSR, first.value.Mode)
 	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY|datapathFrontendFlagsFRONTEND_RANGES, first.value.Flags)
 	assert.Len(t, shares(first.outside), 1, "only the pod of this node")
 	assert.Len(t, shares(first.inside), 3, "the policy is for traffic from outside")
-	second := f.frontends[1]
+	second := spec.frontends[1]
 	assert.EqualValues(t, datapathFrontendKindFRONTEND_CLUSTER_IP, second.value.Kind)
 	assert.Equal(t, first.inside, second.outside, "equal sets are one")
 	assert.Equal(t, second.outside, second.inside)
-	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY, f.frontends[2].value.Flags)
-	assert.Len(t, f.sets, 2)
+	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY, spec.frontends[2].value.Flags)
+	assert.Len(t, spec.sets, 2)
 
 	tables.Frontends[1].LocalOnly = true
-	f = compiled(t, tables)
-	assert.Len(t, f.sets[f.frontends[1].inside].shares, 1, "internalTrafficPolicy: Local")
+	spec = compiled(t, tables)
+	assert.Len(t, spec.sets[spec.frontends[1].inside].shares, 1, "internalTrafficPolicy: Local")
 	for i := range tables.Frontends {
 		tables.Frontends[i].Backends = nil
 	}
-	f = compiled(t, &services.Tables{Frontends: tables.Frontends})
-	assert.Equal(t, noSet, f.frontends[0].outside)
-	assert.Equal(t, noSet, f.frontends[0].inside)
+	spec = compiled(t, &services.Tables{Frontends: tables.Frontends})
+	assert.Equal(t, noSet, spec.frontends[0].outside)
+	assert.Equal(t, noSet, spec.frontends[0].inside)
 }
 
 func TestCompileTableSizes(t *testing.T) {
@@ -82,15 +82,15 @@ func TestCompileWeights(t *testing.T) {
 	for i, weight := range []uint32{4, 0, 6} {
 		tables.Backends[i].Weight = weight
 	}
-	f := compiled(t, tables)
-	assert.Equal(t, []share{{0, 2}, {2, 3}}, f.sets[0].shares, "none for weight 0; 2 to 3 as 4 to 6")
+	spec := compiled(t, tables)
+	assert.Equal(t, []share{{0, 2}, {2, 3}}, spec.sets[0].shares, "none for weight 0; 2 to 3 as 4 to 6")
 }
 
 // TestCompileRanges: a short IPv6 prefix lets no IPv4 client in, though their addresses are mapped into IPv6.
 func TestCompileRanges(t *testing.T) {
-	in := func(f *form, client string) bool {
+	in := func(spec *serviceSpec, client string) bool {
 		a := netip.MustParseAddr(client)
-		for _, r := range f.ranges {
+		for _, r := range spec.ranges {
 			if prefixOf(r.Prefix-32, r.Address).Contains(a) {
 				return true
 			}
@@ -99,20 +99,20 @@ func TestCompileRanges(t *testing.T) {
 	}
 	tables := oneService(0, 1)
 	tables.Frontends[0].SourceRanges = []netip.Prefix{netip.MustParsePrefix("::/0")}
-	f := compiled(t, tables)
-	assert.Len(t, f.ranges, 96)
+	spec := compiled(t, tables)
+	assert.Len(t, spec.ranges, 96)
 	for _, client := range []string{"::1", "2001:db8::1", "ffff::1", "::fffe:192.0.2.1", "0:0:0:0:0:fffe::"} {
-		assert.True(t, in(f, client), client)
+		assert.True(t, in(spec, client), client)
 	}
-	assert.False(t, in(f, "192.0.2.1"))
+	assert.False(t, in(spec, "192.0.2.1"))
 	tables.Frontends[0].SourceRanges = append(tables.Frontends[0].SourceRanges, netip.MustParsePrefix("192.0.2.0/31"))
-	f = compiled(t, tables)
-	assert.True(t, in(f, "192.0.2.1"))
-	assert.False(t, in(f, "192.0.2.2"))
+	spec = compiled(t, tables)
+	assert.True(t, in(spec, "192.0.2.1"))
+	assert.False(t, in(spec, "192.0.2.2"))
 }
 
 func TestCompileErrors(t *testing.T) {
-	p, err := newPlace(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	v, err := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
 	require.NoError(t, err)
 	for _, test := range []struct {
 		name   string
@@ -133,14 +133,14 @@ func TestCompileErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			tables := oneService(0, 1)
 			test.change(tables)
-			_, err := compileAll(p, tables)
+			_, err := compileAll(v, tables)
 			assert.EqualError(t, err, test.want)
 		})
 	}
 }
 
 func TestPlaceErrors(t *testing.T) {
-	_, err := newPlace(State{
+	_, err := newNodeView(State{
 		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}}, PodCIDRs: []netip.Prefix{{}}}},
 		Pods:  []Pod{{Addresses: []netip.Addr{nodeAddr(0)}}, {Addresses: []netip.Addr{{}}, MAC: macOf(1), NodeMAC: macOf(2)}},
 	})

@@ -8,25 +8,25 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// form is what one service is to have in the maps of one node, while nothing of it has a number or a place yet.
-type form struct {
+// serviceSpec is what one service is to have in the maps of one node, before anything of it has a number.
+type serviceSpec struct {
 	ports     []string // names of numbers, see portName
-	backends  []backendForm
-	sets      []recipe
-	ranges    []rangeForm
-	frontends []frontendForm
+	backends  []backendSpec
+	sets      []tableSpec
+	ranges    []rangeSpec
+	frontends []frontendSpec
 	guards    []datapathAddress
 }
 
-// identity tells backends apart: a pod's address that moves to another node is another backend.
-type identity struct {
+// backendID identifies a backend: a pod's address that moves to another node is another backend.
+type backendID struct {
 	datapathServiceKey
 	node datapathAddress
 }
 
-// backendForm is a backend of a service.
-type backendForm struct {
-	identity
+// backendSpec is a backend of a service.
+type backendSpec struct {
+	backendID
 	nextHop  [6]uint8
 	local    bool
 	draining bool
@@ -34,26 +34,26 @@ type backendForm struct {
 	pod      datapathPod // zero for a process
 }
 
-// recipe is what a Maglev table is made of.
-type recipe struct {
+// tableSpec is what a Maglev table is made of.
+type tableSpec struct {
 	size   uint32
 	shares []share
 }
 
-// share is a backend of a table, as an index into the form's backends.
+// share is a backend of a table, as an index into the spec's backends.
 type share struct {
 	backend int
 	weight  uint32
 }
 
-// rangeForm lets clients use a port, an index into the form's ports.
-type rangeForm struct {
+// rangeSpec lets clients use a port, an index into the spec's ports.
+type rangeSpec struct {
 	port             int
 	datapathRangeKey // without Service
 }
 
-// frontendForm is a frontend. Its sets are indices into the form's, or noSet.
-type frontendForm struct {
+// frontendSpec is a frontend. Its sets are indices into the spec's, or noSet.
+type frontendSpec struct {
 	key             datapathServiceKey
 	port            int
 	outside, inside int
@@ -62,18 +62,18 @@ type frontendForm struct {
 
 const noSet = -1
 
-func (f *form) equal(other *form) bool {
-	return slices.Equal(f.ports, other.ports) && slices.Equal(f.backends, other.backends) &&
-		slices.EqualFunc(f.sets, other.sets, recipe.equal) && slices.Equal(f.ranges, other.ranges) &&
-		slices.Equal(f.frontends, other.frontends) && slices.Equal(f.guards, other.guards)
+func (spec *serviceSpec) equal(other *serviceSpec) bool {
+	return slices.Equal(spec.ports, other.ports) && slices.Equal(spec.backends, other.backends) &&
+		slices.EqualFunc(spec.sets, other.sets, tableSpec.equal) && slices.Equal(spec.ranges, other.ranges) &&
+		slices.Equal(spec.frontends, other.frontends) && slices.Equal(spec.guards, other.guards)
 }
 
-func (r recipe) equal(other recipe) bool {
+func (r tableSpec) equal(other tableSpec) bool {
 	return r.size == other.size && slices.Equal(r.shares, other.shares)
 }
 
 // reduce divides the weights by what they have in common, which makes no other table.
-func (r recipe) reduce() {
+func (r tableSpec) reduce() {
 	common := uint32(0)
 	for _, s := range r.shares {
 		for a := s.weight; a != 0; {
