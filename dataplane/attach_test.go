@@ -294,13 +294,11 @@ func TestAttachErrors(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	_, err := Load(Config{SNATPorts: [2]uint16{9, 8}, VNI: 1 << 24, MTU: 70000, Hook: "tcp", Fault: "all", Sizes: Sizes{Events: 5000}})
+	_, err := Load(Config{MTU: 70000, Hook: "tcp", Fault: "all", Sizes: Sizes{Events: 5000}})
 	assert.EqualError(t, err, `load data path: node addresses: must be one of IPv4, one of IPv6, or both
 device: must be named
 pin folder: must be named
 MTU 70000: must be from 576 to 65535
-VNI 16777216: must be less than 16777216
-SNAT ports 9 to 8: first must not be after last
 hook "tcp": must be tc or xdp
 fault "all": must be no-option, no-reply-rewrite, snat, or empty for none
 sizes.events 5000: must be a power of two from 4096 on`)

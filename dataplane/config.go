@@ -35,12 +35,6 @@ type Config struct {
 	PinDir string
 	// MTU of Device in bytes (default 1500).
 	MTU int
-	// VNI is Geneve's network identifier (default 2, which Cilium calls "world").
-	VNI uint32
-	// SNATPorts are the source ports that SNAT may use, first and last (default 32768 to 65535).
-	SNATPorts [2]uint16
-	// EventSample reports one in this many packets in the middle of flows; 0 reports only their first and last packets.
-	EventSample uint32
 	// Sizes of the maps.
 	Sizes Sizes
 	// Hook on Device (default HookTC). Where the driver refuses XDP it is tc all the same; see DataPath.Notice.
@@ -52,19 +46,16 @@ type Config struct {
 
 	// unmarked leaves the kernel untold of tunnels, for benchmarks: it takes the news only once for a packet.
 	unmarked bool
+	// snatPorts are the first and last source port for SNAT, for tests (default: as in bpf/config.h).
+	snatPorts [2]uint16
 }
 
-// Defaults of Config.
-const (
-	DefaultMTU = 1500
-	DefaultVNI = 2
-)
+// DefaultMTU is that of Config.
+const DefaultMTU = 1500
 
 // withDefaults returns c with every zero field filled in, or all that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
 	c.MTU = orDefault(c.MTU, DefaultMTU)
-	c.VNI = orDefault(c.VNI, DefaultVNI)
-	c.SNATPorts = orDefault(c.SNATPorts, [2]uint16{32768, 65535})
 	c.Hook = orDefault(c.Hook, HookTC)
 	c.Sizes = c.Sizes.withDefaults()
 	errs := []error{c.checkAddresses()}
@@ -76,12 +67,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MTU < 576 || c.MTU > 65535 {
 		errs = append(errs, fmt.Errorf("MTU %d: must be from 576 to 65535", c.MTU))
-	}
-	if c.VNI >= 1<<24 {
-		errs = append(errs, fmt.Errorf("VNI %d: must be less than 16777216", c.VNI))
-	}
-	if c.SNATPorts[0] > c.SNATPorts[1] {
-		errs = append(errs, fmt.Errorf("SNAT ports %d to %d: first must not be after last", c.SNATPorts[0], c.SNATPorts[1]))
 	}
 	if c.Hook != HookTC && c.Hook != HookXDP {
 		errs = append(errs, fmt.Errorf("hook %q: must be tc or xdp", c.Hook))

@@ -123,12 +123,17 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 		s.OutsideIfindex.Set(uint32(device.Index)),
 		s.OutsideMac.Set(wireMAC(device.HardwareAddr)),
 		s.Mtu.Set(uint32(config.MTU)),
-		s.Vni.Set(config.VNI),
-		s.SnatPortFirst.Set(config.SNATPorts[0]),
-		s.SnatPortLast.Set(config.SNATPorts[1]),
-		s.EventSample.Set(config.EventSample),
 		s.Broken.Set(faultNumber(config.Fault)),
+		setPorts(&s, config.snatPorts),
 	)
+}
+
+// setPorts sets the ports for SNAT, unless they are zero.
+func setPorts(s *datapathSpecs, ports [2]uint16) error {
+	if ports == [2]uint16{} {
+		return nil
+	}
+	return errors.Join(s.SnatPortFirst.Set(ports[0]), s.SnatPortLast.Set(ports[1]))
 }
 
 // Open opens the maps of a data path that is loaded already, to fill or read them. It returns ErrNotLoaded if there is none.

@@ -63,18 +63,6 @@ func planAll(m *mirror, v *nodeView, specs map[string]*serviceSpec) ([]change, e
 	return plan.changes, nil
 }
 
-// planOne makes the book hold this form of one service, or with nil none.
-func planOne(m *mirror, name string, spec *serviceSpec) ([]change, error) {
-	plan := &planner{mirror: m}
-	if spec == nil {
-		plan.remove(name)
-	} else if err := plan.set(name, spec); err != nil {
-		return nil, err
-	}
-	plan.flush()
-	return plan.changes, nil
-}
-
 // setView makes the mirror hold the pods, nodes and prefixes of a view.
 func (p *planner) setView(to *nodeView) error {
 	before := p.mirror.view

@@ -229,3 +229,15 @@ func (spec *serviceSpec) has(key datapathServiceKey) bool {
 	}
 	return false
 }
+
+// planOne makes the mirror hold this spec of one service, or with nil none.
+func planOne(m *mirror, name string, spec *serviceSpec) ([]change, error) {
+	plan := &planner{mirror: m}
+	if spec == nil {
+		plan.remove(name)
+	} else if err := plan.set(name, spec); err != nil {
+		return nil, err
+	}
+	plan.flush()
+	return plan.changes, nil
+}
