@@ -74,7 +74,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Maker makes a lab's nodes as a cluster (netns.Nodes). Remove needs no options.
+// Provider makes a network's nodes as a cluster (netns.NodeProvider). Remove needs no options.
 type Provider struct {
 	Options Options
 	build   *build

@@ -44,7 +44,7 @@ type build struct {
 	addresses map[string]string
 }
 
-// Make makes the cluster: its network first, and what guards it.
+// CreateNodes makes the cluster: its network first, and what guards it.
 func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (netns.Provided, error) {
 	b := &build{
 		Options: m.Options.withDefaults(), network: network, plan: network.Plan(), bridge: "dsrl" + network.ID(), pids: make(map[string]int),
@@ -342,7 +342,7 @@ func (b *build) readNode(ctx context.Context, name string, made *corev1.Node) er
 	})
 }
 
-// adoptNodes are the nodes as places of the lab. Their pins are seen through the root of a process that lives there.
+// adoptNodes are the nodes as namespaces of the lab. Their pins are seen through the root of a process that lives there.
 func (b *build) adoptNodes() []netns.ExternalNamespace {
 	var all []netns.ExternalNamespace
 	for name, pid := range b.pids {

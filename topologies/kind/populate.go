@@ -22,7 +22,7 @@ import (
 // readyTimeout is how long a cluster may take from its pod network to the last pod that is ready.
 const readyTimeout = 3 * time.Minute
 
-// Populate deploys data path and pod network, then the topology's pods and services.
+// CreatePods deploys data path and pod network, then the topology's pods and services.
 func (m *Provider) CreatePods(ctx context.Context, network *netns.Network) (netns.Provided, error) {
 	b := m.build
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not ready within %s", readyTimeout))

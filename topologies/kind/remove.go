@@ -62,7 +62,7 @@ func removeCluster(ctx context.Context, name, dir string) error {
 	return nil
 }
 
-// ownsNodes tells whether a cluster of this name has nodes, and they are the lab's: in them is mounted what the lab's folder holds.
+// ownsNodes reports whether a cluster of this name has nodes, and they are the lab's: in them is mounted what the lab's folder holds.
 func ownsNodes(ctx context.Context, name, dir string) (bool, error) {
 	ids, err := docker(ctx, "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster="+name)
 	if err != nil || ids == "" {

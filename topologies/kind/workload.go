@@ -48,7 +48,7 @@ func (b *build) makeWorkload(ctx context.Context) error {
 	return b.waitPods(ctx, metav1.NamespaceDefault)
 }
 
-// SetReady says whether a pod of the topology takes requests.
+// SetReady sets whether a pod of the topology takes requests.
 func (c *Cluster) SetReady(ctx context.Context, pod string, ready bool) error {
 	return objects.SetReady(ctx, c.Client, metav1.NamespaceDefault, pod, ready)
 }

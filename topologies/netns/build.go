@@ -18,7 +18,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// builder builds a lab. While it does it keeps a way into every place: so it need not enter any.
+// builder builds a network. It keeps a netlink connection to every namespace, so that it does not have to enter one.
 type builder struct {
 	*Network
 	mu         sync.Mutex
@@ -27,7 +27,7 @@ type builder struct {
 	engineBridge string
 }
 
-// place is a namespace of the lab.
+// namespace is an open namespace of the network.
 type namespace struct {
 	fd   int // file descriptor
 	conn *rtnl.Conn
@@ -40,7 +40,7 @@ func (b *builder) close() {
 	}
 }
 
-// at is the way into a place; nil if it isn't made yet.
+// ns returns an open namespace, or nil if it does not exist yet.
 func (b *builder) ns(name string) *namespace { return b.namespaces[name] }
 
 // build makes everything, in the order in which it costs least: links while they are down, bridges up last.
@@ -87,7 +87,7 @@ func (nw *Network) build(ctx context.Context, o Options) error {
 	return ctx.Err() // it came too late for another step
 }
 
-// complete says that the lab stands, if its namespaces still have their names.
+// complete records that the network is complete, if its namespaces still have their names.
 func (b *builder) complete() error {
 	for _, name := range b.ownNamespaces() {
 		p := b.ns(name)
@@ -136,7 +136,7 @@ func (b *builder) makeNamespaces() error {
 	return group.Wait()
 }
 
-// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the lab's then.
+// makeNamespaceDir makes the folder of all named namespaces where there is none, and makes it the network's then.
 func (b *builder) makeNamespaceDir() error {
 	if _, err := os.Stat(namespaceDir); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -147,7 +147,7 @@ func (b *builder) makeNamespaceDir() error {
 	return os.MkdirAll(namespaceDir, 0o755)
 }
 
-// makePlace makes a place's namespace, and leaves the thread inside.
+// makeNamespace makes a namespace, and leaves the thread inside.
 func (b *builder) makeNamespace(name string) error {
 	p, err := newNamespace(namespaceName(b.name, name), b.alias(name))
 	if err != nil {
@@ -159,7 +159,7 @@ func (b *builder) makeNamespace(name string) error {
 	return setSysctls(b.sysctls(name))
 }
 
-// settings are the sysctls of a place's namespace; they are set before it has any device, so devices inherit them.
+// sysctls are the sysctls of a namespace; they are set before it has any device, so devices inherit them.
 func (nw *Network) sysctls(ns string) map[string]string {
 	s := map[string]string{
 		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0", // answers come back another way

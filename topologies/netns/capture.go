@@ -23,7 +23,7 @@ const (
 
 // CaptureOptions say what is captured.
 type CaptureOptions struct {
-	// Device of the place. Default: all but its loopback.
+	// Device of the namespace. Default: all but its loopback.
 	Device string
 	// Filter is a classic BPF program that gets each frame from its Ethernet header on (packet(7)). Default: everything.
 	Filter []unix.SockFilter
@@ -37,7 +37,7 @@ type CaptureStats struct {
 	Lost    uint64 // for which the socket had no room
 }
 
-// Capture is a socket that listens to devices of a place.
+// Capture is a socket that listens to devices of a namespace.
 type Capture struct {
 	options CaptureOptions
 	ns      string
@@ -62,7 +62,7 @@ func (nw *Network) OpenCapture(ns string, o CaptureOptions) (*Capture, error) {
 	return c, nil
 }
 
-// choose lists the devices to listen to, and returns the index to bind to. Call it inside the place.
+// choose lists the devices to listen to, and returns the index to bind to. Call it inside the namespace.
 func (c *Capture) choose() (index int, err error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -258,7 +258,7 @@ func (w *wakeup) close() {
 	unix.Close(w.event)
 }
 
-// StartCapture captures what comes in and goes out by a device of a place, as pcapng, until stop is called or ctx ends. When it
+// StartCapture captures what comes in and goes out by a device of a namespace, as pcapng, until stop is called or ctx ends. When it
 // returns, the socket listens. stop writes what is under way; it says when packets were lost.
 func (nw *Network) StartCapture(ctx context.Context, ns, device string, w io.Writer) (stop func() error, err error) {
 	c, err := nw.OpenCapture(ns, CaptureOptions{Device: device})

@@ -181,7 +181,7 @@ func TestCaptureEndsUnderLoad(t *testing.T) {
 	}
 }
 
-// When the lab goes, so does a capture in it.
+// When the network goes, so does a capture in it.
 func TestCaptureOfLabThatGoes(t *testing.T) {
 	dir := t.TempDir()
 	nw := up(t, talk(t), "test-goes", dir)

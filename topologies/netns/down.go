@@ -14,11 +14,11 @@ import (
 
 const pollEvery = 2 * time.Millisecond
 
-// Down takes a lab away, in whatever state it is: it goes by the journal, and by the lab's mark on what it finds. With no lab of
+// Down removes a network, whatever its state: it goes by the journal, and by the network's mark on what it finds. With no network of
 // this name it does nothing. It returns when processes, links, names, mounts and BPF programs are gone; the namespaces, empty by
 // then, the kernel frees when it gets to it.
 //
-// Of labs whose nodes others made, these take their own part away; nodes may be nil where there are none such.
+// External nodes are removed by their provider; nodes may be nil for a network that has none.
 func Down(ctx context.Context, stateDir, name string, nodes NodeProvider) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -34,7 +34,7 @@ func Down(ctx context.Context, stateDir, name string, nodes NodeProvider) error 
 	return down(ctx, stateDir, name, nodes)
 }
 
-// leave unlocks, and removes the folder of all labs when it is empty and no one's choice.
+// releaseLock releases the lock. It removes the state folder if that is the default one and empty.
 func releaseLock(stateDir string, held *lock) {
 	held.unlock()
 	if stateDir == DefaultStateDir {
@@ -47,7 +47,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// remains are what the journal names, and the lab's own.
+// journaled is what the journal names, by kind.
 type journaled struct {
 	owner                       owner
 	namespaces, mounts, folders []string
@@ -102,10 +102,10 @@ func down(ctx context.Context, stateDir, name string, nodes NodeProvider) error 
 	return nw.removeDir()
 }
 
-// removeForeign lets those take the nodes away who made them.
+// removeResources has the node provider remove what it made.
 func (r *journaled) removeResources(ctx context.Context, dir string, nodes NodeProvider) error {
 	if nodes == nil {
-		return errors.New("its nodes are not network namespaces, and nobody is there who made them")
+		return errors.New("it has external nodes, and no node provider to remove them")
 	}
 	return nodes.Remove(ctx, dir, r.resources, r.earlierBoot)
 }
@@ -143,7 +143,7 @@ func (r *journaled) remove(ctx context.Context, fabric string) error {
 	return errors.Join(append(errs, waitGone(ctx, programs))...)
 }
 
-// named sorts the journal's namespaces by whose they are, now.
+// namespacesByOwnership sorts the journal's namespaces by whose they are, now.
 func (r *journaled) namespacesByOwnership() (map[ownership][]string, error) {
 	by := make(map[ownership][]string)
 	for _, name := range r.namespaces {
@@ -169,7 +169,7 @@ func removeAllLinks(namespaces []string) error {
 	return group.Wait()
 }
 
-// removeLinks removes all links of the lab that are in a namespace, and their peers elsewhere. When it returns, they are gone.
+// removeLinks removes all links of the network that are in a namespace, and their peers elsewhere. When it returns, they are gone.
 func removeLinks(namespace string) error {
 	conn, err := dialAt(filepath.Join(namespaceDir, namespace))
 	if err != nil {
@@ -182,7 +182,7 @@ func removeLinks(namespace string) error {
 	return nil
 }
 
-// forget removes the lab's folder, its journal last: until then Down can be tried again. A folder without a journal is only
+// removeDir removes the network's folder, its journal last: until then Down can be tried again. A folder without a journal is only
 // removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no lab's.
 func (nw *Network) removeDir() error {
 	if !nw.journal.exists() {

@@ -13,47 +13,47 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// Nodes makes the LB and pod nodes of a lab, with their pods, where they are no namespaces of this package: containers of a
+// NodeProvider makes the LB and pod nodes of a network, with their pods, where they are not namespaces of this package: containers of a
 // cluster. The fabric, and all that is outside of the cluster, is made here as ever; of each node the outer end of its wire is
 // moved into the fabric.
 type NodeProvider interface {
-	// Make makes the nodes. What it makes, it first names to the lab (Lab.Own), which keeps it for Remove.
+	// CreateNodes makes the nodes. It records each resource before it makes it (Network.RecordResource), for Remove.
 	CreateNodes(ctx context.Context, nw *Network) (Provided, error)
-	// Populate makes the pods, once the nodes are joined to the fabric. Its plan is that of Make with the pods as they are.
+	// CreatePods makes the pods, once the nodes are joined to the fabric. Its plan is that of CreateNodes with the pods as they are.
 	CreatePods(ctx context.Context, nw *Network) (Provided, error)
-	// Remove takes away all that was named to the lab, of which some may never have been made and some be gone. dir is the lab's
+	// Remove removes all recorded resources, of which some may never have been made and some may be gone. dir is the network's
 	// folder. earlierBoot says that the machine was started anew since.
 	Remove(ctx context.Context, dir string, owned []Resource, earlierBoot bool) error
 }
 
-// Made is what Nodes has made.
+// Provided is what a NodeProvider has made.
 type Provided struct {
-	// Plan is the lab's, with addresses, MAC addresses and devices as they turned out.
+	// Plan is the network's, with addresses, MAC addresses and devices as they turned out.
 	Plan       *topologies.Plan
 	Namespaces []ExternalNamespace
 	// Bridge is the device that the nodes' wires are ports of, in the network namespace of this process.
 	Bridge string
 }
 
-// Owned is something that the lab has outside of its namespaces, in the words of who made it.
+// Resource is something that a provider makes for the network outside of its namespaces, in the provider's terms.
 type Resource struct{ Kind, Name, Value string }
 
-// Own names something to the lab before it is made.
+// RecordResource writes a resource to the journal, before it is made.
 func (nw *Network) RecordResource(o Resource) error {
 	return nw.journal.add(entry{Kind: "owned", What: o.Kind, Name: o.Name, Value: o.Value})
 }
 
-// Adopted is a place that others made: the network namespace that a process lives in.
+// ExternalNamespace is a namespace that a provider made: the network namespace of a running process.
 type ExternalNamespace struct {
 	Name string
 	PID  int
 	// Start is when that process began, in clock ticks since boot: a number may be given again.
 	Start uint64
-	// Pins is a node's folder of BPF pins.
+	// PinDir is a node's folder of BPF pins.
 	PinDir string
 }
 
-// Adopt makes a place of the namespace of a process that runs.
+// NewExternalNamespace returns the network namespace of a running process.
 func NewExternalNamespace(ns string, pid int, pins string) (ExternalNamespace, error) {
 	p, err := readProcess(pid)
 	if err != nil {
@@ -82,7 +82,7 @@ func (nw *Network) addExternal(a ExternalNamespace) {
 	nw.external[a.Name] = a
 }
 
-// isForeign tells whether others make a place: in labs of substrate kind, the LB and pod nodes with their pods.
+// isExternal reports whether a provider makes the namespace: on substrate kind, the LB and pod nodes with their pods.
 func (nw *Network) isExternal(ns string) bool {
 	if nw.plan.Substrate != topologies.SubstrateKindK {
 		return false
@@ -91,16 +91,16 @@ func (nw *Network) isExternal(ns string) bool {
 		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
 }
 
-// hasForeign tells whether others make any.
+// hasExternal reports whether a provider makes any namespace.
 func (nw *Network) hasExternal() bool { return slices.ContainsFunc(nw.Namespaces(), nw.isExternal) }
 
-// ownPlaces are those that the lab makes itself.
+// ownNamespaces are the namespaces that this package makes.
 func (nw *Network) ownNamespaces() []string { return slices.DeleteFunc(nw.Namespaces(), nw.isExternal) }
 
-// makeForeign lets others make the nodes.
+// createExternalNodes has the provider make the nodes.
 func (b *builder) createExternalNodes(ctx context.Context, nodes NodeProvider) error {
 	if nodes == nil {
-		return fmt.Errorf("substrate %s: nobody is there who makes its nodes", b.plan.Substrate)
+		return fmt.Errorf("no node provider for substrate %s", b.plan.Substrate)
 	}
 	if err := os.Rename(b.planPath(), b.requestedPath()); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (b *builder) createExternalNodes(ctx context.Context, nodes NodeProvider) e
 	return b.addProvided(made)
 }
 
-// take keeps what others have made.
+// addProvided records and opens what the provider has made.
 func (b *builder) addProvided(made Provided) error {
 	b.plan = made.Plan
 	for _, a := range made.Namespaces {
@@ -130,7 +130,7 @@ func (b *builder) addProvided(made Provided) error {
 	return nil
 }
 
-// Dial opens a way into the place; the caller closes it.
+// Dial opens a netlink connection to the namespace; the caller closes it.
 func (a ExternalNamespace) Dial() (conn *rtnl.Conn, err error) {
 	ns, err := a.netNS()
 	if err != nil {
@@ -144,7 +144,7 @@ func (a ExternalNamespace) Dial() (conn *rtnl.Conn, err error) {
 	return conn, err
 }
 
-// open opens the ways into an adopted place.
+// open opens an external namespace.
 func (a ExternalNamespace) open() (*namespace, error) {
 	conn, err := a.Dial()
 	if err != nil {
@@ -158,7 +158,7 @@ func (a ExternalNamespace) open() (*namespace, error) {
 	return &namespace{fd: ns, conn: conn}, nil
 }
 
-// takeWire moves the outer end of a node's wire from the engine's bridge to the fabric's. There it has the name and the marks
+// attachExternalWire moves the outer end of a node's wire from the engine's bridge to the fabric's. There it has the name and the marks
 // that a wire of this package has.
 func (b *builder) attachExternalWire(engine *rtnl.Conn, n *topologies.Node, master int) error {
 	device, err := b.ns(n.Name).link(nodeDevice)
@@ -213,7 +213,7 @@ func (b *builder) makeUplink(engine *rtnl.Conn, master int) error {
 	return errors.Join(err, engine.Raise(veth, b.alias("uplink")), fabric.conn.Raise(port, b.alias("uplink")))
 }
 
-// joinForeign takes over the wires of all nodes that others made.
+// attachExternalNodes attaches the wires of all external nodes to the fabric.
 func (b *builder) attachExternalNodes(masters map[string]int) error {
 	if !b.hasExternal() {
 		return nil
@@ -242,8 +242,8 @@ func (b *builder) attachExternalNodes(masters map[string]int) error {
 	return nil
 }
 
-// configureForeign lets a node route as one of this package does. Its default route leads into the fabric, which leads nowhere
-// but to the lab's own networks; routes to pods are the business of who made it.
+// configureExternalNode makes a node route as one of this package does. Its default route leads into the fabric, which leads nowhere
+// but to the network's own networks; routes to pods are up to the provider.
 func (b *builder) configureExternalNode(ns *namespace, n *topologies.Node) error {
 	settings := b.sysctls(n.Name)
 	settings["ipv4/conf/"+nodeDevice+"/rp_filter"] = "0"
@@ -265,7 +265,7 @@ func (b *builder) configureExternalNode(ns *namespace, n *topologies.Node) error
 	return nil
 }
 
-// populate lets others make the pods, and gives those what pods of this package have: the congestion control of the topology.
+// createExternalPods has the provider make the pods, and sets the topology's congestion control on their routes.
 func (b *builder) createExternalPods(ctx context.Context, nodes NodeProvider) error {
 	made, err := nodes.CreatePods(ctx, b.Network)
 	if err != nil {

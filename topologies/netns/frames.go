@@ -25,7 +25,7 @@ const (
 	defaultMaxJoined = 65536 // GRO_LEGACY_MAX_SIZE
 )
 
-// frameByFrame returns the places that must send frame by frame, of nodes whose wires are limited as they say.
+// frameByFrame returns the namespaces that must send frame by frame, of nodes whose wires are limited as they say.
 func frameByFrame(nodes []topologies.Node) map[string]bool {
 	single := make(map[string]bool)
 	for _, n := range nodes {
@@ -47,7 +47,7 @@ func frameByFrame(nodes []topologies.Node) map[string]bool {
 // isPoliced reports whether a direction has a policer.
 func isPoliced(s topologies.Shape) bool { return s.Rate > 0 && s.Limit == topologies.LimitPolice }
 
-// setFrameByFrame has these places send frame by frame, and all other nodes and the fabric as they do by default. reach is the way into a
+// setFrameByFrame has these namespaces send frame by frame, and all other nodes and the fabric as they do by default. reach is the way into a
 // place.
 func (nw *Network) setFrameByFrame(single map[string]bool, reach func(ns string, f func(*rtnl.Conn) error) error) error {
 	for i := range nw.plan.Nodes {
@@ -130,7 +130,7 @@ func (b *builder) setFrameByFrame() error {
 	return b.Network.setFrameByFrame(single, func(ns string, f func(*rtnl.Conn) error) error { return f(b.ns(ns).conn) })
 }
 
-// limited is the plan's nodes with their wires as they are limited now.
+// nodesAsLimited is the plan's nodes with their wires as they are limited now.
 func (nw *Network) nodesAsLimited(fabric *rtnl.Conn) ([]topologies.Node, error) {
 	nodes := make([]topologies.Node, len(nw.plan.Nodes))
 	for i := range nw.plan.Nodes {

@@ -64,7 +64,7 @@ const (
 	superFrame  = 1000 // bytes of each
 )
 
-// sendSuper sends a super-packet from one place to an address.
+// sendSuper sends a super-packet from one namespace to an address.
 func sendSuper(t *testing.T, nw *Network, from string, to netip.Addr) {
 	t.Helper()
 	require.NoError(t, nw.Do(from, func() error {
@@ -137,7 +137,7 @@ func TestSuperPacketsToPolicedPort(t *testing.T) {
 	}
 }
 
-// segments is the most that a place's eth0 sends at once.
+// segments is the most that a namespace's eth0 sends at once.
 func segments(t *testing.T, nw *Network, ns string) uint32 {
 	t.Helper()
 	conn, err := nw.dial(ns)

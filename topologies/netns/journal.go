@@ -33,7 +33,7 @@ type entry struct {
 	Start uint64 `json:"start,omitempty"` // clock ticks since boot
 }
 
-// journal is a lab's record of ownership.
+// journal is a network's record of ownership.
 type journal struct {
 	mu   sync.Mutex
 	path string
@@ -59,7 +59,7 @@ func (j *journal) add(e entry) error {
 	return nil
 }
 
-// exists tells whether a lab was ever begun here.
+// exists reports whether a network was ever begun here.
 func (j *journal) exists() bool {
 	_, err := os.Lstat(j.path)
 	return err == nil

@@ -17,7 +17,7 @@ type lock struct {
 
 func lockPath(stateDir, name string) string { return filepath.Join(stateDir, name+".lock") }
 
-// takeLock takes a lab's lock, or says at once that someone else has it.
+// takeLock takes a network's lock, or says at once that someone else has it.
 func takeLock(stateDir, name string) (*lock, error) {
 	path := lockPath(stateDir, name)
 	for {
@@ -45,7 +45,7 @@ func takeLock(stateDir, name string) (*lock, error) {
 	}
 }
 
-// isSameFile tells whether path still names the open file.
+// isSameFile reports whether path still names the open file.
 func isSameFile(file *os.File, path string) bool {
 	opened, err := file.Stat()
 	if err != nil {

@@ -63,7 +63,7 @@ func onThread(f func(giveBack func()) error) error {
 	return <-done
 }
 
-// makeNamespace makes a network namespace of this name, marks it as the lab's before it has the name, and leaves the thread
+// newNamespace makes a network namespace of this name, marks it as the network's before it has the name, and leaves the thread
 // inside; see onThread.
 func newNamespace(name, mark string) (p *namespace, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
 )
 
-// Environment of a process that builds a lab and kills itself at one of the steps.
+// Environment of a process that builds a network and kills itself at one of the steps.
 const (
 	dieAtVariable = "DSRLAB_TEST_DIE_AT"
 	dirVariable   = "DSRLAB_TEST_DIR"
@@ -92,7 +92,7 @@ func talk(t testing.TB) *topologies.Plan {
 	return plan
 }
 
-// hostState is all of the host that a lab might have changed, but for BPF programs: those of other packages' tests come and go
+// hostState is all of the host that a network might have changed, but for BPF programs: those of other packages' tests come and go
 // meanwhile.
 func hostState(t testing.TB) string {
 	t.Helper()
@@ -100,7 +100,7 @@ func hostState(t testing.TB) string {
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "program ") }), "\n")
 }
 
-// dial connects from one place to an address in another, by the first SYN: its retransmission would come too late.
+// dial connects from one namespace to an address in another, by the first SYN: its retransmission would come too late.
 func dial(t *testing.T, nw *Network, from, to string, at netip.Addr) {
 	t.Helper()
 	var listener net.Listener

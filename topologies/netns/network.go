@@ -1,5 +1,5 @@
 // Package netns builds a topology from network namespaces of this machine: one for the fabric, one for each node and pod.
-// It is pure Go over netlink; no program is executed but those that run inside the lab.
+// It is pure Go over netlink; no program is executed but those that run inside the network.
 package netns
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// DefaultStateDir is where labs keep their journal, logs and bpffs.
+// DefaultStateDir is where networks keep their journal, logs and bpffs.
 const DefaultStateDir = "/run/dsrlab"
 
-// Fabric is the place between the nodes.
+// Fabric is the namespace between the nodes.
 const Fabric = "fabric"
 
 // namespaceDir is where named namespaces are, for `ip netns` too.
@@ -28,50 +28,50 @@ const namespaceDir = "/run/netns"
 // nodeDevice is every node's and pod's own device.
 const nodeDevice = "eth0"
 
-// ErrNoLab says that no lab of this name stands.
+// ErrNotFound means that there is no complete network of this name.
 var ErrNotFound = errors.New("no such lab")
 
-// Lab is a topology that stands. Its methods may be called from several goroutines.
+// Network is a topology that has been built. Its methods may be called from several goroutines.
 type Network struct {
 	stateDir, name string
 	id             string
 	plan           *topologies.Plan
 	existing       bool
 	journal        *journal
-	// adopted are places that others made, by their names.
+	// external are the namespaces that a provider made, by name.
 	external map[string]ExternalNamespace
 	// reshaping is held while a wire changes: what nodes send depends on the wires of all.
 	reshaping sync.Mutex
 }
 
-// Name of the lab.
+// Name of the network.
 func (nw *Network) Name() string { return nw.name }
 
-// ID is what marks all that is the lab's: eight hexadecimal digits.
+// ID is what marks all that is the network's: eight hexadecimal digits.
 func (nw *Network) ID() string { return nw.id }
 
-// StateDir is the folder of all labs.
+// StateDir is the folder of all networks.
 func (nw *Network) StateDir() string { return nw.stateDir }
 
-// Dir is the lab's own folder.
+// Dir is the network's own folder.
 func (nw *Network) Dir() string { return filepath.Join(nw.stateDir, nw.name) }
 
-// Plan is what the lab was built from.
+// Plan is what the network was built from.
 func (nw *Network) Plan() *topologies.Plan { return nw.plan }
 
-// Existing tells that Up found it standing.
+// Existing reports whether Up found the network already built.
 func (nw *Network) Existing() bool { return nw.existing }
 
-// alias marks a link as the lab's.
+// alias marks a link as the network's.
 func (nw *Network) alias(what string) string { return markOf(nw.id, what) }
 
-// namespaceName is the name of a place's namespace.
+// namespaceName is the name of a namespace.
 func namespaceName(lab, ns string) string { return "dsrlab-" + lab + "-" + ns }
 
-// bpfDir is where the lab mounts its bpffs.
+// bpfDir is where the network mounts its bpffs.
 func (nw *Network) bpfDir() string { return filepath.Join(nw.Dir(), "bpf") }
 
-// BPFDir is the node's folder for pins, on the lab's own bpffs or that of an adopted node. It may not exist yet.
+// BPFDir is the node's folder for pins, on the network's own bpffs or that of an external node. It may not exist yet.
 func (nw *Network) BPFDir(node string) (string, error) {
 	if _, err := nw.node(node); err != nil {
 		return "", err
@@ -90,7 +90,7 @@ func (nw *Network) node(name string) (*topologies.Node, error) {
 	return &nw.plan.Nodes[i], nil
 }
 
-// Places are the fabric, all nodes and all pods.
+// Namespaces are the fabric, all nodes and all pods.
 func (nw *Network) Namespaces() []string {
 	names := []string{Fabric}
 	for _, n := range nw.plan.Nodes {
@@ -102,14 +102,14 @@ func (nw *Network) Namespaces() []string {
 	return names
 }
 
-// has tells whether the plan has this place.
+// hasNamespace reports whether the plan has this namespace.
 func (nw *Network) hasNamespace(ns string) bool {
 	return ns == Fabric ||
 		slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == ns }) ||
 		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
 }
 
-// NetNS opens a place's network namespace; the caller closes it.
+// NetNS opens a namespace's file; the caller closes it.
 func (nw *Network) NetNS(ns string) (*os.File, error) {
 	if !nw.hasNamespace(ns) {
 		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", nw.name, ns, nw.Namespaces())
@@ -120,8 +120,8 @@ func (nw *Network) NetNS(ns string) (*os.File, error) {
 	return os.Open(filepath.Join(namespaceDir, namespaceName(nw.name, ns)))
 }
 
-// Do runs f on a thread inside a place's network namespace. Goroutines that f starts are elsewhere; sockets that f opens stay
-// in the place.
+// Do runs f on a thread inside a namespace. Goroutines that f starts are elsewhere; sockets that f opens stay
+// in the namespace.
 func (nw *Network) Do(ns string, f func() error) error {
 	file, err := nw.NetNS(ns)
 	if err != nil {
@@ -131,7 +131,7 @@ func (nw *Network) Do(ns string, f func() error) error {
 	return inside(int(file.Fd()), f)
 }
 
-// dial opens a way into a place; the caller closes it.
+// dial opens a netlink connection to a namespace; the caller closes it.
 func (nw *Network) dial(ns string) (conn *rtnl.Conn, err error) {
 	err = nw.Do(ns, func() (err error) {
 		conn, err = rtnl.Dial()

@@ -26,7 +26,7 @@ func missing(feature, how string, err error) error {
 	return fmt.Errorf("%s: %w", feature, err)
 }
 
-// attrs are those of a new link of the lab; an MTU of 0 is the kernel's own.
+// attrs are those of a new link of the network; an MTU of 0 is the kernel's own.
 func attrs(name string, mac topologies.HardwareAddr, mtu int) netlink.LinkAttrs {
 	a := netlink.NewLinkAttrs()
 	a.Name, a.MTU, a.HardwareAddr, a.Group = name, mtu, net.HardwareAddr(mac), linkGroup
@@ -68,7 +68,7 @@ func (b *builder) makeWires() error {
 	return b.attachExternalNodes(masters)
 }
 
-// makeVeth makes a pair with one end in one place, up, and eth0 in another.
+// makeVeth makes a pair with one end in one namespace, up, and eth0 in another.
 func (b *builder) makeVeth(here *namespace, end netlink.LinkAttrs, alias string, there *namespace, mac topologies.HardwareAddr) (netlink.Link, error) {
 	veth := &netlink.Veth{
 		LinkAttrs: end, PeerName: nodeDevice, PeerHardwareAddr: net.HardwareAddr(mac), PeerNamespace: netlink.NsFd(there.fd),
@@ -79,7 +79,7 @@ func (b *builder) makeVeth(here *namespace, end netlink.LinkAttrs, alias string,
 	return veth, here.conn.Raise(veth, alias)
 }
 
-// configureDevice brings a place's eth0 up.
+// configureDevice brings a namespace's eth0 up.
 func (b *builder) configureDevice(ns *namespace, alias string) (netlink.Link, error) {
 	device, err := ns.link(nodeDevice)
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *namespace) addRoute(device netlink.Link, r topologies.Route, congestion
 	return nil
 }
 
-// hasCongestionControl tells whether the kernel has it; a route to one that it lacks is just an invalid argument.
+// hasCongestionControl reports whether the kernel has it; a route to one that it lacks is just an invalid argument.
 func hasCongestionControl(name string) bool {
 	available, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
 	return err != nil || name == "" || slices.Contains(strings.Fields(string(available)), name)

@@ -19,10 +19,10 @@ const linkGroup = 0xd5a1
 // loopback is the index of lo in every network namespace (LOOPBACK_IFINDEX, include/net/flow.h).
 const loopback = 1
 
-// markOf is what the links of a lab carry as their alias.
+// markOf is what the links of a network carry as their alias.
 func markOf(id, what string) string { return "dsrlab:" + id + ":" + what }
 
-// owner tells what is the lab's from what only bears a name that it uses, too.
+// owner distinguishes what is the network's from what only has the same name.
 type owner struct{ id string }
 
 // ownership is whose a name in the namespace folder is.
@@ -35,7 +35,7 @@ const (
 	owned
 )
 
-// of looks into the namespace itself: its lo carries the lab's mark since before it had a name.
+// of looks into the namespace itself: its lo carries the network's mark since before it had a name.
 func (o owner) of(name string) (ownership, error) {
 	path := filepath.Join(namespaceDir, name)
 	info, err := os.Lstat(path)
@@ -89,7 +89,7 @@ func dialAt(path string) (conn *rtnl.Conn, err error) {
 	return conn, err
 }
 
-// isMounted tells whether something is mounted on path.
+// isMounted reports whether something is mounted on path.
 func isMounted(path string) bool {
 	var here, parent unix.Stat_t
 	if unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &parent) != nil {

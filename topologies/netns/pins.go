@@ -18,7 +18,7 @@ import (
 
 const goneTimeout = 10 * time.Second // for BPF programs to go
 
-// pinnedPrograms are the ids of all programs that the pins on the lab's bpffs hold, directly or by a link.
+// pinnedPrograms are the ids of all programs that the pins on the network's bpffs hold, directly or by a link.
 func pinnedPrograms(mounts []string) ([]ebpf.ProgramID, error) {
 	var ids []ebpf.ProgramID
 	for _, mount := range mounts {
@@ -74,7 +74,7 @@ func policersOf(namespace string) ([]ebpf.ProgramID, error) {
 	return shape.Programs(conn)
 }
 
-// isBPF tells whether a bpffs is mounted on path itself.
+// isBPF reports whether a bpffs is mounted on path itself.
 func isBPF(path string) bool {
 	var fs unix.Statfs_t
 	return isMounted(path) && unix.Statfs(path, &fs) == nil && fs.Type == unix.BPF_FS_MAGIC

@@ -19,7 +19,7 @@ func podGateway(pod netip.Addr) netip.Addr {
 	return netip.MustParseAddr("fe80::1")
 }
 
-// single is an address as a prefix of its own.
+// hostPrefix is the prefix of a single address.
 func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func (b *builder) makePods() error {
@@ -93,7 +93,7 @@ func (b *builder) configureFabric() error {
 	return nil
 }
 
-// introduce lets the fabric know the nodes of a network.
+// addNodeNeighbours adds the nodes of a network as the fabric's neighbours.
 func (b *builder) addNodeNeighbours(bridge netlink.Link, network string) error {
 	for i := range b.plan.Nodes {
 		node := &b.plan.Nodes[i]

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Process is a program that runs in a place as long as the lab stands.
+// Process is a program that runs in a namespace until the network is removed.
 type Process struct {
 	Name string // of its log
 	Argv []string
@@ -26,11 +26,11 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// LabVariable marks, by the lab's id, what is started for a lab: Down ends it.
+// NetworkVariable is the environment variable that marks a network's processes, by its ID; Down ends them.
 const NetworkVariable = "DSRLAB_LAB"
 
-// Start starts a program in the background of a place, in a session of its own, with its output in the lab's logs. It ends with
-// the lab.
+// Start starts a program in the background of a namespace, in a session of its own, with its output in the network's logs. It ends with
+// the network.
 func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -44,7 +44,7 @@ func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, er
 	cmd.Env = append(append(os.Environ(), p.Env...), NetworkVariable+"="+nw.id)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// A program that starts between the fork and this entry is found by its namespace, which only the lab's are in, or in a place
+	// A program that starts between the fork and this entry is found by its namespace, which only the network's are in, or in a namespace
 	// that others made by its environment.
 	if err := nw.Do(ns, cmd.Start); err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
@@ -63,7 +63,7 @@ func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, er
 // runGrace is what a program has, after SIGTERM, to end by itself.
 const runGrace = 2 * time.Second
 
-// Run runs a program in a place and waits for it. Its exit status comes back as *exec.ExitError. When ctx ends, the program
+// Run runs a program in a namespace and waits for it. Its exit status comes back as *exec.ExitError. When ctx ends, the program
 // gets SIGTERM, and SIGKILL if it doesn't heed it.
 func (nw *Network) Run(ctx context.Context, ns string, argv []string, s Streams) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
@@ -89,7 +89,7 @@ func (nw *Network) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// Runs tells whether a program runs that Start started under this name.
+// IsRunning reports whether a program runs that Start started under this name.
 func (nw *Network) IsRunning(name string) bool {
 	started, err := nw.started(name)
 	return err == nil && len(processSet{recorded: startTimes(started)}.running()) > 0

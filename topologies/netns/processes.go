@@ -20,16 +20,16 @@ const (
 	killTimeout = 5 * time.Second // for the kernel to be done with them
 )
 
-// inhabitants are the processes that belong to a lab.
+// processSet are the processes that belong to a network.
 type processSet struct {
 	recorded   map[int]uint64  // process number to start time
 	namespaces map[uint64]bool // inodes
-	// mark is the variable of the lab's programs, for labs with places in which others live, too; empty: it is not looked for.
+	// mark is the variable of the network's programs, for networks with namespaces in which others live, too; empty: it is not looked for.
 	mark []byte
 }
 
-// endProcesses ends those that the journal names, all that live in the lab's namespaces, however they came there, and, if marked is a
-// lab's id, all that were started for it in the places that others made.
+// endProcesses ends those that the journal names, all that live in the network's namespaces, however they came there, and, if marked is a
+// network's ID, all that were started for it in external namespaces.
 func endProcesses(ctx context.Context, recorded []entry, namespaces []string, marked string) error {
 	in := processSet{recorded: startTimes(recorded), namespaces: make(map[uint64]bool)}
 	if marked != "" {
@@ -59,7 +59,7 @@ func endProcesses(ctx context.Context, recorded []entry, namespaces []string, ma
 	return errors.Join(fmt.Errorf("processes %v do not end", in.running()), ctx.Err())
 }
 
-// recordedOf are processes that the journal names.
+// startTimes are the start times of the journal's processes, by process ID.
 func startTimes(entries []entry) map[int]uint64 {
 	all := make(map[int]uint64)
 	for _, e := range entries {
@@ -68,7 +68,7 @@ func startTimes(entries []entry) map[int]uint64 {
 	return all
 }
 
-// living are those that still run; never this process.
+// running are those that still run; never this process.
 func (in processSet) running() []int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -83,7 +83,7 @@ func (in processSet) running() []int {
 	return pids
 }
 
-// has tells whether a process is one of them, and has not ended yet.
+// contains reports whether a process is one of them, and has not ended yet.
 func (in processSet) contains(pid int) bool {
 	if pid == os.Getpid() {
 		return false

@@ -1,6 +1,6 @@
 package netns
 
-// isZombie tells whether a process has ended, and only waits to be reaped.
+// isZombie reports whether a process has ended, and only waits to be reaped.
 func isZombie(pid int) bool {
 	p, err := readProcess(pid)
 	return err != nil || p.ended()

@@ -14,45 +14,45 @@ import (
 )
 
 const (
-	// settleLimit is far more than a busy machine takes; what has not settled by then never will.
+	// readyTimeout is far more than a busy machine takes; what has not settled by then never will.
 	readyTimeout = 10 * time.Second
 	// firstPause and longestPause are between two looks, doubled from the one to the other: the kernel needs about a
 	// millisecond.
 	firstPause, longestPause = 50 * time.Microsecond, 5 * time.Millisecond
 )
 
-// unsettled is what a lab still waits for. The kernel does it later, on its own, in work queues: it notices carriers
+// pending is what a network still waits for. The kernel does it later, on its own, in work queues: it notices carriers
 // (net/core/link_watch.c), lets bridge ports forward, and routes packets to IPv6 addresses (net/ipv6/addrconf.c).
 type pending struct {
 	fabric *rtnl.Conn
 	ports  []string       // bridge ports that don't carry packets
 	links  []carrier      // other links without a carrier that the kernel has noticed: they drop all that is to be sent
-	local  []localAddress // addresses that their place doesn't take as its own
+	local  []localAddress // addresses that their namespace doesn't take as its own
 }
 
-// carrier is a link of a place.
+// carrier is a link of a namespace.
 type carrier struct {
 	ns   string
 	conn *rtnl.Conn
 	name string
 }
 
-// local is an IPv6 address of a place.
+// localAddress is an IPv6 address of a namespace.
 type localAddress struct {
 	ns      string
 	conn    *rtnl.Conn
 	address netip.Addr
 }
 
-// settle waits until the first packet finds its way, whoever sends it.
+// waitReady waits until the first packet finds its way, whoever sends it.
 func (b *builder) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("waited for %s", readyTimeout))
 	defer cancel()
 	return b.pending().wait(ctx)
 }
 
-// unsettled is all that a new lab waits for. Of a wire it is the end that was raised first: the other one found the carrier
-// there. IPv4 addresses are at once what they are, so without IPv6 no place is asked but those between others.
+// pending is all that a new network waits for. Of a wire it is the end that was raised first: the other one found the carrier
+// there. IPv4 addresses are at once what they are, so without IPv6 no namespace is asked but those between others.
 func (b *builder) pending() *pending {
 	u := &pending{fabric: b.ns(Fabric).conn}
 	add := func(ns string, addresses []netip.Addr) {
@@ -105,7 +105,7 @@ func (u *pending) wait(ctx context.Context) error {
 
 func (u *pending) done() bool { return len(u.ports)+len(u.links)+len(u.local) == 0 }
 
-// look takes out what has settled. It asks only about what hasn't.
+// update takes out what has settled. It asks only about what hasn't.
 func (u *pending) update() (err error) {
 	if len(u.ports) > 0 {
 		ready, err := u.fabric.ReadyPorts()

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asBuilder is a builder with ways into a lab that stands.
+// asBuilder is a builder with the namespaces of a complete network open.
 func asBuilder(t *testing.T, nw *Network) *builder {
 	t.Helper()
 	b := &builder{Network: nw, namespaces: make(map[string]*namespace)}
@@ -70,7 +70,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// Without IPv6 no place but the fabric is asked, and a network without nodes is not waited for: its bridge has no carrier.
+// Without IPv6 no namespace but the fabric is asked, and a network without nodes is not waited for: its bridge has no carrier.
 func TestSettleLittle(t *testing.T) {
 	plan := talk(t)
 	plan.Networks = append(plan.Networks, plan.Networks[0])

@@ -115,7 +115,7 @@ func TestUpMendsBroken(t *testing.T) {
 	dial(t, nw, "client", "worker", plan.Nodes[2].Address.Addr())
 }
 
-// Someone may hold a namespace or have a copy of the bpffs. That must keep neither the lab's links nor its programs.
+// Someone may hold a namespace or have a copy of the bpffs. That must keep neither the network's links nor its programs.
 func TestDownDoesNotWaitForOthers(t *testing.T) {
 	dir := t.TempDir()
 	nw := up(t, talk(t), "test-held", dir)

@@ -6,14 +6,14 @@ import (
 	"os"
 )
 
-// States of a lab.
+// States of a network.
 const (
 	Running     = "standing"
 	Incomplete  = "half built"                // Up was killed, or is at work
 	EarlierBoot = "left from an earlier boot" // only its files are there
 )
 
-// Status is a lab as `status` lists it.
+// Status is a network as `status` lists it.
 type Status struct {
 	Name     string `json:"name"`
 	Topology string `json:"topology"`
@@ -22,7 +22,7 @@ type Status struct {
 	Pods     int    `json:"pods"`
 }
 
-// List lists all labs of the state folder, sorted by name. Folders without a journal are no labs.
+// List lists all networks of the state folder, sorted by name. Folders without a journal are no networks.
 func List(stateDir string) ([]Status, error) {
 	entries, err := os.ReadDir(stateDir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -16,23 +16,23 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Options say where and how a lab is built.
+// Options say where and how a network is built.
 type Options struct {
 	StateDir string // default DefaultStateDir
 	Name     string // default the plan's
-	// Keep leaves what is half built, for a look; Down takes it away.
+	// Keep leaves a partially built network in place for inspection; Down removes it.
 	Keep bool
-	// Recreate takes down what stands under this name if it was built from another topology.
+	// Recreate removes a network of this name if it was built from another topology.
 	Recreate bool
 	// Log is told how long each step took (debug) and what was found broken (warn). Default: nothing is logged.
 	Log *slog.Logger
 	// OnStep is told each step right before it is taken.
 	OnStep func(step string)
-	// Nodes makes the LB and pod nodes, with their pods, of a plan whose substrate is not netns.
+	// Provider makes the LB and pod nodes, with their pods, of a plan whose substrate is not netns.
 	Provider NodeProvider
 }
 
-// DiffersError says that a lab of this name stands, built from another topology.
+// DiffersError means that a network of this name exists, built from another topology.
 type DiffersError struct {
 	Name        string
 	Differences []string
@@ -42,14 +42,14 @@ func (e *DiffersError) Error() string {
 	return fmt.Sprintf("lab %s stands, but differs from this topology: %s; --recreate builds it anew", e.Name, strings.Join(e.Differences, "; "))
 }
 
-// OccupiedError says that a namespace that the lab would make is there, and is not the lab's.
+// OccupiedError means that a namespace of the network's name exists and is not the network's.
 type OccupiedError struct{ Namespace string }
 
 func (e *OccupiedError) Error() string {
 	return fmt.Sprintf("network namespace %s exists and is not this lab's: remove it with `ip netns delete %[1]s`, or choose another --name", e.Namespace)
 }
 
-// checkName says what a lab may be called: namespaces and files bear the name.
+// checkName checks a network's name: namespaces and files have it in theirs.
 func checkName(name string) error {
 	if ok, _ := regexp.MatchString(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`, name); !ok {
 		return fmt.Errorf("lab name %q: use 1 to 32 lower-case letters, digits and hyphens", name)
@@ -125,7 +125,7 @@ func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, 
 	return nil, down(ctx, o.StateDir, o.Name, o.Provider)
 }
 
-// checkWhole tells what of the lab was removed since it was built.
+// checkIntact returns an error for each part of the network that was removed since it was built.
 func (nw *Network) checkIntact() error {
 	var errs []error
 	for _, ns := range nw.ownNamespaces() {
@@ -162,7 +162,7 @@ func (nw *Network) checkFree() error {
 	return errors.Join(errs...)
 }
 
-// begin writes the journal's first line before anything else is in the lab's folder: by it the folder is the lab's.
+// begin writes the journal's first line before anything else is in the network's folder: by it the folder is the network's.
 func (nw *Network) begin() error {
 	if err := os.Mkdir(nw.Dir(), 0o755); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (nw *Network) begin() error {
 	return errors.Join(os.Mkdir(filepath.Join(nw.Dir(), "logs"), 0o755), nw.writePlan())
 }
 
-// writePlan keeps what is built for who opens the lab later.
+// writePlan stores the plan for Open.
 func (nw *Network) writePlan() error {
 	document, err := json.Marshal(nw.plan)
 	if err != nil {
@@ -186,10 +186,10 @@ func (nw *Network) writePlan() error {
 	return os.WriteFile(nw.planPath(), document, 0o644)
 }
 
-// askedPath is where the plan stays as it was asked for, of labs whose plan is another in the end.
+// requestedPath is where the requested plan is stored, for networks with external nodes.
 func (nw *Network) requestedPath() string { return filepath.Join(nw.Dir(), "asked.json") }
 
-// asked is the plan that the lab was built from: others may have given it addresses since.
+// requested is the plan as Up was given it, before a provider assigned addresses.
 func (nw *Network) requested() *topologies.Plan {
 	p := &topologies.Plan{}
 	document, err := os.ReadFile(nw.requestedPath())
@@ -201,7 +201,7 @@ func (nw *Network) requested() *topologies.Plan {
 
 func (nw *Network) planPath() string { return filepath.Join(nw.Dir(), "plan.json") }
 
-// mountBPF mounts the lab's own bpffs: that of the host may not be mounted, and pins there would be nobody's.
+// mountBPF mounts the network's own bpffs: that of the host may not be mounted, and pins there would be nobody's.
 func (nw *Network) mountBPF() error {
 	if err := os.MkdirAll(nw.bpfDir(), 0o700); err != nil {
 		return err
@@ -215,7 +215,7 @@ func (nw *Network) mountBPF() error {
 	return nil
 }
 
-// Open takes hold of a lab that stands. It returns ErrNoLab when there is none, or only half of one.
+// Open opens an existing network. It returns ErrNotFound if there is none, or only an incomplete one.
 func Open(stateDir, name string) (*Network, error) {
 	nw, state, err := load(stateDir, name)
 	switch {
@@ -229,7 +229,7 @@ func Open(stateDir, name string) (*Network, error) {
 	return nw, nil
 }
 
-// load reads a lab's folder. There is a lab only if it stands; without journal there is no state either.
+// load reads a network's folder. It returns a network only if that is complete, and no state if there is no journal.
 func load(stateDir, name string) (nw *Network, state string, err error) {
 	nw = &Network{stateDir: stateDir, name: name}
 	nw.journal = journalOf(nw.Dir())
