@@ -15,13 +15,13 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/tcpproxy"
 )
 
-// Approach is a way of telling a pod who its client is (slides 12 and 21).
+// Approach is a way of preserving the client's address for a pod (slides 12 and 21).
 type Approach string
 
 const (
 	ApproachDirect  Approach = "direct"          // by the packets themselves
-	ApproachHeader  Approach = "x-forwarded-for" // an HTTP proxy in front says it in a header
-	ApproachProxied Approach = "proxy-protocol"  // a TCP proxy in front says it before the stream
+	ApproachHeader  Approach = "x-forwarded-for" // an HTTP proxy in front adds a header
+	ApproachProxied Approach = "proxy-protocol"  // a TCP proxy in front sends a header before the stream
 )
 
 // entrances are where clients call the service: for each node, for an application that knows nothing of the approach
@@ -85,7 +85,7 @@ func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 	return e, nil
 }
 
-// openProxy opens the approach's proxy in front of an upstream; nil where there is none.
+// openProxy opens the approach's proxy in front of an upstream; it returns nil for an approach without one.
 func (t *trial) openProxy(ctx context.Context, s *TableStep, upstream netip.AddrPort) (workload.Server, error) {
 	if s.Approach == ApproachDirect {
 		return nil, nil
@@ -101,8 +101,8 @@ func (t *trial) openProxy(ctx context.Context, s *TableStep, upstream netip.Addr
 	return tcpproxy.Open(ctx, tcpproxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}, Send: proxyproto.V2})
 }
 
-// believed is whom an application takes for the client of a response: one that knows of X-Forwarded-For believes what the one
-// proxy in front of it has appended.
+// believed returns the address that an application takes for the client of a response. One that reads X-Forwarded-For trusts the
+// entry that the one proxy in front of it has appended.
 func believed(r workload.Response, headers bool) netip.Addr {
 	if !headers {
 		return r.Seen.Addr()
@@ -121,16 +121,16 @@ func (a Approach) validate() error {
 	case ApproachDirect, ApproachHeader, ApproachProxied:
 		return nil
 	}
-	return fmt.Errorf("approach: %q is none of direct, x-forwarded-for, proxy-protocol", a)
+	return fmt.Errorf("approach: found %q (want direct, x-forwarded-for or proxy-protocol)", a)
 }
 
 func (s *TableStep) validate(*Lab) []error {
 	errs := []error{s.Approach.validate()}
 	if (s.Approach != ApproachDirect) != (s.Proxy != "") {
-		errs = append(errs, errors.New("proxy: want the node that it runs on, for every approach but direct"))
+		errs = append(errs, errors.New("proxy: want a node for every approach but direct, and none for direct"))
 	}
 	if s.Count <= 0 {
-		errs = append(errs, errors.New("count: must be 1 or more"))
+		errs = append(errs, errors.New("count: found less than 1 (want 1 or more)"))
 	}
 	var all []error
 	for _, err := range errs {

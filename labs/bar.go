@@ -10,10 +10,10 @@ import (
 	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
-// barLength is that of the bar alone, in characters.
+// barLength is the length of the bar alone, in characters.
 const barLength = 20
 
-// bar is the last line of a terminal while a phase runs: how far it has come, what runs, and what that does right now. It is
+// bar is the progress bar in the last line of a terminal while a phase runs: the share done, the trial, and its current state. It is
 // erased before anything else is written. The nil bar does nothing.
 type bar struct {
 	w     io.Writer
@@ -25,7 +25,7 @@ type bar struct {
 	visible bool
 }
 
-// begin tells that a trial begins. One that is repeated is the same trial.
+// begin moves the bar to a trial. A repeated trial counts once.
 func (b *bar) begin(trial string) {
 	if b == nil {
 		return
@@ -37,7 +37,7 @@ func (b *bar) begin(trial string) {
 	b.draw()
 }
 
-// tell replaces what the trial does right now.
+// tell replaces the trial's current state.
 func (b *bar) tell(live string) {
 	if b == nil || live == b.live {
 		return
@@ -56,7 +56,7 @@ func (b *bar) draw() {
 	b.visible = true
 }
 
-// line is what is drawn: the trials that are done fill the bar.
+// line returns the line to draw: the trials that are done fill the bar.
 func (b *bar) line() string {
 	filled := 0
 	if b.total > 0 {
@@ -69,7 +69,7 @@ func (b *bar) line() string {
 	return line
 }
 
-// erase takes the bar off the screen.
+// erase removes the bar from the screen.
 func (b *bar) erase() {
 	if b == nil || !b.visible {
 		return

@@ -25,7 +25,7 @@ const (
 	// moment in which the machine did something else says anything of the link. What the machine carries all the time is another
 	// question (capacity.go, ceiling.go).
 	calibrationWindow = 200 * time.Millisecond
-	// calibrationTries: what the link can do is asked, so it may be asked again.
+	// calibrationTries bounds the attempts: the question is what the link can do, so the best attempt counts.
 	calibrationTries = 3
 	// calibrationLimit is how far a link may be from its rate before what is measured over it does not count. A bucket's timer that is late
 	// by more than its burst loses 5 %, and Ethernet's header and overhead are counted exactly.
@@ -177,7 +177,7 @@ func fastest(counts []counted, toNode bool) float64 {
 	return best
 }
 
-// tcpCeiling is the goodput, in bit/s, that one TCP flow with timestamps can have over a link: of each frame the payload.
+// tcpCeiling returns the goodput, in bit/s, that one TCP flow with timestamps can have over a link: of each frame the payload.
 func tcpCeiling(s topologies.Shape, mtu int) float64 {
 	const headers, ethernet = 20 + 20 + 12, 14
 	return float64(s.Rate) * float64(mtu-headers) / float64(mtu+ethernet+*s.Overhead)
@@ -193,7 +193,7 @@ func (x *execution) recordCalibration(w way, measured float64) error {
 	})
 }
 
-// linksOff is why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
+// linksOff returns why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
 func (t *trial) linksOff(client string, pods []netip.Addr) string {
 	used := append(t.lbNames(), client)
 	for _, p := range t.plan.Pods {

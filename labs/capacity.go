@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// probeTime is how long the machine is asked what it carries. What it carried before probeFrom doesn't count: TCP's begin says nothing.
+	// probeTime is the duration of a probe of what the machine carries. The time before probeFrom does not count: it is TCP's start-up.
 	probeTime = 800 * time.Millisecond
 	probeFrom = 200 * time.Millisecond
 	// probeEnough is the part of the links' rates that it must carry, over the whole of the rest: 5 % are for TCP's first losses and its
@@ -57,7 +57,7 @@ func loads(p *topologies.Plan) []load {
 	return all
 }
 
-// rateOf is the sum of the rates of all nodes of a role in one direction; 0, no limit, if there is none, or one has none.
+// rateOf returns the sum of the rates of all nodes of a role in one direction; 0, no limit, if there is none, or one has none.
 func rateOf(p *topologies.Plan, role topologies.Role, toNode bool) float64 {
 	sum := 0.0
 	for _, n := range p.Nodes {
@@ -76,7 +76,7 @@ func rateOf(p *topologies.Plan, role topologies.Role, toNode bool) float64 {
 	return sum
 }
 
-// lower is the lower of two limits, where 0 is none.
+// lower returns the lower of two limits, where 0 means no limit.
 func lower(a, b float64) float64 {
 	if a == 0 || b > 0 && b < a {
 		return b
@@ -125,7 +125,7 @@ func (x *execution) probe(ctx context.Context) (share, carried float64, err erro
 	return share, carried, nil
 }
 
-// setLinks gives all limited links what a plan says.
+// setLinks sets all limited links to the rates of a plan.
 func (x *execution) setLinks(p *topologies.Plan) error {
 	for _, n := range p.Nodes {
 		if !n.Limited() {
@@ -200,12 +200,12 @@ func (s *Session) fitToMachine(ctx context.Context, x *execution) error {
 	return errors.Join(s.recorder.SetScale(scale.String(), reason), s.recorder.Describe("links", s.plan.Nodes))
 }
 
-// usesRates reports whether the lab moves bytes as fast as links let it, or asks for answers that take the time of their bytes. Others ask
-// who is seen and what arrives, and any rate will do.
+// usesRates reports whether the results of any step depend on the links' rates.
 func (l *Lab) usesRates() bool {
 	for i := range l.Spec.Phases {
-		for _, s := range l.Spec.Phases[i].Steps {
-			if s.Transfer != nil || s.Infer != nil {
+		for j := range l.Spec.Phases[i].Steps {
+			_, a, _ := l.Spec.Phases[i].Steps[j].action()
+			if _, ok := a.(rateDependent); ok {
 				return true
 			}
 		}

@@ -54,7 +54,7 @@ func (t *trial) captured(ctx context.Context, f func() error) error {
 	return t.readCaptures(captures)
 }
 
-// captureName is the file of a node's capture; a trial that is taken again has files of its own.
+// captureName returns the file of a node's capture; a trial that is taken again has files of its own.
 func (t *trial) captureName(node string) string {
 	if t.attempt > 1 {
 		node = fmt.Sprintf("%s-take%d", node, t.attempt)
@@ -81,7 +81,7 @@ func (t *trial) readCaptures(captures map[string]*os.File) error {
 	return t.recordFacts(&seen)
 }
 
-// lookFor are facts of which none is known yet.
+// lookFor returns empty facts for the trial's client and LB nodes.
 func (t *trial) lookFor() capture.Facts {
 	var f capture.Facts
 	for _, n := range t.testbed.Plan().Nodes {

@@ -31,17 +31,17 @@ func Catalogue() ([]string, error) {
 	return files, nil
 }
 
-// Lookup reads a lab of the catalogue.
+// Lookup returns a lab of the catalogue.
 func Lookup(name string) (*Lab, error) {
 	data, err := catalogue.ReadFile(name + "/lab.yaml")
 	if err != nil {
 		names, listErr := Catalogue()
-		return nil, errors.Join(fmt.Errorf("no lab %q; there are %s", name, strings.Join(names, ", ")), listErr)
+		return nil, errors.Join(fmt.Errorf("unknown lab %q (want %s)", name, strings.Join(names, ", ")), listErr)
 	}
 	return Parse(name+"/lab.yaml", data)
 }
 
-// Parse reads a lab.yaml strictly, and checks it. The error names everything that is wrong with it.
+// Parse parses a lab.yaml strictly and validates it. The error joins everything that is wrong with it.
 func Parse(file string, data []byte) (*Lab, error) {
 	var lab Lab
 	if _, err := manifest.Decode(file, data, &lab); err != nil {
@@ -57,12 +57,12 @@ func (l *Lab) validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if l.APIVersion != APIVersion || l.Kind != Kind {
-		fail("apiVersion and kind: %s %s, want %s %s", l.APIVersion, l.Kind, APIVersion, Kind)
+		fail("apiVersion and kind: found %s %s (want %s %s)", l.APIVersion, l.Kind, APIVersion, Kind)
 	}
 	variants := make(map[string]bool)
 	for i, v := range l.Spec.Variants {
 		if v.Name == "" || variants[v.Name] {
-			fail("spec.variants[%d].name: %q must be a name of its own", i, v.Name)
+			fail("spec.variants[%d].name: found %q (want a unique name)", i, v.Name)
 		}
 		variants[v.Name] = true
 		if err := v.Validate(); err != nil {
@@ -70,7 +70,7 @@ func (l *Lab) validate() error {
 		}
 	}
 	if len(variants) == 0 {
-		fail("spec.variants: there must be one")
+		fail("spec.variants: missing (want at least one)")
 	}
 	for i := range l.Spec.Phases {
 		for _, err := range l.Spec.Phases[i].validate(l) {
@@ -80,7 +80,7 @@ func (l *Lab) validate() error {
 	exercises := make(map[string]bool)
 	for i := range l.Spec.Exercises {
 		if id := l.Spec.Exercises[i].ID; exercises[id] {
-			fail("spec.exercises[%d].id: %q must be an id of its own", i, id)
+			fail("spec.exercises[%d].id: found %q (want a unique id)", i, id)
 		}
 		exercises[l.Spec.Exercises[i].ID] = true
 		for _, err := range l.Spec.Exercises[i].validate(l) {
@@ -89,7 +89,7 @@ func (l *Lab) validate() error {
 	}
 	for i, e := range l.Spec.Expectations {
 		if !variants[e.Variant] || e.Over != "" && !variants[e.Over] {
-			fail("spec.expectations[%d]: variant %q or over %q is none of the lab's", i, e.Variant, e.Over)
+			fail("spec.expectations[%d]: found variant %q, over %q (want variants of the lab)", i, e.Variant, e.Over)
 		}
 		if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
 			fail("spec.expectations[%d]: over: not together with slope or overLabels", i)
@@ -101,13 +101,13 @@ func (l *Lab) validate() error {
 			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
 		}
 		if s := e.Substrate; s != "" && s != topologies.SubstrateNetns && s != topologies.SubstrateKindK {
-			fail("spec.expectations[%d].substrate: %q is none of %s, %s", i, s, topologies.SubstrateNetns, topologies.SubstrateKindK)
+			fail("spec.expectations[%d].substrate: found %q (want %s or %s)", i, s, topologies.SubstrateNetns, topologies.SubstrateKindK)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// has says whether the lab has a variant.
+// has reports whether the lab has a variant.
 func (l *Lab) has(variant string) bool {
 	return slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool { return v.Name == variant })
 }
@@ -116,11 +116,11 @@ func (p *Phase) validate(l *Lab) []error {
 	errs := p.Sweep.validate()
 	for i, v := range p.Variants {
 		if !l.has(v) {
-			errs = append(errs, fmt.Errorf("variants[%d]: %q is none of the lab's", i, v))
+			errs = append(errs, fmt.Errorf("variants[%d]: unknown variant %q (want one of the lab's)", i, v))
 		}
 	}
 	if len(p.Steps) == 0 {
-		errs = append(errs, errors.New("steps: there must be one"))
+		errs = append(errs, errors.New("steps: missing (want at least one)"))
 	}
 	for i := range p.Steps {
 		for _, err := range p.Steps[i].validate(l) {
@@ -130,7 +130,7 @@ func (p *Phase) validate(l *Lab) []error {
 	return errs
 }
 
-// UseBird makes BIRD the router's daemon in all variants whose edge speaks BGP.
+// UseBird selects BIRD as the router's daemon in all variants whose edge speaks BGP.
 func (l *Lab) UseBird() {
 	for i := range l.Spec.Variants {
 		if v := &l.Spec.Variants[i]; v.Edge == testbed.EdgeBGP {
@@ -177,7 +177,7 @@ func (l *Lab) UseFault(f dataplane.Fault) error {
 	return nil
 }
 
-// faults are what is broken on purpose, by variant.
+// faults returns the injected faults by variant.
 func (l *Lab) faults() map[string]string {
 	all := make(map[string]string)
 	for _, v := range l.Spec.Variants {

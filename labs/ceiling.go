@@ -16,7 +16,7 @@ import (
 // are for its begin.
 const enough = 0.95
 
-// underCeiling says why a transfer is slowed by the machine and not by what is between its ends; empty if it isn't. A transfer without
+// underCeiling returns why a transfer is slowed by the machine and not by what is between its ends; empty if it isn't. A transfer without
 // load balancer is held against its wires. In the same repetition its finding holds for all whose answers take the same way, past the LB
 // nodes' ports.
 func (t *trial) underCeiling(plan *topologies.Plan, s *TransferStep, pods []netip.Addr, goodput float64, seen watched) string {

@@ -14,7 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Commands are what a person types to see by hand what the trial shows: first the command that builds the topology, then one for
+// Commands returns the commands that show by hand what the trial shows: first the one that builds the topology, then one for
 // each step that has one. Where `dsrlab up` can't build the variant there is only the command that runs the lab.
 func (t *Trial) Commands(lab *Lab, plan *topologies.Plan) []string {
 	var all []string
@@ -35,7 +35,7 @@ func (t *Trial) Commands(lab *Lab, plan *topologies.Plan) []string {
 	return append([]string{up}, all...)
 }
 
-// upMode is what `dsrlab up --mode` calls the variant; empty if it has more to it than a mode.
+// upMode returns the variant's value of `dsrlab up --mode`; empty if the variant differs in more than the mode.
 func upMode(v testbed.Variant) string {
 	if v.Edge != "" || v.Policy != "" || len(v.Pods) > 0 || v.SpoofProtection {
 		return ""
@@ -46,30 +46,19 @@ func upMode(v testbed.Variant) string {
 	return string(v.DataPath)
 }
 
-// command shows by hand what the step shows; empty if no one command does.
+// command returns the command that shows by hand what the step shows; empty if no single command does.
 func (s *Step) command(v testbed.Variant, plan *topologies.Plan) string {
-	switch {
-	case s.Connect != nil:
-		return request(v, plan, s.Connect.From, s.Connect.To, s.Connect.Protocol)
-	case s.Diagnose != nil:
-		return request(v, plan, s.Diagnose.From, s.Diagnose.To, s.Diagnose.Protocol)
-	case s.Trace != nil:
-		return request(v, plan, s.Trace.From, s.Trace.To, s.Trace.Protocol)
-	case s.Entry != nil:
-		return request(v, plan, s.Entry.From, s.Entry.To, workload.TCP)
-	case s.Transfer != nil:
-		if to := addressOf(v, plan, s.Transfer.To); to.IsValid() {
-			return fmt.Sprintf("sudo dsrlab exec %s -- bin/labpod bulk --direction %s %v", s.Transfer.From, s.Transfer.Direction, to)
-		}
-	case s.LBList != nil:
-		return "sudo dsrlab lb list"
-	case s.Observe != nil:
-		return "sudo dsrlab observe"
+	_, a, err := s.action()
+	if err != nil {
+		return ""
+	}
+	if c, ok := a.(commander); ok {
+		return c.command(v, plan)
 	}
 	return ""
 }
 
-// request makes one request: traced where our own data path stands.
+// request returns the command for one request, which is traced where our own data path forwards it.
 func request(v testbed.Variant, plan *topologies.Plan, from string, to testbed.Target, protocol workload.Protocol) string {
 	if v.DataPath == testbed.DataPathDSRLab && to.Via == "" {
 		command := fmt.Sprintf("sudo dsrlab trace %s %s:%s", from, to.Service, to.Port)
@@ -84,8 +73,8 @@ func request(v testbed.Variant, plan *topologies.Plan, from string, to testbed.T
 	return ""
 }
 
-// addressOf is the VIP that a variant's clients call, or without a data path a pod of the service; invalid if they call something
-// else.
+// addressOf returns the VIP that a variant's clients call, or without a data path a pod of the service; invalid if they call
+// something else.
 func addressOf(v testbed.Variant, plan *topologies.Plan, to testbed.Target) netip.AddrPort {
 	if to.Via != "" {
 		return netip.AddrPort{}
@@ -106,6 +95,7 @@ func addressOf(v testbed.Variant, plan *topologies.Plan, to testbed.Target) neti
 	return netip.AddrPort{}
 }
 
+// podOf returns the address of the service's first pod.
 func podOf(plan *topologies.Plan, to testbed.Target) netip.AddrPort {
 	for i := range plan.EndpointSlices {
 		slice := &plan.EndpointSlices[i]

@@ -21,16 +21,16 @@ type Console struct {
 	Out io.Writer
 	// Progress is where the bar goes: a terminal whose cursor can be moved. Nil: no bar.
 	Progress io.Writer
-	// Color sets headings and variants apart.
+	// Color highlights headings and variants.
 	Color bool
 
 	mu       sync.Mutex
 	bar      *bar
 	variants int    // width of the column of variants
-	last     string // variant of the evidence told last
+	last     string // variant of the last evidence
 }
 
-// The least and the largest width of the column of variants.
+// The smallest and the largest width of the column of variants.
 const (
 	leastVariants = 11
 	mostVariants  = 22
@@ -46,19 +46,19 @@ func (c *Console) heading(s string) {
 
 func (c *Console) columns() int { return terminal.ColumnsOr(c.Out, terminal.ProseColumns) }
 
-// lock takes the bar off the screen, so that something else can be written.
+// lock locks the console and removes the bar from the screen, so that other output can be written.
 func (c *Console) lock() {
 	c.mu.Lock()
 	c.bar.erase()
 }
 
-// unlock draws the bar again, below what was written.
+// unlock draws the bar again below that output, and unlocks the console.
 func (c *Console) unlock() {
 	c.bar.draw()
 	c.mu.Unlock()
 }
 
-// Begin tells the question and draws the topology.
+// Begin prints the question and draws the topology.
 func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
 	c.lock()
 	defer c.unlock()
@@ -68,7 +68,7 @@ func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
 	}
 	c.heading(lab.Metadata.Name + ": " + lab.Metadata.Title)
 	fmt.Fprintf(c.Out, "%s\n\n", terminal.Wrap(lab.Spec.Question, c.columns()))
-	if plan.Substrate == topologies.SubstrateNetns { // another substrate gives addresses of its own
+	if plan.Substrate == topologies.SubstrateNetns { // other substrates assign their own addresses
 		c.draw(plan)
 	}
 }
@@ -80,11 +80,11 @@ func (c *Console) Built(plan *topologies.Plan) {
 	}
 	c.lock()
 	defer c.unlock()
-	fmt.Fprintf(c.Out, "substrate %s, with addresses that it gave:\n", plan.Substrate)
+	fmt.Fprintf(c.Out, "substrate %s, with the addresses that it assigned:\n", plan.Substrate)
 	c.draw(plan)
 }
 
-// Notice tells something about the run as a whole.
+// Notice prints a message about the run as a whole.
 func (c *Console) Notice(message string) {
 	c.lock()
 	defer c.unlock()
@@ -115,7 +115,7 @@ func (c *Console) draw(plan *topologies.Plan) {
 	}
 }
 
-// Phase tells what comes.
+// Phase announces a phase.
 func (c *Console) Phase(p *Phase, trials int) {
 	c.lock()
 	defer c.unlock()
@@ -141,14 +141,14 @@ func (c *Console) Trial(v testbed.Variant, repetition int, labels map[string]str
 	c.bar.begin(trial)
 }
 
-// Doing shows what the trial does right now, beside the bar; without a bar, nothing.
+// Doing shows the trial's current state beside the bar; without a bar it does nothing.
 func (c *Console) Doing(now string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bar.tell(now)
 }
 
-// Evidence tells what was seen, under the variant's name.
+// Evidence prints what was seen, under the variant's name.
 func (c *Console) Evidence(variant, message string) {
 	c.lock()
 	defer c.unlock()
@@ -169,7 +169,7 @@ func (c *Console) Evidence(variant, message string) {
 	fmt.Fprintln(c.Out, told)
 }
 
-// Messages is w for messages of others, as a logger's: they don't get mixed up with the bar, which may be on the same terminal.
+// Messages wraps w for messages from elsewhere, such as a logger's, so that they do not mix with the bar on the same terminal.
 func (c *Console) Messages(w io.Writer) io.Writer { return besideBar{c, w} }
 
 type besideBar struct {
@@ -183,7 +183,7 @@ func (b besideBar) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// End tells the outcome.
+// End prints the outcome.
 func (c *Console) End(s results.Summary) {
 	c.lock()
 	defer c.unlock()
@@ -194,7 +194,7 @@ func (c *Console) End(s results.Summary) {
 	}
 }
 
-// resultOf is the result of a run in words.
+// resultOf formats the result of a run.
 func resultOf(s results.Summary) string {
 	if s.Descriptive && s.Result == results.Passed {
 		return "measured as it is"

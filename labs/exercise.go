@@ -11,18 +11,18 @@ import (
 // Exercise is a task of a lab whose answer a command checks (`dsrlab workshop verify`).
 type Exercise struct {
 	ID string `json:"id"` // unique in its lab
-	// Task is what to find out or to bring about.
+	// Task is what to find out or to do.
 	Task string `json:"task"`
-	// Hint is for whoever is stuck.
+	// Hint helps a participant who is stuck.
 	Hint string `json:"hint"`
-	// Solve is how it is done: commands, one a line, with what to look at as comments.
+	// Solve is the solution: commands, one per line, with comments on what to look at.
 	Solve  string `json:"solve"`
 	Answer Answer `json:"answer"`
 }
 
 // Answer is how an exercise's answer is checked; exactly one field is set.
 type Answer struct {
-	// Measured: the answer is a number, and the participant's own newest run of the lab tells whether it is right.
+	// Measured: the answer is a number, and the participant's own newest run of the lab reports whether it is right.
 	Measured *MeasuredAnswer `json:"measured,omitempty"`
 	// Text: the answer is a text that this regular expression matches as a whole, in any case.
 	Text string `json:"text,omitempty"`
@@ -54,7 +54,7 @@ func (e *Exercise) validate(l *Lab) []error {
 	var errs []error
 	for _, field := range []struct{ name, value string }{{"id", e.ID}, {"task", e.Task}, {"hint", e.Hint}, {"solve", e.Solve}} {
 		if field.value == "" {
-			errs = append(errs, fmt.Errorf("%s: must be given", field.name))
+			errs = append(errs, fmt.Errorf("%s: missing", field.name))
 		}
 	}
 	set := 0
@@ -67,7 +67,7 @@ func (e *Exercise) validate(l *Lab) []error {
 		errs = append(errs, errors.New("answer: want exactly one of measured, text, run"))
 	}
 	if m := e.Answer.Measured; m != nil && !l.has(m.Variant) {
-		errs = append(errs, fmt.Errorf("answer.measured.variant: %q is none of the lab's", m.Variant))
+		errs = append(errs, fmt.Errorf("answer.measured.variant: unknown variant %q (want one of the lab's)", m.Variant))
 	}
 	if _, err := regexp.Compile(e.Answer.Text); err != nil {
 		errs = append(errs, fmt.Errorf("answer.text: %w", err))

@@ -11,11 +11,11 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-// ErrNoRun says that an answer can't be checked before the participant has run the lab.
-var ErrNoRun = errors.New("there is no run of your own yet: run the lab first")
+// ErrNoRun reports that an answer can't be checked before the participant has run the lab.
+var ErrNoRun = errors.New("missing run of your own: run the lab first")
 
-// Check says whether an answer is right, and why (not). run is the participant's newest run of the lab; nil if there is none.
-// An error means that it can't be said: a run is missing, or the answer has not the form of one.
+// Check reports whether an answer is right, and why or why not. run is the participant's newest run of the lab, or nil.
+// An error means that the answer can't be checked: a run is missing, or the answer is malformed.
 func (e *Exercise) Check(answer string, run *results.Run) (right bool, why string, err error) {
 	answer = strings.TrimSpace(answer)
 	switch {
@@ -31,7 +31,7 @@ func (e *Exercise) Check(answer string, run *results.Run) (right bool, why strin
 
 func (e *Exercise) checkText(answer string) (bool, string, error) {
 	if answer == "" {
-		return false, "", errors.New("answer missing: want a text")
+		return false, "", errors.New("missing answer (want a text)")
 	}
 	pattern, err := regexp.Compile("(?i)^(?:" + e.Answer.Text + ")$")
 	if err != nil {
@@ -46,7 +46,7 @@ func (e *Exercise) checkText(answer string) (bool, string, error) {
 func (m *MeasuredAnswer) check(answer string, run *results.Run) (bool, string, error) {
 	given, err := strconv.ParseFloat(strings.TrimSuffix(answer, "%"), 64)
 	if err != nil {
-		return false, "", fmt.Errorf("answer %q: want a number", answer)
+		return false, "", fmt.Errorf("answer: found %q (want a number)", answer)
 	}
 	if len(run.Manifest.Faults) > 0 {
 		return false, "", fmt.Errorf("run %s was broken on purpose: run the lab without --fault", run.Manifest.Run)

@@ -34,13 +34,13 @@ func TestCheck(t *testing.T) {
 	}{
 		{measured, "1", run, true, "right: your run " + run.Manifest.Run + " measured 1", ""},
 		{measured, "0.97", run, false, "measured something else than 0.97", ""},
-		{measured, "all", run, false, "", `answer "all": want a number`},
-		{measured, "1", nil, false, "", "there is no run of your own yet: run the lab first"},
+		{measured, "all", run, false, "", `answer: found "all" (want a number)`},
+		{measured, "1", nil, false, "", "missing run of your own: run the lab first"},
 		{reproduced, "", run, true, "the verdict on DSR-1 is reproduced", ""},
 		{broken, "", run, false, "nothing was broken in run " + run.Manifest.Run, ""},
 		{text, " Node-A ", nil, true, "right", ""},
 		{text, "xnode-a", nil, false, `"xnode-a" is not it`, ""},
-		{text, "", nil, false, "", "answer missing: want a text"},
+		{text, "", nil, false, "", "missing answer (want a text)"},
 	} {
 		right, why, err := test.exercise.Check(test.answer, test.run)
 		assert.Equal(t, test.right, right, "%s %q", test.exercise.ID, test.answer)
@@ -91,7 +91,7 @@ func TestScaffold(t *testing.T) {
 	_, err = Scaffold(dir, "14-my-lab")
 	assert.ErrorContains(t, err, "file exists")
 	_, err = Scaffold(dir, "my lab")
-	assert.EqualError(t, err, `name "my lab": want two digits, a dash and a name, as in 14-my-lab`)
+	assert.EqualError(t, err, `name: found "my lab" (want two digits, a dash and a name, as in 14-my-lab)`)
 	_, err = Find("99-nothing")
-	assert.ErrorContains(t, err, `no lab "99-nothing"`)
+	assert.ErrorContains(t, err, `unknown lab "99-nothing"`)
 }

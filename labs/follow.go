@@ -8,10 +8,10 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// followTick is how often the counters of a port are read that is followed.
+// followTick is the interval at which follow reads the counters of ports.
 const followTick = 50 * time.Millisecond
 
-// counted is what the ports of some nodes had carried at a time.
+// counted holds the counters of nodes' ports at a time.
 type counted struct {
 	at    time.Time
 	ports []port
@@ -48,7 +48,7 @@ func (x *execution) follow(nodes ...string) (stop func() ([]counted, error)) {
 	}
 }
 
-// portsOf is what has crossed the ports of nodes.
+// portsOf returns the counters of nodes' ports.
 func (x *execution) portsOf(nodes []string) ([]port, error) {
 	ports := make([]port, 0, len(nodes))
 	for _, name := range nodes {
@@ -61,7 +61,7 @@ func (x *execution) portsOf(nodes []string) ([]port, error) {
 	return ports, nil
 }
 
-// between is what followed ports carried from one time to another.
+// between returns what followed ports carried from one time to another.
 func between(counts []counted, from, until time.Time) watched {
 	before, after := portsAt(counts, from), portsAt(counts, until)
 	var seen watched
@@ -71,8 +71,8 @@ func between(counts []counted, from, until time.Time) watched {
 	return seen
 }
 
-// portsAt is what followed ports had carried by a time, taking the rate between two readings as even; before the first reading and
-// after the last it is what those say.
+// portsAt returns what followed ports had carried by a time, with a constant rate between two readings; before the first reading and
+// after the last it returns those readings.
 func portsAt(counts []counted, at time.Time) []port {
 	for i, c := range counts {
 		if c.at.Before(at) {
@@ -98,7 +98,7 @@ func portsAt(counts []counted, at time.Time) []port {
 	return counts[len(counts)-1].ports
 }
 
-// partOf lies between two readings of a direction.
+// partOf interpolates between two readings of a direction.
 func partOf(a, b shape.Stats, part float64) shape.Stats {
 	of := func(a, b uint64) uint64 { return a + uint64(part*float64(b-a)) }
 	a.Bytes, a.Packets, a.Drops = of(a.Bytes, b.Bytes), of(a.Packets, b.Packets), of(a.Drops, b.Drops)

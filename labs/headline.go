@@ -14,11 +14,10 @@ import (
 // placeholder is {NAME} or {NAME:ID} in a headline, ID being that of another expectation of the lab.
 var placeholder = regexp.MustCompile(`\{([^{}:]*)(?::([^{}]*))?\}`)
 
-// placeholders are the names that a headline may have between braces.
+// placeholders returns the names that a headline may have between braces.
 func placeholders() []string { return []string{"value", "percent", "ratio", "over", "of"} }
 
-// headline is what was measured for an expectation as its headline has it; empty where it has none, or something in it was not
-// measured.
+// headline fills in an expectation's headline; it returns an empty string if there is none, or if something in it was not measured.
 func (l *Lab) headline(e *Expectation, s results.Summary, ratio compare) string {
 	var errs []error
 	told := placeholder.ReplaceAllStringFunc(e.Headline, func(found string) string {
@@ -41,7 +40,7 @@ func (l *Lab) headline(e *Expectation, s results.Summary, ratio compare) string 
 	return told
 }
 
-// figure is what a placeholder stands for.
+// figure returns the value of a placeholder.
 func (e *Expectation) figure(name string, s results.Summary, ratio compare) (string, error) {
 	value, unit, err := e.value(s)
 	if err != nil {
@@ -76,7 +75,7 @@ func (e *Expectation) figure(name string, s results.Summary, ratio compare) (str
 	return fmt.Sprintf("%s of %s", units.Number(value/scale.Divisor), units.Format(base, unit)), nil
 }
 
-// expectation is that with an id; nil if there is none.
+// expectation returns the expectation with an id; nil if there is none.
 func (l *Lab) expectation(id string) *Expectation {
 	i := slices.IndexFunc(l.Spec.Expectations, func(e Expectation) bool { return e.ID == id })
 	if i < 0 {
@@ -85,7 +84,7 @@ func (l *Lab) expectation(id string) *Expectation {
 	return &l.Spec.Expectations[i]
 }
 
-// checkHeadline says all that is wrong with an expectation's headline.
+// checkHeadline returns every error in an expectation's headline.
 func (l *Lab) checkHeadline(e *Expectation) []error {
 	var errs []error
 	for _, found := range placeholder.FindAllStringSubmatch(e.Headline, -1) {

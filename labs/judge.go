@@ -11,7 +11,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// judgeRun holds what was recorded against what the lab expects on the run's substrate, and records the outcomes.
+// judgeRun compares what was recorded with what the lab expects on the run's substrate, and records the outcomes.
 func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	run, err := results.Open(recorder.Dir())
 	if err != nil {
@@ -31,7 +31,7 @@ func judgeRun(lab *Lab, recorder *results.Recorder) error {
 	return errors.Join(errs...)
 }
 
-// at is the expectation at a scale of the links' rates: bounds of rates follow it, ratios don't.
+// at returns the expectation at a scale of the links' rates: bounds of rates follow it, ratios don't.
 func (e Expectation) at(s Scale) *Expectation {
 	if e.Unit() != "bit/s" {
 		return &e
@@ -45,7 +45,7 @@ func (e Expectation) at(s Scale) *Expectation {
 	return &e
 }
 
-// Unit is bit/s for a bound that is a rate, and ratio for one that is not.
+// Unit returns bit/s for a bound that is a rate, and ratio for any other.
 func (e *Expectation) Unit() string {
 	if e.Over == "" && e.OverLabels == nil && strings.HasPrefix(e.Metric, "goodput") {
 		return "bit/s"
@@ -53,7 +53,7 @@ func (e *Expectation) Unit() string {
 	return ""
 }
 
-// compare is results.Run.Ratio.
+// compare has the signature of results.Run.Ratio.
 type compare func(metric string, labels map[string]string, numerator, denominator string) (stats.Estimate, error)
 
 // measured is what was measured for an expectation: a value with its unit, and for a ratio the interval that it lies in.
@@ -62,8 +62,8 @@ type measured struct {
 	unit, phrase     string
 }
 
-// judge compares the expectation with what was measured. It is pure. A ratio breaks a bound when its whole interval does: what
-// the machine's own noise explains is no finding.
+// judge compares the expectation with what was measured. It is pure. A ratio breaks a bound only if its whole interval does,
+// because anything less may be noise of the machine.
 func (e *Expectation) judge(s results.Summary, ratio compare) (results.Outcome, string) {
 	m, err := e.measured(s, ratio)
 	if err != nil {
@@ -79,7 +79,7 @@ func (e *Expectation) judge(s results.Summary, ratio compare) (results.Outcome, 
 	return results.Held, evidence
 }
 
-// measured is the value that the bounds hold for, or why there is none.
+// measured returns the value that the bounds apply to, or why there is none.
 func (e *Expectation) measured(s results.Summary, ratio compare) (measured, error) {
 	if e.Over != "" {
 		estimate, err := ratio(e.Metric, e.Labels, e.Variant, e.Over)
@@ -112,7 +112,7 @@ func (e *Expectation) measured(s results.Summary, ratio compare) (measured, erro
 	return measured{v, v, v, unitRatio, fmt.Sprintf("%s of %s is %s of %s", e.name(), e.Variant, units.Number(v), nameUnder(e.Metric, e.OverLabels))}, nil
 }
 
-// value is the median, or the slope through medians, and its unit.
+// value returns the median, or the slope through medians, and its unit.
 func (e *Expectation) value(s results.Summary) (v float64, unit string, err error) {
 	if e.Slope != "" {
 		return slope(s, e)
@@ -120,7 +120,7 @@ func (e *Expectation) value(s results.Summary) (v float64, unit string, err erro
 	return e.median(s, e.Labels)
 }
 
-// median is that of the metric under labels.
+// median returns the median of the metric under labels.
 func (e *Expectation) median(s results.Summary, labels map[string]string) (v float64, unit string, err error) {
 	found, ok := s.Find(e.Variant, e.Metric, labels)
 	if !ok || found.Median == nil {
@@ -137,7 +137,7 @@ func (e *Expectation) name() string {
 	return name
 }
 
-// nameUnder is a metric with its labels.
+// nameUnder formats a metric with its labels.
 func nameUnder(metric string, labels map[string]string) string {
 	if len(labels) == 0 {
 		return metric

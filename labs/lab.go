@@ -1,6 +1,6 @@
 // Package labs runs scripted scenarios. A lab is data: a topology, variants of a data path, phases of steps, and expectations
 // that name the talk's claims. Runner builds the topology, runs every phase under every variant, interleaved, and records what
-// was measured; what is expected is judged from the record.
+// was measured; expectations are judged from the record.
 package labs
 
 import (
@@ -38,22 +38,22 @@ type Spec struct {
 	Topology string `json:"topology"`
 	// Seed of everything that is random in the lab and its statistics.
 	Seed uint64 `json:"seed"`
-	// Variants are the ways to run it, in the order in which they take turns.
+	// Variants are the ways to run it, in the order in which their trials are interleaved.
 	Variants []testbed.Variant `json:"variants"`
 	// Phases run one after the other.
 	Phases []Phase `json:"phases"`
 	// Expectations are judged when all phases are done.
 	Expectations []Expectation `json:"expectations"`
-	// Requires are programs and abilities of the machine that the lab cannot do without, in words.
+	// Requires lists programs and features that the lab needs from the machine, as text.
 	Requires []string `json:"requires,omitempty"`
-	// Exercises are for whoever works through the lab alone.
+	// Exercises are for participants who work through the lab on their own.
 	Exercises []Exercise `json:"exercises,omitempty"`
 }
 
 // Phase is a list of steps that each variant runs.
 type Phase struct {
 	Name string `json:"name"`
-	// Narration is told before the phase.
+	// Narration is shown before the phase.
 	Narration string `json:"narration"`
 	// Repetitions of all variants, interleaved: A B C A B C (default 1).
 	Repetitions int `json:"repetitions,omitempty"`
@@ -100,12 +100,12 @@ type Expectation struct {
 // Duration is written as in 2s or 500ms.
 type Duration time.Duration
 
-// UnmarshalText reads a duration.
+// UnmarshalText parses a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = Duration(parsed)
 	return err
 }
 
-// MarshalText writes a duration.
+// MarshalText formats a duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -9,11 +9,11 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// liveTick is how often a rate is told while a transfer runs.
+// liveTick is the interval at which the rate of a running transfer is shown.
 const liveTick = 250 * time.Millisecond
 
-// tellRate tells the narrator, until stop is called, at which rate a node's port carries what is transferred, from the Ethernet header
-// on. Where the node has no port that can be read nothing is told: it is for the eye only.
+// tellRate shows the narrator, until stop is called, the rate of a transfer at a node's port, including the Ethernet header. If the
+// node has no readable port nothing is shown: the rate is for display only.
 func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
 	carried := func() (uint64, bool) {
 		toNode, fromNode, err := x.testbed.Network().PortStats(node)

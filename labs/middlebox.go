@@ -21,7 +21,7 @@ type proxied interface {
 	sends() []proxyproto.Version
 }
 
-// engine is what the proxies of steps are.
+// engine returns the engine of the steps' proxies.
 func (r *Runner) engine() proxies.Engine {
 	if r.Proxy == "" {
 		return proxies.Builtin
@@ -29,7 +29,7 @@ func (r *Runner) engine() proxies.Engine {
 	return r.Proxy
 }
 
-// checkProxies says why the lab's proxies can't be those of the runner's engine, before anything is built. used tells whether
+// checkProxies returns an error if the lab's proxies can't use the runner's engine, before anything is built. used reports whether
 // the lab has any.
 func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 	for i := range lab.Spec.Phases {
@@ -43,7 +43,7 @@ func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 				continue
 			}
 			used = true
-			// The newest version first: there is no use in a module that sends an older one alone.
+			// The newest version first: a module that sends only an older one is of no use.
 			for _, version := range slices.Backward(p.sends()) {
 				if err := proxies.Check(r.Proxy, version); err != nil {
 					return used, err
@@ -54,7 +54,7 @@ func (r *Runner) checkProxies(lab *Lab) (used bool, err error) {
 	return used, nil
 }
 
-// isUnsupported tells that the machine lacks something, rather than that something went wrong.
+// isUnsupported reports whether an error means that the machine lacks something, rather than that something failed.
 func isUnsupported(err error) bool {
 	var lacking *proxies.UnsupportedError
 	var site *UnsupportedError
@@ -82,7 +82,7 @@ func (t *trial) chain(ctx context.Context, through []string, upstream netip.Addr
 	return addresses, running, err
 }
 
-// isClusterNode says whether an address is a node's of the cluster.
+// isClusterNode reports whether an address is a node's of the cluster.
 func (t *trial) isClusterNode(a netip.Addr) bool {
 	for _, n := range t.testbed.ClusterNodes() {
 		if n.AddressFor(a) == a {
@@ -92,18 +92,18 @@ func (t *trial) isClusterNode(a netip.Addr) bool {
 	return false
 }
 
-// checkNode says whether a node is given.
+// checkNode returns an error if no node is given.
 func checkNode(field, node string) []error {
 	if node == "" {
-		return []error{fmt.Errorf("%s: must name a node", field)}
+		return []error{fmt.Errorf("%s: missing (want a node)", field)}
 	}
 	return nil
 }
 
-// checkForge says whether an address can be forged in a header.
+// checkForge returns an error if an address can't be forged in a header.
 func checkForge(forge string) []error {
 	if a, err := netip.ParseAddr(forge); err != nil || !a.Is4() {
-		return []error{fmt.Errorf("forge: %q must be an IPv4 address", forge)}
+		return []error{fmt.Errorf("forge: found %q (want an IPv4 address)", forge)}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Needs is what each lab of the catalogue needs of the machine.
+// Needs returns what each lab of the catalogue needs from the machine.
 func Needs() ([]doctor.Lab, error) {
 	names, err := Catalogue()
 	if err != nil {

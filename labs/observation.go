@@ -5,11 +5,11 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Observation is what one run showed for one expectation of its lab.
+// Observation is the finding of one run for one expectation of its lab.
 type Observation struct {
 	// ID is that of the expectation.
 	ID string
-	// Outcome is how the run's record is judged; Evidence says what was found, or why nothing was measured.
+	// Outcome is the judgement of the run's record; Evidence is what was found, or why nothing was measured.
 	Outcome  results.Outcome
 	Evidence string
 	// Value is what was measured. Of a ratio between two variants, Low and High bound its 95 % interval; of anything else, both are Value.

@@ -15,7 +15,7 @@ const realTime = 1
 // prioritize lets this process, and what it starts from now on, run before ordinary processes, until restore is called: a client or server
 // that waits for a processor while others compute measures the waiting. Others keep what the kernel reserves for them (5 % by default,
 // sched_rt_runtime_us in sched(7)). Where the machine doesn't allow it, as a container without CAP_SYS_NICE does not, or where it would keep
-// the kernel's own work waiting, nothing changes; how says what it came to.
+// the kernel's own work waiting, nothing changes; how describes the result.
 func prioritize() (restore func(), how string) {
 	before, err := unix.SchedGetAttr(0, 0)
 	if err == nil {
@@ -60,7 +60,7 @@ func setPolicy(attr *unix.SchedAttr) error {
 	return nil
 }
 
-// softirqsYield is why real-time priority would slow the network down; nil if it doesn't. Before Linux 6.5 all softirqs wait while ksoftirqd
+// softirqsYield returns an error if real-time priority would slow the network down. Before Linux 6.5 all softirqs wait while ksoftirqd
 // is to run, and ksoftirqd is an ordinary thread: packets would wait until no client or server has anything to do.
 func softirqsYield() error {
 	var name unix.Utsname

@@ -10,12 +10,12 @@ import (
 	"slices"
 )
 
-// Progress is which exercises a participant has solved, by lab.
+// Progress holds the exercises that a participant has solved, by lab.
 type Progress struct {
 	Solved map[string][]string `json:"solved"`
 }
 
-// ReadProgress reads a file of progress; one that isn't there is no progress.
+// ReadProgress reads a progress file; a missing one is no progress.
 func ReadProgress(file string) (*Progress, error) {
 	p := &Progress{Solved: make(map[string][]string)}
 	data, err := os.ReadFile(file)
@@ -34,17 +34,17 @@ func ReadProgress(file string) (*Progress, error) {
 	return p, nil
 }
 
-// Has says whether an exercise is solved.
+// Has reports whether an exercise is solved.
 func (p *Progress) Has(lab, exercise string) bool { return slices.Contains(p.Solved[lab], exercise) }
 
-// Add notes an exercise as solved.
+// Add marks an exercise as solved.
 func (p *Progress) Add(lab, exercise string) {
 	if !p.Has(lab, exercise) {
 		p.Solved[lab] = append(p.Solved[lab], exercise)
 	}
 }
 
-// Write keeps the progress in a file, in one step.
+// Write writes the progress to a file atomically.
 func (p *Progress) Write(file string) error {
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {

@@ -102,10 +102,10 @@ func TestProxyStepsNameAllErrors(t *testing.T) {
 		return all
 	}
 	assert.Equal(t, []string{
-		"count: must be 1 or more", `forge: "nobody" must be an IPv4 address`, "through: must name nodes",
+		"count: found less than 1 (want 1 or more)", `forge: found "nobody" (want an IPv4 address)`, "through: missing (want nodes)",
 	}, texts((&HeadersStep{Forge: "nobody"}).validate(nil)))
 	assert.Equal(t, []string{
-		"count: must be 1 or more", `forge: "::1" must be an IPv4 address`, "through: must name a node",
-		"pod and port: must say where applications listen",
+		"count: found less than 1 (want 1 or more)", `forge: found "::1" (want an IPv4 address)`, "through: missing (want a node)",
+		"pod, port: missing (want where the applications listen)",
 	}, texts((&ProxyProtocolStep{Forge: "::1"}).validate(nil)))
 }

@@ -15,14 +15,14 @@ import (
 //go:embed scaffold
 var scaffold embed.FS
 
-// labName is a number of two digits, a dash, and a name of a folder.
+// labName matches a number of two digits, a dash, and a folder name.
 var labName = regexp.MustCompile(`^[0-9]{2}-[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Scaffold makes a folder for a lab, with a lab.yaml that runs as it is and a README, and returns its path. A folder that is
-// there is left as it is.
+// Scaffold creates a folder for a lab, with a lab.yaml that runs unchanged and a README, and returns its path. An existing
+// folder is left untouched.
 func Scaffold(dir, name string) (folder string, err error) {
 	if !labName.MatchString(name) {
-		return "", fmt.Errorf("name %q: want two digits, a dash and a name, as in 14-my-lab", name)
+		return "", fmt.Errorf("name: found %q (want two digits, a dash and a name, as in 14-my-lab)", name)
 	}
 	folder = filepath.Join(dir, name)
 	if err := os.Mkdir(folder, 0o755); err != nil {
@@ -55,7 +55,7 @@ func write(parsed *template.Template, from, to string, data any) (err error) {
 	return parsed.ExecuteTemplate(file, from+".tmpl", data)
 }
 
-// Find reads a lab: one of the catalogue by its name, or a lab.yaml or the folder that it is in by its path.
+// Find returns a lab: one of the catalogue by its name, or a lab.yaml or the folder that it is in by its path.
 func Find(nameOrPath string) (*Lab, error) {
 	info, err := os.Stat(nameOrPath)
 	if !strings.ContainsRune(nameOrPath, filepath.Separator) || errors.Is(err, fs.ErrNotExist) {

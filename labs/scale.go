@@ -11,7 +11,7 @@ import (
 // their bytes. The zero value leaves the choice to the run.
 type Scale int
 
-// Scales are all that a run can have, the largest rates first.
+// Scales returns all scales that a run can have, largest rates first.
 func Scales() []Scale { return []Scale{1, 2, 5, 10, 20} }
 
 // String writes the scale as a fraction of the topology's rates: 1, 1/2, …
@@ -22,10 +22,10 @@ func (s Scale) String() string {
 	return fmt.Sprintf("1/%d", int(s))
 }
 
-// Factor is the part of its rate that a link keeps.
+// Factor returns the share of its rate that a link keeps.
 func (s Scale) Factor() float64 { return 1 / float64(max(s, 1)) }
 
-// ParseScale reads a scale as String writes it.
+// ParseScale parses a scale as formatted by String.
 func ParseScale(text string) (Scale, error) {
 	for _, s := range Scales() {
 		if text == s.String() {
@@ -43,7 +43,7 @@ func scaleNames() string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }
 
-// scaleOf reads a scale from a run's manifest; of one that was recorded before there were scales, it is 1.
+// scaleOf parses the scale of a run's manifest; it is 1 in runs that were recorded before there were scales.
 func scaleOf(text string) Scale {
 	s, err := ParseScale(text)
 	if err != nil {
@@ -52,7 +52,7 @@ func scaleOf(text string) Scale {
 	return s
 }
 
-// next is the next smaller scale; ok is false after the smallest.
+// next returns the next smaller scale; ok is false after the smallest.
 func (s Scale) next() (smaller Scale, ok bool) {
 	all := Scales()
 	i := slices.Index(all, max(s, 1))
@@ -62,7 +62,7 @@ func (s Scale) next() (smaller Scale, ok bool) {
 	return all[i+1], true
 }
 
-// describeRate writes a rate as text for people, as in 0.6 Gbit/s.
+// describeRate formats a rate for people, as in 0.6 Gbit/s.
 func describeRate(bits float64) string {
 	switch {
 	case bits >= 1e8:

@@ -11,7 +11,7 @@ import (
 // point is a metric's median under one value of a numeric label.
 type point struct{ x, y float64 }
 
-// slope is how much the expectation's metric grows for each 1 of its label, through the medians under all values of the label,
+// slope returns how much the expectation's metric grows for each 1 of its label, through the medians under all values of the label,
 // and the metric's unit.
 func slope(s results.Summary, e *Expectation) (float64, string, error) {
 	var points []point
@@ -23,7 +23,7 @@ func slope(s results.Summary, e *Expectation) (float64, string, error) {
 		}
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return 0, "", fmt.Errorf("label %s of %s is %q, which is no number", e.Slope, e.Metric, text)
+			return 0, "", fmt.Errorf("label %s of %s: found %q (want a number)", e.Slope, e.Metric, text)
 		}
 		if m.Median == nil {
 			return 0, "", fmt.Errorf("%s of %s was not measured", nameUnder(e.Metric, m.Labels), e.Variant)
@@ -32,19 +32,19 @@ func slope(s results.Summary, e *Expectation) (float64, string, error) {
 	}
 	value, ok := leastSquares(points)
 	if !ok {
-		return 0, "", fmt.Errorf("%s of %s was measured under %d values of %s: a slope takes two", e.Metric, e.Variant, len(points), e.Slope)
+		return 0, "", fmt.Errorf("%s of %s: found %d values of %s (want at least 2 for a slope)", e.Metric, e.Variant, len(points), e.Slope)
 	}
 	return value, unit, nil
 }
 
-// onlyMore says that labels are the others and the one named.
+// onlyMore reports whether labels are the others plus the named one.
 func onlyMore(labels, others map[string]string, name string) bool {
 	rest := maps.Clone(labels)
 	delete(rest, name)
 	return maps.Equal(rest, others)
 }
 
-// leastSquares is the slope of the line that is nearest to all points; ok is false if they don't tell one.
+// leastSquares returns the slope of the least-squares line through the points; ok is false if they determine none.
 func leastSquares(points []point) (slope float64, ok bool) {
 	var meanX, meanY, varies, together float64
 	for _, p := range points {

@@ -68,15 +68,15 @@ func TestJudgeSlopes(t *testing.T) {
 		},
 		{
 			"no number", Expectation{Metric: "rtt", Slope: "pods", AtLeast: number(0)},
-			results.NotRun, `label pods of rtt is "few", which is no number`,
+			results.NotRun, `label pods of rtt: found "few" (want a number)`,
 		},
 		{
 			"one value", Expectation{Metric: "once", Slope: "pods", AtLeast: number(0)},
-			results.NotRun, "once of dsr was measured under 1 values of pods: a slope takes two",
+			results.NotRun, "once of dsr: found 1 values of pods (want at least 2 for a slope)",
 		},
 		{
 			"no value", Expectation{Metric: "goodput", Slope: "queue", AtLeast: number(0)},
-			results.NotRun, "goodput of dsr was measured under 0 values of queue: a slope takes two",
+			results.NotRun, "goodput of dsr: found 0 values of queue (want at least 2 for a slope)",
 		},
 	}
 	for _, test := range tests {

@@ -10,10 +10,16 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // Step is one action of a phase: exactly one of the fields that are pointers is set. Its name in lab.yaml is the kind of
 // the step.
+//
+// The pointers are the registry of kinds: parsing, validation, running and STEPS.md all go through them. A new kind is one file,
+// step_NAME.go, with its type, fields, doc comment and methods, and one field here. The files are in this package and not in one of
+// their own, because steps run in a trial, which belongs to the runner, and the runner parses and runs steps: each would import
+// the other.
 type Step struct {
 	Connect  *ConnectStep  `json:"connect,omitempty"`
 	Transfer *TransferStep `json:"transfer,omitempty"`
@@ -33,21 +39,31 @@ type Step struct {
 	Downloads   *DownloadsStep   `json:"downloads,omitempty"`
 	Application *ApplicationStep `json:"application,omitempty"`
 
-	// Variants are those that do the step (default: all of the phase).
+	// Variants are those that execute the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`
 	// Labels are added to all samples of the step, to tell them from those of others of its kind.
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
-// action is what a kind of step does.
+// action is implemented by every kind of step.
 type action interface {
-	// run does it, in a trial of a variant, and records samples and evidence.
+	// run executes the step in a trial of a variant, and records samples and evidence.
 	run(ctx context.Context, t *trial) error
-	// validate says all that is wrong with it.
+	// validate returns every error in the step's fields.
 	validate(l *Lab) []error
 }
 
-// action is the step's one action, with its name.
+// commander is implemented by kinds that one command shows by hand.
+type commander interface {
+	// command returns the command for a variant; empty if there is none.
+	command(v testbed.Variant, plan *topologies.Plan) string
+}
+
+// rateDependent is implemented by kinds whose results depend on the links' rates: they move bytes as fast as links let them, or
+// ask for answers that take the time of their bytes. For all others any rate will do.
+type rateDependent interface{ dependsOnRates() }
+
+// action returns the step's action and the name of its kind.
 func (s *Step) action() (kind string, a action, err error) {
 	var kinds []string
 	v := reflect.ValueOf(s).Elem()
@@ -61,17 +77,17 @@ func (s *Step) action() (kind string, a action, err error) {
 			continue
 		}
 		if a != nil {
-			return "", nil, fmt.Errorf("both %s and %s: want one action a step", kind, name)
+			return "", nil, fmt.Errorf("kind: found both %s and %s (want one)", kind, name)
 		}
 		kind, a = name, v.Field(i).Interface().(action)
 	}
 	if a == nil {
-		return "", nil, fmt.Errorf("no action: want one of %s", strings.Join(kinds, ", "))
+		return "", nil, fmt.Errorf("kind: missing (want one of %s)", strings.Join(kinds, ", "))
 	}
 	return kind, a, nil
 }
 
-// Kind is the name of the step's kind; empty if it has none.
+// Kind returns the name of the step's kind; empty if it has none.
 func (s *Step) Kind() string {
 	kind, _, _ := s.action()
 	return kind
@@ -81,7 +97,7 @@ func (s *Step) validate(l *Lab) []error {
 	var errs []error
 	for i, v := range s.Variants {
 		if !l.has(v) {
-			errs = append(errs, fmt.Errorf("variants[%d]: %q is none of the lab's", i, v))
+			errs = append(errs, fmt.Errorf("variants[%d]: unknown variant %q (want one of the lab's)", i, v))
 		}
 	}
 	kind, a, err := s.action()
@@ -94,12 +110,12 @@ func (s *Step) validate(l *Lab) []error {
 	return errs
 }
 
-// takenBy says whether a variant does the step.
+// takenBy reports whether a variant executes the step.
 func (s *Step) takenBy(v testbed.Variant) bool {
 	return len(s.Variants) == 0 || slices.Contains(s.Variants, v.Name)
 }
 
-// step does one step, if it is one of the variant's.
+// step executes one step, if it applies to the trial's variant.
 func (t *trial) step(ctx context.Context, s *Step) error {
 	if !s.takenBy(t.variant) {
 		return nil

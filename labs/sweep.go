@@ -62,7 +62,7 @@ type setting struct {
 	pods         int             // 0: all
 }
 
-// settings are all values of a sweep, those of the link one after the other for each number of pods; of none, the one that changes nothing.
+// settings returns all values of a sweep, those of the link one after the other for each number of pods; of none, the one that changes nothing.
 func (s *Sweep) settings() []setting {
 	if s == nil {
 		return []setting{{}}
@@ -92,7 +92,7 @@ func (s *Sweep) settings() []setting {
 	return all
 }
 
-// variant is v under the setting.
+// variant returns v under the setting.
 func (s setting) variant(v testbed.Variant, plan *topologies.Plan) testbed.Variant {
 	if s.pods == 0 {
 		return v
@@ -104,7 +104,7 @@ func (s setting) variant(v testbed.Variant, plan *topologies.Plan) testbed.Varia
 	return v
 }
 
-// reshape gives the swept link its queue or burst, and returns what gives it back its own.
+// reshape sets the swept link's queue or burst, and returns a function that restores its own.
 func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err error) {
 	if value.queue == 0 && value.burst == 0 {
 		return func() error { return nil }, nil
@@ -122,7 +122,7 @@ func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err 
 	return func() error { return x.testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
 }
 
-// shape is a direction of the swept link under the setting.
+// shape returns the limits of one direction of the swept link under the setting.
 func (s setting) shape(as topologies.Shape) topologies.Shape {
 	if s.burst > 0 {
 		as.Limit, as.Burst, as.Queue = topologies.LimitPolice, s.burst, 0

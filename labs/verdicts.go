@@ -13,7 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// VerdictOptions are how much Verdicts says.
+// VerdictOptions selects what Verdicts prints.
 type VerdictOptions struct {
 	// Verbose adds the evidence of every expectation.
 	Verbose bool
@@ -21,7 +21,7 @@ type VerdictOptions struct {
 	All bool
 }
 
-// Verdicts says what runs found: which of them did not pass, and in one line each claim that they checked, and what they
+// Verdicts prints what runs found: those that did not pass, each claim that they checked in one line, and what they
 // expected beyond the talk's claims.
 func Verdicts(w io.Writer, summaries []results.Summary, o VerdictOptions) error {
 	claims, err := results.LoadClaims()
@@ -66,7 +66,7 @@ func Verdicts(w io.Writer, summaries []results.Summary, o VerdictOptions) error 
 	return nil
 }
 
-// evidenceOf is the evidence of some expectations of runs, a line each.
+// evidenceOf returns the evidence of selected expectations of runs, one line each.
 func evidenceOf(summaries []results.Summary, about func(results.ExpectationOutcome) bool) []string {
 	var lines []string
 	for _, s := range summaries {
@@ -90,7 +90,7 @@ func evidenceOf(summaries []results.Summary, about func(results.ExpectationOutco
 	return lines
 }
 
-// unclaimed is the worst outcome of what a run expected beyond the talk's claims.
+// unclaimed returns the worst outcome of what a run expected beyond the talk's claims.
 func unclaimed(s results.Summary) results.Outcome {
 	worst := results.Held
 	for _, e := range s.Expectations {
@@ -101,7 +101,7 @@ func unclaimed(s results.Summary) results.Outcome {
 	return worst
 }
 
-// notPassed names the runs that did not pass, with the reason, in a line each.
+// notPassed prints the runs that did not pass, with the reason, in one line each.
 func notPassed(w io.Writer, summaries []results.Summary) {
 	t := terminal.NewTable(w, "NOT PASSED", "RESULT", "WHY")
 	failed := 0
@@ -119,7 +119,7 @@ func notPassed(w io.Writer, summaries []results.Summary) {
 	}
 }
 
-// unchecked says why none of the runs says anything about a claim.
+// unchecked returns why none of the runs checks a claim.
 func unchecked(claim results.Claim) string {
 	lab, err := Lookup(claim.Lab)
 	if err != nil {
@@ -137,7 +137,7 @@ func unchecked(claim results.Claim) string {
 	return fmt.Sprintf("only on %s: lab run %s --substrate %s", only, claim.Lab, only)
 }
 
-// Paint gives the word for a result, a verdict or an outcome its colour, where w shows colours.
+// Paint colours the word for a result, a verdict or an outcome, if w shows colours.
 func Paint(w io.Writer, word string) string { return paint(terminal.Colored(w), word) }
 
 func paint(color bool, word string) string {

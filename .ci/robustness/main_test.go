@@ -20,7 +20,7 @@ func TestOptions(t *testing.T) {
 --timeout: found 0s (want more than 0)
 --disturb: unknown disturbance "busy-0" (want none, busy-N, busy-all or one-cpu)
 --disturb: unknown disturbance "noisy" (want none, busy-N, busy-all or one-cpu)
-no lab "99-nothing"; there are 01-source-ip, `)
+unknown lab "99-nothing" (want 01-source-ip, `)
 
 	progress.Reset()
 	assert.Equal(t, exitUsage, run(t.Context(), []string{"--disturb", " "}, &progress, &progress))

@@ -37,8 +37,8 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"up"}, "dsrlab: --file: which topology? `dsrlab topology list` lists those of the catalogue"},
 		{[]string{"status", "--nonsense"}, "dsrlab: unknown flag: --nonsense"},
 		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: "xml" is none of table, json, yaml`},
-		{[]string{"lab", "show", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are ` + strings.Join(catalogued, ", ")},
-		{[]string{"lab", "run", "99-nothing"}, `dsrlab: no lab "99-nothing"; there are ` + strings.Join(catalogued, ", ")},
+		{[]string{"lab", "show", "99-nothing"}, `dsrlab: unknown lab "99-nothing" (want ` + strings.Join(catalogued, ", ") + ")"},
+		{[]string{"lab", "run", "99-nothing"}, `dsrlab: unknown lab "99-nothing" (want ` + strings.Join(catalogued, ", ") + ")"},
 		{
 			[]string{"lab", "run", "01-source-ip", "--fault", "all"},
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,

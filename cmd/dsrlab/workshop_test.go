@@ -23,10 +23,10 @@ func TestWorkshop(t *testing.T) {
 		{[]string{"hint", "01-source-ip/whose"}, exitOK, "The lab prints whom the pod saw", ""},
 		{[]string{"solve", "01-source-ip/whose"}, exitOK, "sudo dsrlab lab run 01-source-ip", ""},
 		{[]string{"verify", "01-source-ip/whose", "1.2.3.4"}, exitFailed, "", `dsrlab: "1.2.3.4" is not it`},
-		{[]string{"verify", "01-source-ip/whose"}, exitUsage, "", "dsrlab: answer missing: want a text"},
+		{[]string{"verify", "01-source-ip/whose"}, exitUsage, "", "dsrlab: missing answer (want a text)"},
 		{[]string{"verify", "01-source-ip/whose", "85.217.172.142"}, exitOK, "right", ""},
 		{[]string{"verify", "01-source-ip/resets", "1"}, exitUsage, "",
-			"dsrlab: there is no run of your own yet: run the lab first: sudo dsrlab lab run 01-source-ip"},
+			"dsrlab: missing run of your own: run the lab first: sudo dsrlab lab run 01-source-ip"},
 		{[]string{"verify", "01-source-ip"}, exitUsage, "", `dsrlab: exercise "01-source-ip": want LAB/ID, as in 01-source-ip/whose`},
 		{[]string{"hint", "01-source-ip/x"}, exitUsage, "", `dsrlab: lab 01-source-ip has no exercise "x"; it has whose, resets, no-rewrite`},
 	} {

@@ -14,7 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Live is a show of a lab that runs while it is shown.
+// Live is a show that runs a lab.
 type Live struct {
 	lab     *labs.Lab
 	session *labs.Session
@@ -24,7 +24,7 @@ type Live struct {
 	summary results.Summary
 }
 
-// NewLive begins a run of a lab; nothing is built before the first step. The runner's narrator is the show.
+// NewLive starts a run of a lab. Nothing is built before the first step. It replaces the runner's narrator.
 func NewLive(runner labs.Runner, lab *labs.Lab, timeout time.Duration) (*Live, error) {
 	l := &Live{lab: lab, timeout: timeout}
 	runner.Narrator = stage{l}
@@ -83,32 +83,32 @@ func (l *Live) run(ctx context.Context, step int) error {
 	return err
 }
 
-// End implements Source: it takes the topology down.
+// End implements Source: it removes the network.
 func (l *Live) End(ctx context.Context) ([]string, error) {
 	summary, err := l.session.End(ctx)
 	l.summary = summary
 	return lastWords(summary), err
 }
 
-// Summary is how the run went, once the show has ended.
+// Summary returns the result of the run, once the show has ended.
 func (l *Live) Summary() results.Summary { return l.summary }
 
 // Note implements Source.
 func (l *Live) Note() string { return "" }
 
-// lastWords are a run's verdicts.
+// lastWords formats a run's verdicts.
 func lastWords(s results.Summary) []string {
 	words := []string{fmt.Sprintf("%s: %s", s.Lab, s.Result)}
 	words = append(words, s.Reasons...)
 	var b bytes.Buffer
-	// The words are said once, whatever becomes of the screen's size.
+	// They are formatted once, for any later size of the screen.
 	if err := labs.Verdicts(terminal.Fixed{Writer: &b, Width: terminal.ProseColumns}, []results.Summary{s}, labs.VerdictOptions{}); err != nil {
 		return append(words, err.Error())
 	}
 	return append(words, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")...)
 }
 
-// stage is a Live as the narrator that its lab tells what happens.
+// stage is the Narrator of a Live.
 type stage struct{ *Live }
 
 func (stage) Begin(*labs.Lab, *topologies.Plan)             {}

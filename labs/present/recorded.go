@@ -9,13 +9,13 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-// Recorded is a show of a run that was recorded. It needs neither root nor network, and says on every screen what it is.
+// Recorded is a show of a recorded run. It needs neither root nor a network, and is marked as recorded on every screen.
 type Recorded struct {
 	run     *results.Run
 	screens []Screen
 }
 
-// NewRecorded takes a run apart into steps.
+// NewRecorded splits a run into steps.
 func NewRecorded(run *results.Run) *Recorded {
 	r := &Recorded{run: run}
 	r.screens = []Screen{{Title: run.Manifest.Lab, Narration: "Topology " + run.Manifest.Topology.Name, State: Announced}}
@@ -36,7 +36,7 @@ func NewRecorded(run *results.Run) *Recorded {
 	return r
 }
 
-// step begins a screen, or says why the last one failed.
+// step begins a screen, or records why the last one failed.
 func (r *Recorded) step(e results.Event, narration string) {
 	var data labs.TrialData
 	if json.Unmarshal(e.Data, &data) != nil {
@@ -53,12 +53,12 @@ func (r *Recorded) step(e results.Event, narration string) {
 	r.screens = append(r.screens, Screen{Title: title, Narration: narration})
 }
 
-// evidence belongs to the step before it; of runs that were recorded without steps, to a screen of the variant's.
+// evidence belongs to the step before it; in runs that were recorded without steps, to a screen of its variant.
 func (r *Recorded) evidence(e results.Event, narration string) {
 	var data struct {
 		Variant string `json:"variant"`
 	}
-	_ = json.Unmarshal(e.Data, &data) // without a variant, it belongs to what is there
+	_ = json.Unmarshal(e.Data, &data) // without a variant, it belongs to the last screen
 	last := &r.screens[len(r.screens)-1]
 	if !r.hasSteps() && (last.Title != data.Variant || last.Narration != narration) {
 		r.screens = append(r.screens, Screen{Title: data.Variant, Narration: narration})

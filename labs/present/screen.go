@@ -15,13 +15,13 @@ import (
 	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
-// Options are where a show is shown.
+// Options configure Run.
 type Options struct {
 	In  io.Reader
 	Out io.Writer
 }
 
-// widest narration and evidence get, however wide the screen is.
+// widest bounds the width of narration and evidence, also on a wider screen.
 const widest = 110
 
 // The size of the screen where there is no terminal.
@@ -30,7 +30,7 @@ const (
 	pipeHeight = 60
 )
 
-// Run shows a source until whoever presses the keys quits. The source is ended in any case.
+// Run shows a source until the presenter quits. It ends the source in any case.
 func Run(ctx context.Context, source Source, o Options) error {
 	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens()), columns: widest}
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)}
@@ -65,7 +65,7 @@ type screen struct {
 	// cancel stops the step that runs, and stopped is closed when it has.
 	cancel  context.CancelFunc
 	stopped chan struct{}
-	// said is closed when the source has ended; nil until it is asked to.
+	// said is closed when the source has ended; nil until it is told to end.
 	said chan struct{}
 }
 
@@ -151,7 +151,7 @@ func (m *screen) do(a Act) tea.Cmd {
 // View implements tea.Model.
 func (m *screen) View() tea.View { return tea.NewView(m.text()) }
 
-// text is the whole screen.
+// text returns the text of the whole screen.
 func (m *screen) text() string {
 	var b strings.Builder
 	wrapped := func(label, s string) string { return terminal.Hang(label, s, m.columns) }

@@ -1,5 +1,5 @@
-// Package present shows a lab on stage: narration, the commands that show the same by hand, and evidence, step by step on key
-// presses. A show is live, or plays a recorded run.
+// Package present shows a lab on stage, step by step on key presses: narration, the commands that show the same by hand, and
+// evidence. A show is live or replays a recorded run.
 package present
 
 import "context"
@@ -8,7 +8,7 @@ import "context"
 type Screen struct {
 	Title     string
 	Narration string
-	// Commands are what a person types to see the same by hand.
+	// Commands show the same by hand.
 	Commands []string
 	// Evidence is what was seen when the step ran.
 	Evidence []string
@@ -17,53 +17,53 @@ type Screen struct {
 	State  State
 }
 
-// State is how far a step has come.
+// State is the state of a step.
 type State int
 
 // The states, in their order.
 const (
-	Announced State = iota // told, and not run yet
+	Announced State = iota // announced, and not run yet
 	Running
 	Shown
 )
 
-// Source is what a show is made of.
+// Source provides the content of a show.
 type Source interface {
-	// Screens are all steps, as they are announced.
+	// Screens returns all steps as announced.
 	Screens() []Screen
-	// Run runs a step, and tells evidence line by line.
+	// Run runs a step, and reports evidence line by line.
 	Run(ctx context.Context, step int, tell func(line string)) error
-	// End ends the show, and returns what is said in the end. It may be called once.
+	// End ends the show and returns its closing text. It must be called at most once.
 	End(ctx context.Context) ([]string, error)
-	// Note stands on every screen; empty for a live show.
+	// Note is printed on every screen; empty for a live show.
 	Note() string
 }
 
-// Show is where a show stands. It is pure: what its methods return has to be done by somebody else.
+// Show is the state of a show. It is pure: the caller executes the acts that its methods return.
 type Show struct {
 	screens []Screen
 	at      int
-	// ending: the last words have been asked for; ended: they have been said.
+	// ending is set once the source was told to end; ended once it has.
 	ending, ended bool
 	words         []string
 }
 
-// Act is what a key press asks for.
+// Act is what the caller has to do after a key press.
 type Act int
 
 // The acts.
 const (
 	Nothing Act = iota
 	RunStep     // run the step that is shown
-	EndShow     // say the last words
+	EndShow     // end the source and show its closing text
 )
 
 func newShow(screens []Screen) *Show { return &Show{screens: screens} }
 
-// Screen is the one that is shown.
+// Screen returns the current screen.
 func (s *Show) Screen() *Screen { return &s.screens[s.at] }
 
-// Next goes on: an announced step is run, a shown one gives way to the next.
+// Next runs an announced step, or moves on from a shown one to the next.
 func (s *Show) Next() Act {
 	switch s.Screen().State {
 	case Running:
@@ -82,14 +82,14 @@ func (s *Show) Next() Act {
 	return EndShow
 }
 
-// Back shows the step before, as it was.
+// Back shows the previous step, as it was.
 func (s *Show) Back() {
 	if s.Screen().State != Running && s.at > 0 {
 		s.at--
 	}
 }
 
-// Again runs the step that is shown, also if it has run before.
+// Again runs the current step, also if it has run before.
 func (s *Show) Again() Act {
 	screen := s.Screen()
 	if screen.State == Running || s.ending {
@@ -104,7 +104,7 @@ func (s *Show) tell(step int, line string) {
 	s.screens[step].Evidence = append(s.screens[step].Evidence, line)
 }
 
-// done ends a step; the show goes on, whatever came of it.
+// done ends a step. The show goes on also if the step failed.
 func (s *Show) done(step int, err error) {
 	s.screens[step].State = Shown
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Show) done(step int, err error) {
 	}
 }
 
-// end keeps the last words.
+// end stores the closing text.
 func (s *Show) end(words []string) {
 	s.ended, s.words = true, words
 }

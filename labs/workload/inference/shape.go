@@ -74,7 +74,7 @@ func ShapeNamed(name string) (Shape, error) {
 		for _, s := range all {
 			names = append(names, s.Name)
 		}
-		return Shape{}, fmt.Errorf("shape: found %q (want one of %q)", name, names)
+		return Shape{}, fmt.Errorf("unknown shape %q (want one of %q)", name, names)
 	}
 	return all[i], nil
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/units"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// TransferStep moves bytes as fast as they go.
+// TransferStep transfers bytes as fast as possible.
 // Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments),
-// retransmitted (ratio: what was sent again, of all payload that was sent) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
+// retransmitted (ratio: the share of the sent payload that was sent again) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
 // LB node's port carried while all streams ran), cpu_busy (ratio).
 type TransferStep struct {
 	From      string             `json:"from"`
@@ -32,7 +33,7 @@ type TransferStep struct {
 func (s *TransferStep) validate(*Lab) []error {
 	var errs []error
 	if s.Direction != workload.Download && s.Direction != workload.Upload {
-		errs = append(errs, fmt.Errorf("direction: %q is none of download, upload", s.Direction))
+		errs = append(errs, fmt.Errorf("direction: found %q (want download or upload)", s.Direction))
 	}
 	if s.Streams != 0 && s.StreamsPerPod != 0 {
 		errs = append(errs, errors.New("streams, streamsPerPod: want one of them at most"))
@@ -105,7 +106,7 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	return t.evidence(told + t.caveat())
 }
 
-// inOneLine is the first of several errors, and how many more there are.
+// inOneLine formats the first of several errors, and how many more there are.
 func inOneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) == 1 {
@@ -123,10 +124,21 @@ func firstReason(reasons ...string) string {
 	return ""
 }
 
-// describeLabels tells what a measurement was made under, where it was anything special.
+// describeLabels formats the labels of a measurement, if there are any.
 func describeLabels(labels map[string]string) string {
 	if len(labels) == 0 {
 		return ""
 	}
 	return " (" + results.FormatLabels(labels) + ")"
 }
+
+// command implements commander.
+func (s *TransferStep) command(v testbed.Variant, plan *topologies.Plan) string {
+	if to := addressOf(v, plan, s.To); to.IsValid() {
+		return fmt.Sprintf("sudo dsrlab exec %s -- bin/labpod bulk --direction %s %v", s.From, s.Direction, to)
+	}
+	return ""
+}
+
+// dependsOnRates implements rateDependent.
+func (s *TransferStep) dependsOnRates() {}

@@ -12,9 +12,10 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// EntryStep opens connections and looks where they entered: which LB nodes forwarded them, as our own data path reports it.
+// EntryStep opens connections and records which LB nodes forwarded them, as reported by our own data path.
 // Samples: connected (ratio), lb_nodes_used (nodes), and least_share (ratio): of the flows, those of the LB node that got the
 // fewest; where a router has learned the VIP, vip_next_hops (next hops), too.
 type EntryStep struct {
@@ -29,7 +30,7 @@ func (s *EntryStep) validate(*Lab) []error { return checkCount(s.Count) }
 
 func checkCount(count int) []error {
 	if count <= 0 {
-		return []error{errors.New("count: must be 1 or more")}
+		return []error{errors.New("count: found less than 1 (want 1 or more)")}
 	}
 	return nil
 }
@@ -101,24 +102,7 @@ func (t *trial) sampleNextHops(labels map[string]string) error {
 	)
 }
 
-// WithdrawStep ends an LB node's BGP speaker, makes connections without it, and starts it again.
-// Samples: withdrawn_after (s), and those of entry, labelled without=NODE.
-type WithdrawStep struct {
-	Node  string    `json:"node"`
-	Entry EntryStep `json:"entry"`
-}
-
-func (s *WithdrawStep) validate(l *Lab) []error { return s.Entry.validate(l) }
-
-func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
-	began := time.Now()
-	if err := t.testbed.StopAnnouncing(ctx, s.Node); err != nil {
-		return err
-	}
-	after := time.Since(began)
-	outer := t.stepLabels
-	t.stepLabels = map[string]string{"without": s.Node}
-	err := errors.Join(t.sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
-	t.stepLabels = outer
-	return errors.Join(err, t.testbed.StartAnnouncing(ctx, s.Node))
+// command implements commander.
+func (s *EntryStep) command(v testbed.Variant, plan *topologies.Plan) string {
+	return request(v, plan, s.From, s.To, workload.TCP)
 }

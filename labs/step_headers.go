@@ -19,8 +19,8 @@ import (
 )
 
 // HeadersStep sends HTTP requests through one HTTP proxy or a chain of them, each of which appends to X-Forwarded-For and to
-// Forwarded. A client that is honest sends none of these headers; one that forges writes another address into both. The step
-// asks what reached the application, and whom the application would believe to be the client.
+// Forwarded. An honest client sends none of these headers; a forging one writes another address into both. The step
+// records what reached the application, and which address the application would take for the client.
 // Samples, labelled with chain, the number of proxies: answered (ratio); of the answers to the honest client header_is_client
 // and header_lists_hops (ratio, labelled with the header): the first proxy's entry is the client's address, and all proxies'
 // entries are right; socket_is_proxy and socket_is_node (ratio): the socket's other end; believed_is_client and, of the forging
@@ -51,7 +51,7 @@ func (s *HeadersStep) sends() []proxyproto.Version { return []proxyproto.Version
 func (s *HeadersStep) validate(*Lab) []error {
 	errs := append(checkCount(s.Count), checkForge(s.Forge)...)
 	if len(s.Through) == 0 {
-		errs = append(errs, errors.New("through: must name nodes"))
+		errs = append(errs, errors.New("through: missing (want nodes)"))
 	}
 	return errs
 }
@@ -170,7 +170,7 @@ func entriesOf(header http.Header, name string) []string {
 	return all
 }
 
-// trusts are the ways in which the application may believe, with one hop more than there are proxies.
+// trusts returns the application's possible trust policies, up to one hop more than there are proxies.
 func trusts(proxies int) map[string]l7proxy.Trust {
 	all := map[string]l7proxy.Trust{"none": {}, "all": {All: true}}
 	for hops := 1; hops <= proxies+1; hops++ {
@@ -179,7 +179,7 @@ func trusts(proxies int) map[string]l7proxy.Trust {
 	return all
 }
 
-// sampleBelieved records whom the application would believe.
+// sampleBelieved records which address the application would take for the client.
 func (s *HeadersStep) sampleBelieved(t *trial, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
 	if len(honest) == 0 || len(forging) == 0 {
 		return nil // answered says so
@@ -205,7 +205,7 @@ func (s *HeadersStep) sampleBelieved(t *trial, honest, forging []workload.HTTPSe
 		forged, first.XForwardedFor, l7proxy.Trust{All: true}.Client(first.Header, first.Socket.Addr()), proxies, right.Client(first.Header, first.Socket.Addr()))))...)
 }
 
-// sampleOthers sends the first proxy what is not HTTP.
+// sampleOthers sends the first proxy traffic that is not HTTP.
 func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial, chain []netip.AddrPort, labels map[string]string) error {
 	for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
@@ -225,7 +225,7 @@ func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial, chain []netip.
 	return nil
 }
 
-// shareOf is the share of all for which something holds.
+// shareOf returns the share of all elements for which a condition holds.
 func shareOf[T any](all []T, holds func(T) bool) float64 {
 	n := 0
 	for _, one := range all {

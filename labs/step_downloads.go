@@ -14,34 +14,34 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// DownloadsStep keeps many slow downloads running while LB nodes die and join, and pods drain.
-// Samples: running (downloads under way at the first event), completed (ratio of all); and for each event, labelled with it,
-// survived (ratio) and lost (downloads) of those that were under way, and longest_gap_p99 (s) of those that completed.
+// DownloadsStep keeps many slow downloads running while LB nodes fail and join, and pods drain.
+// Samples: running (downloads in progress at the first event), completed (ratio of all); and for each event, labelled with it,
+// survived (ratio) and lost (downloads) of those that were in progress, and longest_gap_p99 (s) of those that completed.
 type DownloadsStep struct {
 	From string         `json:"from"`
 	To   testbed.Target `json:"to"`
-	// Count of downloads at the same time, each at this rate for this long.
+	// Count is the number of parallel downloads, each at Rate for Length.
 	Count  int             `json:"count"`
 	Rate   topologies.Rate `json:"rate"`
 	Length Duration        `json:"length"`
-	// Stall is how long a download may get nothing before it is given up (default 3s).
+	// Stall is how long a download may receive nothing before it is given up (default 3s).
 	Stall Duration `json:"stall,omitempty"`
-	// Without is an LB node that is dead when the downloads begin. What breaks when it joins shows only on downloads that began
-	// without it: those that outlived its death go where they went before.
+	// Without is an LB node that is down when the downloads begin. What breaks when it joins shows only on downloads that began
+	// without it: those that survived its failure keep their pods.
 	Without string `json:"without,omitempty"`
-	// Again begins another download for each that ends before the last event.
+	// Again starts another download for each that ends before the last event.
 	Again  bool    `json:"again,omitempty"`
 	Events []Event `json:"events"`
 }
 
 // Event is something that happens to a node or pod; exactly one of its names is set.
 type Event struct {
-	// After is since all downloads were under way.
+	// After is the time since all downloads were in progress.
 	After Duration `json:"after"`
-	// Fail is the LB node that dies; Join the one that comes back, with an empty data path.
+	// Fail is the LB node that fails; Join the one that returns, with an empty data path.
 	Fail string `json:"fail,omitempty"`
 	Join string `json:"join,omitempty"`
-	// Detection is how long the router goes on sending to the LB node that dies.
+	// Detection is how long the router keeps sending to the failed LB node.
 	Detection Duration `json:"detection,omitempty"`
 	// Drain is the pod that gets no new connections; Return the one that gets them again.
 	Drain  string `json:"drain,omitempty"`
@@ -50,7 +50,7 @@ type Event struct {
 
 const defaultStall = 3 * time.Second
 
-// kinds are what can happen: a name, to whom, and the doing of it.
+// kinds returns the node or pod of each kind of event that is set.
 func (e Event) kinds() map[string]string {
 	all := map[string]string{"fail": e.Fail, "join": e.Join, "drain": e.Drain, "return": e.Return}
 	maps.DeleteFunc(all, func(_, name string) bool { return name == "" })
@@ -71,7 +71,7 @@ func (s *DownloadsStep) validate(*Lab) []error {
 		errs = append(errs, errors.New("rate, length: must be given"))
 	}
 	if len(s.Events) == 0 {
-		errs = append(errs, errors.New("events: there must be one"))
+		errs = append(errs, errors.New("events: missing (want at least one)"))
 	}
 	for i, e := range s.Events {
 		if len(e.kinds()) != 1 {
@@ -119,12 +119,12 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 	return errors.Join(happenErr, t.restore(ctx, s.undone()), s.record(t, report, at))
 }
 
-// undone are the events that a trial has to undo.
+// undone returns the events that a trial has to undo.
 func (s *DownloadsStep) undone() []Event {
 	return append([]Event{{Fail: s.Without}}, s.Events...)
 }
 
-// happen lets the events happen, and tells when each did.
+// happen triggers the events, and returns when each one happened.
 func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Load) ([]time.Time, error) {
 	select {
 	case <-load.Ready():
@@ -150,7 +150,7 @@ func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Loa
 	return at, nil
 }
 
-// let makes one event happen.
+// let triggers one event.
 func (t *trial) let(ctx context.Context, e Event) error {
 	switch {
 	case e.Fail != "":
@@ -163,7 +163,7 @@ func (t *trial) let(ctx context.Context, e Event) error {
 	return t.testbed.SetDraining(ctx, t.variant, e.Return, false)
 }
 
-// restore undoes what the events have left: the next trial begins with all nodes and pods.
+// restore undoes the events: the next trial begins with all nodes and pods.
 func (t *trial) restore(ctx context.Context, events []Event) error {
 	open := make(map[string]Event)
 	for _, e := range events {
@@ -183,7 +183,7 @@ func (t *trial) restore(ctx context.Context, events []Event) error {
 	return errors.Join(errs...)
 }
 
-// record tells what became of the downloads.
+// record records the results of the downloads.
 func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) error {
 	all := len(r.Downloads)
 	errs := []error{
@@ -193,7 +193,7 @@ func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) err
 	for i, when := range at {
 		running := r.RunningAt(when)
 		if len(running) == 0 {
-			errs = append(errs, fmt.Errorf("%v: no download was under way", s.Events[i]))
+			errs = append(errs, fmt.Errorf("%v: no download was in progress", s.Events[i]))
 			continue
 		}
 		survived, gaps := 0, []float64{}
@@ -208,7 +208,7 @@ func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) err
 			t.sample("survived", "ratio", ratio(survived, len(running)), labels),
 			t.sample("lost", "downloads", float64(len(running)-survived), labels),
 			t.sample("longest_gap_p99", "s", stats.Percentile(gaps, 99), labels),
-			t.evidence(fmt.Sprintf("%v: of %d downloads under way %d were lost", s.Events[i], len(running), len(running)-survived)),
+			t.evidence(fmt.Sprintf("%v: of %d downloads in progress %d were lost", s.Events[i], len(running), len(running)-survived)),
 		)
 	}
 	return errors.Join(errs...)

@@ -12,7 +12,7 @@ import (
 )
 
 // TableStep finds out a row of the table of slides 12 and 21 by requests: through every node, with and without some of the pods,
-// over TCP and UDP, by an application that knows nothing of the approach and by one that does.
+// over TCP and UDP, with an application that does not know the approach and with one that does.
 // Samples: cell (ratio, 1: yes), labelled with the column; and what the cells follow from, as served, tcp_answered,
 // udp_answered, plain_sees and parsing_sees (ratio).
 type TableStep struct {
@@ -27,7 +27,7 @@ type TableStep struct {
 	UDP         string `json:"udp"`
 	Parsing     string `json:"parsing"`
 	ParsingPort uint16 `json:"parsingPort"`
-	// Gone are pods that are taken away to see what still serves.
+	// Gone lists pods that are removed to see what still serves.
 	Gone []string `json:"gone"`
 	// Count of requests through each node.
 	Count int `json:"count"`
@@ -79,7 +79,7 @@ func (s *TableStep) measure(ctx context.Context, t *trial, e *entrances) error {
 		all*100, s.Gone, least*100))
 }
 
-// sources finds out whom applications see, and returns what share of the requests the worst node serves.
+// sources records which addresses applications see, and returns the share of the requests that the worst node serves.
 func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informed map[string]netip.AddrPort) (float64, error) {
 	client, err := t.testbed.AddressOf(s.From, true)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informe
 		}
 	}
 	if parsing.served == 0 {
-		return 0, errors.New("no node served a request: nothing can be said of source addresses")
+		return 0, errors.New("no node served a request: source addresses can't be determined")
 	}
 	knows, known := ratio(parsing.right, parsing.served), ratio(plain.right, parsing.served)
 	works := ratio(plain.served, parsing.served)
@@ -139,7 +139,7 @@ func (c *seenClients) add(r *workload.GetReport, client netip.Addr, headers bool
 	return served
 }
 
-// served is the least share of requests that a node serves.
+// served returns the smallest share of requests that a node serves.
 func (s *TableStep) served(ctx context.Context, t *trial, at map[string]netip.AddrPort, pods string) (float64, error) {
 	least := 1.0
 	client, err := t.testbed.AddressOf(s.From, true)
@@ -189,7 +189,7 @@ func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, infor
 	return nil
 }
 
-// nodeWithPod is an LB node with a ready pod: by it even externalTrafficPolicy Local serves.
+// nodeWithPod returns an LB node with a ready pod: through it, externalTrafficPolicy Local serves too.
 func (t *trial) nodeWithPod() (string, error) {
 	for _, p := range t.testbed.Plan().Pods {
 		if t.isLBNode(p.Node) && (len(t.variant.Pods) == 0 || slices.Contains(t.variant.Pods, p.Name)) {

@@ -30,13 +30,13 @@ type ApplicationStep struct {
 
 const (
 	defaultVisits = 5
-	// visitTimeout is for one request. Where a variant does not work at all, it is what a lab waits.
+	// visitTimeout is for one request. In a variant that does not work at all, every request takes this long.
 	visitTimeout = time.Second
-	// visitsAtOnce are requests of one client under way.
+	// visitsAtOnce is how many requests of one client are in progress at the same time.
 	visitsAtOnce = 4
 )
 
-// visit is an application under way, with those who call it.
+// visit is a running application with its clients.
 type visit struct {
 	*trial
 	step    *ApplicationStep
@@ -49,13 +49,13 @@ type visit struct {
 func (s *ApplicationStep) validate(*Lab) []error {
 	var errs []error
 	if (&visit{}).check(s.App) == nil {
-		errs = append(errs, fmt.Errorf("app: %q is none of ratelimit, audit, geo, visitors, callback, quota", s.App))
+		errs = append(errs, fmt.Errorf("app: found %q (want ratelimit, audit, geo, visitors, callback or quota)", s.App))
 	}
 	if s.Requests < 0 {
-		errs = append(errs, errors.New("requests: must not be negative"))
+		errs = append(errs, errors.New("requests: found a negative number (want 0 or more)"))
 	}
 	if (s.Abuser != "") != (s.App == "ratelimit") {
-		errs = append(errs, errors.New("abuser: a client for ratelimit, and for no other app"))
+		errs = append(errs, errors.New("abuser: want a client with app ratelimit, and none with others"))
 	}
 	return errs
 }
@@ -68,7 +68,7 @@ func (s *ApplicationStep) run(ctx context.Context, t *trial) error {
 	return v.check(s.App)(ctx)
 }
 
-// check is what an application is put to; nil when there is no such application.
+// check returns the check of an application; nil if there is no such application.
 func (v *visit) check(app workload.Kind) func(context.Context) error {
 	switch app {
 	case "ratelimit":
@@ -87,7 +87,7 @@ func (v *visit) check(app workload.Kind) func(context.Context) error {
 	return nil
 }
 
-// visit finds out who calls, and where the application has to be.
+// visit finds the clients, and the pod that the application has to run in.
 func (s *ApplicationStep) visit(t *trial) (*visit, error) {
 	to, err := t.testbed.Target(s.To, t.variant)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *ApplicationStep) visit(t *trial) (*visit, error) {
 		}
 	}
 	if s.Abuser != "" && !slices.ContainsFunc(v.clients, func(n topologies.Node) bool { return n.Name == s.Abuser }) {
-		return nil, fmt.Errorf("abuser: %q is no client of %s", s.Abuser, plan.Name)
+		return nil, fmt.Errorf("abuser: found %q (want a client of %s)", s.Abuser, plan.Name)
 	}
 	return v, nil
 }
@@ -132,7 +132,7 @@ func (v *visit) serve(ctx context.Context, app application.App, f func() error) 
 	return errors.Join(f(), servers.Close())
 }
 
-// get makes a client's requests. A request that fails is a response without a status.
+// get performs a client's requests. A failed request is a response without a status.
 func (v *visit) get(ctx context.Context, client *topologies.Node, path string, count int) ([]workload.Response, error) {
 	report, err := workload.Get(ctx, workload.GetOptions{
 		Dialer: v.testbed.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
@@ -144,7 +144,7 @@ func (v *visit) get(ctx context.Context, client *topologies.Node, path string, c
 	return report.Responses, nil
 }
 
-// requests is how many each client makes.
+// requests returns how many requests each client makes.
 func (v *visit) requests() int {
 	if v.step.Requests > 0 {
 		return v.step.Requests

@@ -13,7 +13,7 @@ func TestDownloadsValidate(t *testing.T) {
 		texts = append(texts, err.Error())
 	}
 	assert.Equal(t, []string{
-		"count: must be 1 or more",
+		"count: found less than 1 (want 1 or more)",
 		"rate, length: must be given",
 		"events[0]: want exactly one of fail, join, drain, return",
 		"events[1].after: want them in the order of their times",

@@ -27,8 +27,8 @@ func answered(responses []workload.Response) int {
 	return n
 }
 
-// rateLimit lets the abuser ask so often that it is shut out, on whichever ways its requests come; then all ask, the abuser as
-// modestly as the others.
+// rateLimit lets the abuser make so many requests that it is blocked whatever paths they take. Then all clients make requests, the
+// abuser as few as the others.
 func (v *visit) rateLimit(ctx context.Context) error {
 	const (
 		burst      = 10 // far above what a modest client asks for
@@ -69,7 +69,7 @@ func (v *visit) rateLimit(ctx context.Context) error {
 	})
 }
 
-// audit lets each client do something under its own name, and compares the log's address with that of whoever has the name.
+// audit lets each client do something under its own name, and compares the address in the log with that of the client.
 func (v *visit) audit(ctx context.Context) error {
 	log := application.NewAudit()
 	return v.serve(ctx, log, func() error {
@@ -100,7 +100,7 @@ func (v *visit) audit(ctx context.Context) error {
 	})
 }
 
-// geo has the networks of the topology as its regions.
+// geo uses the networks of the topology as regions.
 func (v *visit) geo(ctx context.Context) error {
 	var table []application.Region
 	for _, n := range v.testbed.Plan().Networks {
@@ -140,7 +140,7 @@ func (v *visit) geo(ctx context.Context) error {
 	})
 }
 
-// visitors counts those who came several times once.
+// visitors checks that a client with several visits counts as one visitor.
 func (v *visit) visitors(ctx context.Context) error {
 	visitors := application.NewVisitors()
 	return v.serve(ctx, visitors, func() error {
@@ -158,7 +158,7 @@ func (v *visit) visitors(ctx context.Context) error {
 	})
 }
 
-// callBack lets every client ask for a call, and wait for it.
+// callBack lets every client ask for a call and wait for it.
 func (v *visit) callBack(ctx context.Context) error {
 	const patience = 400 * time.Millisecond // of the server; somebody else who drops the call costs that
 	app, err := application.NewCallBack(workload.Dialer{Enter: v.testbed.Enter(v.pod.Name)}, patience)
@@ -190,7 +190,7 @@ func (v *visit) callBack(ctx context.Context) error {
 	})
 }
 
-// quota lets each client ask for another number of tokens, and for fewer than it is entitled to.
+// quota lets each client ask for a different number of tokens, below its quota.
 func (v *visit) quota(ctx context.Context) error {
 	tokens := func(i int) int { return 100 + 10*i } // of each request of a client
 	limit := tokens(len(v.clients)) * v.requests()  // of the one who asks for most, and a little more

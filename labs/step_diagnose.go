@@ -8,7 +8,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
-// DiagnoseStep is connect, watched: when requests or answers die, it says where, and which counter shows it.
+// DiagnoseStep is connect with a diagnosis: if requests or replies are lost, it reports where, and which counter shows it.
 // Samples are those of connect, and, labelled with the protocol, answers_from_wrong_source and spoof_drops (packets).
 type DiagnoseStep struct {
 	ConnectStep `json:",inline"`

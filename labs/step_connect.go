@@ -16,9 +16,9 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// ConnectStep opens connections, or sends datagrams, and asks whom the server saw.
+// ConnectStep opens connections, or sends datagrams, and records which client address the server saw.
 // Samples, labelled with the protocol: connected, source_preserved and source_is_lb_node (ratio), answer_p50 and answer_p99 (s,
-// from the connection's begin to the answer); with spread also pods
+// from the connection's start to the answer); with spread also pods
 // (those that answered) and requests_cv (the coefficient of variation of the answers of all ready pods).
 type ConnectStep struct {
 	From     string            `json:"from"`
@@ -27,14 +27,14 @@ type ConnectStep struct {
 	Count    int               `json:"count"`
 	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
 	Timeout Duration `json:"timeout,omitempty"`
-	// Spread asks which pod answered, too; TCP only.
+	// Spread also records which pod answered; TCP only.
 	Spread bool `json:"spread,omitempty"`
 }
 
 func (s *ConnectStep) validate(*Lab) []error {
 	errs := checkProtocol(s.Protocol)
 	if s.Spread && s.Protocol != workload.TCP {
-		errs = append(errs, errors.New("spread: only tcp tells which pod answered"))
+		errs = append(errs, errors.New("spread: found it with udp (want tcp, which reports the pod that answered)"))
 	}
 	return errs
 }
@@ -65,14 +65,14 @@ func (s *ConnectStep) run(ctx context.Context, t *trial) error {
 	return t.evidence(DescribeSeen(report, nil) + describeLabels(t.stepLabels))
 }
 
-// Options are how the step calls a target.
+// Options returns the options with which the step calls a target.
 func (s *ConnectStep) Options(from workload.Dialer, to netip.AddrPort) workload.ConnectOptions {
 	return workload.ConnectOptions{
 		Dialer: from, Protocol: s.Protocol, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout), Detail: s.Spread,
 	}
 }
 
-// Values are the step's samples, from what came of its connections. isLBNode says whether an address is an LB node's; pods are the
+// Values returns the step's samples from the report of its connections. isLBNode reports whether an address is an LB node's; pods are the
 // service's ready ones, and are asked for with Spread only.
 func (s *ConnectStep) Values(report *workload.ConnectReport, isLBNode func(netip.Addr) bool, pods []netip.Addr) []Value {
 	labels := map[string]string{"protocol": string(s.Protocol)}
@@ -118,7 +118,7 @@ func countAnswered(report *workload.ConnectReport, of func(*workload.Seen) netip
 	return counts
 }
 
-// DescribeSpread tells how many connections each of the ready pods answered.
+// DescribeSpread formats how many connections each of the ready pods answered.
 func DescribeSpread(report *workload.ConnectReport, pods []netip.Addr) string {
 	requests := requestsOf(report)
 	var told []string
@@ -130,7 +130,7 @@ func DescribeSpread(report *workload.ConnectReport, pods []netip.Addr) string {
 
 func ratio(part, of int) float64 { return float64(part) / float64(of) }
 
-// answerTimes are, in seconds, how long the connections took that were answered.
+// answerTimes returns the durations of the answered connections, in seconds.
 func answerTimes(report *workload.ConnectReport) []float64 {
 	var all []float64
 	for _, c := range report.Connections {
@@ -141,7 +141,7 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 	return all
 }
 
-// isLBAddress says whether an address is an LB node's.
+// isLBAddress reports whether an address is an LB node's.
 func (t *trial) isLBAddress(a netip.Addr) bool {
 	return slices.ContainsFunc(t.testbed.LBNodes(), func(n topologies.Node) bool { return n.Address.Addr() == a })
 }
@@ -157,7 +157,7 @@ func seenBy(report *workload.ConnectReport, isOne func(netip.Addr) bool) int {
 	return n
 }
 
-// DescribeSeen puts a report into a sentence. who, if there is one, says whose an address is that the pod saw.
+// DescribeSeen formats a report as a sentence. who, if not nil, names the owner of an address that the pod saw.
 func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) string {
 	seen := SeenAddresses(report)
 	protocol := strings.ToUpper(string(report.Protocol))
@@ -175,4 +175,9 @@ func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) s
 	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome == workload.OutcomeOK })
 	client := report.Connections[i].Local.Addr()
 	return fmt.Sprintf("%s: client %v called %v, and the pod saw %s", protocol, client, report.Target, strings.Join(parts, ", "))
+}
+
+// command implements commander.
+func (s *ConnectStep) command(v testbed.Variant, plan *topologies.Plan) string {
+	return request(v, plan, s.From, s.To, s.Protocol)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// HealthStep asks every node's health check of a service with externalTrafficPolicy Local (healthCheckNodePort), as a load
+// HealthStep requests every node's health check of a service with externalTrafficPolicy Local (healthCheckNodePort), as a load
 // balancer in front would.
 // Sample, labelled with the node: health_status (HTTP status).
 type HealthStep struct {
@@ -22,12 +22,12 @@ type HealthStep struct {
 	Service string `json:"service"`
 }
 
-// healthPatience is how long a node's agent may take to tell of new tables.
+// healthPatience is how long a node's agent may take to report new tables.
 const healthPatience = 3 * time.Second
 
 func (s *HealthStep) validate(*Lab) []error {
 	if s.Service == "" {
-		return []error{errors.New("service: must be named")}
+		return []error{errors.New("service: missing")}
 	}
 	return nil
 }
@@ -54,12 +54,12 @@ func (s *HealthStep) run(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// Value is the step's sample of a node.
+// Value returns the step's sample for a node.
 func (s *HealthStep) Value(node string, status int) Value {
 	return Value{"health_status", "status", float64(status), map[string]string{"node": node}}
 }
 
-// AskHealth asks a health check until somebody answers, for at most some seconds.
+// AskHealth requests a health check until it answers, for a few seconds at most.
 func AskHealth(ctx context.Context, from workload.Dialer, at netip.AddrPort) (status int, body string, err error) {
 	url := fmt.Sprintf("http://%v/", at)
 	for deadline := time.Now().Add(healthPatience); ; {

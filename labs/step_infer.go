@@ -38,11 +38,11 @@ type InferStep struct {
 	TokenRate float64 `json:"tokenRate,omitempty"`
 	// Rate is of an open loop: requests per second, as a Poisson process.
 	Rate float64 `json:"rate,omitempty"`
-	// Workers is of a closed loop: requests under way at the same time.
+	// Workers is of a closed loop: requests in progress at the same time.
 	Workers int `json:"workers,omitempty"`
 	// WorkersPerPod is of a closed loop, too: so many for each ready pod.
 	WorkersPerPod int `json:"workersPerPod,omitempty"`
-	// Count and Time end it, whichever comes first; requests under way are waited for.
+	// Count and Time end it, whichever comes first; requests in progress are waited for.
 	Count int      `json:"count,omitempty"`
 	Time  Duration `json:"time,omitempty"`
 }
@@ -62,7 +62,7 @@ func (s *InferStep) validate(*Lab) []error {
 		errs = append(errs, errors.New("count, time: want one of them or both"))
 	}
 	if s.Scale < 0 {
-		errs = append(errs, fmt.Errorf("scale: %v must not be negative", s.Scale))
+		errs = append(errs, fmt.Errorf("scale: found %v (want 0 or more)", s.Scale))
 	}
 	shape, err := s.shape()
 	if err == nil {
@@ -74,7 +74,7 @@ func (s *InferStep) validate(*Lab) []error {
 	return errs
 }
 
-// shape is the shape as the step has it.
+// shape returns the step's shape.
 func (s *InferStep) shape() (inference.Shape, error) {
 	shape, err := inference.ShapeNamed(s.Shape)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *InferStep) shape() (inference.Shape, error) {
 	return shape, nil
 }
 
-// process says when requests begin, for so many ready pods.
+// process returns the arrival process for a number of ready pods.
 func (s *InferStep) process(pods int, seed uint64) arrival.Process {
 	p := arrival.Process{
 		Loop: arrival.Open, Rate: s.Rate, Count: s.Count, Duration: time.Duration(s.Time), Seed: seed,
@@ -149,7 +149,7 @@ func (s *InferStep) run(ctx context.Context, t *trial) error {
 	return t.sampleInference(report, after)
 }
 
-// patience is how long a request may take: the usual time, and what the slowest link needs for all requests that can be under way
+// patience returns how long a request may take: the usual time, and what the slowest link needs for all requests that can be in progress
 // together. So it says nothing of a rate or a scale.
 func patience(plan *topologies.Plan, shape inference.Shape, p arrival.Process) time.Duration {
 	slowest := topologies.Rate(0)
@@ -182,7 +182,7 @@ const (
 	lagLimit = 0.2
 )
 
-// offPace says why the machine did not make the load that was asked for; empty if it did.
+// offPace returns why the machine did not generate the requested load; empty if it did.
 func offPace(r *inference.Report) string {
 	if mean := 1 / r.Process.Rate; r.Process.Loop == arrival.Open && r.Arrival.MaxLag.Seconds() > lagLimit*mean {
 		return fmt.Sprintf("a client began %.0f ms late, where one arrives each %.0f ms", r.Arrival.MaxLag.Seconds()*1e3, mean*1e3)
@@ -193,7 +193,7 @@ func offPace(r *inference.Report) string {
 	median, _, ok := r.OffPace()
 	switch {
 	case !ok:
-		return "the model did not tell at which pace it made its tokens"
+		return "the model did not report the pace of its tokens"
 	case median > paceLimit:
 		return fmt.Sprintf("the model made its tokens at a pace that was off by %.1f %%", median*100)
 	}
@@ -204,7 +204,7 @@ func inferLabels(r *inference.Report) map[string]string {
 	return map[string]string{"shape": r.Shape.Name, "loop": string(r.Process.Loop)}
 }
 
-// sampleInference records how the requests of a load went.
+// sampleInference records the results of a load.
 func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 	labels := inferLabels(r)
 	samples := []sample{
@@ -247,7 +247,7 @@ type sample struct {
 	value        float64
 }
 
-// percentiles are those of a latency; without any request that was ok they are not measured.
+// percentiles returns the percentiles of a latency; without any successful request there are none.
 func percentiles(metric string, l arrival.Latency) []sample {
 	values := []float64{l.P50, l.P95, l.P99}
 	if l.Count == 0 {
@@ -256,7 +256,7 @@ func percentiles(metric string, l arrival.Latency) []sample {
 	return []sample{{metric + "_p50", "s", values[0]}, {metric + "_p95", "s", values[1]}, {metric + "_p99", "s", values[2]}}
 }
 
-// firstByteShare is the median of how much of its completion each request that was ok waited for its first byte.
+// firstByteShare returns the median of how much of its completion each request that was ok waited for its first byte.
 func firstByteShare(requests []inference.Sample) float64 {
 	var shares []float64
 	for _, r := range requests {
@@ -267,7 +267,7 @@ func firstByteShare(requests []inference.Sample) float64 {
 	return stats.Median(shares)
 }
 
-// medianOf is the median of a size over all requests.
+// medianOf returns the median of a size over all requests.
 func medianOf(requests []inference.Sample, size func(inference.Sample) int64) float64 {
 	sizes := make([]float64, 0, len(requests))
 	for _, r := range requests {
@@ -275,3 +275,6 @@ func medianOf(requests []inference.Sample, size func(inference.Sample) int64) fl
 	}
 	return stats.Median(sizes)
 }
+
+// dependsOnRates implements rateDependent.
+func (s *InferStep) dependsOnRates() {}

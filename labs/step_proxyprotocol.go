@@ -13,7 +13,7 @@ import (
 )
 
 // ProxyProtocolStep opens TCP connections through a proxy that sends a PROXY header before each stream, with version 1 and with
-// version 2, to three applications in turn: plain knows nothing of the protocol, parsing reads headers from whoever connects,
+// version 2, to three applications in turn: plain does not know the protocol, parsing reads headers from any peer,
 // and guarded reads them from the proxy's own address alone and refuses others. Then the client calls each application past the
 // proxy, with a header that it has forged.
 // Samples, labelled with version and application: answered (ratio): connections whose client got the right answer;
@@ -50,7 +50,7 @@ func (s *ProxyProtocolStep) validate(*Lab) []error {
 	errs := append(checkCount(s.Count), checkForge(s.Forge)...)
 	errs = append(errs, checkNode("through", s.Through)...)
 	if s.Pod == "" || s.Port == 0 {
-		errs = append(errs, errors.New("pod and port: must say where applications listen"))
+		errs = append(errs, errors.New("pod, port: missing (want where the applications listen)"))
 	}
 	return errs
 }
@@ -101,7 +101,7 @@ func (s *ProxyProtocolStep) measure(ctx context.Context, t *trial, version proxy
 	return nil
 }
 
-// call opens an application, calls it by some way, and closes it.
+// call opens an application, calls it, and closes it.
 func (s *ProxyProtocolStep) call(
 	ctx context.Context, t *trial, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
 ) (*workload.ConnectReport, workload.EchoReport, error) {
@@ -124,7 +124,7 @@ func (s *ProxyProtocolStep) call(
 	return report, application.Report(), err
 }
 
-// sample records what came of connections through the proxy.
+// sample records the results of connections through the proxy.
 func (s *ProxyProtocolStep) sample(
 	t *trial, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
 ) error {
@@ -159,7 +159,7 @@ func (s *ProxyProtocolStep) sample(
 	return errors.Join(append(errs, t.evidence(told+" (proxy: "+string(t.runner.engine())+")"))...)
 }
 
-// sampleForged records what came of connections past the proxy.
+// sampleForged records the results of connections past the proxy.
 func (s *ProxyProtocolStep) sampleForged(t *trial, labels map[string]string, report *workload.ConnectReport) error {
 	forged := netip.MustParseAddr(s.Forge)
 	believed := 0
@@ -175,7 +175,7 @@ func (s *ProxyProtocolStep) sampleForged(t *trial, labels map[string]string, rep
 	)
 }
 
-// answeredOf are the connections whose client got the right answer.
+// answeredOf returns the connections whose client got the right answer.
 func answeredOf(report *workload.ConnectReport) []workload.Seen {
 	var all []workload.Seen
 	for _, c := range report.Connections {

@@ -74,7 +74,7 @@ func TestOffPace(t *testing.T) {
 		"late, within":     {stream(10100 * time.Microsecond), ""},
 		"late":             {stream(10300 * time.Microsecond), "the model made its tokens at a pace that was off by 3.0 %"},
 		"one of three":     {stream(10*time.Millisecond, 10*time.Millisecond, 20*time.Millisecond), ""},
-		"untold":           {stream(0), "the model did not tell at which pace it made its tokens"},
+		"untold":           {stream(0), "the model did not report the pace of its tokens"},
 		"arrivals on time": {onTime, ""},
 		"arrivals late":    {late, "a client began 150 ms late, where one arrives each 500 ms"},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // TraceStep sends one request and follows each of its packets, and of the answer's, through all nodes (`dsrlab trace`). Only
@@ -58,7 +59,7 @@ func (s *TraceStep) run(ctx context.Context, t *trial) error {
 	)
 }
 
-// isLBNode says whether requests enter at the node.
+// isLBNode reports whether requests enter at the node.
 func (t *trial) isLBNode(name string) bool {
 	for _, n := range t.testbed.LBNodes() {
 		if n.Name == name {
@@ -70,7 +71,12 @@ func (t *trial) isLBNode(name string) bool {
 
 func checkProtocol(p workload.Protocol) []error {
 	if !slices.Contains([]workload.Protocol{workload.TCP, workload.UDP}, p) {
-		return []error{fmt.Errorf("protocol: %q is none of tcp, udp", p)}
+		return []error{fmt.Errorf("protocol: found %q (want tcp or udp)", p)}
 	}
 	return nil
+}
+
+// command implements commander.
+func (s *TraceStep) command(v testbed.Variant, plan *topologies.Plan) string {
+	return request(v, plan, s.From, s.To, s.Protocol)
 }

@@ -1,0 +1,56 @@
+package labs
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// ObserveStep opens connections and looks for them among the flows that the data path reports, as `dsrlab observe` does.
+// Sample: observed_to_overlay (ratio): of the connections, those whose SYN was seen from the client (world) to a pod,
+// to-overlay, FORWARDED, and with the DSR option.
+type ObserveStep struct {
+	From  string         `json:"from"`
+	To    testbed.Target `json:"to"`
+	Count int            `json:"count"`
+}
+
+func (s *ObserveStep) validate(*Lab) []error { return checkCount(s.Count) }
+
+func (s *ObserveStep) run(ctx context.Context, t *trial) error {
+	to, err := t.testbed.Target(s.To, t.variant)
+	if err != nil {
+		return err
+	}
+	discard := func(testbed.Flow) error { return nil }
+	if err := t.testbed.Observe(ctx, false, testbed.FlowFilter{}, discard); err != nil { // what was reported before
+		return err
+	}
+	if _, err := workload.Connect(ctx, workload.ConnectOptions{
+		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
+	}); err != nil {
+		return err
+	}
+	clients := make(map[netip.AddrPort]bool)
+	shown := ""
+	err = t.testbed.Observe(ctx, false, testbed.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f testbed.Flow) error {
+		if f.Source.Identity == "world" && f.Destination.Identity == "pod" && f.Observation == "to-overlay" && f.Option {
+			clients[f.Source.Address] = true
+			shown = f.String()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.sample("observed_to_overlay", "ratio", ratio(len(clients), s.Count), nil); err != nil || shown == "" {
+		return err
+	}
+	return t.evidence("observed: " + shown)
+}
+
+// command implements commander.
+func (s *ObserveStep) command(testbed.Variant, *topologies.Plan) string { return "sudo dsrlab observe" }
