@@ -52,7 +52,7 @@ type ComparedClaim struct {
 	ID string  `json:"id"`
 	A  Verdict `json:"a"`
 	B  Verdict `json:"b"`
-	// Same tells whether it was measured in both runs, with the same verdict.
+	// Same is set if it was measured in both runs, with the same verdict.
 	Same bool `json:"same"`
 	// Only is the substrate that the claim can be checked on, where one of the runs was made on another.
 	Only string `json:"only,omitempty"`

@@ -28,7 +28,7 @@ type ComparedExpectation struct {
 	Text string  `json:"text"`
 	A    Outcome `json:"a"`
 	B    Outcome `json:"b"`
-	// Same tells whether it ran in both, with the same outcome.
+	// Same is set if it ran in both, with the same outcome.
 	Same bool `json:"same"`
 	// Only is the substrate that it can be checked on, where one of the runs was made on another.
 	Only string `json:"only,omitempty"`

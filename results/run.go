@@ -25,7 +25,7 @@ type Run struct {
 	Torn int
 }
 
-// State says whether a run came to its end.
+// State is whether a run came to its end.
 type State string
 
 const (

@@ -29,7 +29,7 @@ type Sample struct {
 	Labels map[string]string
 }
 
-// Valid tells whether the sample counts.
+// Valid reports whether the sample counts.
 func (s Sample) Valid() bool { return s.Invalid == "" }
 
 // sampleLine is a sample as it stands in samples.jsonl.

@@ -22,7 +22,7 @@ type Store struct {
 type Entry struct {
 	// Name of the folder.
 	Name string
-	// Reference tells whether it is a reference run.
+	// Reference is set if it is a reference run.
 	Reference bool
 	// Run is nil where Err says why it cannot be read.
 	Run *Run
@@ -156,7 +156,7 @@ func (s Store) FindOn(lab, substrate string) (*Run, error) {
 		lab, substrate, s.Dir, lab, substrate)
 }
 
-// counts says whether verdicts may rest on the run: it came to its end, and nothing was broken on purpose.
+// counts reports whether verdicts may rest on the run: it came to its end, and nothing was broken on purpose.
 func (e Entry) counts() bool {
 	return e.Run != nil && e.Run.State() == Finished && len(e.Run.Manifest.Faults) == 0
 }

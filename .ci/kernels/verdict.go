@@ -83,7 +83,7 @@ func (v *verdict) add(run guest.Run, events []event) {
 	}
 }
 
-// failedBelow says whether a subtest failed: then the test did, too, and has nothing to add.
+// failedBelow reports whether a subtest failed: then the test did, too, and has nothing to add.
 func failedBelow(name string, ends map[string]string) bool {
 	for other, end := range ends {
 		if end == "fail" && strings.HasPrefix(other, name+"/") {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,6 +29,15 @@ func asUsage(err error) error {
 // outputFlag adds -o to a command that lists something.
 func outputFlag(cmd *cobra.Command, output *string) {
 	cmd.Flags().StringVarP(output, "output", "o", "table", "format: table, json or yaml")
+}
+
+// anyOf lists what a flag accepts, for error messages: "a, b or c".
+func anyOf(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // requireRoot refuses, with exit code 3, what only root can do.

@@ -95,7 +95,7 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 func (o *clusterOptions) open(cmd *cobra.Command) (kubernetes.Interface, testbed.DataPath, error) {
 	path := cmp.Or(testbed.DataPath(o.dataPath), cluster.DSRLab)
 	if path != cluster.AsIs && path != cluster.DSRLab {
-		return nil, "", usageError(fmt.Errorf("--data-path: %q is none of %s, %s", path, cluster.AsIs, cluster.DSRLab))
+		return nil, "", usageError(fmt.Errorf("--data-path: unknown data path %q (want %s or %s)", path, cluster.AsIs, cluster.DSRLab))
 	}
 	client, err := cluster.Connect(o.kubeconfig, o.context)
 	if err != nil {

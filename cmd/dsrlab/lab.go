@@ -175,7 +175,7 @@ func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
 		case "bird":
 			lab.UseBird()
 		default:
-			return nil, usageError(fmt.Errorf("--router: %q is none of builtin, bird", o.router))
+			return nil, usageError(fmt.Errorf("--router: unknown router %q (want builtin or bird)", o.router))
 		}
 		all = append(all, lab)
 	}
@@ -266,5 +266,5 @@ func printAs(w io.Writer, output string, value any, asTable func(io.Writer)) err
 		asTable(w)
 		return nil
 	}
-	return usageError(fmt.Errorf("--output: %q is none of table, json, yaml", output))
+	return usageError(fmt.Errorf("--output: unknown format %q (want table, json or yaml)", output))
 }

@@ -22,7 +22,7 @@ func newObserveCommand(s streams) *cobra.Command {
 				return usageError(err)
 			}
 			if output != "compact" && output != "json" {
-				return usageError(fmt.Errorf("--output: %q is none of compact, json", output))
+				return usageError(fmt.Errorf("--output: unknown format %q (want compact or json)", output))
 			}
 			standing, err := target.stand()
 			if err != nil {

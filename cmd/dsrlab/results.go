@@ -100,7 +100,7 @@ func resultsFormat(s streams, command *cobra.Command) func(value any, asTable fu
 			_, err = s.out.Write(data)
 			return err
 		default:
-			return usageError(fmt.Errorf("output %q is none of table, json, yaml", *format))
+			return usageError(fmt.Errorf("--output: unknown format %q (want table, json or yaml)", *format))
 		}
 	}
 }

@@ -80,7 +80,7 @@ func runsAcross(store results.Store, lab string, substrates []string) ([]*result
 	known := []string{string(topologies.SubstrateNetns), string(topologies.SubstrateKindK)}
 	for _, substrate := range substrates {
 		if !slices.Contains(known, substrate) {
-			return nil, fmt.Errorf("--across: %q is none of %s", substrate, strings.Join(known, ", "))
+			return nil, fmt.Errorf("--across: unknown substrate %q (want %s)", substrate, anyOf(known))
 		}
 	}
 	if len(substrates) != 2 || substrates[0] == substrates[1] {

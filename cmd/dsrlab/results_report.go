@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,14 +67,14 @@ func (o reportOptions) render(w io.Writer, runs []*results.Run) error {
 	case "svg", "png":
 		return o.picture(w, runs[0])
 	default:
-		return usageError(fmt.Errorf("format %q is none of markdown, html, svg, png, csv, junit", o.format))
+		return usageError(fmt.Errorf("--format: unknown format %q (want markdown, html, svg, png, csv or junit)", o.format))
 	}
 }
 
 func (o reportOptions) picture(w io.Writer, run *results.Run) error {
 	theme := report.Theme(o.theme)
 	if theme != report.Light && theme != report.Dark {
-		return usageError(fmt.Errorf("theme %q is none of light, dark", o.theme))
+		return usageError(fmt.Errorf("--theme: unknown theme %q (want light or dark)", o.theme))
 	}
 	charts := report.Charts(run)
 	if len(charts) == 0 {
@@ -88,7 +87,7 @@ func (o reportOptions) picture(w io.Writer, run *results.Run) error {
 	i := 0
 	if o.chart != "" {
 		if i = slices.Index(names, o.chart); i < 0 {
-			return usageError(fmt.Errorf("chart %q is none of %s", o.chart, strings.Join(names, ", ")))
+			return usageError(fmt.Errorf("--chart: unknown chart %q (want %s)", o.chart, anyOf(names)))
 		}
 	}
 	if o.format == "png" {

@@ -36,7 +36,7 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"nonsense"}, `dsrlab: unknown command "nonsense" for "dsrlab"`},
 		{[]string{"up"}, "dsrlab: --file: which topology? `dsrlab topology list` lists those of the catalogue"},
 		{[]string{"status", "--nonsense"}, "dsrlab: unknown flag: --nonsense"},
-		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: "xml" is none of table, json, yaml`},
+		{[]string{"status", "-o", "xml", "--state-dir", t.TempDir()}, `dsrlab: --output: unknown format "xml" (want table, json or yaml)`},
 		{[]string{"lab", "show", "99-nothing"}, `dsrlab: unknown lab "99-nothing" (want ` + strings.Join(catalogued, ", ") + ")"},
 		{[]string{"lab", "run", "99-nothing"}, `dsrlab: unknown lab "99-nothing" (want ` + strings.Join(catalogued, ", ") + ")"},
 		{
@@ -44,8 +44,8 @@ func TestBadUsage(t *testing.T) {
 			`dsrlab: --fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		},
 		{[]string{"lab", "run", "04-l7-headers", "--proxy", "squid"}, `dsrlab: --proxy: unknown engine "squid" (want builtin, nginx or haproxy)`},
-		{[]string{"lab", "run", "01-source-ip", "--substrate", "cloud"}, `dsrlab: --substrate: "cloud" is none of netns, kind, cluster`},
-		{[]string{"up", "-f", "talk", "--substrate", "cluster"}, `dsrlab: --substrate: "cluster" is none of netns, kind`},
+		{[]string{"lab", "run", "01-source-ip", "--substrate", "cloud"}, `dsrlab: --substrate: unknown substrate "cloud" (want netns, kind or cluster)`},
+		{[]string{"up", "-f", "talk", "--substrate", "cluster"}, `dsrlab: --substrate: unknown substrate "cluster" (want netns or kind)`},
 		{[]string{"lab", "run", "01-source-ip", "--context", "c"}, `dsrlab: --context: only with --substrate cluster`},
 		{
 			[]string{"lab", "run", "01-source-ip", "--substrate", "cluster", "--fault", "snat"},
@@ -53,7 +53,7 @@ func TestBadUsage(t *testing.T) {
 		},
 		{
 			[]string{"lab", "run", "01-source-ip", "--substrate", "cluster", "--data-path", "cilium"},
-			`dsrlab: --data-path: "cilium" is none of as-is, dsrlab`,
+			`dsrlab: --data-path: unknown data path "cilium" (want as-is or dsrlab)`,
 		},
 		{[]string{"demo", "dsr", "--present", "--substrate", "cluster"}, `dsrlab: --present: not with --substrate cluster`},
 		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
@@ -74,7 +74,7 @@ func TestVariantOf(t *testing.T) {
 		Name: "dsr", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR, Hook: dataplane.HookXDP, Fault: dataplane.FaultNoOption,
 	}, v)
 	for args, want := range map[[3]string]string{
-		{"ipvs", "", ""}:           `--mode: "ipvs" is none of snat, dsr, hybrid, kube-proxy, dnat-only, none`,
+		{"ipvs", "", ""}:           `--mode: unknown mode "ipvs" (want snat, dsr, hybrid, kube-proxy, dnat-only or none)`,
 		{"dsr", "pcap", ""}:        `--hook: hook: "pcap" is none of tc, xdp`,
 		{"dsr", "", "all"}:         `--fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		{"kube-proxy", "", "snat"}: `--fault: mode, hook, fault: only dataPath dsrlab has them`,

@@ -37,11 +37,11 @@ func (o *substrate) kind() (topologies.SubstrateKind, error) {
 	case "", topologies.SubstrateNetns, topologies.SubstrateKindK:
 		return k, nil
 	}
-	known := "netns, kind"
+	known := []string{"netns", "kind"}
 	if o.cluster != (clusterOptions{}) {
-		known += ", cluster"
+		known = append(known, "cluster")
 	}
-	return "", usageError(fmt.Errorf("--substrate: %q is none of %s", o.name, known))
+	return "", usageError(fmt.Errorf("--substrate: unknown substrate %q (want %s)", o.name, anyOf(known)))
 }
 
 // steps tells what is done, where it takes a while.

@@ -243,7 +243,7 @@ func newTopologyGraphCommand(s streams) *cobra.Command {
 					return err
 				}
 			default:
-				return usageError(fmt.Errorf("--format: %q is none of mermaid, svg", format))
+				return usageError(fmt.Errorf("--format: unknown format %q (want mermaid or svg)", format))
 			}
 			if file != "" {
 				if err := os.WriteFile(file, picture, 0o644); err != nil {

@@ -28,7 +28,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
-				return usageError(fmt.Errorf("--protocol: %q is none of tcp, udp", protocol))
+				return usageError(fmt.Errorf("--protocol: unknown protocol %q (want tcp or udp)", protocol))
 			}
 			standing, err := target.stand()
 			if err != nil {

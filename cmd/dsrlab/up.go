@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -42,9 +43,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if k != "" {
-				topology.Spec.Substrate = k
-			}
+			topology.Spec.Substrate = cmp.Or(k, topology.Spec.Substrate)
 			plan, err := topologies.PlanOf(topology)
 			if err != nil {
 				return usageError(err)
@@ -103,7 +102,7 @@ func modeOf(mode string) (testbed.Variant, error) {
 	}
 	parsed, err := services.ParseMode(mode)
 	if err != nil {
-		return testbed.Variant{}, fmt.Errorf("--mode: %q is none of snat, dsr, hybrid, kube-proxy, dnat-only, none", mode)
+		return testbed.Variant{}, fmt.Errorf("--mode: unknown mode %q (want snat, dsr, hybrid, kube-proxy, dnat-only or none)", mode)
 	}
 	return testbed.Variant{Name: mode, DataPath: testbed.DataPathDSRLab, Mode: parsed}, nil
 }

@@ -36,7 +36,7 @@ type Estimate struct {
 	N             int // values (or pairs) it rests on
 }
 
-// HasInterval tells whether Lo and Hi are known.
+// HasInterval reports whether Lo and Hi are known.
 func (e Estimate) HasInterval() bool { return !math.IsNaN(e.Lo) && !math.IsNaN(e.Hi) }
 
 // Median estimates the median of xs.
