@@ -56,7 +56,7 @@ func (c Claims) Find(id string) (Claim, bool) {
 	return c[i], true
 }
 
-// WithoutLab are the claims whose lab is none of labs.
+// WithoutLab returns the claims whose lab is not in labs.
 func (c Claims) WithoutLab(labs []string) Claims {
 	return slices.DeleteFunc(slices.Clone(c), func(claim Claim) bool { return slices.Contains(labs, claim.Lab) })
 }

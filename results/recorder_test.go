@@ -75,7 +75,7 @@ func TestRecorderRefuses(t *testing.T) {
 		"an endless value, even invalid": {sample(func(s *results.Sample) { s.Value, s.Invalid = math.Inf(1), "x" }),
 			`add sample of "goodput": value: +Inf is not a measured value; give a reason in Invalid and NaN`},
 		"all that is wrong at once": {sample(func(s *results.Sample) { s.Variant, s.Unit, s.Repetition = "drs", "", -1 }),
-			"add sample of \"goodput\": variant: \"drs\" is none of none, kube-proxy, snat, dsr\nrepetition: -1, counts from 0\nunit: is empty"},
+			"add sample of \"goodput\": variant: unknown variant \"drs\" (want one of none, kube-proxy, snat, dsr)\nrepetition: -1, counts from 0\nunit: is empty"},
 		"a second unit": {sample(func(s *results.Sample) { s.Unit = "Mbit/s" }),
 			`add sample of "goodput": unit: "Mbit/s", but other samples have "bit/s"`},
 		"an expectation as event": {func() error { return recorder.AddEvent(results.EventExpectation, "x", nil) },
@@ -202,7 +202,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		"another version": {"manifest.json", func(s string) string { return strings.Replace(s, "results/v1", "results/v9", 1) },
 			`manifest.json: schema: "dsrlab.results/v9", this program reads "dsrlab.results/v1"`},
 		"a variant of nowhere": {"samples.jsonl", func(s string) string { return strings.Replace(s, `"none"`, `"nine"`, 1) },
-			`samples.jsonl:1: variant: "nine" is none of none, kube-proxy, snat, dsr`},
+			`samples.jsonl:1: variant: unknown variant "nine" (want one of none, kube-proxy, snat, dsr)`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -75,7 +75,7 @@ func (s *Sample) UnmarshalJSON(data []byte) error {
 func (s Sample) check(variants []string) error {
 	var errs []error
 	if !slices.Contains(variants, s.Variant) {
-		errs = append(errs, fmt.Errorf("variant: %q is none of %s", s.Variant, strings.Join(variants, ", ")))
+		errs = append(errs, fmt.Errorf("variant: unknown variant %q (want one of %s)", s.Variant, strings.Join(variants, ", ")))
 	}
 	if s.Repetition < 0 {
 		errs = append(errs, fmt.Errorf("repetition: %d, counts from 0", s.Repetition))
