@@ -3,7 +3,8 @@
 //
 //	go tool robustness -n 5 --disturb "none busy-1 busy-all one-cpu" 01-source-ip 02-throughput
 //
-// With --recorded DISTURBANCE=FOLDER it judges runs that exist. Without a name it takes all labs. It needs root, and bin/dsrlab. It exits with 0 if everything held with room, with 1 if an expectation
+// With --recorded DISTURBANCE=FOLDER it judges runs that exist instead. Without a name it takes all labs. To run labs it needs root, and
+// bin/dsrlab. It exits with 0 if everything held with room, with 1 if an expectation
 // was broken or had too little room, with 2 on bad usage, with 3 if labs could not be run, and with 4 if a run did not come to its end or did
 // not measure all that is expected. What this machine lacks for a lab is counted, but does not fail.
 package main

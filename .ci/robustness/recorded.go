@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
@@ -27,8 +29,8 @@ func parseRecorded(text string) (recorded, error) {
 	return recorded{d, folder}, err
 }
 
-// judgeRecorded reports on runs that exist: those of the labs that were asked for, in folders of runs. A run that can't be read counts as
-// one without a record; a folder that can't be listed is an error.
+// judgeRecorded reports on runs that exist: those of the labs that were asked for, in folders of runs. It fails if a folder can't be listed,
+// or a run in it can't be read.
 func (o *options) judgeRecorded(progress io.Writer) (*report, error) {
 	r := newReport(o)
 	r.disturbances = nil
@@ -50,7 +52,10 @@ func (o *options) judgeRecorded(progress io.Writer) (*report, error) {
 			verdicts := results.Verdicts(record)
 			one := labRun{
 				Run: record.Manifest.Run, Lab: lab.Metadata.Name, Disturbance: folder.disturbance.name, Result: verdicts.Result,
-				Scale: record.Manifest.Scale, Seconds: record.Manifest.Ended.Sub(record.Manifest.Started).Seconds(), Reason: firstOf(verdicts.Reasons),
+				Scale: record.Manifest.Scale, Reason: firstOf(verdicts.Reasons),
+			}
+			if !record.Manifest.Ended.IsZero() {
+				one.Seconds = record.Manifest.Ended.Sub(record.Manifest.Started).Round(time.Second / 10).Seconds()
 			}
 			r.add(lab, one, record)
 			fmt.Fprintf(progress, "%s under %s: %s\n", one.Lab, one.Disturbance, one.describe())
@@ -62,20 +67,16 @@ func (o *options) judgeRecorded(progress io.Writer) (*report, error) {
 
 // addDisturbance adds one to those that the report has totals of, unless it is there.
 func (r *report) addDisturbance(d disturbance) {
-	for _, have := range r.disturbances {
-		if have.name == d.name {
-			return
-		}
+	if !slices.Contains(r.disturbances, d) {
+		r.disturbances = append(r.disturbances, d)
 	}
-	r.disturbances = append(r.disturbances, d)
 }
 
 // labNamed is the lab of that name among those that were asked for, nil if it isn't.
 func (o *options) labNamed(name string) *labs.Lab {
-	for _, lab := range o.labs {
-		if lab.Metadata.Name == name {
-			return lab
-		}
+	i := slices.IndexFunc(o.labs, func(l *labs.Lab) bool { return l.Metadata.Name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return o.labs[i]
 }
