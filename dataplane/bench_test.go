@@ -132,7 +132,8 @@ func (c benchCase) job(t testing.TB, d *DataPath, hook benchmark.Hook, p packetS
 }
 
 // BenchmarkPackets prints what each program costs per packet, in net nanoseconds and in multiples of a yardstick program that runs
-// beside it: what a wrapper takes that restores the packet before each repetition, and an empty program, is taken off. It measures the same amount whatever -benchtime says. With
+// beside it: what a wrapper takes that restores the packet before each repetition, and an empty program, is taken off. It measures the
+// same amount whatever -benchtime says. With
 // BENCH_OUT it also writes the figures to that file, as JSON.
 func BenchmarkPackets(b *testing.B) {
 	if os.Geteuid() != 0 {

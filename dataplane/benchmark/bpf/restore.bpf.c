@@ -111,8 +111,8 @@ int empty_xdp(struct xdp_md *xdp)
 	return XDP_PASS;
 }
 
-/* The yardstick, which costs on any machine what lookups and copies cost there: so many of a hash lookup with a key of 8 bytes and
- * a copy of the 64 bytes found. The keys count up, so that the entries do not all lie in the first cache. */
+/* The yardstick: YARDSTICK_LENGTH times a hash lookup with a key of 8 bytes and a copy of the 64 bytes found. It costs what lookups
+ * and copies cost on the machine at hand. The keys count up, so that the entries do not all lie in the first-level cache. */
 #define YARDSTICK_ENTRIES 4096
 #define YARDSTICK_LENGTH 16
 
