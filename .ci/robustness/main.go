@@ -3,7 +3,8 @@
 //
 //	go tool robustness -n 5 --disturb "none busy-1 busy-all one-cpu" 01-source-ip 02-throughput
 //
-// Without a name it runs all labs. It needs root, and bin/dsrlab. It exits with 0 if everything held with room, with 1 if an expectation
+// With --recorded DISTURBANCE=FOLDER it judges runs that exist instead. Without a name it takes all labs. To run labs it needs root, and
+// bin/dsrlab. It exits with 0 if everything held with room, with 1 if an expectation
 // was broken or had too little room, with 2 on bad usage, with 3 if labs could not be run, and with 4 if a run did not come to its end or did
 // not measure all that is expected. What this machine lacks for a lab is counted, but does not fail.
 package main
@@ -45,6 +46,8 @@ type options struct {
 	repetitions  int
 	// program is dsrlab; runs is the folder for its run folders; out is the file for the report as JSON, empty for none.
 	program, runs, out string
+	// recorded are folders of runs that are judged instead of new ones.
+	recorded []recorded
 	// timeout bounds one run of one lab.
 	timeout time.Duration
 }
@@ -58,7 +61,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		fmt.Fprintln(progress, "robustness:", err)
 		return exitUsage
 	}
-	r, err := o.runAll(ctx, progress)
+	r, err := o.report(ctx, progress)
 	if r != nil && len(r.Runs) > 0 {
 		r.write(out)
 		if o.out != "" {
@@ -72,6 +75,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	return r.exitCode()
 }
 
+func (o *options) report(ctx context.Context, progress io.Writer) (*report, error) {
+	if len(o.recorded) > 0 {
+		return o.judgeRecorded(progress)
+	}
+	return o.runAll(ctx, progress)
+}
+
 func parseOptions(args []string, usage io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("robustness", flag.ContinueOnError)
@@ -82,6 +92,11 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.program, "dsrlab", "bin/dsrlab", "program that runs the labs")
 	flags.StringVar(&o.runs, "runs", "runs/robustness", "folder for the recorded runs")
 	flags.StringVar(&o.out, "out", "", "file for the report as JSON")
+	flags.Func("recorded", "DISTURBANCE=FOLDER: judge the runs in a folder instead of running labs; can be repeated", func(text string) error {
+		from, err := parseRecorded(text)
+		o.recorded = append(o.recorded, from)
+		return err
+	})
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "for each run of a lab")
 	if err := flags.Parse(args); err != nil {
 		return o, err

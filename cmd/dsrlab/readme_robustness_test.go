@@ -67,7 +67,7 @@ func (r robustness) text() string {
 		under = append(under, fmt.Sprintf("%d of %d %s", d.Passed, d.Runs, where))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "- What labs expect has room. Of %d runs of %s that `make robustness` made there passed\n  %s.\n", s.Runs, count(s.Labs, "lab"), strings.Join(under, ", "))
+	fmt.Fprintf(&b, "- What labs expect has room. Of %d runs of %s that `make robustness` judged there passed\n  %s.\n", s.Runs, count(s.Labs, "lab"), strings.Join(under, ", "))
 	if s.Exact == s.Expectations {
 		fmt.Fprintf(&b, "  All %d numeric expectations saw the same value each time.", s.Expectations)
 	} else {
@@ -102,7 +102,7 @@ func TestRobustnessText(t *testing.T) {
 		"disturbances": [{"runs": 65, "passed": 65}, {"loops": 1, "runs": 65, "passed": 65}, {"loops": 2, "runs": 65, "passed": 64},
 			{"oneCPU": true, "runs": 65, "passed": 63}],
 		"tightest": {"lab": "02-throughput", "id": "snat-deep", "room": 2.345}}}`), &r))
-	assert.Equal(t, "- What labs expect has room. Of 260 runs of 13 labs that `make robustness` made there passed\n"+
+	assert.Equal(t, "- What labs expect has room. Of 260 runs of 13 labs that `make robustness` judged there passed\n"+
 		"  65 of 65 on the idle machine, 65 of 65 beside a busy loop, 64 of 65 beside 2 busy loops, 63 of 65 on one CPU.\n"+
 		"  Of 300 numeric expectations 240 saw the same value each time; the values of the others stay clear of their bounds by\n"+
 		"  2.3 times their spread or more (least: `snat-deep` of [`02-throughput`](labs/02-throughput)). "+

@@ -3,6 +3,7 @@
 package benchmark
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -42,7 +43,23 @@ func New() (*Bench, error) {
 	if err := loadRestoreObjects(&b.objects, nil); err != nil {
 		return nil, fmt.Errorf("load benchmark: %w", err)
 	}
+	for key := range uint64(b.objects.YardstickEntries.MaxEntries()) {
+		if err := b.objects.YardstickEntries.Put(key, restoreYardstickValue{Words: [8]uint64{key}}); err != nil {
+			return nil, errors.Join(fmt.Errorf("load benchmark: fill the yardstick: %w", err), b.Close())
+		}
+	}
 	return b, nil
+}
+
+// yardstickLength is how many lookups and copies one repetition of the yardstick makes, as bpf/restore.bpf.c has it.
+const yardstickLength = 16
+
+// Yardstick returns the program of the hook whose cost is the yardstick: yardstickLength hash lookups, each with a copy of 64 bytes.
+func (b *Bench) Yardstick(h Hook) *ebpf.Program {
+	if h == XDP {
+		return b.objects.YardstickXdp
+	}
+	return b.objects.YardstickTc
 }
 
 // Close frees the wrapper.
@@ -90,35 +107,42 @@ func (b *Bench) Once(j Job, repetitions int) (time.Duration, error) {
 // NewTuples is how many clients there are where every packet begins a flow.
 const NewTuples = 1 << 22
 
-// Net is what a job costs beyond the wrapper and the empty program, in nanoseconds per packet.
+// Net is what a job costs beyond the wrapper and the empty program.
 type Net struct {
-	Min    float64 `json:"net_ns_min"`
-	Median float64 `json:"net_ns_median"`
+	Min    float64 `json:"net_ns_min"`    // nanoseconds per packet
+	Median float64 `json:"net_ns_median"` // nanoseconds per packet
+	// Yardsticks is Min as a multiple of what one hash lookup with a copy of 64 bytes took in the same run, which travels between machines.
+	Yardsticks float64 `json:"yardsticks"`
 }
 
-// Measure runs job and empty program in turns, on one core.
+// Measure runs the empty program, the yardstick and the job in turns, on one core.
 func (b *Bench) Measure(j Job, runs, repetitions int) (Net, error) {
 	release, err := pin()
 	if err != nil {
 		return Net{}, err
 	}
 	defer release()
-	var with, without []float64
-	empty := j
-	empty.Program = nil
+	empty, yardstick := j, j
+	empty.Program, yardstick.Program = nil, b.Yardstick(j.Hook)
+	jobs := []Job{empty, yardstick, j}
+	times := make([][]float64, len(jobs))
 	for range runs {
-		for _, m := range []struct {
-			job Job
-			to  *[]float64
-		}{{empty, &without}, {j, &with}} {
-			each, err := b.Once(m.job, repetitions)
+		for i, job := range jobs {
+			each, err := b.Once(job, repetitions)
 			if err != nil {
 				return Net{}, err
 			}
-			*m.to = append(*m.to, float64(each.Nanoseconds()))
+			times[i] = append(times[i], float64(each.Nanoseconds()))
 		}
 	}
-	return Net{slices.Min(with) - slices.Min(without), median(with) - median(without)}, nil
+	none := slices.Min(times[0])
+	one := (slices.Min(times[1]) - none) / yardstickLength
+	net := Net{Min: slices.Min(times[2]) - none, Median: median(times[2]) - median(times[0])}
+	if one <= 0 {
+		return Net{}, fmt.Errorf("benchmark: the yardstick took no longer than the empty program (%g ns)", none)
+	}
+	net.Yardsticks = net.Min / one
+	return net, nil
 }
 
 func median(values []float64) float64 {

@@ -44,6 +44,9 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// cost is a figure in multiples of the yardstick, with the recorded machine's nanoseconds behind it.
+func cost(f Figure) string { return fmt.Sprintf("%.1f (%.0f ns)", f.Yardsticks, f.Min) }
+
 // costTable has a line for each path and family, a column for each number of flows.
 func costTable(t *testing.T, figures map[string]Figure) string {
 	var s strings.Builder
@@ -54,10 +57,10 @@ func costTable(t *testing.T, figures map[string]Figure) string {
 			for _, flows := range []string{"1", "4096", "65536"} {
 				name := path + "/established/" + family + "/" + flows
 				require.Contains(t, figures, name)
-				fmt.Fprintf(&s, " %.0f |", figures[name].Min)
+				s.WriteString(" " + cost(figures[name]) + " |")
 			}
 			if f, ok := figures[fmt.Sprintf("%s/new/%s/%d", path, family, NewTuples)]; ok {
-				fmt.Fprintf(&s, " %.0f", f.Min)
+				s.WriteString(" " + cost(f))
 			}
 			s.WriteString(" |\n")
 		}
@@ -68,7 +71,7 @@ func costTable(t *testing.T, figures map[string]Figure) string {
 // partsTable has the cost of each part: the difference to the part before.
 func partsTable(t *testing.T, figures map[string]Figure) string {
 	var s strings.Builder
-	s.WriteString("| part | net ns |\n|---|---|\n")
+	s.WriteString("| part | yardsticks |\n|---|---|\n")
 	before := 0.0
 	for _, part := range []struct{ name, figure string }{
 		{"parse", "xdp/up-to-parse/established/ipv4/1"},
@@ -79,9 +82,9 @@ func partsTable(t *testing.T, figures map[string]Figure) string {
 		{"counters, events, trace", "xdp/forward/established/ipv4/1"},
 	} {
 		require.Contains(t, figures, part.figure)
-		fmt.Fprintf(&s, "| %s | %.0f |\n", part.name, figures[part.figure].Min-before)
-		before = figures[part.figure].Min
+		fmt.Fprintf(&s, "| %s | %.1f |\n", part.name, figures[part.figure].Yardsticks-before)
+		before = figures[part.figure].Yardsticks
 	}
-	fmt.Fprintf(&s, "| all | %.0f |\n", before)
+	fmt.Fprintf(&s, "| all | %.1f |\n", before)
 	return s.String()
 }

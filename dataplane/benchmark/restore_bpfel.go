@@ -23,20 +23,30 @@ type restoreJob struct {
 	Next          uint32
 }
 
+type restoreYardstickValue struct {
+	_     structs.HostLayout
+	Words [8]uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	restoreMapJobs        = "jobs"
-	restoreMapTargetTc    = "target_tc"
-	restoreMapTargetXdp   = "target_xdp"
-	restoreProgAdjustTc   = "adjust_tc"
-	restoreProgAdjustXdp  = "adjust_xdp"
-	restoreProgEmptyTc    = "empty_tc"
-	restoreProgEmptyXdp   = "empty_xdp"
-	restoreProgRestoreTc  = "restore_tc"
-	restoreProgRestoreXdp = "restore_xdp"
-	restoreVarRoom        = "room"
+	restoreMapJobs             = "jobs"
+	restoreMapTargetTc         = "target_tc"
+	restoreMapTargetXdp        = "target_xdp"
+	restoreMapYardstickCopies  = "yardstick_copies"
+	restoreMapYardstickEntries = "yardstick_entries"
+	restoreProgAdjustTc        = "adjust_tc"
+	restoreProgAdjustXdp       = "adjust_xdp"
+	restoreProgEmptyTc         = "empty_tc"
+	restoreProgEmptyXdp        = "empty_xdp"
+	restoreProgRestoreTc       = "restore_tc"
+	restoreProgRestoreXdp      = "restore_xdp"
+	restoreProgYardstickTc     = "yardstick_tc"
+	restoreProgYardstickXdp    = "yardstick_xdp"
+	restoreVarRoom             = "room"
+	restoreVarYardstickKey     = "yardstick_key"
 )
 
 // loadRestore returns the embedded CollectionSpec for restore.
@@ -81,28 +91,33 @@ type restoreSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type restoreProgramSpecs struct {
-	AdjustTc   *ebpf.ProgramSpec `ebpf:"adjust_tc"`
-	AdjustXdp  *ebpf.ProgramSpec `ebpf:"adjust_xdp"`
-	EmptyTc    *ebpf.ProgramSpec `ebpf:"empty_tc"`
-	EmptyXdp   *ebpf.ProgramSpec `ebpf:"empty_xdp"`
-	RestoreTc  *ebpf.ProgramSpec `ebpf:"restore_tc"`
-	RestoreXdp *ebpf.ProgramSpec `ebpf:"restore_xdp"`
+	AdjustTc     *ebpf.ProgramSpec `ebpf:"adjust_tc"`
+	AdjustXdp    *ebpf.ProgramSpec `ebpf:"adjust_xdp"`
+	EmptyTc      *ebpf.ProgramSpec `ebpf:"empty_tc"`
+	EmptyXdp     *ebpf.ProgramSpec `ebpf:"empty_xdp"`
+	RestoreTc    *ebpf.ProgramSpec `ebpf:"restore_tc"`
+	RestoreXdp   *ebpf.ProgramSpec `ebpf:"restore_xdp"`
+	YardstickTc  *ebpf.ProgramSpec `ebpf:"yardstick_tc"`
+	YardstickXdp *ebpf.ProgramSpec `ebpf:"yardstick_xdp"`
 }
 
 // restoreMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type restoreMapSpecs struct {
-	Jobs      *ebpf.MapSpec `ebpf:"jobs"`
-	TargetTc  *ebpf.MapSpec `ebpf:"target_tc"`
-	TargetXdp *ebpf.MapSpec `ebpf:"target_xdp"`
+	Jobs             *ebpf.MapSpec `ebpf:"jobs"`
+	TargetTc         *ebpf.MapSpec `ebpf:"target_tc"`
+	TargetXdp        *ebpf.MapSpec `ebpf:"target_xdp"`
+	YardstickCopies  *ebpf.MapSpec `ebpf:"yardstick_copies"`
+	YardstickEntries *ebpf.MapSpec `ebpf:"yardstick_entries"`
 }
 
 // restoreVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type restoreVariableSpecs struct {
-	Room *ebpf.VariableSpec `ebpf:"room"`
+	Room         *ebpf.VariableSpec `ebpf:"room"`
+	YardstickKey *ebpf.VariableSpec `ebpf:"yardstick_key"`
 }
 
 // restoreObjects contains all objects after they have been loaded into the kernel.
@@ -125,9 +140,11 @@ func (o *restoreObjects) Close() error {
 //
 // It can be passed to loadRestoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type restoreMaps struct {
-	Jobs      *ebpf.Map `ebpf:"jobs"`
-	TargetTc  *ebpf.Map `ebpf:"target_tc"`
-	TargetXdp *ebpf.Map `ebpf:"target_xdp"`
+	Jobs             *ebpf.Map `ebpf:"jobs"`
+	TargetTc         *ebpf.Map `ebpf:"target_tc"`
+	TargetXdp        *ebpf.Map `ebpf:"target_xdp"`
+	YardstickCopies  *ebpf.Map `ebpf:"yardstick_copies"`
+	YardstickEntries *ebpf.Map `ebpf:"yardstick_entries"`
 }
 
 func (m *restoreMaps) Close() error {
@@ -135,6 +152,8 @@ func (m *restoreMaps) Close() error {
 		m.Jobs,
 		m.TargetTc,
 		m.TargetXdp,
+		m.YardstickCopies,
+		m.YardstickEntries,
 	)
 }
 
@@ -142,19 +161,22 @@ func (m *restoreMaps) Close() error {
 //
 // It can be passed to loadRestoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type restoreVariables struct {
-	Room *ebpf.Variable `ebpf:"room"`
+	Room         *ebpf.Variable `ebpf:"room"`
+	YardstickKey *ebpf.Variable `ebpf:"yardstick_key"`
 }
 
 // restorePrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadRestoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type restorePrograms struct {
-	AdjustTc   *ebpf.Program `ebpf:"adjust_tc"`
-	AdjustXdp  *ebpf.Program `ebpf:"adjust_xdp"`
-	EmptyTc    *ebpf.Program `ebpf:"empty_tc"`
-	EmptyXdp   *ebpf.Program `ebpf:"empty_xdp"`
-	RestoreTc  *ebpf.Program `ebpf:"restore_tc"`
-	RestoreXdp *ebpf.Program `ebpf:"restore_xdp"`
+	AdjustTc     *ebpf.Program `ebpf:"adjust_tc"`
+	AdjustXdp    *ebpf.Program `ebpf:"adjust_xdp"`
+	EmptyTc      *ebpf.Program `ebpf:"empty_tc"`
+	EmptyXdp     *ebpf.Program `ebpf:"empty_xdp"`
+	RestoreTc    *ebpf.Program `ebpf:"restore_tc"`
+	RestoreXdp   *ebpf.Program `ebpf:"restore_xdp"`
+	YardstickTc  *ebpf.Program `ebpf:"yardstick_tc"`
+	YardstickXdp *ebpf.Program `ebpf:"yardstick_xdp"`
 }
 
 func (p *restorePrograms) Close() error {
@@ -165,6 +187,8 @@ func (p *restorePrograms) Close() error {
 		p.EmptyXdp,
 		p.RestoreTc,
 		p.RestoreXdp,
+		p.YardstickTc,
+		p.YardstickXdp,
 	)
 }
 
