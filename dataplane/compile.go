@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -191,7 +192,7 @@ func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
 		}
 	}
 	// The shares' names say nothing here: the size alone can be wrong.
-	if _, err := services.Maglev(nil, r.size); err != nil {
+	if err := maglev.CheckSize(r.size); err != nil {
 		return 0, err
 	}
 	c.spec.sets = append(c.spec.sets, r)

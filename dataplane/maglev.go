@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -30,13 +31,13 @@ func (d maglevTables) take(spec *serviceSpec, set int) ([]uint32, error) {
 // computeTable computes a Maglev table from the backends' names, which are the same on all nodes.
 func computeTable(spec *serviceSpec, set int) ([]uint32, error) {
 	r := spec.sets[set]
-	names := make([]services.WeightedName, len(r.shares))
+	names := make([]maglev.Backend, len(r.shares))
 	for i, s := range r.shares {
 		key := spec.backends[s.backend].datapathServiceKey
 		b := services.Backend{Address: key.Address.address(), Port: port16(key.Port), Protocol: services.Protocol(key.Protocol)}
-		names[i] = services.WeightedName{Name: b.Name(), Weight: s.weight}
+		names[i] = maglev.Backend{Name: b.Name(), Weight: s.weight}
 	}
-	slots, err := services.Maglev(names, r.size)
+	slots, err := maglev.Table(names, r.size)
 	if err != nil {
 		return nil, fmt.Errorf("make table: %w", err)
 	}

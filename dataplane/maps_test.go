@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -84,7 +85,7 @@ func nodesOf(n int) []Node {
 
 // manyServices are services with some backends each on other nodes, and a LoadBalancer and a ClusterIP.
 func manyServices(count, backends int) *services.Tables {
-	t := &services.Tables{TableSize: services.DefaultTableSize}
+	t := &services.Tables{TableSize: maglev.DefaultSize}
 	for i := range count {
 		one := oneService(i, backends)
 		for f := range one.Frontends {
@@ -100,7 +101,7 @@ func manyServices(count, backends int) *services.Tables {
 
 // oneService is the i-th of them.
 func oneService(i, backends int) *services.Tables {
-	t := &services.Tables{TableSize: services.DefaultTableSize}
+	t := &services.Tables{TableSize: maglev.DefaultSize}
 	all := make([]int, backends)
 	for b := range backends {
 		n := i*16 + b

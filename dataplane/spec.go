@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -87,7 +88,7 @@ func (r tableSpec) reduce() {
 
 // tableSize is the number of slots of the frontend's tables.
 func tableSize(t *services.Tables, f *services.Frontend) uint32 {
-	return cmp.Or(f.TableSize, services.TableSizeFor(len(f.Backends), cmp.Or(t.TableSize, services.DefaultTableSize)))
+	return cmp.Or(f.TableSize, services.TableSizeFor(len(f.Backends), cmp.Or(t.TableSize, maglev.DefaultSize)))
 }
 
 func flagsOf(t *services.Tables, f *services.Frontend, node string) uint8 {

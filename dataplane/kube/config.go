@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -132,8 +133,8 @@ func (c *Config) check() []error {
 		errs = append(errs, fmt.Errorf("loadBalancer.hook: %q: must be tc or xdp", h))
 	}
 	if size := c.LoadBalancer.TableSize; size != 0 {
-		if _, err := services.Maglev(nil, size); err != nil {
-			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, services.MaxTableSize))
+		if err := maglev.CheckSize(size); err != nil {
+			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, maglev.MaxSize))
 		}
 	}
 	errs = append(errs, c.Announce.check()...)

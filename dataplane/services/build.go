@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
 // State is all that the tables follow from.
@@ -24,7 +26,7 @@ type State struct {
 type Options struct {
 	// Mode of services without ModeAnnotation (default snat).
 	Mode Mode
-	// TableSize is the most slots that a Maglev table has (default DefaultTableSize). A frontend of few backends has fewer.
+	// TableSize is the most slots that a Maglev table has (default maglev.DefaultSize). A frontend of few backends has fewer.
 	TableSize uint32
 	// TunnelFamily is the family of the addresses at which tunnels end (default: for each node that of its first address).
 	TunnelFamily corev1.IPFamily
@@ -46,7 +48,7 @@ func (o Options) checked() (Options, []Problem) {
 	problem := func(field, want, format string, args ...any) {
 		problems = append(problems, Problem{Object: "options", Field: field, What: fmt.Sprintf(format, args...), Want: want})
 	}
-	checked := Options{Mode: ModeSNAT, TableSize: DefaultTableSize}
+	checked := Options{Mode: ModeSNAT, TableSize: maglev.DefaultSize}
 	if o.Mode != "" {
 		if mode, err := ParseMode(string(o.Mode)); err != nil {
 			problem("mode", "use snat, dsr or hybrid", "%q is no forwarding mode", o.Mode)
@@ -55,8 +57,8 @@ func (o Options) checked() (Options, []Problem) {
 		}
 	}
 	if o.TableSize != 0 {
-		if err := checkTableSize(o.TableSize); err != nil {
-			problem("tableSize", "use for instance 251, 1021, 16381 or 65537", "%d is no prime from 3 to %d", o.TableSize, MaxTableSize)
+		if err := maglev.CheckSize(o.TableSize); err != nil {
+			problem("tableSize", "use for instance 251, 1021, 16381 or 65537", "%d is no prime from 3 to %d", o.TableSize, maglev.MaxSize)
 		} else {
 			checked.TableSize = o.TableSize
 		}

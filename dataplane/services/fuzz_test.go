@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
 // FuzzBuild gives Build objects that no API server would let pass. It must not panic, must say the same twice, and its
@@ -185,7 +187,7 @@ func (d *dice) slice() discoveryv1.EndpointSlice {
 // checkTables checks what consumers of the tables rely on.
 func checkTables(t testing.TB, tables *Tables) {
 	t.Helper()
-	require.NoError(t, checkTableSize(tables.TableSize))
+	require.NoError(t, maglev.CheckSize(tables.TableSize))
 	used := map[int]bool{}
 	names := map[string]bool{}
 	for i := range tables.Backends {
@@ -203,7 +205,7 @@ func checkTables(t testing.TB, tables *Tables) {
 		frontends[f.String()] = true
 		require.Contains(t, []Mode{ModeSNAT, ModeDSR}, f.Mode)
 		require.Contains(t, []Selection{SelectionMaglev, SelectionRandom}, f.Selection)
-		require.NoError(t, checkTableSize(f.TableSize))
+		require.NoError(t, maglev.CheckSize(f.TableSize))
 		require.LessOrEqual(t, f.TableSize, tables.TableSize)
 		require.NotZero(t, f.Port)
 		require.True(t, usable(f.Address))

@@ -1,6 +1,10 @@
 package services
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
+)
 
 // Selectable are the backends of f that a request from outside the cluster, entering at the named node, can go to: all of
 // them, or with LocalOnly those on that node. The result is ascending and must not be changed.
@@ -97,12 +101,12 @@ func TableSizeFor(backends int, largest uint32) uint32 {
 // Slots is the Maglev table of some backends, given and returned as indices into t.Backends: size slots (Frontend.TableSize),
 // or none where there is no backend or size is no prime that a table can have.
 func (t *Tables) Slots(backends []int, size uint32) []uint32 {
-	names := make([]WeightedName, len(backends))
+	names := make([]maglev.Backend, len(backends))
 	for i, index := range backends {
 		b := &t.Backends[index]
-		names[i] = WeightedName{Name: b.Name(), Weight: b.Weight}
+		names[i] = maglev.Backend{Name: b.Name(), Weight: b.Weight}
 	}
-	slots, err := Maglev(names, size)
+	slots, err := maglev.Table(names, size)
 	if err != nil {
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
 func TestTableSizeFor(t *testing.T) {
@@ -27,7 +29,7 @@ func TestTableSizeFor(t *testing.T) {
 		assert.Equal(t, c.want, TableSizeFor(c.backends, c.largest), "%d backends, largest %d", c.backends, c.largest)
 	}
 	for _, size := range []uint32{251, 1021, 4093, 16381, 65537} {
-		assert.NoError(t, checkTableSize(size))
+		assert.NoError(t, maglev.CheckSize(size))
 	}
 }
 
@@ -218,7 +220,7 @@ func TestTableSizeOfLocalFrontend(t *testing.T) {
 		}
 		assert.Len(t, tables.Slots(tables.Selectable(f, "n1"), f.TableSize), 4093)
 	}
-	assert.Equal(t, uint32(DefaultTableSize), tables.TableSize)
+	assert.Equal(t, uint32(maglev.DefaultSize), tables.TableSize)
 }
 
 func TestSelectionAnnotation(t *testing.T) {

@@ -1,4 +1,4 @@
-package services
+package maglev
 
 import (
 	"fmt"
@@ -9,70 +9,72 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func names(n int) []WeightedName {
-	all := make([]WeightedName, n)
+func names(n int) []Backend {
+	all := make([]Backend, n)
 	for i := range all {
-		all[i] = WeightedName{Name: fmt.Sprintf("10.%d.%d.%d:8080/TCP", i>>16, i>>8&255, i&255), Weight: 1}
+		all[i] = Backend{Name: fmt.Sprintf("10.%d.%d.%d:8080/TCP", i>>16, i>>8&255, i&255), Weight: 1}
 	}
 	return all
 }
 
-func maglev(t *testing.T, backends []WeightedName, m uint32) []uint32 {
+func tableOf(t *testing.T, backends []Backend, m uint32) []uint32 {
 	t.Helper()
-	slots, err := Maglev(backends, m)
+	slots, err := Table(backends, m)
 	require.NoError(t, err)
 	return slots
 }
 
+func indices(n int) []uint32 {
+	all := make([]uint32, n)
+	for i := range all {
+		all[i] = uint32(i)
+	}
+	return all
+}
+
 // The example of the paper: table 1 of Eisenbud et al., NSDI 2016.
 func TestPopulatePaper(t *testing.T) {
-	b0, b1, b2 := Permutation{3, 4, 1}, Permutation{0, 2, 1}, Permutation{3, 1, 1}
-	none := Permutation{0, 2, 0}
+	b0, b1, b2 := permutation{3, 4, 1}, permutation{0, 2, 1}, permutation{3, 1, 1}
+	none := permutation{0, 2, 0}
 	for _, c := range []struct {
 		name string
-		in   []Permutation
+		in   []permutation
 		want []uint32
 	}{
-		{"three backends", []Permutation{b0, b1, b2}, []uint32{1, 0, 1, 0, 2, 2, 0}},
-		{"without the second", []Permutation{b0, none, b2}, []uint32{0, 0, 0, 0, 2, 2, 2}},
-		{"one", []Permutation{b1}, []uint32{0, 0, 0, 0, 0, 0, 0}},
-		{"no weight", []Permutation{none, none}, nil},
+		{"three backends", []permutation{b0, b1, b2}, []uint32{1, 0, 1, 0, 2, 2, 0}},
+		{"without the second", []permutation{b0, none, b2}, []uint32{0, 0, 0, 0, 2, 2, 2}},
+		{"one", []permutation{b1}, []uint32{0, 0, 0, 0, 0, 0, 0}},
+		{"no weight", []permutation{none, none}, nil},
 		{"none", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Populate(c.in, 7)
-			require.NoError(t, err)
+			got := populate(c.in, indices(len(c.in)), 7)
 			assert.Equal(t, c.want, got)
 		})
 	}
 }
 
-func TestPopulateErrors(t *testing.T) {
+func TestCheckSize(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		in   []Permutation
 		m    uint32
 		want string
 	}{
-		{"not a prime", nil, 16384, "check table size: 16384 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
-		{"zero", nil, 0, "check table size: 0 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
-		{"too large", nil, 65539, "check table size: 65539 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
-		{"offset and skip", []Permutation{{7, 1, 1}, {0, 0, 1}, {6, 6, 1}}, 7,
-			"populate table: permutation 0 has offset 7 and skip 1, use an offset below 7 and a skip from 1 to 6\n" +
-				"populate table: permutation 1 has offset 0 and skip 0, use an offset below 7 and a skip from 1 to 6"},
+		{"not a prime", 16384, "check table size: 16384 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
+		{"zero", 0, "check table size: 0 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
+		{"too large", 65539, "check table size: 65539 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Populate(c.in, c.m)
-			assert.EqualError(t, err, c.want)
+			assert.EqualError(t, CheckSize(c.m), c.want)
 		})
 	}
-	_, err := Maglev(names(3), 4096)
+	_, err := Table(names(3), 4096)
 	assert.EqualError(t, err, "check table size: 4096 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537")
 }
 
 // Tables must never change between versions: nodes of two versions share the flows of one service.
 func TestMaglevIsFixed(t *testing.T) {
-	assert.Equal(t, []uint32{1, 0, 2, 1, 1, 0, 0, 0, 2, 2, 1, 2, 0}, maglev(t, names(3), 13))
+	assert.Equal(t, []uint32{1, 0, 2, 1, 1, 0, 0, 0, 2, 2, 1, 2, 0}, tableOf(t, names(3), 13))
 }
 
 func TestMaglevOrderDoesNotMatter(t *testing.T) {
@@ -80,12 +82,12 @@ func TestMaglevOrderDoesNotMatter(t *testing.T) {
 	for i := range in {
 		in[i].Weight = uint32(1 + i%3)
 	}
-	shuffled := make([]WeightedName, len(in))
+	shuffled := make([]Backend, len(in))
 	from := rand.New(rand.NewPCG(1, 2)).Perm(len(in))
 	for to, i := range from {
 		shuffled[to] = in[i]
 	}
-	want, got := maglev(t, in, 1021), maglev(t, shuffled, 1021)
+	want, got := tableOf(t, in, 1021), tableOf(t, shuffled, 1021)
 	for slot := range want {
 		require.Equal(t, in[want[slot]].Name, shuffled[got[slot]].Name, "slot %d", slot)
 	}
@@ -105,7 +107,7 @@ func TestMaglevSpread(t *testing.T) {
 		m uint32
 	}{{1, 251}, {2, 16381}, {10, 16381}, {100, 16381}, {1000, 65537}, {300, 251}} {
 		t.Run(fmt.Sprintf("%d of %d", c.n, c.m), func(t *testing.T) {
-			count := shares(maglev(t, names(c.n), c.m), c.n)
+			count := shares(tableOf(t, names(c.n), c.m), c.n)
 			lowest, highest := count[0], count[0]
 			for _, slots := range count {
 				lowest, highest = min(lowest, slots), max(highest, slots)
@@ -121,7 +123,7 @@ func TestMaglevWeights(t *testing.T) {
 	for i := range in {
 		in[i].Weight = weights[i]
 	}
-	count := shares(maglev(t, in, 16381), len(in))
+	count := shares(tableOf(t, in, 16381), len(in))
 	for i, weight := range weights {
 		assert.InDelta(t, float64(weight)/10*16381, count[i], 2, "backend of weight %d", weight)
 	}
@@ -129,8 +131,8 @@ func TestMaglevWeights(t *testing.T) {
 
 // Weights as great as they can be neither overflow nor leave a slot free.
 func TestMaglevGreatWeights(t *testing.T) {
-	in := []WeightedName{{"a", 1<<32 - 1}, {"b", 1<<32 - 1}, {"c", 1 << 31}}
-	count := shares(maglev(t, in, 251), 3)
+	in := []Backend{{"a", 1<<32 - 1}, {"b", 1<<32 - 1}, {"c", 1 << 31}}
+	count := shares(tableOf(t, in, 251), 3)
 	assert.InDelta(t, 100, count[0], 2)
 	assert.InDelta(t, 100, count[1], 2)
 	assert.InDelta(t, 50, count[2], 2)
@@ -141,12 +143,12 @@ func TestMaglevGreatWeights(t *testing.T) {
 func moved(t *testing.T, n int, m uint32) float64 {
 	t.Helper()
 	in := names(n)
-	before := maglev(t, in, m)
+	before := tableOf(t, in, m)
 	var changed, removals int
 	for gone := 0; gone < n; gone += max(1, n/10) {
-		without := append([]WeightedName{}, in...)
+		without := append([]Backend{}, in...)
 		without[gone].Weight = 0
-		after := maglev(t, without, m)
+		after := tableOf(t, without, m)
 		for slot := range before {
 			require.NotEqual(t, uint32(gone), after[slot])
 			if before[slot] != uint32(gone) && before[slot] != after[slot] {
@@ -182,7 +184,7 @@ func BenchmarkMaglev(b *testing.B) {
 			in := names(c.n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Maglev(in, c.m); err != nil {
+				if _, err := Table(in, c.m); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -191,7 +193,7 @@ func BenchmarkMaglev(b *testing.B) {
 }
 
 // naive is pseudocode 1 of the paper, word by word.
-func naive(permutations []Permutation, m uint32) []uint32 {
+func naive(permutations []permutation, m uint32) []uint32 {
 	next, entry := make([]uint64, len(permutations)), make([]uint32, m)
 	taken := make([]bool, m)
 	for n := uint32(0); ; {
@@ -213,12 +215,11 @@ func TestPopulateAsInThePaper(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, m := range []uint32{3, 7, 13, 251, 257, 509, 16381, 65537} {
 		for _, n := range []int{1, 2, 3, 17, 400} {
-			permutations := make([]Permutation, n)
+			permutations := make([]permutation, n)
 			for i := range permutations {
-				permutations[i] = Permutation{random.Uint32N(m), 1 + random.Uint32N(m-1), 5}
+				permutations[i] = permutation{random.Uint32N(m), 1 + random.Uint32N(m-1), 5}
 			}
-			got, err := Populate(permutations, m)
-			require.NoError(t, err)
+			got := populate(permutations, indices(n), m)
 			require.Equal(t, naive(permutations, m), got, "%d of %d", n, m)
 		}
 	}

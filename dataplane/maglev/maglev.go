@@ -1,8 +1,9 @@
-package services
+// Package maglev fills the tables of Maglev hashing: "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud et al., NSDI
+// 2016). It is pure.
+package maglev
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,10 +12,10 @@ import (
 )
 
 const (
-	// DefaultTableSize suits up to about 160 backends: with 100 slots for each they differ by at most 1 %.
-	DefaultTableSize = 16381
-	// MaxTableSize is the largest table, the "large" one of the Maglev paper.
-	MaxTableSize = 65537
+	// DefaultSize suits up to about 160 backends: with 100 slots for each they differ by at most 1 %.
+	DefaultSize = 16381
+	// MaxSize is the largest table, the "large" one of the Maglev paper.
+	MaxSize = 65537
 
 	// The seeds of the two hashes of a backend's name. Nodes with other seeds would choose other backends for the
 	// same flow, so they never change.
@@ -22,24 +23,24 @@ const (
 	skipSeed   = 0x6473726c61623032
 )
 
-// WeightedName is a backend as Maglev sees it. Weight 0 gives it no slot.
-type WeightedName struct {
+// Backend is a backend of a table. Weight 0 gives it no slot.
+type Backend struct {
 	Name   string
 	Weight uint32
 }
 
-// Permutation is the order in which a backend wants the m slots of a table: Offset, Offset+Skip, Offset+2·Skip … mod m.
-type Permutation struct {
+// permutation is the order in which a backend wants the m slots of a table: Offset, Offset+Skip, Offset+2·Skip … mod m.
+type permutation struct {
 	Offset uint32 // below m
 	Skip   uint32 // from 1 to m-1
 	Weight uint32 // turns relative to the other backends; 0: none
 }
 
-// Maglev fills a table of m slots, m a prime, with indices into backends as in "Maglev: A Fast and Reliable Software
+// Table fills a table of m slots, m a prime, with indices into backends as in "Maglev: A Fast and Reliable Software
 // Network Load Balancer" (Eisenbud et al., NSDI 2016), section 3.4. The result depends on names and weights alone and not
 // on their order, so all nodes get the same table. It is nil without backends or without weights.
-func Maglev(backends []WeightedName, m uint32) ([]uint32, error) {
-	if err := checkTableSize(m); err != nil {
+func Table(backends []Backend, m uint32) ([]uint32, error) {
+	if err := CheckSize(m); err != nil {
 		return nil, err
 	}
 	order := make([]uint32, len(backends))
@@ -52,7 +53,7 @@ func Maglev(backends []WeightedName, m uint32) ([]uint32, error) {
 		}
 		return cmp.Compare(backends[a].Weight, backends[b].Weight)
 	})
-	permutations := make([]Permutation, len(order))
+	permutations := make([]permutation, len(order))
 	var hash xxhash.Digest
 	for i, index := range order {
 		permutations[i] = permute(&hash, backends[index], m)
@@ -61,43 +62,21 @@ func Maglev(backends []WeightedName, m uint32) ([]uint32, error) {
 }
 
 // permute gives a backend its order from two independent hashes of its name.
-func permute(hash *xxhash.Digest, backend WeightedName, m uint32) Permutation {
+func permute(hash *xxhash.Digest, backend Backend, m uint32) permutation {
 	hash.ResetWithSeed(offsetSeed)
 	_, _ = hash.WriteString(backend.Name) // never fails
 	offset := hash.Sum64() % uint64(m)
 	hash.ResetWithSeed(skipSeed)
 	_, _ = hash.WriteString(backend.Name)
 	skip := hash.Sum64()%uint64(m-1) + 1
-	return Permutation{Offset: uint32(offset), Skip: uint32(skip), Weight: backend.Weight}
+	return permutation{Offset: uint32(offset), Skip: uint32(skip), Weight: backend.Weight}
 }
 
-// Populate fills a table of m slots, m a prime, with indices into permutations: in each round every backend takes the
+// populate fills a table of m slots, m a prime, with values, one for each permutation: in each round every backend takes the
 // next slot of its permutation that is still free (pseudocode 1 of the paper). A backend of half the greatest weight takes
-// every second round, and so on. The result is nil without permutations or without weights.
-func Populate(permutations []Permutation, m uint32) ([]uint32, error) {
-	if err := checkTableSize(m); err != nil {
-		return nil, err
-	}
-	var errs []error
-	for i, p := range permutations {
-		if p.Offset >= m || p.Skip == 0 || p.Skip >= m {
-			errs = append(errs, fmt.Errorf("populate table: permutation %d has offset %d and skip %d, "+
-				"use an offset below %d and a skip from 1 to %d", i, p.Offset, p.Skip, m, m-1))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	values := make([]uint32, len(permutations))
-	for i := range values {
-		values[i] = uint32(i)
-	}
-	return populate(permutations, values, m), nil
-}
-
-// populate is Populate without the checks; it puts values in the place of indices. It ends because a prime m makes each
+// every second round, and so on. The result is nil without permutations or without weights. It ends because a prime m makes each
 // permutation visit every slot.
-func populate(permutations []Permutation, values []uint32, m uint32) []uint32 {
+func populate(permutations []permutation, values []uint32, m uint32) []uint32 {
 	turns, greatest := turnsOf(permutations)
 	if greatest == 0 {
 		return nil
@@ -146,7 +125,7 @@ type turn struct {
 }
 
 // turnsOf also finds the greatest weight.
-func turnsOf(permutations []Permutation) (turns []turn, greatest uint32) {
+func turnsOf(permutations []permutation) (turns []turn, greatest uint32) {
 	for _, p := range permutations {
 		greatest = max(greatest, p.Weight)
 	}
@@ -157,7 +136,7 @@ func turnsOf(permutations []Permutation) (turns []turn, greatest uint32) {
 	return turns, greatest
 }
 
-// misses says whether the permutation is left out of this round, because its weight is below the greatest.
+// misses reports whether the permutation is left out of this round, because its weight is below the greatest.
 func (t *turn) misses(greatest uint32) bool {
 	if t.credit < t.rest {
 		t.credit += greatest - t.rest
@@ -174,10 +153,10 @@ func step(slot, back, m uint64) uint64 {
 	return slot + uint64(int64(slot)>>63)&m
 }
 
-// checkTableSize says whether m slots make a Maglev table.
-func checkTableSize(m uint32) error {
-	if m > MaxTableSize || !isPrime(m) || m < 3 {
-		return fmt.Errorf("check table size: %d is no prime from 3 to %d, use for instance 251, 1021, 16381 or 65537", m, MaxTableSize)
+// CheckSize returns an error unless m slots make a Maglev table.
+func CheckSize(m uint32) error {
+	if m > MaxSize || !isPrime(m) || m < 3 {
+		return fmt.Errorf("check table size: %d is no prime from 3 to %d, use for instance 251, 1021, 16381 or 65537", m, MaxSize)
 	}
 	return nil
 }
