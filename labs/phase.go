@@ -1,9 +1,6 @@
 package labs
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"math"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
@@ -13,15 +10,13 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// execution is one run of a lab on its testbed.
+// execution is one run of a lab. On an existing cluster it has no testbed, and what follows it is empty.
 type execution struct {
 	runner   *Runner
 	lab      *Lab
-	testbed  *testbed.Testbed
 	recorder *results.Recorder
-	// restorePriority undoes prioritize; nil on an existing cluster.
-	restorePriority func()
-	// plan is what stands, with the links' rates at the scale of the run.
+	testbed  *testbed.Testbed
+	// plan is what was built, with the links' rates at the scale of the run.
 	plan *topologies.Plan
 	// uncalibrated is why the link of a node can't be trusted, by the node's name; those that can have none.
 	uncalibrated map[string]string
@@ -32,7 +27,6 @@ type execution struct {
 // trial is one attempt at a Trial.
 type trial struct {
 	*execution
-	planned      *Trial
 	phase        *Phase
 	variant      testbed.Variant
 	repetition   int
@@ -56,102 +50,6 @@ type trial struct {
 // disturb notes why the machine disturbed a step, if it did: the trial is to be repeated then.
 func (t *trial) disturb(why string) {
 	t.disturbed = firstReason(t.disturbed, why)
-}
-
-// reshaped gives the swept link its queue while f runs.
-func (t *trial) reshaped(f func() error) error {
-	restore, err := t.reshape(t.phase.Sweep, t.value)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(), restore())
-}
-
-func (t *trial) run(ctx context.Context) error {
-	t.runner.Narrator.Trial(t.variant, t.repetition, t.labels)
-	if t.runner.Site != nil {
-		return t.runner.Site.Take(ctx, t.planned, &Notes{t})
-	}
-	if err := t.install(ctx); err != nil {
-		return err
-	}
-	tables, err := t.testbed.Tables(t.variant)
-	if err != nil {
-		return err
-	}
-	t.replySources = capture.ReplySourcesOf(tables)
-	return t.captured(ctx, func() error {
-		return t.metered(func() error {
-			for i := range t.phase.Steps {
-				if err := t.step(ctx, &t.phase.Steps[i]); err != nil {
-					return fmt.Errorf("step %d: %w", i+1, err)
-				}
-			}
-			return nil
-		})
-	})
-}
-
-// install puts the variant's data path on the nodes, and around them what belongs to it.
-func (t *trial) install(ctx context.Context) error {
-	if err := t.testbed.Install(ctx, t.variant); err != nil {
-		return err
-	}
-	if err := t.testbed.SetEdge(ctx, t.variant.Edge); err != nil {
-		return err
-	}
-	return t.testbed.SetSpoofProtection(t.variant.SpoofProtection)
-}
-
-// metered counts the answers that cross the ports of LB nodes while f runs.
-// Sample: lb_port_bytes_reply (B), in both directions together.
-func (t *trial) metered(f func() error) error {
-	defer func() {
-		for _, m := range t.meters {
-			m.Close()
-		}
-		t.meters = nil
-	}()
-	for _, n := range t.testbed.LBNodes() {
-		err := t.testbed.Network().Do("fabric", func() error {
-			m, err := meter.Open(n.Port, t.replySources.Sources())
-			t.meters = append(t.meters, m)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	bytes, err := t.replyBytes()
-	if err != nil {
-		return err
-	}
-	return t.sample("lb_port_bytes_reply", "B", float64(bytes), nil)
-}
-
-// replyBytes are those of answers that have crossed the LB nodes' ports in this trial, in both directions.
-func (t *trial) replyBytes() (uint64, error) {
-	var sum meter.Count
-	for _, m := range t.meters {
-		to, from, err := m.Read()
-		if err != nil {
-			return 0, err
-		}
-		sum = sum.Add(to).Add(from)
-	}
-	return sum.Bytes, nil
-}
-
-// down takes away what the trials were taken on.
-func (x *execution) down(ctx context.Context) error {
-	if x.runner.Site != nil {
-		return x.runner.Site.Close(ctx)
-	}
-	defer x.restorePriority()
-	return x.testbed.Down(ctx)
 }
 
 // Value is one that a step found.

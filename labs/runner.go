@@ -38,10 +38,10 @@ type Narrator interface {
 // Runner runs labs.
 type Runner struct {
 	Testbed testbed.Options
-	// Substrate is what topologies are built from (default: what each says).
+	// Substrate is what labs run on (default: what each topology says).
 	Substrate topologies.SubstrateKind
-	// Site, if there is one, is where trials are taken; no topology is built then.
-	Site Site
+	// Existing is the cluster that labs run on if Substrate is topologies.SubstrateCluster; nothing is built then.
+	Existing Substrate
 	// RunsDir is where run folders go.
 	RunsDir string
 	// Repetitions overrides those of every phase; 0 keeps them.
@@ -102,12 +102,16 @@ func planOf(lab *Lab, substrate topologies.SubstrateKind) (*topologies.Plan, err
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", lab.Metadata.Name, err)
 	}
-	if substrate != "" {
+	existing := substrate == topologies.SubstrateCluster // from which no topology is built
+	if substrate != "" && !existing {
 		topology.Spec.Substrate = substrate
 	}
 	plan, err := topologies.PlanOf(topology)
 	if err != nil {
 		return nil, fmt.Errorf("plan %s: %w", lab.Metadata.Name, err)
+	}
+	if existing {
+		plan.Substrate = substrate
 	}
 	return plan, nil
 }
@@ -135,7 +139,7 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 			Substrate: string(e.Substrate),
 		})
 	}
-	m.Descriptive = r.Site != nil && len(m.Expectations) == 0
+	m.Descriptive = plan.Substrate == topologies.SubstrateCluster && len(m.Expectations) == 0
 	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -55,8 +54,9 @@ type Session struct {
 	planned, plan *topologies.Plan
 	recorder      *results.Recorder
 	trials        []Trial
-	// x is nil until the topology stands.
-	x *execution
+	x             *execution
+	substrate     Substrate
+	open          bool // the substrate was opened
 	// errs are what went wrong in a trial that was not taken again since; buildErr, why nothing stands.
 	errs     map[int]error
 	buildErr error
@@ -76,15 +76,22 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Site != nil {
-		plan.Substrate = topologies.SubstrateCluster
+	if plan.Substrate == topologies.SubstrateCluster && r.Existing == nil {
+		return nil, fmt.Errorf("run %s: no existing cluster to run it on", lab.Metadata.Name)
 	}
 	r.Narrator.Begin(lab, plan)
 	recorder, err := r.record(lab, plan)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", lab.Metadata.Name, err)
 	}
-	s := &Session{runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), attempts: make(map[int]int)}
+	s := &Session{
+		runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), attempts: make(map[int]int),
+		x: &execution{runner: r, lab: lab, recorder: recorder},
+	}
+	s.substrate = r.Existing
+	if plan.Substrate != topologies.SubstrateCluster {
+		s.substrate = &onTestbed{session: s, execution: s.x}
+	}
 	for i := range lab.Spec.Phases {
 		p := &lab.Spec.Phases[i]
 		s.trials = append(s.trials, p.Trials(lab, plan, r.repetitions(p))...)
@@ -98,64 +105,32 @@ func (s *Session) Trials() []Trial { return s.trials }
 // Plan is the topology that Build builds and, once it stands, with the addresses that it has.
 func (s *Session) Plan() *topologies.Plan { return s.plan }
 
-// Build builds the topology on a testbed of its own, and calibrates its links. If it fails nothing is left, and it may be tried
-// again.
+// Build opens the substrate: it builds the topology on a testbed of its own, or makes what an existing cluster needs. If it fails
+// nothing is left, and it may be tried again.
 func (s *Session) Build(ctx context.Context) error {
-	if s.x != nil {
+	if s.open {
 		return nil
 	}
 	s.buildErr = s.build(ctx)
+	s.open = s.buildErr == nil
 	return s.buildErr
 }
 
 func (s *Session) build(ctx context.Context) error {
-	if s.runner.Site != nil {
-		return s.open(ctx)
-	}
-	proxied, err := s.runner.checkProxies(s.lab)
-	if err != nil {
+	if err := s.substrate.Open(ctx, &Report{s, &trial{execution: s.x}}); err != nil {
 		return err
 	}
-	for _, v := range s.lab.Spec.Variants {
-		if err := testbed.Check(s.planned, v); err != nil {
-			return fmt.Errorf("variant %s: %w", v.Name, err)
-		}
+	if err := s.recorder.Describe("variants", s.lab.Spec.Variants); err != nil {
+		return errors.Join(err, s.substrate.Close(context.WithoutCancel(ctx)))
 	}
-	restore, how := prioritize()
-	defer func() {
-		if s.x == nil {
-			restore()
-		}
-	}()
-	options := s.runner.Testbed
-	options.Name = "lab-" + s.plan.Name
-	options.Recreate = true
-	built, _, err := testbed.Up(ctx, s.planned, options)
-	if err != nil {
-		return err
-	}
-	s.plan = built.Plan()
-	s.runner.Narrator.Built(s.plan)
-	x := &execution{runner: s.runner, lab: s.lab, testbed: built, recorder: s.recorder, plan: s.plan, restorePriority: restore}
-	err = errors.Join(s.recorder.Describe("variants", s.lab.Spec.Variants), s.recorder.Describe("scheduled", how))
-	if proxied {
-		err = errors.Join(err, s.recorder.Describe("proxy", proxies.Version(s.runner.engine())))
-	}
-	if err == nil {
-		err = s.fitToMachine(ctx, x)
-	}
-	if err != nil {
-		return errors.Join(err, built.Down(context.WithoutCancel(ctx)))
-	}
-	s.x = x
 	return nil
 }
 
 // Attempt runs trial i, and returns what it sampled. A trial may be run again: what it sampled before counts, too. When ctx ends
 // the trial is stopped, and what it still samples does not count.
 func (s *Session) Attempt(ctx context.Context, i int) ([]results.Sample, error) {
-	if s.x == nil {
-		return nil, errors.New("the topology does not stand")
+	if !s.open {
+		return nil, errors.New("the topology is not built")
 	}
 	s.attempts[i]++
 	samples, err := s.attempt(ctx, i)
@@ -184,19 +159,20 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 		return nil, err
 	}
 	t := &trial{
-		execution: s.x, planned: planned, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
+		execution: s.x, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
 		value: planned.value, attempt: s.attempts[i], stopped: ctx.Err,
 	}
-	if err := s.x.recalibrate(ctx); err != nil {
-		return nil, fmt.Errorf("calibrate again: %w", err)
-	}
-	err := t.reshaped(func() error { return t.run(ctx) })
+	s.runner.Narrator.Trial(t.variant, t.repetition, t.labels)
+	err := s.substrate.Run(ctx, planned, &Report{s, t})
 	s.disturbed = t.disturbed
 	if err != nil {
 		err = fmt.Errorf("phase %s: variant %s: %w", planned.Phase.Name, planned.Variant.Name, err)
 	}
 	return t.sampled, err
 }
+
+// Does reports whether the trial's variant does a step of its phase.
+func (t *Trial) Does(s *Step) bool { return s.takenBy(t.Variant) }
 
 // data is what the record of a run says of a trial when it begins.
 func (t *Trial) data() TrialData {
@@ -230,9 +206,9 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 	for i := range s.trials {
 		errs = append(errs, s.errs[i])
 	}
-	if s.x != nil {
-		errs = append(errs, s.x.down(context.WithoutCancel(ctx)))
-		s.x = nil
+	if s.open {
+		errs = append(errs, s.substrate.Close(context.WithoutCancel(ctx)))
+		s.open = false
 	}
 	if len(s.attempts) == len(s.trials) && s.abandoned == "" {
 		errs = append(errs, judgeRun(s.lab, s.recorder))

@@ -72,7 +72,9 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 		if err != nil {
 			return err
 		}
-		runner := &labs.Runner{Site: c, RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err)}
+		runner := &labs.Runner{
+			Substrate: topologies.SubstrateCluster, Existing: c, RunsDir: o.runs, Repetitions: o.repetitions, Narrator: newConsole(story, s.err),
+		}
 		summary, err := runner.Run(cmd.Context(), c.Subset.Lab)
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ func (t Timeouts) withDefaults() Timeouts {
 // pollEvery is how often the API server is asked while something is waited for.
 const pollEvery = 200 * time.Millisecond
 
-// Site is a cluster on which one lab runs (labs.Site). Calls come one at a time.
+// Site is a cluster on which one lab runs (labs.Substrate). Calls come one at a time.
 type Cluster struct {
 	Options
 	// Part is what of the lab is done.
@@ -81,7 +81,7 @@ type Cluster struct {
 	answered  bool // whether anything was
 }
 
-var _ labs.Site = (*Cluster)(nil)
+var _ labs.Substrate = (*Cluster)(nil)
 
 // New looks at a cluster, and at what of a lab it can do. Nothing is made yet. A cluster or a lab that can't is a
 // labs.LackingError.
@@ -115,41 +115,41 @@ func New(ctx context.Context, lab *labs.Lab, o Options) (*Cluster, error) {
 }
 
 // Open makes the namespace with pods and services, and waits until all pods are ready and the way in is known.
-func (c *Cluster) Open(ctx context.Context, _ *topologies.Plan, n *labs.Notes) (*topologies.Plan, error) {
-	if err := c.tell(ctx, n); err != nil {
-		return nil, err
+func (c *Cluster) Open(ctx context.Context, r *labs.Report) error {
+	if err := c.tell(ctx, r); err != nil {
+		return fmt.Errorf("open the cluster: %w", err)
 	}
-	err := c.open(ctx, n)
-	if err != nil {
-		return nil, errors.Join(err, c.remove(context.WithoutCancel(ctx)))
+	if err := c.open(ctx, r); err != nil {
+		return fmt.Errorf("open the cluster: %w", errors.Join(err, c.remove(context.WithoutCancel(ctx))))
 	}
-	return c.readdressed(), nil
+	r.Built(c.readdressed())
+	return nil
 }
 
 // tell says what this cluster is, and what of the lab is left out on it.
-func (c *Cluster) tell(ctx context.Context, n *labs.Notes) error {
+func (c *Cluster) tell(ctx context.Context, r *labs.Report) error {
 	errs := []error{
-		n.Describe("cluster", c.info),
-		n.Tell("cluster", fmt.Sprintf("Kubernetes %s, service proxy: %s", c.info.Version, strings.Join(c.info.ServiceProxies, ", "))),
+		r.Describe("cluster", c.info),
+		r.Tell("cluster", fmt.Sprintf("Kubernetes %s, service proxy: %s", c.info.Version, strings.Join(c.info.ServiceProxies, ", "))),
 	}
 	for _, m := range c.nodes {
 		if m.TopologyNode != "" {
-			errs = append(errs, n.Tell("cluster", fmt.Sprintf("%s is %s %v", m.TopologyNode, m.Name, m.Addresses)))
+			errs = append(errs, r.Tell("cluster", fmt.Sprintf("%s is %s %v", m.TopologyNode, m.Name, m.Addresses)))
 		}
 	}
 	for _, line := range c.Subset.Omitted {
-		errs = append(errs, n.Tell("left out", line))
+		errs = append(errs, r.Tell("left out", line))
 	}
 	old, err := c.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: managedByLabel + "=" + managedBy})
 	if err == nil { // who may not list them is not told
 		for i := range old.Items {
-			errs = append(errs, n.Tell("cluster", fmt.Sprintf("namespace %s is of another run; if that is over: kubectl delete namespace %[1]s", old.Items[i].Name)))
+			errs = append(errs, r.Tell("cluster", fmt.Sprintf("namespace %s is of another run; if that is over: kubectl delete namespace %[1]s", old.Items[i].Name)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Cluster) open(ctx context.Context, n *labs.Notes) error {
+func (c *Cluster) open(ctx context.Context, r *labs.Report) error {
 	random := make([]byte, 4)
 	_, _ = rand.Read(random) // never fails
 	c.namespace = fmt.Sprintf("dsrlab-%x", random)
@@ -166,7 +166,7 @@ func (c *Cluster) open(ctx context.Context, n *labs.Notes) error {
 	if err := c.waitPods(ctx); err != nil {
 		return err
 	}
-	return c.findVIPs(ctx, n)
+	return c.findVIPs(ctx, r)
 }
 
 func (c *Cluster) makePods(ctx context.Context) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // brief are timeouts for what does not happen, in which all else must.
@@ -55,7 +56,7 @@ func runLab(t *testing.T, ctx context.Context, client *fake.Clientset) (results.
 	c, err := New(ctx, lab, Options{Client: client, DataPath: AsIs, Image: "image:tag", Timeouts: brief})
 	require.NoError(t, err)
 	var out bytes.Buffer
-	runner := labs.Runner{Site: c, RunsDir: t.TempDir(), Narrator: &labs.Console{Out: terminal.Fixed{Writer: &out, Width: 1000}}}
+	runner := labs.Runner{Substrate: topologies.SubstrateCluster, Existing: c, RunsDir: t.TempDir(), Narrator: &labs.Console{Out: terminal.Fixed{Writer: &out, Width: 1000}}}
 	summary, err := runner.Run(ctx, c.Subset.Lab)
 	require.NoError(t, err)
 	run, err := results.Open(filepath.Join(runner.RunsDir, summary.Run))
@@ -97,9 +98,9 @@ func TestRemoved(t *testing.T) {
 		result results.Result
 		reason string
 	}{
-		{"no pod can be made", nothing, fails("create", "pods"), results.Failed, "open the site: pod tcp-echo: refused"},
+		{"no pod can be made", nothing, fails("create", "pods"), results.Failed, "open the cluster: pod tcp-echo: refused"},
 		{"no readiness can be set", nothing, fails("patch", "pods"), results.Failed, "pod tcp-echo: set condition dsrlab.dev/ready: refused"},
-		{"no service can be made", nothing, fails("create", "services"), results.Failed, "open the site: service tcp-echo-1: refused"},
+		{"no service can be made", nothing, fails("create", "services"), results.Failed, "open the cluster: service tcp-echo-1: refused"},
 		{
 			"image is not there", func(p *corev1.Pod) {
 				p.Status.Conditions = nil

@@ -64,7 +64,7 @@ func (c *Cluster) entryAddresses() string {
 
 // findVIPs finds out whether the cluster gives VIPs out, and whether they lead there. Either all services are called by one, or none:
 // else variants would differ by their way in.
-func (c *Cluster) findVIPs(ctx context.Context, n *labs.Notes) error {
+func (c *Cluster) findVIPs(ctx context.Context, r *labs.Report) error {
 	called := c.calledByVIP()
 	if len(called) == 0 {
 		return nil
@@ -74,11 +74,11 @@ func (c *Cluster) findVIPs(ctx context.Context, n *labs.Notes) error {
 		return err
 	}
 	if why == "" {
-		return n.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", slices.SortedFunc(maps.Values(c.vips), netip.Addr.Compare)))
+		return r.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", slices.SortedFunc(maps.Values(c.vips), netip.Addr.Compare)))
 	}
 	clear(c.vips)
 	node := lbNodes(c.plan)[0]
-	return n.Tell("way in", fmt.Sprintf("%s: the NodePort of %s (%s) is called in their place", why, node, c.node(node).Name))
+	return r.Tell("way in", fmt.Sprintf("%s: the NodePort of %s (%s) is called in their place", why, node, c.node(node).Name))
 }
 
 // calledByVIP are the services, as variants have them, that a step calls by their VIP.

@@ -14,12 +14,12 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
-// Take lets the variant's pods be ready, waits until the cluster's service proxy does as that says, and does the steps.
-func (c *Cluster) Take(ctx context.Context, t *labs.Trial, n *labs.Notes) error {
+// Run lets the variant's pods be ready, waits until the cluster's service proxy does as that says, and does the steps.
+func (c *Cluster) Run(ctx context.Context, t *labs.Trial, r *labs.Report) error {
 	if err := c.setReady(ctx, &t.Variant); err != nil {
 		return err
 	}
-	if err := c.settle(ctx, t, n); err != nil {
+	if err := c.settle(ctx, t, r); err != nil {
 		return err
 	}
 	for i := range t.Phase.Steps {
@@ -29,9 +29,9 @@ func (c *Cluster) Take(ctx context.Context, t *labs.Trial, n *labs.Notes) error 
 		}
 		var err error
 		if step.Health != nil {
-			err = c.askHealth(ctx, t, step, n)
+			err = c.askHealth(ctx, t, step, r)
 		} else {
-			err = c.connect(ctx, t, step, n)
+			err = c.connect(ctx, t, step, r)
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %s: %w", i+1, step.Kind(), err)
@@ -42,7 +42,7 @@ func (c *Cluster) Take(ctx context.Context, t *labs.Trial, n *labs.Notes) error 
 
 // settle waits, for each way in of the trial, until it does what any service proxy does in the end: lead to ready pods, and under Local
 // on a node without any to none. One that does not in time is told, and measured as it is.
-func (c *Cluster) settle(ctx context.Context, t *labs.Trial, n *labs.Notes) error {
+func (c *Cluster) settle(ctx context.Context, t *labs.Trial, r *labs.Report) error {
 	var done []labs.ConnectStep
 	for i := range t.Phase.Steps {
 		connect := t.Phase.Steps[i].Connect
@@ -62,7 +62,7 @@ func (c *Cluster) settle(ctx context.Context, t *labs.Trial, n *labs.Notes) erro
 		}
 		if err != nil {
 			late := limited.Err()
-			if err := n.Tell(t.Variant.Name, fmt.Sprintf("%v/%s is measured as it is: %v (%v after %s)", at, connect.Protocol, err, late, c.Timeouts.Settle)); err != nil {
+			if err := r.Tell(t.Variant.Name, fmt.Sprintf("%v/%s is measured as it is: %v (%v after %s)", at, connect.Protocol, err, late, c.Timeouts.Settle)); err != nil {
 				return err
 			}
 		}
@@ -136,7 +136,7 @@ func (c *Cluster) nodePort(service *corev1.Service, port string) uint16 {
 	return 0
 }
 
-func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *labs.Step, n *labs.Notes) error {
+func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *labs.Step, r *labs.Report) error {
 	connect := step.Connect
 	at, err := c.target(connect.To, &t.Variant)
 	if err != nil {
@@ -156,11 +156,11 @@ func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *labs.Step, n
 	seen = append(seen, labs.DescribeSeen(report, who))
 	c.observe(t, connect, service, report, who)
 	c.answered = c.answered || report.Outcomes[workload.OutcomeOK] > 0
-	return n.Record(step, connect.Values(report, c.isLBNode, pods), seen...)
+	return r.Record(step, connect.Values(report, c.isLBNode, pods), seen...)
 }
 
 // askHealth asks every node's health check. A node that does not answer is a value that could not be measured.
-func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step, n *labs.Notes) error {
+func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step, r *labs.Report) error {
 	service := c.service(step.Health.Service, &t.Variant)
 	if service.Spec.HealthCheckNodePort == 0 {
 		return fmt.Errorf("service %s has no healthCheckNodePort: its externalTrafficPolicy is %s", step.Health.Service, service.Spec.ExternalTrafficPolicy)
@@ -176,7 +176,7 @@ func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step,
 		}
 		if err != nil {
 			c.observeHealth(t, service, node.Name, "no answer")
-			if err := n.Miss(step, step.Health.Value(node.Name, 0), fmt.Errorf("health check of %s: %w", node.Name, err)); err != nil {
+			if err := r.Miss(step, step.Health.Value(node.Name, 0), fmt.Errorf("health check of %s: %w", node.Name, err)); err != nil {
 				return err
 			}
 			continue
@@ -184,7 +184,7 @@ func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step,
 		c.answered = true
 		c.observeHealth(t, service, node.Name, fmt.Sprint(status))
 		message := fmt.Sprintf("health check of %s: %d %s", node.Name, status, body)
-		if err := n.Record(step, []labs.Value{step.Health.Value(node.Name, status)}, message); err != nil {
+		if err := r.Record(step, []labs.Value{step.Health.Value(node.Name, status)}, message); err != nil {
 			return err
 		}
 	}

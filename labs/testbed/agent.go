@@ -33,9 +33,7 @@ func (tb *Testbed) startAgents(ctx context.Context, dsrd string) error {
 			return err
 		}
 		argv := []string{dsrd, "--node", n.Name, "--tables", filepath.Join(tb.network.Dir(), tablesFile), "--pins", pins}
-		if tb.onCluster() { // where it only answers for other data paths, beside the cluster's own agent
-			argv = append(argv, "--metrics=")
-		}
+		argv = append(argv, tb.platform().agentArgs()...)
 		if _, err := tb.network.Start(ctx, n.Name, netns.Process{Name: "dsrd-" + n.Name, Argv: argv}); err != nil {
 			return fmt.Errorf("start the agent of %s: %w", n.Name, err)
 		}

@@ -2,13 +2,9 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-
-	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // SetEndpoints gives every node other endpoints, as when pods come, go or begin to terminate. Running flows are not touched.
@@ -18,41 +14,14 @@ func (tb *Testbed) SetEndpoints(ctx context.Context, v Variant, slices []discove
 	if err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}
-	if tb.onCluster() {
-		if err := tb.setEndpointsOnCluster(ctx, v, tables); err != nil {
-			return fmt.Errorf("set endpoints: %w", err)
-		}
-		if v.DataPath == DataPathDSRLab {
-			return nil
-		}
-	}
-	var errs []error
-	for _, n := range tb.ClusterNodes() {
-		errs = append(errs, tb.update(ctx, n, v, tables))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := tb.platform().setEndpoints(ctx, v, tables); err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}
-	return tb.tellAgents(tables)
-}
-
-// update gives a node whose data path stands other tables.
-func (tb *Testbed) update(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
-	switch v.DataPath {
-	case DataPathKubeProxy, DataPathDNATOnly:
-		return tb.installBaseline(ctx, n, v, tables)
-	case DataPathDSRLab:
-		if tb.onCluster() {
-			return nil // SetEndpoints has told the agents
-		}
-		return tb.network.Do(n.Name, func() error {
-			d, err := tb.OpenDataPath(n.Name)
-			if err != nil {
-				return err
-			}
-			defer d.Close()
-			return tb.apply(d, n, tables)
-		})
+	if v.DataPath != DataPathKubeProxy && v.DataPath != DataPathDNATOnly {
+		return nil
+	}
+	if err := tb.setBaseline(ctx, v, tables); err != nil {
+		return fmt.Errorf("set endpoints: %w", err)
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 // FailNode lets an LB node die: nothing passes its port any more and, when the time of detection is over, the fabric leads no VIP
 // to it, as a router does that has noticed. Until then it goes on sending to it.
 func (tb *Testbed) FailNode(ctx context.Context, node string, detection time.Duration) error {
-	if tb.onCluster() {
-		return onlyOnNetns("an LB node that dies")
+	if err := tb.platform().checkFailure(); err != nil {
+		return err
 	}
 	n, err := tb.lbNode(node)
 	if err != nil {
@@ -43,8 +43,8 @@ func (tb *Testbed) FailNode(ctx context.Context, node string, detection time.Dur
 
 // ReviveNode brings a dead LB node back, as after a reboot: with an empty data path of the variant, without any flow.
 func (tb *Testbed) ReviveNode(ctx context.Context, node string, v Variant) error {
-	if tb.onCluster() {
-		return onlyOnNetns("an LB node that comes back")
+	if err := tb.platform().checkFailure(); err != nil {
+		return err
 	}
 	n, err := tb.lbNode(node)
 	if err != nil {
@@ -54,7 +54,7 @@ func (tb *Testbed) ReviveNode(ctx context.Context, node string, v Variant) error
 	if err != nil {
 		return fmt.Errorf("revive %s: %w", node, err)
 	}
-	if err := errors.Join(tb.uninstallFrom(ctx, node), tb.installOn(ctx, n, v, tables)); err != nil {
+	if err := tb.platform().reinstall(ctx, n, v, tables); err != nil {
 		return fmt.Errorf("revive %s: %w", node, err)
 	}
 	if err := errors.Join(tb.setPort(n, netlink.LinkSetUp), tb.routeToLiving()); err != nil {

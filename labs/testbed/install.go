@@ -19,10 +19,8 @@ import (
 // Install puts the variant's data path on all nodes, in place of what is there. Flows of the one before are forgotten: no
 // variant profits from another.
 func (tb *Testbed) Install(ctx context.Context, v Variant) error {
-	if tb.onCluster() {
-		if err := v.checkOnCluster(); err != nil {
-			return fmt.Errorf("install %s: %w", v.Name, err)
-		}
+	if err := tb.platform().check(v); err != nil {
+		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
 	if err := tb.Uninstall(ctx); err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
@@ -31,29 +29,35 @@ func (tb *Testbed) Install(ctx context.Context, v Variant) error {
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	if tb.onCluster() && v.DataPath == DataPathDSRLab { // health checks are the agents' then, too
-		if err := tb.serveByAgents(ctx, v, tables); err != nil {
-			return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), tb.Uninstall(ctx))
-		}
-		return nil
+	if err := tb.installVariant(ctx, v, tables); err != nil {
+		return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), tb.Uninstall(ctx))
 	}
-	err = tb.onClusterNodes(func(n topologies.Node) error {
-		if err := tb.installOn(ctx, n, v, tables); err != nil {
-			return fmt.Errorf("install %s on %s: %w", v.Name, n.Name, err)
-		}
+	return nil
+}
+
+func (tb *Testbed) installVariant(ctx context.Context, v Variant, tables *services.Tables) error {
+	switch v.DataPath {
+	case DataPathNone:
 		return nil
-	})
+	case DataPathDSRLab:
+		return tb.platform().install(ctx, v, tables)
+	case DataPathKubeProxy, DataPathDNATOnly:
+		return tb.setBaseline(ctx, v, tables)
+	}
+	return fmt.Errorf("unknown data path %q (want none, kube-proxy, dnat-only or dsrlab)", v.DataPath)
+}
+
+// setBaseline gives all nodes the rules of kube-proxy, or those of DNAT alone, in place of the ones that they have.
+func (tb *Testbed) setBaseline(ctx context.Context, v Variant, tables *services.Tables) error {
+	err := tb.onClusterNodes(func(n topologies.Node) error { return tb.installBaseline(ctx, n, v, tables) })
 	if err != nil {
-		return errors.Join(err, tb.Uninstall(ctx))
-	}
-	if v.DataPath == DataPathNone {
-		return nil
+		return err
 	}
 	return tb.tellAgents(tables)
 }
 
-// onClusterNodes does something on all nodes, on as many at a time as there are processors: most of an installation is the
-// kernel's verification of programs. All errors come back.
+// onClusterNodes calls do for all LB and pod nodes, for as many at a time as there are processors: most of an installation is the
+// kernel's verification of programs. It returns all errors.
 func (tb *Testbed) onClusterNodes(do func(topologies.Node) error) error {
 	nodes := tb.ClusterNodes()
 	errs := make([]error, len(nodes))
@@ -61,24 +65,14 @@ func (tb *Testbed) onClusterNodes(do func(topologies.Node) error) error {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, n := range nodes {
 		group.Go(func() error {
-			errs[i] = do(n)
+			if err := do(n); err != nil {
+				errs[i] = fmt.Errorf("on %s: %w", n.Name, err)
+			}
 			return nil
 		})
 	}
 	_ = group.Wait() // errs has the errors
 	return errors.Join(errs...)
-}
-
-func (tb *Testbed) installOn(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
-	switch v.DataPath {
-	case DataPathDSRLab:
-		return tb.load(n, v, tables)
-	case DataPathKubeProxy, DataPathDNATOnly:
-		return tb.installBaseline(ctx, n, v, tables)
-	case DataPathNone:
-		return nil
-	}
-	return fmt.Errorf("data path %q is none of none, kube-proxy, dnat-only, dsrlab", v.DataPath)
 }
 
 // load loads our programs on a node and fills their tables.
@@ -192,34 +186,22 @@ func (tb *Testbed) installBaseline(ctx context.Context, n topologies.Node, v Var
 	})
 }
 
-// Uninstall takes every data path off all nodes; plain routing stays.
+// Uninstall removes every data path from all nodes; plain routing stays.
 func (tb *Testbed) Uninstall(ctx context.Context) error {
-	if tb.onCluster() {
-		if err := tb.takeFromAgents(ctx); err != nil {
-			return fmt.Errorf("take services from agents: %w", err)
-		}
-	}
-	return errors.Join(tb.tellAgents(nil), tb.onClusterNodes(func(n topologies.Node) error {
-		if err := errors.Join(tb.uninstallFrom(ctx, n.Name), tb.restoreWire(n)); err != nil {
-			return fmt.Errorf("take data path off %s: %w", n.Name, err)
-		}
-		return nil
+	err := errors.Join(tb.tellAgents(nil), tb.platform().uninstall(ctx), tb.onClusterNodes(func(n topologies.Node) error {
+		return errors.Join(tb.removeBaseline(ctx, n.Name), tb.restoreWire(n))
 	}))
+	if err != nil {
+		return fmt.Errorf("remove the data path: %w", err)
+	}
+	return nil
 }
 
-func (tb *Testbed) uninstallFrom(ctx context.Context, node string) error {
-	dir, err := tb.network.BPFDir(node)
+func (tb *Testbed) removeBaseline(ctx context.Context, node string) error {
+	ns, err := tb.network.NetNS(node)
 	if err != nil {
 		return err
 	}
-	var unload error
-	if !tb.onCluster() {
-		unload = tb.network.Do(node, func() error { return dataplane.Unload(dir) })
-	}
-	ns, err := tb.network.NetNS(node)
-	if err != nil {
-		return errors.Join(unload, err)
-	}
 	defer ns.Close()
-	return errors.Join(unload, baseline.Remove(ctx, int(ns.Fd())))
+	return baseline.Remove(ctx, int(ns.Fd()))
 }

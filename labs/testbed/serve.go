@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/topologies"
-	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // findProgram is one of our other programs: the one that was named, or that of this name beside this program.
@@ -30,16 +29,8 @@ func findProgram(named, name, what string) (string, error) {
 
 // startWorkload starts the servers of all pods and waits until they answer.
 func (tb *Testbed) startWorkload(ctx context.Context, labPod string, onStep func(string)) error {
-	for _, p := range tb.plan.Pods {
-		if len(p.Workload) == 0 || tb.onCluster() { // a cluster's pods run theirs already
-			continue
-		}
-		if onStep != nil {
-			onStep("start workload of " + p.Name)
-		}
-		if _, err := tb.network.Start(ctx, p.Name, netns.Process{Name: "pod-" + p.Name, Argv: p.Serve(labPod)}); err != nil {
-			return fmt.Errorf("start workload of %s: %w", p.Name, err)
-		}
+	if err := tb.platform().startPods(ctx, labPod, onStep); err != nil {
+		return err
 	}
 	for _, p := range tb.plan.Pods {
 		for _, w := range p.Workload {

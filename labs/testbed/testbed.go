@@ -26,7 +26,7 @@ type Testbed struct {
 	log     *slog.Logger
 	// labPod is the workload binary; empty: the one beside this program.
 	labPod string
-	// cluster is the way to the API server, once it was needed; see kubernetes.
+	// cluster is the way to a kind cluster's API server, once it was needed; see onKind.kubernetes.
 	cluster *kind.Cluster
 	ports   *workload.Ports // see Dialer
 }
@@ -100,7 +100,9 @@ func Down(ctx context.Context, stateDir, name string) error {
 	return netns.Down(ctx, stateDir, name, &kind.Provider{})
 }
 
-// Plan is what stands.
+func (tb *Testbed) platform() platform { return platformOf(tb) }
+
+// Plan is what was built.
 func (tb *Testbed) Plan() *topologies.Plan { return tb.plan }
 
 // Network is the substrate's side of the testbed.

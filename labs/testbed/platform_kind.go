@@ -33,8 +33,20 @@ const proxyNameLabel = "service.kubernetes.io/service-proxy-name"
 // serveTimeoutOnCluster is how long the agents may take to serve services as they are now.
 const serveTimeoutOnCluster = 20 * time.Second
 
-// onCluster says whether the nodes run agents of their own.
-func (tb *Testbed) onCluster() bool { return tb.plan.Substrate == topologies.SubstrateKindK }
+// onKind is the platform whose nodes are those of a kind cluster: they run node agents, and pods start their servers themselves.
+type onKind struct{ *Testbed }
+
+func (p *onKind) startPods(context.Context, string, func(string)) error { return nil }
+
+// agentArgs: a testbed's agent answers health checks of other data paths only, beside the cluster's own agent, which has the port of the
+// metrics.
+func (p *onKind) agentArgs() []string { return []string{"--metrics="} }
+
+func (p *onKind) checkFailure() error { return onlyOnNetns("an LB node that dies") }
+
+func (p *onKind) reinstall(context.Context, topologies.Node, Variant, *services.Tables) error {
+	return p.checkFailure()
+}
 
 // onlyOnNetns is the error of what a cluster can't do.
 func onlyOnNetns(what string) error {
@@ -49,28 +61,20 @@ func makerOf(o Options, labPod string) *kind.Provider {
 	}}
 }
 
-// Check says what of a variant a plan's substrate can't do, before anything is built.
-func Check(plan *topologies.Plan, v Variant) error {
-	if plan.Substrate != topologies.SubstrateKindK {
-		return nil
-	}
-	return v.checkOnCluster()
-}
-
 // kubernetes is the way to the cluster's API server.
-func (tb *Testbed) kubernetes(ctx context.Context) (*kind.Cluster, error) {
-	if tb.cluster == nil {
-		c, err := kind.Open(ctx, tb.network)
+func (p *onKind) kubernetes(ctx context.Context) (*kind.Cluster, error) {
+	if p.cluster == nil {
+		c, err := kind.Open(ctx, p.network)
 		if err != nil {
 			return nil, err
 		}
-		tb.cluster = c
+		p.cluster = c
 	}
-	return tb.cluster, nil
+	return p.cluster, nil
 }
 
-// checkOnCluster says what of a variant needs nodes that are namespaces.
-func (v Variant) checkOnCluster() error {
+// check reports what of a variant needs nodes that are namespaces.
+func (p *onKind) check(v Variant) error {
 	switch {
 	case v.Fault != dataplane.FaultNone:
 		return onlyOnNetns("a data path that is broken on purpose")
@@ -80,50 +84,50 @@ func (v Variant) checkOnCluster() error {
 	return nil
 }
 
-// serveByAgents gives the services to the agents as the variant has them, and waits until every node does as they say.
-func (tb *Testbed) serveByAgents(ctx context.Context, v Variant, tables *services.Tables) error {
-	if err := tb.setServices(ctx, v); err != nil {
+// install gives the services to the agents as the variant has them, and waits until every node does as they say. Health checks are the
+// agents' then, too.
+func (p *onKind) install(ctx context.Context, v Variant, tables *services.Tables) error {
+	if err := p.setServices(ctx, v); err != nil {
 		return err
 	}
-	return tb.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+	return p.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
 }
 
-// setEndpointsOnCluster lets the pods be ready that the plan's endpoints have now.
-func (tb *Testbed) setEndpointsOnCluster(ctx context.Context, v Variant, tables *services.Tables) error {
-	c, err := tb.kubernetes(ctx)
+func (p *onKind) setEndpoints(ctx context.Context, v Variant, tables *services.Tables) error {
+	c, err := p.kubernetes(ctx)
 	if err != nil {
 		return err
 	}
-	if err := tb.setReady(ctx, c, v); err != nil || v.DataPath != DataPathDSRLab {
+	if err := p.setReady(ctx, c, v); err != nil || v.DataPath != DataPathDSRLab {
 		return err
 	}
-	return tb.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+	return p.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
 }
 
-// takeFromAgents takes the services from the agents, and waits until no node has anything of them: neither tables nor flows.
-func (tb *Testbed) takeFromAgents(ctx context.Context) error {
-	tables, err := tb.Tables(Variant{})
+// uninstall takes the services from the agents, and waits until no node has anything of them: neither tables nor flows.
+func (p *onKind) uninstall(ctx context.Context) error {
+	tables, err := p.Tables(Variant{})
 	if err != nil {
 		return err
 	}
-	if err := tb.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
+	if err := p.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
 		return err
 	}
-	err = tb.waitServed(ctx, func(d *dataplane.DataPath, _ string) error { return lacks(d, tables) })
+	err = p.waitServed(ctx, func(d *dataplane.DataPath, _ string) error { return lacks(d, tables) })
 	if err != nil {
 		return err
 	}
-	return tb.forgetFlows(tables)
+	return p.forgetFlows(tables)
 }
 
 // forgetFlows forgets what the last variant's flows have left: no variant meets another's.
-func (tb *Testbed) forgetFlows(tables *services.Tables) error {
+func (p *onKind) forgetFlows(tables *services.Tables) error {
 	var frontends []netip.AddrPort
 	for i := range tables.Frontends {
 		frontends = append(frontends, tables.Frontends[i].AddrPort())
 	}
-	for _, n := range tb.ClusterNodes() {
-		err := tb.look(n.Name, func(d *dataplane.DataPath, _ string) error {
+	for _, n := range p.ClusterNodes() {
+		err := p.look(n.Name, func(d *dataplane.DataPath, _ string) error {
 			_, err := d.ForgetFlows(frontends)
 			return err
 		})
@@ -135,15 +139,15 @@ func (tb *Testbed) forgetFlows(tables *services.Tables) error {
 }
 
 // setServices changes services and pods of the cluster to what a variant has.
-func (tb *Testbed) setServices(ctx context.Context, v Variant) error {
-	c, err := tb.kubernetes(ctx)
+func (p *onKind) setServices(ctx context.Context, v Variant) error {
+	c, err := p.kubernetes(ctx)
 	if err != nil {
 		return err
 	}
-	if err := tb.setReady(ctx, c, v); err != nil {
+	if err := p.setReady(ctx, c, v); err != nil {
 		return err
 	}
-	for _, want := range v.services(tb.plan.Services) {
+	for _, want := range v.services(p.plan.Services) {
 		api := c.Client.CoreV1().Services(metav1.NamespaceDefault)
 		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 			have, err := api.Get(ctx, want.Name, metav1.GetOptions{})
@@ -182,9 +186,9 @@ func (v Variant) dress(have, want *corev1.Service) {
 }
 
 // setReady lets exactly those pods be ready that the variant's endpoints have.
-func (tb *Testbed) setReady(ctx context.Context, c *kind.Cluster, v Variant) error {
+func (p *onKind) setReady(ctx context.Context, c *kind.Cluster, v Variant) error {
 	ready := make(map[string]bool)
-	for _, slice := range v.endpoints(tb.plan.EndpointSlices) {
+	for _, slice := range v.endpoints(p.plan.EndpointSlices) {
 		for _, e := range slice.Endpoints {
 			if e.Conditions.Terminating != nil && *e.Conditions.Terminating {
 				return onlyOnNetns("a pod that is drained")
@@ -194,8 +198,8 @@ func (tb *Testbed) setReady(ctx context.Context, c *kind.Cluster, v Variant) err
 			}
 		}
 	}
-	for _, p := range tb.plan.Pods {
-		if err := c.SetReady(ctx, p.Name, ready[p.Name]); err != nil {
+	for _, pod := range p.plan.Pods {
+		if err := c.SetReady(ctx, pod.Name, ready[pod.Name]); err != nil {
 			return err
 		}
 	}
@@ -203,12 +207,12 @@ func (tb *Testbed) setReady(ctx context.Context, c *kind.Cluster, v Variant) err
 }
 
 // waitServed waits until what every LB and pod node holds is as it should be.
-func (tb *Testbed) waitServed(ctx context.Context, problem func(d *dataplane.DataPath, node string) error) error {
+func (p *onKind) waitServed(ctx context.Context, problem func(d *dataplane.DataPath, node string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeoutOnCluster)
 	defer cancel()
-	for _, n := range tb.ClusterNodes() {
+	for _, n := range p.ClusterNodes() {
 		for {
-			err := tb.look(n.Name, problem)
+			err := p.look(n.Name, problem)
 			if err == nil {
 				break
 			}
@@ -223,8 +227,8 @@ func (tb *Testbed) waitServed(ctx context.Context, problem func(d *dataplane.Dat
 }
 
 // look does something with a node's data path.
-func (tb *Testbed) look(node string, do func(d *dataplane.DataPath, node string) error) error {
-	d, err := tb.OpenDataPath(node)
+func (p *onKind) look(node string, do func(d *dataplane.DataPath, node string) error) error {
+	d, err := p.OpenDataPath(node)
 	if err != nil {
 		return err
 	}
