@@ -37,25 +37,36 @@ type compiler struct {
 	conn  *nftables.Conn
 	table *nftables.Table
 	f     family
+	old   *installed // nil: the table is new
 	sets  map[string]*nftables.Set
 	err   error // the first
 }
 
-// write adds a whole table to the batch of conn: chains first, as elements of maps refer to them, then sets, then rules.
-func write(conn *nftables.Conn, r *ruleset) error {
-	c := &compiler{conn: conn, f: r.family, sets: map[string]*nftables.Set{}}
+// write adds to the batch of conn what makes a table, or turns old into it: chains first, as elements of maps refer to them, then
+// sets, then rules.
+func write(conn *nftables.Conn, r *ruleset, old *installed) error {
+	c := &compiler{conn: conn, f: r.family, old: old, sets: map[string]*nftables.Set{}}
 	c.table = conn.AddTable(&nftables.Table{Name: r.table, Family: r.family.nft()})
 	chains := make([]*nftables.Chain, len(r.chains))
 	for i, in := range r.chains {
-		chains[i] = conn.AddChain(in.compile(c.table))
+		chains[i] = conn.AddChain(in.compile(c.table)) // changes nothing if it is there
 	}
 	for _, in := range r.sets {
 		c.addSet(in)
 	}
 	for i, in := range r.chains {
-		for _, rule := range in.rules {
-			c.addRule(chains[i], rule)
+		if old.has(in, r.family) {
+			continue
 		}
+		if old != nil {
+			conn.FlushChain(chains[i])
+		}
+		for j, rule := range in.rules {
+			c.addRule(chains[i], rule, j == 0, in)
+		}
+	}
+	if old != nil {
+		old.removeOthers(conn, r)
 	}
 	return c.err
 }
@@ -116,15 +127,27 @@ func (c *compiler) addSet(in *set) {
 			elements[i].VerdictData = e.verdict.expression()
 		}
 	}
+	c.sets[in.name] = out
+	if old := c.old.set(in.name); old != nil {
+		add, remove := old.difference(elements)
+		c.removeElements(out, remove)
+		c.addElements(out, add)
+		return
+	}
 	c.fail(c.conn.AddSet(out, nil), "add set %s", in.name)
 	c.addElements(out, elements)
-	c.sets[in.name] = out
 }
 
 // addElements adds elements in parts: a netlink attribute holds less than 64 KiB, and all elements of a message are one.
 func (c *compiler) addElements(to *nftables.Set, elements []nftables.SetElement) {
 	for part := range slices.Chunk(elements, elementsPerMessage) {
 		c.fail(c.conn.SetAddElements(to, part), "add elements to set %s", to.Name)
+	}
+}
+
+func (c *compiler) removeElements(from *nftables.Set, elements []nftables.SetElement) {
+	for part := range slices.Chunk(elements, elementsPerMessage) {
+		c.fail(c.conn.SetDeleteElements(from, part), "remove elements from set %s", from.Name)
 	}
 }
 
@@ -142,13 +165,17 @@ func (c *compiler) anonymous(s *nftables.Set, elements []nftables.SetElement) *n
 	return s
 }
 
-func (c *compiler) addRule(to *nftables.Chain, in rule) {
+// addRule adds a rule to a chain; the first one bears the chain's fingerprint.
+func (c *compiler) addRule(to *nftables.Chain, in rule, first bool, of *chain) {
 	out := &nftables.Rule{Table: c.table, Chain: to}
 	for _, s := range in.statements {
 		out.Exprs = append(out.Exprs, s.compile(c)...)
 	}
 	if in.comment != "" {
 		out.UserData = userdata.AppendString(nil, userdata.TypeComment, in.comment)
+	}
+	if first {
+		out.UserData = userdata.Append(out.UserData, typeFingerprint, of.fingerprint(c.f))
 	}
 	c.conn.AddRule(out)
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// Install makes the rules of the network namespace that netns, an open file descriptor, stands for follow config. Tables that
-// an earlier Install left are replaced in the same transaction: no packet meets none or half of them. Connections that
-// conntrack knows stay as they are, except UDP ones whose endpoint is gone (as kube-proxy does it) and, when the form
-// changes, all. With FormNone it is Remove.
+// Install makes the rules of the network namespace that netns, an open file descriptor, stands for follow config, in one
+// transaction. What an earlier Install left and config still asks for is not touched and goes on counting, so that a frontend that
+// is in both is translated throughout. Connections that conntrack knows stay as they are, except UDP ones whose endpoint is gone
+// (as kube-proxy does it) and, when the form changes, all. With FormNone it is Remove.
 func Install(ctx context.Context, netns int, config Config) error {
 	if err := config.check(); err != nil {
 		return fmt.Errorf("install %s rules: %w", config.Form, err)
@@ -32,13 +32,8 @@ func Install(ctx context.Context, netns int, config Config) error {
 	if err != nil {
 		return fmt.Errorf("install %s rules: %w", config.Form, err)
 	}
-	for _, table := range before {
-		conn.DelTable(table)
-	}
-	for _, r := range plan(&config) {
-		if err := write(conn, r); err != nil {
-			return fmt.Errorf("install %s rules: %w", config.Form, err)
-		}
+	if err := replace(conn, before, plan(&config)); err != nil {
+		return fmt.Errorf("install %s rules: %w", config.Form, err)
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("install %s rules: %w", config.Form, err)
@@ -47,6 +42,31 @@ func Install(ctx context.Context, netns int, config Config) error {
 		return forgetAll(netns)
 	}
 	return forgetStale(netns, &config)
+}
+
+// replace adds to the batch of conn what makes rulesets of tables.
+func replace(conn *nftables.Conn, before []*nftables.Table, after []*ruleset) error {
+	kept := map[family]*installed{}
+	for _, table := range before {
+		i := slices.IndexFunc(after, func(r *ruleset) bool { return r.table == table.Name && r.family.nft() == table.Family })
+		if i >= 0 {
+			old, err := readInstalled(conn, table)
+			if err != nil {
+				return err
+			}
+			if old.fits(after[i]) {
+				kept[after[i].family] = old
+				continue
+			}
+		}
+		conn.DelTable(table)
+	}
+	for _, r := range after {
+		if err := write(conn, r, kept[r.family]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Remove takes away whatever Install left in the namespace, and what conntrack knows of it. It is no error if there is

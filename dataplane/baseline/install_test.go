@@ -80,7 +80,8 @@ func TestCluster(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const connections = 100
-			n.install(demo(FormKubeProxy))
+			n.install(Config{Form: FormNone})
+			n.install(demo(FormKubeProxy)) // counts from zero
 			pods, seen := n.client.askTimes(connections, c.protocol, c.to)
 			assert.Equal(t, map[string]int{c.seen: connections}, seen, "the pod sees the node")
 			assert.Len(t, pods, len(c.pods))
@@ -102,7 +103,10 @@ func TestCluster(t *testing.T) {
 			assert.Equal(t, status.Masqueraded(), counted)
 		})
 	}
-	assert.Positive(t, n.status().Connections(netip.MustParseAddrPort("[fd00:1::3]:8080")))
+	before := n.status().Connections(netip.MustParseAddrPort("[fd00:1::3]:8080"))
+	assert.Positive(t, before)
+	n.install(elsewhere(demo(FormKubeProxy)))
+	assert.Equal(t, before, n.status().Connections(netip.MustParseAddrPort("[fd00:1::3]:8080")), "what stays goes on counting")
 }
 
 func TestLocal(t *testing.T) {
@@ -223,29 +227,56 @@ func TestRemove(t *testing.T) {
 	assert.Equal(t, &Status{Form: FormNone}, n.status())
 }
 
-// Tables are replaced while connections are made: none fails.
+// elsewhere changes other services than default/cluster: one has another endpoint, one is new, one has no endpoint any more, and
+// two are gone.
+func elsewhere(config Config) Config {
+	changed := *config.Tables
+	changed.Frontends = nil
+	for _, f := range config.Tables.Frontends {
+		switch f.Service {
+		case "default/local":
+			f.Backends = f.Backends[:1]
+		case "default/away":
+			f.Backends = nil
+		case "default/empty", "default/sticky":
+			continue
+		}
+		changed.Frontends = append(changed.Frontends, f)
+	}
+	more := tables{Tables: changed}
+	more.frontend(services.KindLoadBalancer, "default/new", "", vip+":87", services.TCP, false, 1, 2)
+	config.Tables = &more.Tables
+	return config
+}
+
+// Other services change while connections are made: none fails.
 func TestReplaceIsAtomic(t *testing.T) {
 	n := newNetwork(t)
 	n.install(demo(FormKubeProxy))
-	stop, stopped := make(chan struct{}), make(chan error)
+	installed := make(chan error, 1)
 	go func() {
 		var err error
-		for replaced := 0; err == nil; replaced++ {
-			select {
-			case <-stop:
-				t.Logf("replaced %d times", replaced)
-				stopped <- nil
-				return
-			default:
-				err = Install(t.Context(), int(n.lb.ns), demo(FormKubeProxy))
+		for i := 0; i < 100 && err == nil; i++ {
+			config := demo(FormKubeProxy)
+			if i%2 == 0 {
+				config = elsewhere(config)
 			}
+			err = Install(t.Context(), int(n.lb.ns), config)
 		}
-		stopped <- err
+		installed <- err
 	}()
-	_, seen := n.client.askTimes(200, "tcp", vip+":80")
-	close(stop)
-	require.NoError(t, <-stopped)
-	assert.Equal(t, map[string]int{"192.0.2.11": 200}, seen)
+	for asked := 0; ; asked++ {
+		select {
+		case err := <-installed:
+			require.NoError(t, err)
+			t.Logf("%d connections", asked)
+			return
+		default:
+			got, err := n.client.ask("tcp", vip+":80", 5*time.Second)
+			require.NoError(t, err, "connection %d", asked)
+			require.Equal(t, "192.0.2.11", got.seen.Addr().String())
+		}
+	}
 }
 
 // A UDP client that keeps its port is sent to another pod when its own is gone, and stays with it otherwise.

@@ -2,6 +2,7 @@ package baseline
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,4 +55,58 @@ func TestInstallIsWhatRenderSays(t *testing.T) {
 			assert.Equal(t, 2, strings.Count(got, "\ntable ")+1)
 		})
 	}
+}
+
+// Whatever was installed before, the rules are those of the new configuration.
+func TestInstallAfterAnother(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs the nft binary, to compare with")
+	}
+	full := demo(FormKubeProxy)
+	patient, four := demo(FormKubeProxy), demo(FormKubeProxy)
+	only4 := *four.Tables
+	only4.Frontends = nil
+	for _, f := range full.Tables.Frontends {
+		if f.Address.Is4() {
+			only4.Frontends = append(only4.Frontends, f)
+		}
+	}
+	four.Tables = &only4
+	for i := range patient.Tables.Frontends {
+		if f := &patient.Tables.Frontends[i]; f.Affinity > 0 {
+			f.Affinity *= 2
+		}
+	}
+	configs := map[string]Config{
+		"full": full, "elsewhere": elsewhere(full), "another timeout": patient, "IPv4 only": four, "dnat-only": demo(FormDNATOnly), "worker": example(false),
+	}
+	fresh := map[string][]string{}
+	for name, config := range configs {
+		host := newHost(t, "fresh")
+		require.NoError(t, Install(t.Context(), int(host.ns), config))
+		fresh[name] = host.ruleset()
+	}
+	for from, before := range configs {
+		for to, after := range configs {
+			t.Run(from+" to "+to, func(t *testing.T) {
+				host := newHost(t, "replaced")
+				require.NoError(t, Install(t.Context(), int(host.ns), before))
+				require.NoError(t, Install(t.Context(), int(host.ns), after))
+				assert.Equal(t, fresh[to], host.ruleset())
+			})
+		}
+	}
+}
+
+// ruleset is what nft lists, chain by chain and set by set, in order: each with the table that it is in.
+func (h *host) ruleset() (parts []string) {
+	h.t.Helper()
+	for _, table := range strings.SplitAfter(h.nft("", "list", "ruleset"), "\n}\n") {
+		head, body, _ := strings.Cut(table, "\n")
+		for _, part := range strings.SplitAfter(body, "\n\t}\n") {
+			parts = append(parts, head+"\n"+strings.TrimSpace(part))
+		}
+	}
+	slices.Sort(parts)
+	return parts
 }
