@@ -24,7 +24,7 @@ type Listener struct {
 // NAT makes the namespace a network load balancer with state: the first packet of a connection chooses a target, and all
 // others of it are translated alike, there and back. Connections of before are forgotten.
 func NAT(listeners []Listener) error {
-	err := inTransaction([]string{tableNAT}, func(conn *nftables.Conn) error {
+	err := replace(tableNAT, func(conn *nftables.Conn) {
 		for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
 			chain := prerouting(conn, family, tableNAT, nftables.ChainTypeNAT, *nftables.ChainPriorityNATDest)
 			for _, l := range listeners {
@@ -33,7 +33,6 @@ func NAT(listeners []Listener) error {
 				}
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("make NLB: %w", err)
@@ -86,7 +85,7 @@ type SenderPort struct {
 // interface goes its own way here, too.
 func Return(senders []Sender, mark uint32) error {
 	const beforeRoutes = nftables.ChainPriority(-200)
-	err := inTransaction([]string{tableReturn}, func(conn *nftables.Conn) error {
+	err := replace(tableReturn, func(conn *nftables.Conn) {
 		chain := prerouting(conn, nftables.TableFamilyBridge, tableReturn, nftables.ChainTypeFilter, beforeRoutes)
 		for _, s := range senders {
 			for _, p := range s.Ports {
@@ -96,7 +95,6 @@ func Return(senders []Sender, mark uint32) error {
 				})
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("mark answers: %w", err)

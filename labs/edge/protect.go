@@ -20,7 +20,7 @@ type Port struct {
 // forged addresses, and counts it. It begins to count anew.
 func Protect(ports []Port) error {
 	const first = nftables.ChainPriority(-300)
-	err := inTransaction([]string{tableProtect}, func(conn *nftables.Conn) error {
+	err := replace(tableProtect, func(conn *nftables.Conn) {
 		chain := prerouting(conn, nftables.TableFamilyBridge, tableProtect, nftables.ChainTypeFilter, first)
 		for _, p := range ports {
 			for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
@@ -31,7 +31,6 @@ func Protect(ports []Port) error {
 				addRule(conn, chain, p.Node, match, []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}})
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("protect ports: %w", err)
@@ -55,8 +54,7 @@ func (p *Port) sourcesLike(family netip.Addr) []netip.Prefix {
 
 // Unprotect takes Protect back. It is no error if there is nothing.
 func Unprotect() error {
-	err := inTransaction([]string{tableProtect}, func(*nftables.Conn) error { return nil })
-	if err != nil {
+	if err := remove(tableProtect); err != nil {
 		return fmt.Errorf("unprotect ports: %w", err)
 	}
 	return nil

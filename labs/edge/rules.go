@@ -27,9 +27,19 @@ const (
 	tableProtect = "dsrlab-protect"
 )
 
-// inTransaction changes the rules of the thread's namespace, all at once or not at all. The tables of these names are gone
-// before change is called.
-func inTransaction(names []string, change func(*nftables.Conn) error) error {
+// replace makes rules in the thread's namespace, all at once or not at all. The rules of an earlier call go in the same
+// transaction; their table and its chains stay, so that no packet on its way finds them gone.
+func replace(name string, add func(*nftables.Conn)) error {
+	return inTransaction([]string{name}, (*nftables.Conn).FlushTable, add)
+}
+
+// remove deletes tables of the thread's namespace, as far as they are there.
+func remove(names ...string) error {
+	return inTransaction(names, (*nftables.Conn).DelTable, func(*nftables.Conn) {})
+}
+
+// inTransaction calls first for each table that is there and has one of the names, then change.
+func inTransaction(names []string, first func(*nftables.Conn, *nftables.Table), change func(*nftables.Conn)) error {
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return fmt.Errorf("open nf_tables: %w", err)
@@ -41,19 +51,16 @@ func inTransaction(names []string, change func(*nftables.Conn) error) error {
 	}
 	for _, table := range tables {
 		if slices.Contains(names, table.Name) {
-			conn.DelTable(table)
+			first(conn, table)
 		}
 	}
-	if err := change(conn); err != nil {
-		return err
-	}
+	change(conn)
 	return conn.Flush()
 }
 
 // Remove takes all away that this package has made in the namespace, but protection. It is no error if there is nothing.
 func Remove() error {
-	err := inTransaction([]string{tableNAT, tableReturn}, func(*nftables.Conn) error { return nil })
-	if err != nil {
+	if err := remove(tableNAT, tableReturn); err != nil {
 		return fmt.Errorf("remove edge rules: %w", err)
 	}
 	return nil

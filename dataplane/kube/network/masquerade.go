@@ -24,13 +24,13 @@ func Masquerade(pods, inside []netip.Prefix) error {
 	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
 		is6 := family == nftables.TableFamilyIPv6
 		table := &nftables.Table{Name: tableName, Family: family}
-		conn.AddTable(table) // so that it can be deleted: all in one transaction
-		conn.DelTable(table)
+		conn.AddTable(table) // so that there is one to delete or to flush: all in one transaction
 		from := ofFamily(pods, is6)
 		if len(from) == 0 {
+			conn.DelTable(table)
 			continue
 		}
-		conn.AddTable(table)
+		conn.FlushTable(table) // and the chain stays: no packet on its way finds it gone
 		chain := conn.AddChain(&nftables.Chain{
 			Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
