@@ -80,6 +80,11 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	t.invalid = firstReason(invalid, t.linksOff(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.Goodput, after))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
+	return s.record(t, report, flow, after, counts)
+}
+
+// record writes the samples of a transfer, and tells what it came to.
+func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workload.Flow, after watched, counts []counted) error {
 	together, use := flow.Together, between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil)).
 		use(flow.TogetherUntil-flow.TogetherFrom)
 	if together == 0 { // they never all ran

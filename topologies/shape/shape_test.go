@@ -2,11 +2,8 @@ package shape
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
-	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
 // TestMain runs the tests in a network namespace of their own, which is the fabric of all.
@@ -29,111 +25,9 @@ const (
 )
 
 // testWire is a wire between the tests' own namespace and a node's.
-type testWire struct {
-	Wire
-	node *rtnl.Conn
-	// inNode runs f inside the node's namespace.
-	inNode func(f func() error) error
-}
-
-func newWire(t testing.TB) *testWire {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	fabric, err := rtnl.Dial()
-	require.NoError(t, err)
-	t.Cleanup(fabric.Close)
-	w := &testWire{Wire: Wire{Conn: fabric, Alias: "dsrlab:test:wire", Group: 7}}
-	ns := w.makeNode(t)
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "p-test"
-	port := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
-	require.NoError(t, fabric.LinkAdd(port))
-	w.Port = port
-	t.Cleanup(w.remove)
-	eth0, err := w.node.LinkByName("eth0")
-	require.NoError(t, err)
-	for _, end := range []struct {
-		conn    *rtnl.Conn
-		link    netlink.Link
-		address string
-	}{{fabric, port, fabricAddress}, {w.node, eth0, nodeAddress}} {
-		require.NoError(t, end.conn.Raise(end.link, w.Alias))
-		address, err := netlink.ParseAddr(end.address + "/24")
-		require.NoError(t, err)
-		require.NoError(t, end.conn.AddrAdd(end.link, address))
-	}
-	w.settle(t)
-	return w
-}
-
 // settle waits until both ends carry packets, and lets them know each other: no test's first frame is lost, or asks who has an address.
-func (w *testWire) settle(t testing.TB) {
-	t.Helper()
-	var ends [2]netlink.Link
-	require.Eventually(t, func() (up bool) {
-		var err [2]error
-		ends[0], err[0] = w.Conn.LinkByName(w.name())
-		ends[1], err[1] = w.node.LinkByName("eth0")
-		return err == [2]error{} && ends[0].Attrs().OperState == netlink.OperUp && ends[1].Attrs().OperState == netlink.OperUp
-	}, 5*time.Second, time.Millisecond)
-	for _, end := range []struct {
-		conn       *rtnl.Conn
-		link, peer netlink.Link
-		address    string // of the peer
-	}{{w.Conn, ends[0], ends[1], nodeAddress}, {w.node, ends[1], ends[0], fabricAddress}} {
-		require.NoError(t, end.conn.NeighSet(&netlink.Neigh{
-			LinkIndex: end.link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(end.address), HardwareAddr: end.peer.Attrs().HardwareAddr,
-		}))
-	}
-}
-
 // remove takes the wire away. A test that makes several does so between them.
-func (w *testWire) remove() {
-	_ = w.Conn.LinkDel(w.Port) // it may be gone
-	if ifb, err := w.ifb(); err == nil && ifb != nil {
-		_ = w.Conn.LinkDel(ifb)
-	}
-}
-
 // makeNode makes the node's namespace, on a thread that stays in it until the test ends.
-func (w *testWire) makeNode(t testing.TB) (ns int) {
-	t.Helper()
-	work, done := make(chan func()), make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never given back
-		for f := range work {
-			f()
-		}
-	}()
-	t.Cleanup(func() {
-		close(work)
-		<-done
-	})
-	w.inNode = func(f func() error) error {
-		result := make(chan error, 1)
-		work <- func() { result <- f() }
-		return <-result
-	}
-	require.NoError(t, w.inNode(func() (err error) {
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		if ns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return err
-		}
-		w.node, err = rtnl.Dial()
-		return err
-	}))
-	t.Cleanup(func() {
-		w.node.Close()
-		unix.Close(ns)
-	})
-	return ns
-}
-
 func spec(rate topologies.Rate, queue, burst topologies.Size, overhead int) topologies.Shape {
 	return topologies.Shape{Rate: rate, Limit: topologies.LimitShape, Queue: queue, Burst: burst, Overhead: &overhead}
 }
@@ -220,34 +114,7 @@ func TestMissing(t *testing.T) {
 }
 
 // toNode is a UDP socket in the fabric that sends to the node.
-func (w *testWire) toNode(t *testing.T) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("udp4", nodeAddress+":9")
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-func (w *testWire) fromNode(t *testing.T) (conn net.Conn) {
-	t.Helper()
-	require.NoError(t, w.inNode(func() (err error) {
-		conn, err = net.Dial("udp4", fabricAddress+":9")
-		return err
-	}))
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
 // send sends packets of so many bytes of payload; an answer that nobody listens there is no failure.
-func (w *testWire) send(t *testing.T, conn net.Conn, packets, payload int) {
-	t.Helper()
-	for sent := 0; sent < packets; {
-		if _, err := conn.Write(make([]byte, payload)); err == nil {
-			sent++
-		}
-	}
-}
-
 // bothWays runs a test towards the node and from it, each on a new wire.
 func bothWays(t *testing.T, f func(t *testing.T, w *testWire, towards bool)) {
 	t.Run("to node", func(t *testing.T) { f(t, newWire(t), true) })
@@ -272,16 +139,6 @@ func TestQueueDrops(t *testing.T) {
 		assert.LessOrEqual(t, stats.Backlog, uint64(queue))
 		assert.LessOrEqual(t, stats.Packets+stats.Drops+stats.Backlog/frame, uint64(packets+10), "beside a few for ARP and ICMP")
 	})
-}
-
-func (w *testWire) read(t *testing.T, towards bool) Stats {
-	t.Helper()
-	toNode, fromNode, err := w.Read()
-	require.NoError(t, err)
-	if towards {
-		return toNode
-	}
-	return fromNode
 }
 
 // Each small frame costs its overhead: without it 4000 frames of 64 bytes would take 205 ms on 10 Mbit/s.
@@ -351,55 +208,4 @@ func TestGoodput(t *testing.T) {
 }
 
 // cubic is what the ceiling is for: bbr, which may be the host's default, leaves some of it.
-func cubic(_, _ string, raw syscall.RawConn) (err error) {
-	return errors.Join(raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
-	}), err)
-}
-
 // transfer sends as much as it can by TCP for some time, and returns what came, and between which times.
-func (w *testWire) transfer(t *testing.T, towards bool, duration time.Duration) (received int64, took time.Duration) {
-	t.Helper()
-	var listener net.Listener
-	listen := func(address string) func() error {
-		return func() (err error) {
-			listener, err = net.Listen("tcp4", address+":0")
-			return err
-		}
-	}
-	var sender net.Conn
-	dial := func() (err error) {
-		dialer := net.Dialer{Timeout: 20 * time.Second, Control: cubic}
-		sender, err = dialer.Dial("tcp4", listener.Addr().String())
-		return err
-	}
-	if towards {
-		require.NoError(t, w.inNode(listen(nodeAddress)))
-		require.NoError(t, dial())
-	} else {
-		require.NoError(t, listen(fabricAddress)())
-		require.NoError(t, w.inNode(dial))
-	}
-	defer listener.Close()
-	receiver, err := listener.Accept()
-	require.NoError(t, err)
-	defer receiver.Close()
-	sent := make(chan error, 1)
-	go func() {
-		defer sender.Close()
-		block := make([]byte, 256<<10)
-		for end := time.Now().Add(duration); time.Now().Before(end); {
-			if _, err := sender.Write(block); err != nil {
-				sent <- err
-				return
-			}
-		}
-		sent <- nil
-	}()
-	start := time.Now()
-	received, err = io.Copy(io.Discard, receiver)
-	require.NoError(t, err)
-	took = time.Since(start)
-	require.NoError(t, <-sent)
-	return received, took
-}
