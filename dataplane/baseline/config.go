@@ -73,32 +73,3 @@ func (c *Config) check() error {
 	}
 	return errors.Join(errs...)
 }
-
-// Sysctl is a kernel setting of one network namespace.
-type Sysctl struct {
-	// Name below /proc/sys, with slashes.
-	Name  string
-	Value string
-	// Why in a few words.
-	Why string
-}
-
-// Sysctls are what a form needs in the node's namespace besides its rules; device is the node's device towards the clients.
-// Whoever makes the namespace sets them. Nothing global is among them (nf_conntrack_max is, and is left alone).
-func Sysctls(form Form, device string) []Sysctl {
-	const redirects = "requests leave by the device they came in by: telling clients so is wrong after DNAT, and uses up the rate at " +
-		"which ICMP errors may be sent"
-	all := []Sysctl{
-		{"net/ipv4/ip_forward", "1", "requests are forwarded to pods"},
-		{"net/ipv6/conf/all/forwarding", "1", "as for IPv4"},
-		{"net/ipv4/conf/all/send_redirects", "0", redirects},
-		{"net/ipv4/conf/" + device + "/send_redirects", "0", redirects},
-	}
-	if form == FormNone {
-		return all
-	}
-	return append(all,
-		// The values of kube-proxy's defaults (--conntrack-tcp-timeout-established, --conntrack-tcp-timeout-close-wait).
-		Sysctl{"net/netfilter/nf_conntrack_tcp_timeout_established", "86400", "an idle connection keeps its backend for a day"},
-		Sysctl{"net/netfilter/nf_conntrack_tcp_timeout_close_wait", "3600", "a half-closed one for an hour"})
-}

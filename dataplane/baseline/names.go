@@ -63,20 +63,6 @@ func endpointName(service string, protocol services.Protocol, portName string, e
 	return hashed(fmt.Sprintf("%s/%s/%s__%s/%d", service, protocolName(protocol), portName, address, endpoint.Port()))
 }
 
-// endpointOf reads the endpoint out of the name of an endpoint chain.
-func endpointOf(f family, chain string) (netip.AddrPort, bool) {
-	_, endpoint, ok := strings.Cut(chain, "__")
-	if !ok || !strings.HasPrefix(chain, prefixEndpoint) {
-		return netip.AddrPort{}, false
-	}
-	address, port, _ := strings.Cut(endpoint, "/")
-	if f.is6 {
-		address = "[" + strings.ReplaceAll(address, ".", ":") + "]"
-	}
-	parsed, err := netip.ParseAddrPort(address + ":" + port)
-	return parsed, err == nil
-}
-
 // hashed puts the start of a name's hash before it, which keeps names that had to be cut apart.
 func hashed(name string) string {
 	hash := sha256.Sum256([]byte(name))

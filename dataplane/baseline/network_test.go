@@ -45,8 +45,12 @@ func newNetwork(t *testing.T) *network {
 	fabric.bridge("br0")
 	for _, h := range []*host{n.client, n.lb, n.worker} {
 		fabric.wire(h, h.name, "br0")
-		for _, s := range Sysctls(FormKubeProxy, "eth0") {
-			h.sysctl(s.Name, s.Value)
+		// Requests leave by the device they came in by: to tell clients so is wrong after DNAT, and uses up the rate of ICMP errors.
+		for name, value := range map[string]string{
+			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1",
+			"net/ipv4/conf/all/send_redirects": "0", "net/ipv4/conf/eth0/send_redirects": "0",
+		} {
+			h.sysctl(name, value)
 		}
 	}
 	n.client.address("eth0", "192.0.2.10/24", "2001:db8::10/64")

@@ -24,7 +24,7 @@ func (h *host) nft(input string, arguments ...string) string {
 	return string(output)
 }
 
-// What Render prints, loaded by nft, and what Install makes are the same rules to the kernel: nft lists them alike.
+// What render prints, loaded by nft, and what Install makes are the same rules to the kernel: nft lists them alike.
 func TestInstallIsWhatRenderSays(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("needs the nft binary, to compare with")
@@ -46,7 +46,7 @@ func TestInstallIsWhatRenderSays(t *testing.T) {
 	for name, config := range map[string]Config{"kube-proxy": both, "worker": worker, "dnat-only": dnat} {
 		t.Run(name, func(t *testing.T) {
 			byNFT, byUs := newHost(t, "nft"), newHost(t, "us") // without links: no packet is counted
-			text, err := Render(config)
+			text, err := render(config)
 			require.NoError(t, err)
 			byNFT.nft(text, "-f", "-")
 			require.NoError(t, Install(t.Context(), int(byUs.ns), config))

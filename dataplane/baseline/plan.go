@@ -5,19 +5,6 @@ import (
 	"slices"
 )
 
-// Render prints the tables that Install would install, in the language of nft. It is for people and for tests: Install
-// itself uses no text and no nft.
-func Render(config Config) (string, error) {
-	if err := config.check(); err != nil {
-		return "", err
-	}
-	var text string
-	for _, r := range plan(&config) {
-		text += r.String()
-	}
-	return text, nil
-}
-
 // plan is the tables of a checked configuration: one for IPv4, and one for IPv6 if any frontend is of it.
 func plan(config *Config) []*ruleset {
 	if config.Form == FormNone {

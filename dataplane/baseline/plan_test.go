@@ -106,7 +106,7 @@ func TestRender(t *testing.T) {
 		"kube-proxy": example(false), "kube-proxy6": example(true), "dnat-only": dnat, "worker": worker,
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(config)
+			got, err := render(config)
 			require.NoError(t, err)
 			file := filepath.Join("testdata", name+".nft")
 			if *update {
@@ -117,13 +117,13 @@ func TestRender(t *testing.T) {
 			assert.Equal(t, string(want), got)
 		})
 	}
-	none, err := Render(Config{Form: FormNone})
+	none, err := render(Config{Form: FormNone})
 	require.NoError(t, err)
 	assert.Empty(t, none)
 }
 
 func TestConfigErrors(t *testing.T) {
-	_, err := Render(Config{Form: "iptables", NodeAddresses: []netip.Addr{{}, netip.MustParseAddr("::1")}, PodCIDRs: []netip.Prefix{{}}})
+	_, err := render(Config{Form: "iptables", NodeAddresses: []netip.Addr{{}, netip.MustParseAddr("::1")}, PodCIDRs: []netip.Prefix{{}}})
 	assert.EqualError(t, err, `form "iptables": use kube-proxy, dnat-only or none
 node: must be named, or no backend is local
 tables: must be given
@@ -159,4 +159,16 @@ func TestIntervals(t *testing.T) {
 			assert.Equal(t, c.want, got)
 		})
 	}
+}
+
+// render prints the tables that Install would install, in the language of nft.
+func render(config Config) (string, error) {
+	if err := config.check(); err != nil {
+		return "", err
+	}
+	var text string
+	for _, r := range plan(&config) {
+		text += r.String()
+	}
+	return text, nil
 }

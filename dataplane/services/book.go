@@ -50,7 +50,7 @@ func NewBook(options Options) *Book {
 		backends:  map[backendKey]*shared{},
 	}
 	b.options, b.invalid = options.checked()
-	b.places = placesOf(nil, "")
+	b.places = placesOf(nil)
 	return b
 }
 
@@ -92,7 +92,7 @@ func (b *Book) SetNodes(nodes []Node) []Change {
 // setNodes says whether they have changed.
 func (b *Book) setNodes(nodes []Node) bool {
 	before := b.places
-	b.places = placesOf(nodes, b.options.TunnelFamily)
+	b.places = placesOf(nodes)
 	return !b.places.equal(before)
 }
 
@@ -178,14 +178,6 @@ func (b *Book) Problems() []Problem {
 		all = append(all, e.allProblems()...)
 	}
 	return all
-}
-
-// ProblemsOf are those of one service and its slices.
-func (b *Book) ProblemsOf(namespace, name string) []Problem {
-	if e := b.entries[objectKey{namespace, name}]; e != nil {
-		return e.allProblems()
-	}
-	return nil
 }
 
 func (k objectKey) compare(other objectKey) int {

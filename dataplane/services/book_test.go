@@ -60,11 +60,11 @@ func TestBookConflicts(t *testing.T) {
 	assert.Equal(t, []string{"a/young: 80 443"}, summary(w.apply(vips("young", 2, 80, 443))))
 	assert.Equal(t, []string{"a/young: 443", "a/old: 80"}, summary(w.apply(vips("old", 1, 80))))
 	assert.Equal(t, []Problem{{"service a/young", "spec.ports[0]", "service a/old has 203.0.113.1:80/TCP",
-		"use an address, port and protocol of its own"}}, w.book.ProblemsOf("a", "young"))
+		"use an address, port and protocol of its own"}}, w.problemsOf("a", "young"))
 	assert.Empty(t, w.apply(vips("old", 1, 80)), "the same again")
 	assert.Empty(t, w.apply(vips("third", 3, 80)), "has nothing, and never had")
 	assert.Equal(t, []string{"a/old:", "a/young: 80 443"}, summary(w.remove("a", "old")))
-	assert.Empty(t, w.book.ProblemsOf("a", "young"))
+	assert.Empty(t, w.problemsOf("a", "young"))
 	assert.Equal(t, []string{"a/young:", "a/third: 80"}, summary(w.remove("a", "young")))
 	assert.Empty(t, w.remove("a", "young"))
 	w.check()
@@ -104,7 +104,7 @@ func TestBookSharedBackend(t *testing.T) {
 	assert.False(t, draining("a"))
 	assert.Equal(t, "n1", node("b"), "the older service's word counts")
 	assert.Equal(t, []Problem{{"endpointslice a/b", "endpoints", "10.0.1.1:8000 is on node n2 here and on n1 in endpointslice a/a",
-		"name one node for one address"}}, w.book.ProblemsOf("a", "b"))
+		"name one node for one address"}}, w.problemsOf("a", "b"))
 	assert.Equal(t, []string{"a/a:", "a/b: 443"}, summary(w.remove("a", "a")))
 	assert.Equal(t, "n2", node("b"))
 	w.check()

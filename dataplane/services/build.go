@@ -28,8 +28,6 @@ type Options struct {
 	Mode Mode
 	// TableSize is the most slots that a Maglev table has (default maglev.DefaultSize). A frontend of few backends has fewer.
 	TableSize uint32
-	// TunnelFamily is the family of the addresses at which tunnels end (default: for each node that of its first address).
-	TunnelFamily corev1.IPFamily
 }
 
 // Build makes the tables. It never fails: what it cannot use it leaves out and names among the problems. Neither its
@@ -62,12 +60,6 @@ func (o Options) checked() (Options, []Problem) {
 		} else {
 			checked.TableSize = o.TableSize
 		}
-	}
-	switch o.TunnelFamily {
-	case "", corev1.IPv4Protocol, corev1.IPv6Protocol:
-		checked.TunnelFamily = o.TunnelFamily
-	default:
-		problem("tunnelFamily", "use IPv4 or IPv6", "%q is no address family", o.TunnelFamily)
 	}
 	return checked, problems
 }

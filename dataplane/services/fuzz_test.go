@@ -45,7 +45,6 @@ func checkHostile(t *testing.T, data []byte) {
 	state := d.state()
 	options := Options{
 		Mode: Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1),
-		TunnelFamily: pick(d, "", corev1.IPv4Protocol, corev1.IPv6Protocol, "x"),
 	}
 	tables, problems := Build(state, options)
 	again, _ := Build(state, options)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // Node is an LB node or a pod node; clients are none.
@@ -14,8 +12,7 @@ type Node struct {
 	Name string
 	// Address is the node's first address; it may be zero when Addresses has one.
 	Address netip.Addr
-	// Addresses are all others, of both families. The node's NodePorts are at every address. Tunnels to it end at the first
-	// one of Options.TunnelFamily.
+	// Addresses are all others, of both families. The node's NodePorts are at every address. Tunnels to it end at the first.
 	Addresses []netip.Addr
 	// PodCIDR tells the node of an endpoint whose slice does not name it; may be zero.
 	PodCIDR netip.Prefix
@@ -43,10 +40,10 @@ type places struct {
 	problems []Problem
 }
 
-func placesOf(nodes []Node, tunnels corev1.IPFamily) *places {
+func placesOf(nodes []Node) *places {
 	p := &places{byName: make(map[string]*place, len(nodes))}
 	for i := range nodes {
-		p.add(&nodes[i], tunnels)
+		p.add(&nodes[i])
 	}
 	slices.SortFunc(p.ordered, func(a, b *place) int { return cmp.Compare(a.name, b.name) })
 	return p
@@ -60,7 +57,7 @@ func (p *places) problem(node *Node, field, want, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Object: "node " + node.Name, Field: field, What: fmt.Sprintf(format, args...), Want: want})
 }
 
-func (p *places) add(node *Node, tunnels corev1.IPFamily) {
+func (p *places) add(node *Node) {
 	addresses := p.addressesOf(node)
 	if len(addresses) == 0 {
 		return
@@ -70,15 +67,6 @@ func (p *places) add(node *Node, tunnels corev1.IPFamily) {
 		return
 	}
 	added := &place{name: node.Name, addresses: addresses, tunnelEnd: addresses[0]}
-	if tunnels != "" {
-		i := slices.IndexFunc(addresses, func(a netip.Addr) bool { return a.Is6() == (tunnels == corev1.IPv6Protocol) })
-		if i < 0 {
-			p.problem(node, "addresses", fmt.Sprintf("give it an address of family %s", tunnels),
-				"tunnels to it end at %s, there is none of family %s", addresses[0], tunnels)
-		} else {
-			added.tunnelEnd = addresses[i]
-		}
-	}
 	for _, cidr := range append([]netip.Prefix{node.PodCIDR}, node.PodCIDRs...) {
 		if cidr.IsValid() {
 			added.podCIDRs = append(added.podCIDRs, cidr)

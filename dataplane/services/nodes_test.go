@@ -58,35 +58,24 @@ func dualStackState() State {
 }
 
 func TestDualStackNodes(t *testing.T) {
-	for _, c := range []struct {
-		family corev1.IPFamily
-		n1, n2 string
-	}{
-		{"", "192.0.2.1", "2001:db8::2"},
-		{corev1.IPv4Protocol, "192.0.2.1", "192.0.2.2"},
-		{corev1.IPv6Protocol, "2001:db8::1", "2001:db8::2"},
-	} {
-		t.Run("tunnels of "+string(c.family), func(t *testing.T) {
-			tables, problems := Build(dualStackState(), Options{TunnelFamily: c.family})
-			require.Empty(t, problems)
-			var nodePorts []string
-			for i := range tables.Frontends {
-				f := &tables.Frontends[i]
-				if f.Kind == KindNodePort {
-					nodePorts = append(nodePorts, f.Node+" "+f.Address.String())
-				}
-				require.Len(t, f.Backends, 2)
-				for _, b := range f.Backends {
-					assert.Equal(t, f.Address.Is6(), tables.Backends[b].Address.Is6())
-				}
-			}
-			assert.Equal(t, []string{"n1 192.0.2.1", "n2 192.0.2.2", "n1 192.0.2.101", "n1 2001:db8::1", "n2 2001:db8::2"}, nodePorts)
-			require.Len(t, tables.Backends, 4)
-			for _, b := range tables.Backends {
-				want := map[string]string{"n1": c.n1, "n2": c.n2}[b.Node]
-				assert.Equal(t, want, b.NodeAddress.String(), b.Name())
-			}
-		})
+	tables, problems := Build(dualStackState(), Options{})
+	require.Empty(t, problems)
+	var nodePorts []string
+	for i := range tables.Frontends {
+		f := &tables.Frontends[i]
+		if f.Kind == KindNodePort {
+			nodePorts = append(nodePorts, f.Node+" "+f.Address.String())
+		}
+		require.Len(t, f.Backends, 2)
+		for _, b := range f.Backends {
+			assert.Equal(t, f.Address.Is6(), tables.Backends[b].Address.Is6())
+		}
+	}
+	assert.Equal(t, []string{"n1 192.0.2.1", "n2 192.0.2.2", "n1 192.0.2.101", "n1 2001:db8::1", "n2 2001:db8::2"}, nodePorts)
+	require.Len(t, tables.Backends, 4)
+	for _, b := range tables.Backends {
+		want := map[string]string{"n1": "192.0.2.1", "n2": "2001:db8::2"}[b.Node]
+		assert.Equal(t, want, b.NodeAddress.String(), "%s: tunnels end at the node's first address", b.Name())
 	}
 }
 
@@ -95,7 +84,7 @@ func TestSingleStackServiceOnDualStackNodes(t *testing.T) {
 	state := dualStackState()
 	state.Services[0].Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol}
 	state.Services[0].Spec.ClusterIPs = []string{"fd00:96::1"}
-	tables, problems := Build(state, Options{TunnelFamily: corev1.IPv4Protocol})
+	tables, problems := Build(state, Options{})
 	require.Empty(t, problems)
 	var all []string
 	for i := range tables.Frontends {
@@ -110,7 +99,7 @@ func TestNodeProblems(t *testing.T) {
 		{Name: "none"},
 		{Name: "bad", Address: netip.MustParseAddr("224.0.0.1")},
 		{Name: "v4", Addresses: addresses("2001:db8::1")},
-	}}, Options{TunnelFamily: corev1.IPv6Protocol})
+	}}, Options{})
 	var all []string
 	for _, p := range problems {
 		all = append(all, p.Error())
@@ -118,12 +107,8 @@ func TestNodeProblems(t *testing.T) {
 	assert.Equal(t, []string{
 		"node v4: addresses[1]: 127.0.0.1 is not the address of a node; use a unicast address",
 		"node v4: addresses[2]: fe80::1 is not the address of a node; use a unicast address",
-		"node v4: addresses: tunnels to it end at 192.0.2.1, there is none of family IPv6; give it an address of family IPv6",
 		"node none: address: invalid IP is not the address of a node; use a unicast address",
 		"node bad: address: 224.0.0.1 is not the address of a node; use a unicast address",
 		"node v4: name: there are two nodes of this name; give each node a name of its own",
 	}, all)
-	_, problems = Build(State{}, Options{TunnelFamily: "ipv6"})
-	require.Len(t, problems, 1)
-	assert.EqualError(t, problems[0], `options: tunnelFamily: "ipv6" is no address family; use IPv4 or IPv6`)
 }

@@ -103,10 +103,18 @@ func (w *world) check() {
 	require.Equal(w.t, want, w.merged())
 	for key, service := range w.services {
 		object := serviceObject(service)
-		for _, p := range w.book.ProblemsOf(key.namespace, key.name) {
+		for _, p := range w.problemsOf(key.namespace, key.name) {
 			require.Contains(w.t, problems, p, object)
 		}
 	}
+}
+
+// problemsOf are those of one service and its slices.
+func (w *world) problemsOf(namespace, name string) []Problem {
+	if e := w.book.entries[objectKey{namespace, name}]; e != nil {
+		return e.allProblems()
+	}
+	return nil
 }
 
 // merged are the tables of all services that changes have told of.
@@ -233,7 +241,7 @@ func (d *dice) neighbourhood() []Node {
 // live lets a world change until the dice have nothing left, and checks it every so often.
 func live(t testing.TB, data []byte) {
 	d := &dice{data}
-	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021, TunnelFamily: pick(d, "", corev1.IPv4Protocol, corev1.IPv6Protocol)})
+	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021})
 	w.setNodes(d.neighbourhood())
 	for len(d.data) > 0 {
 		d.change(w)
