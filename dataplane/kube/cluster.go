@@ -11,7 +11,7 @@ import (
 
 // Cluster holds what is known of a cluster, and what follows for the services. It is pure, and not safe for concurrent use.
 type Cluster struct {
-	book     *services.Book
+	tracker  *services.Tracker
 	nodes    map[string]*corev1.Node
 	peers    []Peer
 	problems []services.Problem
@@ -20,8 +20,8 @@ type Cluster struct {
 // NewCluster knows nothing yet.
 func NewCluster(config Config) *Cluster {
 	return &Cluster{
-		book:  services.NewBook(services.Options{Mode: config.LoadBalancer.Mode, TableSize: config.LoadBalancer.TableSize}),
-		nodes: map[string]*corev1.Node{},
+		tracker: services.NewTracker(services.Options{Mode: config.LoadBalancer.Mode, TableSize: config.LoadBalancer.TableSize}),
+		nodes:   map[string]*corev1.Node{},
 	}
 }
 
@@ -29,13 +29,13 @@ func NewCluster(config Config) *Cluster {
 func (c *Cluster) Take(e Event) (changes []services.Change, nodes bool) {
 	switch {
 	case e.Service != nil && e.Gone:
-		return c.book.Delete(e.Service.Namespace, e.Service.Name), false
+		return c.tracker.Delete(e.Service.Namespace, e.Service.Name), false
 	case e.Service != nil:
-		return c.book.Apply(e.Service), false
+		return c.tracker.Apply(e.Service), false
 	case e.Slice != nil && e.Gone:
-		return c.book.DeleteSlice(e.Slice.Namespace, e.Slice.Name), false
+		return c.tracker.DeleteSlice(e.Slice.Namespace, e.Slice.Name), false
 	case e.Slice != nil:
-		return c.book.ApplySlice(e.Slice), false
+		return c.tracker.ApplySlice(e.Slice), false
 	case e.Node != nil:
 		return c.takeNode(e)
 	}
@@ -55,7 +55,7 @@ func (c *Cluster) takeNode(e Event) ([]services.Change, bool) {
 		return nil, false
 	}
 	c.peers = peers
-	return c.book.SetNodes(serviceNodes(peers)), true
+	return c.tracker.SetNodes(serviceNodes(peers)), true
 }
 
 func equalPeers(a, b Peer) bool {
@@ -67,7 +67,9 @@ func equalPeers(a, b Peer) bool {
 func (c *Cluster) Peers() []Peer { return c.peers }
 
 // Tables are those of all services.
-func (c *Cluster) Tables() *services.Tables { return c.book.Tables() }
+func (c *Cluster) Tables() *services.Tables { return c.tracker.Tables() }
 
 // Problems are what could not be used of the objects.
-func (c *Cluster) Problems() []services.Problem { return slices.Concat(c.problems, c.book.Problems()) }
+func (c *Cluster) Problems() []services.Problem {
+	return slices.Concat(c.problems, c.tracker.Problems())
+}

@@ -1,7 +1,9 @@
 // Package services turns Kubernetes objects (Services, EndpointSlices, nodes) into what the data path of a node needs:
 // frontends, backends, and Maglev tables. It is pure: the same objects give the same tables on every node.
 //
-// Build does it for all objects at once. A Book takes them one by one and says what each changes.
+// Build does it for all objects at once. A Tracker takes them one by one and reports what each changes: for 10,000 services of 10
+// endpoints Build takes hundreds of milliseconds, one change of a Tracker some tens of microseconds (BenchmarkBuild10k,
+// BenchmarkTrackerChange).
 package services
 
 import (
@@ -35,9 +37,9 @@ type Options struct {
 //
 // Of two services that claim the same address, port and protocol the older one gets it.
 func Build(state State, options Options) (*Tables, []Problem) {
-	book := NewBook(options)
-	book.Load(state)
-	return book.Tables(), book.Problems()
+	t := NewTracker(options)
+	t.Load(state)
+	return t.Tables(), t.Problems()
 }
 
 // checked are the options with defaults, and what was wrong with them.
@@ -72,11 +74,11 @@ func OlderFirst(a, b *corev1.Service) int {
 		cmp.Compare(a.Name, b.Name))
 }
 
-// Load makes the book hold the objects of state and no others, and says what changes by that. Of several objects of one
-// name it holds one (of services the oldest) and names the others among its problems.
-func (b *Book) Load(state State) []Change {
-	b.duplicates = nil
-	b.setNodes(state.Nodes)
+// Load makes the tracker hold the objects of state and no others, and returns what that changes. Of several objects of one
+// name it holds one (of services the oldest) and lists the others among its problems.
+func (t *Tracker) Load(state State) []Change {
+	t.duplicates = nil
+	t.setNodes(state.Nodes)
 
 	ordered := make([]*corev1.Service, len(state.Services))
 	for i := range state.Services {
@@ -87,35 +89,35 @@ func (b *Book) Load(state State) []Change {
 	for _, service := range ordered {
 		key := objectKey{service.Namespace, service.Name}
 		if kept[key] != nil {
-			b.duplicate(serviceObject(service), "give each service a name of its own", "there are two services of this name")
+			t.duplicate(serviceObject(service), "give each service a name of its own", "there are two services of this name")
 			continue
 		}
 		kept[key] = service
 	}
 
-	b.slices, b.byService, b.orphans = map[objectKey]objectKey{}, map[objectKey][]*discoveryv1.EndpointSlice{}, map[objectKey]Problem{}
+	t.slices, t.byService, t.orphans = map[objectKey]objectKey{}, map[objectKey][]*discoveryv1.EndpointSlice{}, map[objectKey]Problem{}
 	named := make(map[objectKey]bool, len(state.EndpointSlices))
 	for i := range state.EndpointSlices {
 		slice := &state.EndpointSlices[i]
 		key := objectKey{slice.Namespace, slice.Name}
 		if named[key] {
-			b.duplicate(sliceObject(slice), "give each slice a name of its own", "there are two slices of this name")
+			t.duplicate(sliceObject(slice), "give each slice a name of its own", "there are two slices of this name")
 			continue
 		}
 		named[key] = true
-		b.addSlice(key, slice)
+		t.addSlice(key, slice)
 	}
 
-	replacements := make(map[objectKey]*corev1.Service, len(kept)+len(b.entries))
-	for key := range b.entries {
+	replacements := make(map[objectKey]*corev1.Service, len(kept)+len(t.entries))
+	for key := range t.entries {
 		replacements[key] = nil
 	}
 	for key, service := range kept {
 		replacements[key] = service
 	}
-	return b.replace(replacements)
+	return t.replace(replacements)
 }
 
-func (b *Book) duplicate(object, want, what string) {
-	b.duplicates = append(b.duplicates, Problem{Object: object, Field: "metadata.name", What: what, Want: want})
+func (t *Tracker) duplicate(object, want, what string) {
+	t.duplicates = append(t.duplicates, Problem{Object: object, Field: "metadata.name", What: what, Want: want})
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var updateGolden = flag.Bool("update", false, "write the golden files")
 
 // readState reads objects as kubectl prints them.
 func readState(t testing.TB, data []byte) State {
@@ -89,7 +89,7 @@ func TestBuild(t *testing.T) {
 			got, err := yaml.Marshal(build(state, Options{Mode: ModeDSR, TableSize: 251}))
 			require.NoError(t, err)
 			wantFile := strings.TrimSuffix(file, ".yaml") + ".golden.yaml"
-			if *update {
+			if *updateGolden {
 				require.NoError(t, os.WriteFile(wantFile, got, 0o644))
 			}
 			want, err := os.ReadFile(wantFile)

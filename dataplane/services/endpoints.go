@@ -24,9 +24,9 @@ type portKey struct {
 	is6      bool
 }
 
-// mention is an endpoint as one slice has it at one port.
-type mention struct {
-	claim
+// sliceEndpoint is an endpoint as one slice has it at one port.
+type sliceEndpoint struct {
+	specBackend
 	port portKey
 	conditions
 }
@@ -34,9 +34,9 @@ type mention struct {
 // conditions of an endpoint, as KEP-1669 defines them.
 type conditions struct{ ready, serving, terminating bool }
 
-// mentions are the endpoints of a service's ports, ordered by address and port and then by slice. The slices are ordered.
-func (c *compiler) mentions(service *corev1.Service, from []*discoveryv1.EndpointSlice) []mention {
-	var all []mention
+// endpoints are the endpoints of a service's ports, ordered by address and port and then by slice. The slices are ordered.
+func (c *compiler) endpoints(service *corev1.Service, from []*discoveryv1.EndpointSlice) []sliceEndpoint {
+	var all []sliceEndpoint
 	for _, slice := range from {
 		is6 := slice.AddressType == discoveryv1.AddressTypeIPv6
 		if !is6 && slice.AddressType != discoveryv1.AddressTypeIPv4 {
@@ -46,18 +46,18 @@ func (c *compiler) mentions(service *corev1.Service, from []*discoveryv1.Endpoin
 		weight, ports := c.weight(slice), c.slicePorts(service, slice)
 		all = slices.Grow(all, len(slice.Endpoints)*len(ports))
 		for i := range slice.Endpoints {
-			address, node, ok := c.place(slice, i)
+			address, node, ok := c.locate(slice, i)
 			if !ok {
 				continue
 			}
 			conditions := conditionsOf(&slice.Endpoints[i], service.Spec.PublishNotReadyAddresses)
 			for _, port := range ports {
 				key := backendKey{netip.AddrPortFrom(address, port.number), port.protocol}
-				all = append(all, mention{claim{key, node, weight, slice}, portKey{port.name, port.protocol, is6}, conditions})
+				all = append(all, sliceEndpoint{specBackend{key, node, weight, slice}, portKey{port.name, port.protocol, is6}, conditions})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b mention) int { return a.key.compare(b.key) })
+	slices.SortStableFunc(all, func(a, b sliceEndpoint) int { return a.key.compare(b.key) })
 	return all
 }
 
@@ -86,14 +86,14 @@ func (c *compiler) slicePorts(service *corev1.Service, slice *discoveryv1.Endpoi
 	return ports
 }
 
-// isOf says whether a service's port leads to the slice's.
+// isOf reports whether a service's port leads to the slice's.
 func (p slicePort) isOf(in corev1.ServicePort) bool {
 	protocol, ok := protocolOf(&in.Protocol)
 	return ok && protocol == p.protocol && in.Name == p.name
 }
 
-// place finds the address and the node of one endpoint of a slice.
-func (c *compiler) place(slice *discoveryv1.EndpointSlice, index int) (netip.Addr, *place, bool) {
+// locate finds the address and the node of one endpoint of a slice.
+func (c *compiler) locate(slice *discoveryv1.EndpointSlice, index int) (netip.Addr, *nodeInfo, bool) {
 	in := &slice.Endpoints[index]
 	problem := func(field, want, format string, args ...any) {
 		c.problem(sliceObject(slice), fmt.Sprintf("endpoints[%d]", index)+field, want, format, args...)
@@ -123,13 +123,13 @@ func (c *compiler) place(slice *discoveryv1.EndpointSlice, index int) (netip.Add
 
 // nodeOf finds the node of an endpoint: the one that it names, else the one whose pod CIDR has the address or whose own address
 // it is, as that of an API server, whose endpoints name no node.
-func (c *compiler) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) *place {
+func (c *compiler) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) *nodeInfo {
 	if in.NodeName != nil {
-		if node := c.places.byName[*in.NodeName]; node != nil {
+		if node := c.nodes.byName[*in.NodeName]; node != nil {
 			return node
 		}
 	}
-	return c.places.holding(address)
+	return c.nodes.owning(address)
 }
 
 // conditionsOf has the defaults of the API and of kube-proxy: unknown is ready, serving, and not terminating. The controller

@@ -6,39 +6,39 @@ import (
 	"slices"
 )
 
-// entry is a service in a Book: what it asks for, and what it has got.
+// entry is a service in a Tracker: what it asks for, and what it has got.
 type entry struct {
-	name     string    // namespace/name
-	demand   *demand   // nil when the service has gone
-	sites    []*site   // of demand.frontends
-	shared   []*shared // of demand.backends
-	won      []bool    // of demand.frontends
-	known    []bool    // of demand.backends, by a frontend that was won
-	selected []bool    // likewise
-	problems []Problem // with other services
-	told     *Tables   // what the last Change said
-	touched  bool
+	name      string    // namespace/name
+	spec      *spec     // nil when the service has gone
+	slots     []*slot   // of spec.frontends
+	shared    []*shared // of spec.backends
+	won       []bool    // of spec.frontends
+	known     []bool    // of spec.backends, by a frontend that was won
+	selected  []bool    // likewise
+	conflicts []Problem // with other services
+	reported  *Tables   // by the last Change
+	touched   bool
 }
 
 // compare orders the oldest service first.
-func (e *entry) compare(other *entry) int { return OlderFirst(e.demand.service, other.demand.service) }
+func (e *entry) compare(other *entry) int { return OlderFirst(e.spec.service, other.spec.service) }
 
-func (e *entry) allProblems() []Problem { return slices.Concat(e.demand.problems, e.problems) }
+func (e *entry) allProblems() []Problem { return slices.Concat(e.spec.problems, e.conflicts) }
 
-// site is an address, port and protocol.
-type site struct {
-	key     frontendKey
-	bids    []bid // of those who ask for it, the winner's first
-	touched bool
+// slot is an address, port and protocol, which one frontend can have.
+type slot struct {
+	key       frontendKey
+	claimants []claimant // the winner first
+	touched   bool
 }
 
-// bid is a frontend of an entry.
-type bid struct {
+// claimant is a frontend of an entry that asks for a slot.
+type claimant struct {
 	entry *entry
-	index int // of demand.frontends
+	index int // of spec.frontends
 }
 
-func (b bid) compare(other bid) int {
+func (b claimant) compare(other claimant) int {
 	if b.entry == other.entry {
 		return cmp.Compare(b.index, other.index)
 	}
@@ -48,26 +48,26 @@ func (b bid) compare(other bid) int {
 // shared is a backend, of as many services as hold it.
 type shared struct {
 	key        backendKey
-	holders    []holder // whose word counts first
+	holders    []holder // the first one's node and weight count
 	knownBy    int      // entries
 	selectedBy int      // likewise
 	number     int      // while tables are made
 	touched    bool
 }
 
-// holder is a claim of an entry.
+// holder is an entry that has a backend.
 type holder struct {
 	entry *entry
-	index int // of demand.backends
+	index int // of spec.backends
 }
 
 func (h holder) compare(other holder) int { return h.entry.compare(other.entry) }
 
-func (h holder) claim() *claim { return &h.entry.demand.backends[h.index] }
+func (h holder) specBackend() *specBackend { return &h.entry.spec.backends[h.index] }
 
 // backend is the backend as its first holder has it.
 func (s *shared) backend() Backend {
-	c := s.holders[0].claim()
+	c := s.holders[0].specBackend()
 	return Backend{
 		Address: c.key.address.Addr(), Port: c.key.address.Port(), Protocol: c.key.protocol,
 		Node: c.node.name, NodeAddress: c.node.tunnelEnd,
@@ -75,17 +75,17 @@ func (s *shared) backend() Backend {
 	}
 }
 
-// judge finds out which frontends the entry wins, and what follows for its backends.
-func (e *entry) judge() {
-	e.won = make([]bool, len(e.sites))
+// resolve finds out which frontends the entry wins, and what follows for its backends.
+func (e *entry) resolve() {
+	e.won = make([]bool, len(e.slots))
 	e.known, e.selected = make([]bool, len(e.shared)), make([]bool, len(e.shared))
-	for i, at := range e.sites {
-		f := &e.demand.frontends[i]
-		e.won[i] = at.bids[0] == bid{e, i}
+	for i, at := range e.slots {
+		f := &e.spec.frontends[i]
+		e.won[i] = at.claimants[0] == claimant{e, i}
 		if !e.won[i] || f.pool == noPool {
 			continue
 		}
-		p := &e.demand.pools[f.pool]
+		p := &e.spec.pools[f.pool]
 		for _, endpoint := range p.endpoints {
 			e.known[endpoint.backend] = true
 		}
@@ -95,24 +95,24 @@ func (e *entry) judge() {
 	}
 }
 
-// quarrel finds the problems that the entry has with others.
-func (e *entry) quarrel() {
-	e.problems = nil
-	for i, at := range e.sites {
+// findConflicts finds the problems that the entry has with others.
+func (e *entry) findConflicts() {
+	e.conflicts = nil
+	for i, at := range e.slots {
 		if e.won[i] {
 			continue
 		}
-		f := &e.demand.frontends[i]
+		f := &e.spec.frontends[i]
 		what := fmt.Sprintf("the service has %s twice", f.String())
-		if other := at.bids[0].entry; other != e {
+		if other := at.claimants[0].entry; other != e {
 			what = fmt.Sprintf("service %s has %s", other.name, f.String())
 		}
-		e.problems = append(e.problems, Problem{serviceObject(e.demand.service), f.field, what,
+		e.conflicts = append(e.conflicts, Problem{serviceObject(e.spec.service), f.field, what,
 			"use an address, port and protocol of its own"})
 	}
 	for i, s := range e.shared {
 		if first := s.holders[0]; first.entry != e {
-			e.problems = append(e.problems, e.demand.backends[i].against(first.claim())...)
+			e.conflicts = append(e.conflicts, e.spec.backends[i].conflictsWith(first.specBackend())...)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (e *entry) quarrel() {
 // tables are what the service alone has got.
 func (e *entry) tables(largest uint32) *Tables {
 	t := &Tables{Frontends: []Frontend{}, Backends: []Backend{}, TableSize: largest}
-	if e.demand == nil {
+	if e.spec == nil {
 		return t
 	}
 	numbers := make([]int, len(e.shared))
@@ -137,17 +137,17 @@ func (e *entry) tables(largest uint32) *Tables {
 
 // frontends are those won, with the numbers that their backends have.
 func (e *entry) frontends(numbers []int, largest uint32) []Frontend {
-	pools := make([]numberedPool, len(e.demand.pools))
+	pools := make([]numberedPool, len(e.spec.pools))
 	all := make([]Frontend, 0, len(e.won))
 	for i, won := range e.won {
 		if !won {
 			continue
 		}
-		w := &e.demand.frontends[i]
+		w := &e.spec.frontends[i]
 		f := w.Frontend
 		f.Backends = []int{}
 		if w.pool != noPool {
-			pools[w.pool].number(&e.demand.pools[w.pool], numbers)
+			pools[w.pool].number(&e.spec.pools[w.pool], numbers)
 			pools[w.pool].fill(&f)
 		}
 		f.TableSize = TableSizeFor(len(f.Backends), largest)

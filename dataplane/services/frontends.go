@@ -25,8 +25,8 @@ type addressOf struct {
 }
 
 // addFrontends adds all frontends that the service asks for.
-func (c *compiler) addFrontends(d *demand) {
-	service, object := d.service, serviceObject(d.service)
+func (c *compiler) addFrontends(s *spec) {
+	service, object := s.service, serviceObject(s.service)
 	addresses := c.addresses(service)
 	common := Frontend{
 		Service:      service.Namespace + "/" + service.Name,
@@ -38,9 +38,9 @@ func (c *compiler) addFrontends(d *demand) {
 	if service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
 		common.HealthCheckNodePort = c.port(object, "spec.healthCheckNodePort", service.Spec.HealthCheckNodePort, true)
 	}
-	d.frontends = make([]wanted, 0, len(addresses)*len(service.Spec.Ports))
+	s.frontends = make([]specFrontend, 0, len(addresses)*len(service.Spec.Ports))
 	for i := range service.Spec.Ports {
-		c.addPort(d, i, common, addresses)
+		c.addPort(s, i, common, addresses)
 	}
 }
 
@@ -60,9 +60,9 @@ func (c *compiler) ours(service *corev1.Service) bool {
 }
 
 // addPort adds the frontends of one port at all addresses of the service.
-func (c *compiler) addPort(d *demand, index int, common Frontend, addresses []addressOf) {
-	in := &d.service.Spec.Ports[index]
-	object, field := serviceObject(d.service), fmt.Sprintf("spec.ports[%d]", index)
+func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addressOf) {
+	in := &s.service.Spec.Ports[index]
+	object, field := serviceObject(s.service), fmt.Sprintf("spec.ports[%d]", index)
 	protocol, ok := protocolOf(&in.Protocol)
 	if !ok {
 		c.problem(object, field+".protocol", "use TCP or UDP", "%q is not balanced", in.Protocol)
@@ -75,20 +75,20 @@ func (c *compiler) addPort(d *demand, index int, common Frontend, addresses []ad
 		f.Address, f.Kind, f.Node = at.address, at.kind, at.node
 		f.Port, f.Protocol, f.PortName = port, protocol, in.Name
 		f.Mode = common.Mode.For(protocol)
-		f.LocalOnly = d.service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+		f.LocalOnly = s.service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 		switch at.kind {
 		case KindNodePort:
 			f.Port = nodePort
 		case KindClusterIP:
 			f.Mode = ModeSNAT
-			f.LocalOnly = deref(d.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+			f.LocalOnly = deref(s.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
 		}
 		if at.kind != KindLoadBalancer {
 			f.SourceRanges = nil
 		}
 		if f.Port != 0 {
-			pool := d.poolOf(portKey{in.Name, protocol, at.address.Is6()})
-			d.frontends = append(d.frontends, wanted{f, field, pool})
+			pool := s.poolOf(portKey{in.Name, protocol, at.address.Is6()})
+			s.frontends = append(s.frontends, specFrontend{f, field, pool})
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (c *compiler) nodePortAddresses(service *corev1.Service) []addressOf {
 		return nil
 	}
 	var all []addressOf
-	for _, node := range c.places.ordered {
+	for _, node := range c.nodes.ordered {
 		for _, address := range node.addresses {
 			if hasFamily(service, address) {
 				all = append(all, addressOf{address, KindNodePort, node.name})

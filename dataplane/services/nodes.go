@@ -14,50 +14,50 @@ type Node struct {
 	Address netip.Addr
 	// Addresses are all others, of both families. The node's NodePorts are at every address. Tunnels to it end at the first.
 	Addresses []netip.Addr
-	// PodCIDR tells the node of an endpoint whose slice does not name it; may be zero.
+	// PodCIDR says which endpoints are the node's where their slice names none; may be zero.
 	PodCIDR netip.Prefix
 	// PodCIDRs are others, such as that of the other family.
 	PodCIDRs []netip.Prefix
 }
 
-// place is a node whose addresses have been checked.
-type place struct {
+// nodeInfo is a node whose addresses have been checked.
+type nodeInfo struct {
 	name      string
 	addresses []netip.Addr
 	tunnelEnd netip.Addr
 	podCIDRs  []netip.Prefix
 }
 
-func (p *place) equal(other *place) bool {
+func (p *nodeInfo) equal(other *nodeInfo) bool {
 	return p.name == other.name && p.tunnelEnd == other.tunnelEnd &&
 		slices.Equal(p.addresses, other.addresses) && slices.Equal(p.podCIDRs, other.podCIDRs)
 }
 
-// places are all nodes.
-type places struct {
-	ordered  []*place // by name
-	byName   map[string]*place
+// nodeIndex has all nodes.
+type nodeIndex struct {
+	ordered  []*nodeInfo // by name
+	byName   map[string]*nodeInfo
 	problems []Problem
 }
 
-func placesOf(nodes []Node) *places {
-	p := &places{byName: make(map[string]*place, len(nodes))}
+func indexNodes(nodes []Node) *nodeIndex {
+	p := &nodeIndex{byName: make(map[string]*nodeInfo, len(nodes))}
 	for i := range nodes {
 		p.add(&nodes[i])
 	}
-	slices.SortFunc(p.ordered, func(a, b *place) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(p.ordered, func(a, b *nodeInfo) int { return cmp.Compare(a.name, b.name) })
 	return p
 }
 
-func (p *places) equal(other *places) bool {
-	return slices.EqualFunc(p.ordered, other.ordered, (*place).equal)
+func (p *nodeIndex) equal(other *nodeIndex) bool {
+	return slices.EqualFunc(p.ordered, other.ordered, (*nodeInfo).equal)
 }
 
-func (p *places) problem(node *Node, field, want, format string, args ...any) {
+func (p *nodeIndex) problem(node *Node, field, want, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Object: "node " + node.Name, Field: field, What: fmt.Sprintf(format, args...), Want: want})
 }
 
-func (p *places) add(node *Node) {
+func (p *nodeIndex) add(node *Node) {
 	addresses := p.addressesOf(node)
 	if len(addresses) == 0 {
 		return
@@ -66,7 +66,7 @@ func (p *places) add(node *Node) {
 		p.problem(node, "name", "give each node a name of its own", "there are two nodes of this name")
 		return
 	}
-	added := &place{name: node.Name, addresses: addresses, tunnelEnd: addresses[0]}
+	added := &nodeInfo{name: node.Name, addresses: addresses, tunnelEnd: addresses[0]}
 	for _, cidr := range append([]netip.Prefix{node.PodCIDR}, node.PodCIDRs...) {
 		if cidr.IsValid() {
 			added.podCIDRs = append(added.podCIDRs, cidr)
@@ -77,7 +77,7 @@ func (p *places) add(node *Node) {
 }
 
 // addressesOf are the node's usable addresses, each once.
-func (p *places) addressesOf(node *Node) []netip.Addr {
+func (p *nodeIndex) addressesOf(node *Node) []netip.Addr {
 	var all []netip.Addr
 	add := func(field string, address netip.Addr) {
 		if !usable(address) {
@@ -95,8 +95,8 @@ func (p *places) addressesOf(node *Node) []netip.Addr {
 	return all
 }
 
-// holding is the node whose pod CIDR has the address or that has it itself, nil when none has.
-func (p *places) holding(address netip.Addr) *place {
+// owning is the node whose pod CIDR has the address or that has it itself, nil when none has.
+func (p *nodeIndex) owning(address netip.Addr) *nodeInfo {
 	for _, node := range p.ordered {
 		if slices.Contains(node.addresses, address) {
 			return node
@@ -110,7 +110,7 @@ func (p *places) holding(address netip.Addr) *place {
 	return nil
 }
 
-// usable says whether packets can be sent to a over a network.
+// usable reports whether packets can be sent to a over a network.
 func usable(a netip.Addr) bool {
 	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
 }

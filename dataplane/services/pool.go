@@ -1,6 +1,6 @@
 package services
 
-// pool are the endpoints of one port and family. What is chosen are indices of demand.backends, ascending.
+// pool are the endpoints of one port and family. What is chosen are indices of spec.backends, ascending.
 type pool struct {
 	port      portKey
 	endpoints []endpoint
@@ -12,7 +12,7 @@ type pool struct {
 
 // endpoint is a backend at one port.
 type endpoint struct {
-	backend int // of demand.backends
+	backend int // of spec.backends
 	conditions
 }
 
@@ -31,7 +31,7 @@ func (p *pool) add(e endpoint) {
 
 // choose finds the endpoints that may get new flows: the ready ones; where there is none, those that still serve while they
 // terminate (KEP-1669), which is better than to refuse. With traffic policy Local each node decides so for its own.
-func (p *pool) choose(backends []claim) {
+func (p *pool) choose(backends []specBackend) {
 	p.cluster = make([]int, 0, len(p.endpoints))
 	for _, e := range p.endpoints {
 		if e.ready {
@@ -43,7 +43,7 @@ func (p *pool) choose(backends []claim) {
 		p.local = p.cluster
 		return
 	}
-	readyOn := make(map[*place]bool)
+	readyOn := make(map[*nodeInfo]bool)
 	for _, i := range p.cluster {
 		readyOn[backends[i].node] = true
 	}

@@ -33,7 +33,7 @@ func TestTableSizeFor(t *testing.T) {
 	}
 }
 
-// A field that equal forgets would be a change that nobody is told of.
+// A field that equal forgets would be a change that is not reported.
 func TestFrontendEqual(t *testing.T) {
 	values := []any{netip.MustParseAddr("192.0.2.1"), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []int{1}}
 	whole := Tables{Frontends: []Frontend{{}}}

@@ -15,47 +15,47 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// world is a book, the objects that it should hold, and what its changes have said.
+// world is a tracker, the objects that it should hold, and what its changes reported.
 type world struct {
 	t        testing.TB
-	book     *Book
+	tracker  *Tracker
 	options  Options
 	services map[objectKey]*corev1.Service
 	slices   map[objectKey]*discoveryv1.EndpointSlice
 	nodes    []Node
-	told     map[string]*Tables
+	reported map[string]*Tables
 }
 
 func newWorld(t testing.TB, options Options) *world {
 	return &world{
-		t: t, book: NewBook(options), options: options,
-		services: map[objectKey]*corev1.Service{}, slices: map[objectKey]*discoveryv1.EndpointSlice{}, told: map[string]*Tables{},
+		t: t, tracker: NewTracker(options), options: options,
+		services: map[objectKey]*corev1.Service{}, slices: map[objectKey]*discoveryv1.EndpointSlice{}, reported: map[string]*Tables{},
 	}
 }
 
 func (w *world) apply(service *corev1.Service) []Change {
 	w.services[objectKey{service.Namespace, service.Name}] = service
-	return w.hear(w.book.Apply(service))
+	return w.hear(w.tracker.Apply(service))
 }
 
 func (w *world) applySlice(slice *discoveryv1.EndpointSlice) []Change {
 	w.slices[objectKey{slice.Namespace, slice.Name}] = slice
-	return w.hear(w.book.ApplySlice(slice))
+	return w.hear(w.tracker.ApplySlice(slice))
 }
 
 func (w *world) remove(namespace, name string) []Change {
 	delete(w.services, objectKey{namespace, name})
-	return w.hear(w.book.Delete(namespace, name))
+	return w.hear(w.tracker.Delete(namespace, name))
 }
 
 func (w *world) removeSlice(namespace, name string) []Change {
 	delete(w.slices, objectKey{namespace, name})
-	return w.hear(w.book.DeleteSlice(namespace, name))
+	return w.hear(w.tracker.DeleteSlice(namespace, name))
 }
 
 func (w *world) setNodes(nodes []Node) []Change {
 	w.nodes = nodes
-	return w.hear(w.book.SetNodes(nodes))
+	return w.hear(w.tracker.SetNodes(nodes))
 }
 
 // state is what Build would be given.
@@ -74,16 +74,16 @@ func (w *world) state() State {
 func (w *world) hear(changes []Change) []Change {
 	w.t.Helper()
 	for _, c := range changes {
-		before := w.told[c.Service]
+		before := w.reported[c.Service]
 		if before == nil {
-			before = w.book.nothing()
+			before = w.tracker.emptyTables()
 		}
 		require.NotEqual(w.t, before, c.Tables, "service %s: a change that changes nothing", c.Service)
-		w.told[c.Service] = c.Tables
+		w.reported[c.Service] = c.Tables
 		owners := map[string]string{}
-		for _, service := range slices.Sorted(maps.Keys(w.told)) {
-			for i := range w.told[service].Frontends {
-				f := &w.told[service].Frontends[i]
+		for _, service := range slices.Sorted(maps.Keys(w.reported)) {
+			for i := range w.reported[service].Frontends {
+				f := &w.reported[service].Frontends[i]
 				require.Equal(w.t, service, f.Service)
 				require.NotContains(w.t, owners, f.String(), "frontend of %s and %s", service, owners[f.String()])
 				owners[f.String()] = service
@@ -93,12 +93,12 @@ func (w *world) hear(changes []Change) []Change {
 	return changes
 }
 
-// check holds the book, and all that its changes have said, against what Build makes of the same objects.
+// check holds the tracker, and all that its changes reported, against what Build makes of the same objects.
 func (w *world) check() {
 	w.t.Helper()
 	want, problems := Build(w.state(), w.options)
-	require.Equal(w.t, want, w.book.Tables())
-	require.Equal(w.t, problems, w.book.Problems())
+	require.Equal(w.t, want, w.tracker.Tables())
+	require.Equal(w.t, problems, w.tracker.Problems())
 	checkTables(w.t, want)
 	require.Equal(w.t, want, w.merged())
 	for key, service := range w.services {
@@ -111,17 +111,17 @@ func (w *world) check() {
 
 // problemsOf are those of one service and its slices.
 func (w *world) problemsOf(namespace, name string) []Problem {
-	if e := w.book.entries[objectKey{namespace, name}]; e != nil {
+	if e := w.tracker.entries[objectKey{namespace, name}]; e != nil {
 		return e.allProblems()
 	}
 	return nil
 }
 
-// merged are the tables of all services that changes have told of.
+// merged are the tables of all services that changes have reported.
 func (w *world) merged() *Tables {
 	backends := map[string]Backend{}
-	for name, tables := range w.told {
-		require.Equal(w.t, w.book.options.TableSize, tables.TableSize)
+	for name, tables := range w.reported {
+		require.Equal(w.t, w.tracker.options.TableSize, tables.TableSize)
 		for _, b := range tables.Backends {
 			if other, twice := backends[b.Name()]; twice {
 				require.Equal(w.t, other, b, "service %s has another idea of a backend", name)
@@ -129,7 +129,7 @@ func (w *world) merged() *Tables {
 			backends[b.Name()] = b
 		}
 	}
-	merged := w.book.nothing()
+	merged := w.tracker.emptyTables()
 	merged.Backends = append(merged.Backends, slices.Collect(maps.Values(backends))...)
 	slices.SortFunc(merged.Backends, func(x, y Backend) int {
 		return backendKey{x.AddrPort(), x.Protocol}.compare(backendKey{y.AddrPort(), y.Protocol})
@@ -138,7 +138,7 @@ func (w *world) merged() *Tables {
 	for i := range merged.Backends {
 		numbers[merged.Backends[i].Name()] = i
 	}
-	for _, tables := range w.told {
+	for _, tables := range w.reported {
 		number := func(in []int) (out []int) {
 			for _, i := range in {
 				out = append(out, numbers[tables.Backends[i].Name()])
@@ -155,7 +155,7 @@ func (w *world) merged() *Tables {
 	return merged
 }
 
-// change does something to the world, drawn from few names and addresses, so that services quarrel.
+// change does something to the world, drawn from few names and addresses, so that services are in conflict.
 func (d *dice) change(w *world) {
 	switch d.roll(9) {
 	case 0, 1, 2:
@@ -250,9 +250,9 @@ func live(t testing.TB, data []byte) {
 		}
 	}
 	w.check()
-	require.Equal(t, len(w.book.Tables().Frontends), len(w.book.owners), "frontends that nobody has are remembered")
-	w.hear(w.book.Load(State{}))
-	assert.Empty(t, w.book.sites)
-	assert.Empty(t, w.book.backends)
-	assert.Empty(t, w.book.owners)
+	require.Equal(t, len(w.tracker.Tables().Frontends), len(w.tracker.reported), "frontends that nobody has are remembered")
+	w.hear(w.tracker.Load(State{}))
+	assert.Empty(t, w.tracker.slots)
+	assert.Empty(t, w.tracker.backends)
+	assert.Empty(t, w.tracker.reported)
 }

@@ -58,11 +58,11 @@ func BenchmarkBuild10k(b *testing.B) {
 	}
 }
 
-// BenchmarkBookChange changes one of them: one endpoint comes, or goes again.
-func BenchmarkBookChange(b *testing.B) {
+// BenchmarkTrackerChange changes one of them: one endpoint comes, or goes again.
+func BenchmarkTrackerChange(b *testing.B) {
 	state := manyServices(10000, 10)
-	book := NewBook(Options{})
-	book.Load(state)
+	tracker := NewTracker(Options{})
+	tracker.Load(state)
 	full := &state.EndpointSlices[5000]
 	less := full.DeepCopy()
 	less.Endpoints = less.Endpoints[:9]
@@ -70,18 +70,18 @@ func BenchmarkBookChange(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		changes := book.ApplySlice(forms[i%2])
+		changes := tracker.ApplySlice(forms[i%2])
 		require.Len(b, changes, 1)
 		i++
 	}
 }
 
-// BenchmarkBookResync applies an object that has not changed, as informers do every now and then.
-func BenchmarkBookResync(b *testing.B) {
+// BenchmarkTrackerResync applies an object that has not changed, as informers do every now and then.
+func BenchmarkTrackerResync(b *testing.B) {
 	state := manyServices(10000, 10)
-	book := NewBook(Options{})
-	book.Load(state)
+	tracker := NewTracker(Options{})
+	tracker.Load(state)
 	for b.Loop() {
-		require.Empty(b, book.Apply(&state.Services[5000]))
+		require.Empty(b, tracker.Apply(&state.Services[5000]))
 	}
 }

@@ -27,53 +27,53 @@ func (k backendKey) compare(other backendKey) int {
 	return cmp.Or(k.address.Compare(other.address), cmp.Compare(k.protocol, other.protocol))
 }
 
-// demand is what one service asks for. It follows from the service, its slices and the nodes alone; what of it the service
+// spec is what one service asks for. It follows from the service, its slices and the nodes alone; what of it the service
 // gets depends on the others.
-type demand struct {
+type spec struct {
 	service   *corev1.Service
-	frontends []wanted
-	backends  []claim // ordered by key
+	frontends []specFrontend
+	backends  []specBackend // ordered by key
 	pools     []pool
 	problems  []Problem
 }
 
 // wanted is a frontend that a service asks for, without backends.
-type wanted struct {
+type specFrontend struct {
 	Frontend
 	field string // of the service that asks for it
-	pool  int    // of demand.pools, or noPool
+	pool  int    // of spec.pools, or noPool
 }
 
 const noPool = -1
 
-// claim is a backend as one service has it.
-type claim struct {
+// specBackend is a backend as one service has it.
+type specBackend struct {
 	key    backendKey
-	node   *place
+	node   *nodeInfo
 	weight uint32
 	slice  *discoveryv1.EndpointSlice // that says so
 }
 
-// compiler makes the demand of one service.
+// compiler makes the spec of one service.
 type compiler struct {
 	options  Options
-	places   *places
+	nodes    *nodeIndex
 	problems []Problem
 }
 
-// demandOf is pure. The slices are those of the service, ordered by name.
-func demandOf(service *corev1.Service, from []*discoveryv1.EndpointSlice, nodes *places, options Options) *demand {
-	c := &compiler{options: options, places: nodes}
-	d := &demand{service: service}
+// compileSpec is pure. The slices are those of the service, ordered by name.
+func compileSpec(service *corev1.Service, from []*discoveryv1.EndpointSlice, nodes *nodeIndex, options Options) *spec {
+	c := &compiler{options: options, nodes: nodes}
+	s := &spec{service: service}
 	if c.ours(service) {
-		c.addBackends(d, c.mentions(service, from))
-		for i := range d.pools {
-			d.pools[i].choose(d.backends)
+		c.addBackends(s, c.endpoints(service, from))
+		for i := range s.pools {
+			s.pools[i].choose(s.backends)
 		}
-		c.addFrontends(d)
+		c.addFrontends(s)
 	}
-	d.problems = c.problems
-	return d
+	s.problems = c.problems
+	return s
 }
 
 // problem notes what was wrong with a field of an object.
@@ -82,26 +82,26 @@ func (c *compiler) problem(object, field, want, format string, args ...any) {
 }
 
 // addBackends merges what slices say of the same backend. Of slices that do not agree on its node or weight the first holds.
-func (c *compiler) addBackends(d *demand, mentions []mention) {
-	d.backends = make([]claim, 0, len(mentions))
-	for i := range mentions {
-		m := &mentions[i]
-		latest := len(d.backends) - 1
-		if latest < 0 || d.backends[latest].key != m.key {
-			d.backends = append(d.backends, m.claim)
+func (c *compiler) addBackends(s *spec, found []sliceEndpoint) {
+	s.backends = make([]specBackend, 0, len(found))
+	for i := range found {
+		m := &found[i]
+		latest := len(s.backends) - 1
+		if latest < 0 || s.backends[latest].key != m.key {
+			s.backends = append(s.backends, m.specBackend)
 			latest++
 		}
-		for _, problem := range m.claim.against(&d.backends[latest]) {
-			if !slices.Contains(c.problems, problem) { // an endpoint that is at several ports is mentioned more than once
+		for _, problem := range m.specBackend.conflictsWith(&s.backends[latest]) {
+			if !slices.Contains(c.problems, problem) { // an endpoint that is at several ports comes more than once
 				c.problems = append(c.problems, problem)
 			}
 		}
-		d.pool(m.port, len(mentions)).add(endpoint{latest, m.conditions})
+		s.pool(m.port, len(found)).add(endpoint{latest, m.conditions})
 	}
 }
 
-// against says where two claims of one backend differ.
-func (c *claim) against(first *claim) []Problem {
+// conflictsWith returns where two services' views of one backend differ.
+func (c *specBackend) conflictsWith(first *specBackend) []Problem {
 	var problems []Problem
 	if c.node.name != first.node.name {
 		problems = append(problems, Problem{sliceObject(c.slice), "endpoints",
@@ -117,15 +117,15 @@ func (c *claim) against(first *claim) []Problem {
 }
 
 // pool finds the pool of a port, or makes it with room for n endpoints.
-func (d *demand) pool(port portKey, n int) *pool {
-	i := d.poolOf(port)
+func (s *spec) pool(port portKey, n int) *pool {
+	i := s.poolOf(port)
 	if i == noPool {
-		d.pools = append(d.pools, pool{port: port, endpoints: make([]endpoint, 0, n)})
-		i = len(d.pools) - 1
+		s.pools = append(s.pools, pool{port: port, endpoints: make([]endpoint, 0, n)})
+		i = len(s.pools) - 1
 	}
-	return &d.pools[i]
+	return &s.pools[i]
 }
 
-func (d *demand) poolOf(port portKey) int {
-	return slices.IndexFunc(d.pools, func(p pool) bool { return p.port == port }) // noPool where there is none
+func (s *spec) poolOf(port portKey) int {
+	return slices.IndexFunc(s.pools, func(p pool) bool { return p.port == port }) // noPool where there is none
 }

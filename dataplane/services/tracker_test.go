@@ -13,15 +13,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A book that lives through any changes says what Build says of what is left.
-func TestBookIsBuild(t *testing.T) {
+// After any changes a tracker has the tables that Build makes of what is left.
+func TestTrackerIsBuild(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	for range 200 {
 		live(t, noise(random, 1500))
 	}
 }
 
-func FuzzBook(f *testing.F) {
+func FuzzTracker(f *testing.F) {
 	random := rand.New(rand.NewPCG(11, 12))
 	for size := 1; size < 4000; size *= 3 {
 		f.Add(noise(random, size))
@@ -54,8 +54,8 @@ func summary(changes []Change) []string {
 	return lines
 }
 
-// The older service has an address, whatever came to the book first.
-func TestBookConflicts(t *testing.T) {
+// The older service has an address, whatever came first.
+func TestTrackerConflicts(t *testing.T) {
 	w := newWorld(t, Options{})
 	assert.Equal(t, []string{"a/young: 80 443"}, summary(w.apply(vips("young", 2, 80, 443))))
 	assert.Equal(t, []string{"a/young: 443", "a/old: 80"}, summary(w.apply(vips("old", 1, 80))))
@@ -71,7 +71,7 @@ func TestBookConflicts(t *testing.T) {
 }
 
 // Two services that exchange addresses in one change come twice, at first with what neither takes from the other.
-func TestBookExchange(t *testing.T) {
+func TestTrackerExchange(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.apply(vips("a", 2, 80, 443, 53))
 	assert.Equal(t, []string{"a/a: 53 443", "a/c: 80"}, summary(w.apply(vips("c", 1, 80))))
@@ -79,8 +79,8 @@ func TestBookExchange(t *testing.T) {
 	w.check()
 }
 
-// A backend that two services share drains when neither selects it, and both are told.
-func TestBookSharedBackend(t *testing.T) {
+// A backend that two services share drains when neither selects it, and both are reported.
+func TestTrackerSharedBackend(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.setNodes([]Node{{Name: "n1", Address: netip.MustParseAddr("192.0.2.1")}, {Name: "n2", Address: netip.MustParseAddr("192.0.2.2")}})
 	w.apply(vips("a", 1, 80))
@@ -95,8 +95,8 @@ func TestBookSharedBackend(t *testing.T) {
 				Conditions: discoveryv1.EndpointConditions{Ready: &ready}}},
 		}
 	}
-	draining := func(service string) bool { return w.told["a/"+service].Backends[0].Draining }
-	node := func(service string) string { return w.told["a/"+service].Backends[0].Node }
+	draining := func(service string) bool { return w.reported["a/"+service].Backends[0].Draining }
+	node := func(service string) string { return w.reported["a/"+service].Backends[0].Node }
 
 	assert.Equal(t, []string{"a/a: 80"}, summary(w.applySlice(endpoints("a", "80", "n1", false))))
 	assert.True(t, draining("a"))
@@ -111,7 +111,7 @@ func TestBookSharedBackend(t *testing.T) {
 }
 
 // Slices may come before their service, move to another, and lose their label.
-func TestBookSlicesMove(t *testing.T) {
+func TestTrackerSlicesMove(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.setNodes([]Node{{Name: "n1", Address: netip.MustParseAddr("192.0.2.1"), PodCIDR: netip.MustParsePrefix("10.0.1.0/24")}})
 	slice := func(service string) *discoveryv1.EndpointSlice {
@@ -123,7 +123,7 @@ func TestBookSlicesMove(t *testing.T) {
 			Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.0.1.1"}}},
 		}
 	}
-	backends := func(service string) int { return len(w.told["a/"+service].Backends) }
+	backends := func(service string) int { return len(w.reported["a/"+service].Backends) }
 	assert.Empty(t, w.applySlice(slice("a")))
 	assert.Len(t, w.apply(vips("a", 1, 80)), 1)
 	assert.Equal(t, 1, backends("a"))
@@ -133,18 +133,18 @@ func TestBookSlicesMove(t *testing.T) {
 	assert.Len(t, w.applySlice(slice("b")), 2)
 	assert.Equal(t, []int{0, 1}, []int{backends("a"), backends("b")})
 	assert.Len(t, w.applySlice(slice("")), 1)
-	assert.Len(t, w.book.Problems(), 1)
+	assert.Len(t, w.tracker.Problems(), 1)
 	assert.Empty(t, w.removeSlice("a", "x"))
-	assert.Empty(t, w.book.Problems())
+	assert.Empty(t, w.tracker.Problems())
 	w.check()
 }
 
 // Load says what differs from before.
-func TestBookLoad(t *testing.T) {
+func TestTrackerLoad(t *testing.T) {
 	w := newWorld(t, Options{})
 	state := State{Services: []corev1.Service{*vips("a", 1, 80), *vips("b", 2, 443)}}
-	assert.Equal(t, []string{"a/a: 80", "a/b: 443"}, summary(w.hear(w.book.Load(state))))
-	assert.Empty(t, w.book.Load(state))
+	assert.Equal(t, []string{"a/a: 80", "a/b: 443"}, summary(w.hear(w.tracker.Load(state))))
+	assert.Empty(t, w.tracker.Load(state))
 	state = State{Services: []corev1.Service{*vips("c", 1, 80), *vips("b", 2, 443)}}
-	assert.Equal(t, []string{"a/a:", "a/c: 80"}, summary(w.hear(w.book.Load(state))))
+	assert.Equal(t, []string{"a/a:", "a/c: 80"}, summary(w.hear(w.tracker.Load(state))))
 }
