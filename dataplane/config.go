@@ -74,7 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 	if _, err := ParseFault(string(c.Fault)); err != nil {
 		errs = append(errs, err)
 	}
-	return c, errors.Join(append(errs, c.Sizes.check())...)
+	return c, errors.Join(append(errs, c.Sizes.Check()...)...)
 }
 
 // checkAddresses finds what is wrong with the node's addresses.

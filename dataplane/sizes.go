@@ -1,9 +1,6 @@
 package dataplane
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Sizes are map capacities in entries; zero takes the default. What an entry takes in the kernel's memory is stated: of
 // tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
@@ -75,19 +72,20 @@ func (s *Sizes) fields() []sizeField {
 	}
 }
 
-// check finds what is wrong with sizes that have their defaults.
-func (s Sizes) check() error {
+// Check returns an error for each field that Load would refuse.
+func (s Sizes) Check() []error {
+	s = s.withDefaults()
 	var errs []error
 	for _, f := range s.fields() {
 		ring := f.name == "events" || f.name == "hops"
 		if ring && (*f.entries < 4096 || *f.entries&(*f.entries-1) != 0) {
-			errs = append(errs, fmt.Errorf("sizes.%s %d: must be a power of two from 4096 on", f.name, *f.entries))
+			errs = append(errs, fmt.Errorf("sizes.%s: %d: must be a power of two from 4096 on", f.name, *f.entries))
 		}
 		if *f.entries > 1<<28 {
-			errs = append(errs, fmt.Errorf("sizes.%s %d: must be %d at most", f.name, *f.entries, 1<<28))
+			errs = append(errs, fmt.Errorf("sizes.%s: %d: must be %d at most", f.name, *f.entries, 1<<28))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // sizeOf is the setting of dsrd's configuration file that a map's capacity comes from.

@@ -83,6 +83,7 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{options: o, device: device, cluster: NewCluster(o.Config)}
 	a.path, err = dataplane.Load(dataplane.Config{
 		Addresses: o.Addresses, Device: name, PinDir: o.PinDir, MTU: device.MTU, Hook: o.Config.LoadBalancer.Hook,
+		Sizes: o.Config.Sizes,
 	})
 	if err != nil {
 		return nil, err

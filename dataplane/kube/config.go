@@ -42,6 +42,9 @@ type Config struct {
 	PodNetwork PodNetwork `json:"podNetwork"`
 	// ServiceCIDRs are where ClusterIPs are from: the node's own calls to them are led to Device.
 	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs,omitempty"`
+	// Sizes are the capacities of the data path's tables; what is not given has its default. Running flows are kept in tables of their
+	// size: the node has to be drained and its data path unloaded before a change of a size takes effect.
+	Sizes dataplane.Sizes `json:"sizes,omitzero"`
 	// DrainSeconds is for how long health checks fail before the agent ends when it is told to.
 	DrainSeconds int `json:"drainSeconds,omitempty"`
 }
@@ -138,6 +141,7 @@ func (c *Config) check() []error {
 		}
 	}
 	errs = append(errs, c.Announce.check()...)
+	errs = append(errs, c.Sizes.Check()...)
 	errs = append(errs, checkPrefixes("podNetwork.cidrs", c.PodNetwork.CIDRs)...)
 	errs = append(errs, checkPrefixes("serviceCIDRs", c.ServiceCIDRs)...)
 	if c.PodNetwork.Enabled && len(c.PodNetwork.CIDRs) == 0 {

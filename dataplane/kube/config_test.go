@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -23,9 +24,11 @@ func TestConfig(t *testing.T) {
 loadBalancer: {mode: hybrid, hook: xdp, tableSize: 251}
 podNetwork: {enabled: true, cidrs: [10.244.0.0/16, "fd00:10:244::/56"]}
 serviceCIDRs: [10.96.0.0/16]
+sizes: {slots: 65536, flows: 1000000}
 `))
 	require.NoError(t, err)
 	assert.Equal(t, services.ModeHybrid, c.LoadBalancer.Mode)
+	assert.Equal(t, dataplane.Sizes{Slots: 65536, Flows: 1000000}, c.Sizes)
 	assert.Equal(t, "geneve", c.LoadBalancer.DSRDispatch, "what it does not say stays")
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}, c.PodNetwork.CIDRs)
 }
@@ -56,6 +59,7 @@ tunnelProtocol: vxlan
 loadBalancer: {mode: DSR, dsrDispatch: opt, hook: generic, tableSize: 250}
 podNetwork: {enabled: true}
 serviceCIDRs: [10.96.0.1/16]
+sizes: {flows: 300000000, events: 5000}
 drainSeconds: -1
 `, `c.yaml: routingMode: "native": must be tunnel
 c.yaml: tunnelProtocol: "vxlan": must be geneve
@@ -64,6 +68,8 @@ c.yaml: kubeProxyReplacement: false: must be true, as nothing else serves Cluste
 c.yaml: loadBalancer.mode: "DSR": must be snat, dsr or hybrid
 c.yaml: loadBalancer.hook: "generic": must be tc or xdp
 c.yaml: loadBalancer.tableSize: 250: must be a prime from 3 to 65537
+c.yaml: sizes.flows: 300000000: must be 268435456 at most
+c.yaml: sizes.events: 5000: must be a power of two from 4096 on
 c.yaml: serviceCIDRs[0]: 10.96.0.1/16: has bits behind its length, use 10.96.0.0/16
 c.yaml: podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16
 c.yaml: drainSeconds: -1: must not be negative`},
