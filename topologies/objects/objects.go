@@ -59,7 +59,7 @@ func Service(s *corev1.Service, namespace string, pods []topologies.Pod) *corev1
 	return made
 }
 
-// SetReady says whether a pod takes requests.
+// SetReady reports whether a pod takes requests.
 func SetReady(ctx context.Context, client kubernetes.Interface, namespace, pod string, ready bool) error {
 	status := corev1.ConditionFalse
 	if ready {

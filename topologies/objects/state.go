@@ -7,14 +7,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// NodeIsReady says whether kubelet calls a node ready.
+// NodeIsReady reports whether kubelet calls a node ready.
 func NodeIsReady(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-// PodHas says whether a condition of a pod is true.
+// PodHas reports whether a condition of a pod is true.
 func PodHas(p *corev1.Pod, condition corev1.PodConditionType) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == condition && c.Status == corev1.ConditionTrue
@@ -39,7 +39,7 @@ func WhyNotReady(p *corev1.Pod) string {
 	return p.Status.Message
 }
 
-// IsRolledOut says whether a daemon set runs, ready, on every node that it is for.
+// IsRolledOut reports whether a daemon set runs, ready, on every node that it is for.
 func IsRolledOut(d *appsv1.DaemonSet) bool {
 	s := d.Status
 	return s.ObservedGeneration == d.Generation && s.DesiredNumberScheduled > 0 &&

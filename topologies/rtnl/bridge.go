@@ -68,7 +68,7 @@ func readPort(message []byte) (name string, ready bool, err error) {
 	return name, up && forwards, nil
 }
 
-// HasLocal tells whether the namespace takes packets to an address as its own. An IPv6 address can be there, and the kernel's
+// HasLocal reports whether the namespace takes packets to an address as its own. An IPv6 address can be there, and the kernel's
 // route to it not yet.
 func (c *Conn) HasLocal(a netip.Addr) (bool, error) {
 	routes, err := c.RouteGet(a.AsSlice())
