@@ -18,7 +18,7 @@ import (
 type Narrator interface {
 	// Begin tells that a lab starts.
 	Begin(lab *Lab, plan *topologies.Plan)
-	// Built tells that the topology stands, with the addresses that it has where the substrate gave them.
+	// Built is called when the topology is built, with the addresses that it has where the substrate gave them.
 	Built(plan *topologies.Plan)
 	// Notice tells something about the run as a whole: its scale, that it starts over.
 	Notice(message string)

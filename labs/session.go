@@ -50,14 +50,14 @@ func (l *Lab) variants(p *Phase) []testbed.Variant {
 type Session struct {
 	runner *Runner
 	lab    *Lab
-	// planned is the topology as it was planned; plan, once it stands, with the addresses that it has.
+	// planned is the topology as it was planned; plan, once it is built, with the addresses that it has.
 	planned, plan *topologies.Plan
 	recorder      *results.Recorder
 	trials        []Trial
 	x             *execution
 	substrate     Substrate
 	open          bool // the substrate was opened
-	// errs are what went wrong in a trial that was not taken again since; buildErr, why nothing stands.
+	// errs are what went wrong in a trial that was not taken again since; buildErr, why nothing is built.
 	errs     map[int]error
 	buildErr error
 	attempts map[int]int
@@ -102,7 +102,7 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 // Trials are all trials of the lab, in order.
 func (s *Session) Trials() []Trial { return s.trials }
 
-// Plan is the topology that Build builds and, once it stands, with the addresses that it has.
+// Plan is the topology that Build builds and, once it is built, with the addresses that it has.
 func (s *Session) Plan() *topologies.Plan { return s.plan }
 
 // Build opens the substrate: it builds the topology on a testbed of its own, or makes what an existing cluster needs. If it fails

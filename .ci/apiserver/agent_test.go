@@ -165,7 +165,7 @@ func (c *cluster) log(name string) string {
 	return string(text)
 }
 
-// http calls from a place of the lab, with a connection for each request.
+// http calls from a namespace of the network, with a connection for each request.
 func (c *cluster) http(from string, timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,

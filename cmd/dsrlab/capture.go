@@ -17,7 +17,7 @@ import (
 
 // newCaptureCommand captures packets of a node or pod.
 func newCaptureCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	var options netns.CaptureOptions
 	var file string
 	var duration time.Duration
@@ -27,13 +27,13 @@ func newCaptureCommand(s streams) *cobra.Command {
 		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker -i any --count 20 | tshark -r -",
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
-			lab := standing.Network()
-			if !slices.Contains(lab.Namespaces(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Namespaces()))
+			network := tb.Network()
+			if !slices.Contains(network.Namespaces(), args[0]) {
+				return usageError(fmt.Errorf("%s has no %q; there are %v", network.Name(), args[0], network.Namespaces()))
 			}
 			out, closeOut, err := captureOutput(s, file)
 			if err != nil {
@@ -42,7 +42,7 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if options.Device == "any" {
 				options.Device = ""
 			}
-			capture, err := lab.OpenCapture(args[0], options)
+			capture, err := network.OpenCapture(args[0], options)
 			if err != nil {
 				return errors.Join(upError(err), closeOut())
 			}

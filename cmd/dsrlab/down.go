@@ -9,14 +9,14 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// newDownCommand takes a lab away.
+// newDownCommand takes a testbed down.
 func newDownCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	var all bool
 	cmd := &cobra.Command{
-		Use: "down", Short: "Take a lab away, in whatever state it is", Args: noArgs,
+		Use: "down", Short: "Take a testbed down, in whatever state it is", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := requireRoot("taking a lab down"); err != nil {
+			if err := requireRoot("taking a testbed down"); err != nil {
 				return err
 			}
 			names, err := target.toTakeDown(all)
@@ -33,22 +33,22 @@ func newDownCommand(s streams) *cobra.Command {
 		},
 	}
 	target.flags(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "take down every lab")
+	cmd.Flags().BoolVar(&all, "all", false, "take down every testbed")
 	return cmd
 }
 
-// toTakeDown are the labs to take down: with none standing there is nothing to do, and nothing wrong.
-func (l *labTarget) toTakeDown(all bool) ([]string, error) {
-	standing, err := netns.List(l.stateDir)
+// toTakeDown are the names of the testbeds to take down: where there is none there is nothing to do, and nothing wrong.
+func (t *testbedTarget) toTakeDown(all bool) ([]string, error) {
+	running, err := netns.List(t.stateDir)
 	if err != nil {
 		return nil, err
 	}
-	if l.name != "" || len(standing) > 0 && !all {
-		name, err := l.resolve()
+	if t.name != "" || len(running) > 0 && !all {
+		name, err := t.resolve()
 		return []string{name}, err
 	}
 	var names []string
-	for _, s := range standing {
+	for _, s := range running {
 		names = append(names, s.Name)
 	}
 	return names, nil

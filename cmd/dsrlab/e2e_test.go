@@ -80,12 +80,12 @@ func TestHandsOn(t *testing.T) {
 		}
 	}
 	broken := b.run(t, "up", "-f", "talk", "--mode", "dsr", "--fault", "snat")
-	assert.Contains(t, broken, "talk stands, data path dsr, broken on purpose: snat")
+	assert.Contains(t, broken, "talk is running, data path dsr, broken on purpose: snat")
 	assert.Equal(t, "192.168.1.11", b.seen(t, "tcp", "185.150.8.128:8080"))
 	assert.Contains(t, b.run2(t, "lb", "list"), "[LoadBalancer, dsr]", "the tables are right")
 
 	hybrid := b.run(t, "up", "-f", "talk", "--mode", "hybrid")
-	assert.Contains(t, hybrid, "talk stands, data path hybrid")
+	assert.Contains(t, hybrid, "talk is running, data path hybrid")
 	assert.Equal(t, "192.168.1.202", b.seen(t, "tcp", "185.150.8.128:8080"))
 	assert.Equal(t, "192.168.1.11", b.seen(t, "udp", "185.150.8.128:8080"))
 

@@ -19,8 +19,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// standingLab is a lab without workload or data path.
-func standingLab(t *testing.T, name string) *netns.Network {
+// newNetwork is a network without workload or data path.
+func newNetwork(t *testing.T, name string) *netns.Network {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
@@ -29,13 +29,13 @@ func standingLab(t *testing.T, name string) *netns.Network {
 	require.NoError(t, err)
 	plan, err := topologies.PlanOf(topology)
 	require.NoError(t, err)
-	lab, err := netns.Up(t.Context(), plan, netns.Options{StateDir: testLabs.StateDir(t), Name: name})
+	network, err := netns.Up(t.Context(), plan, netns.Options{StateDir: testLabs.StateDir(t), Name: name})
 	require.NoError(t, err)
-	return lab
+	return network
 }
 
 func TestExec(t *testing.T) {
-	lab := standingLab(t, "test-exec")
+	network := newNetwork(t, "test-exec")
 	for _, test := range []struct {
 		argv        []string
 		code        int
@@ -50,7 +50,7 @@ func TestExec(t *testing.T) {
 			"dsrlab: test-exec has no \"nobody\"; there are [fabric client lb worker tcp-echo]\n"},
 	} {
 		t.Run(strings.Join(test.argv, " "), func(t *testing.T) {
-			code, out, stderr := command(t, append([]string{"exec", "--state-dir", lab.StateDir()}, test.argv...)...)
+			code, out, stderr := command(t, append([]string{"exec", "--state-dir", network.StateDir()}, test.argv...)...)
 			assert.Equal(t, test.code, code)
 			assert.Equal(t, test.out, out)
 			assert.Equal(t, test.stderr, stderr)
@@ -58,14 +58,14 @@ func TestExec(t *testing.T) {
 	}
 	// It is in there, and its input is passed on.
 	var out bytes.Buffer
-	code := run(t.Context(), []string{"exec", "--state-dir", lab.StateDir(), "lb", "--", "sh"},
+	code := run(t.Context(), []string{"exec", "--state-dir", network.StateDir(), "lb", "--", "sh"},
 		streams{in: strings.NewReader("readlink /proc/self/ns/net"), out: &out, err: io.Discard})
 	assert.Equal(t, exitOK, code)
-	ns, err := lab.NetNS("lb")
+	ns, err := network.NetNS("lb")
 	require.NoError(t, err)
 	defer ns.Close()
 	var want string
-	require.NoError(t, lab.Do("lb", func() (err error) {
+	require.NoError(t, network.Do("lb", func() (err error) {
 		want, err = os.Readlink("/proc/thread-self/ns/net")
 		return err
 	}))
@@ -74,18 +74,18 @@ func TestExec(t *testing.T) {
 
 // A terminal's interrupt reaches the program itself, which may be a shell: it ends only if it wants to.
 func TestExecInterrupted(t *testing.T) {
-	lab := standingLab(t, "test-interrupt")
+	network := newNetwork(t, "test-interrupt")
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out bytes.Buffer
-	code := run(interrupted, []string{"exec", "--state-dir", lab.StateDir(), "lb", "--", "echo", "still here"},
+	code := run(interrupted, []string{"exec", "--state-dir", network.StateDir(), "lb", "--", "echo", "still here"},
 		streams{in: strings.NewReader(""), out: &out, err: io.Discard})
 	assert.Equal(t, exitOK, code)
 	assert.Equal(t, "still here\n", out.String())
 }
 
 func TestCaptureCommand(t *testing.T) {
-	lab := standingLab(t, "test-capture")
+	network := newNetwork(t, "test-capture")
 	file := filepath.Join(t.TempDir(), "lb.pcapng")
 	type result struct {
 		code        int
@@ -93,11 +93,11 @@ func TestCaptureCommand(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		code, out, stderr := command(t, "capture", "--state-dir", lab.StateDir(), "lb", "-w", file, "--count", "2", "--duration", "10s")
+		code, out, stderr := command(t, "capture", "--state-dir", network.StateDir(), "lb", "-w", file, "--count", "2", "--duration", "10s")
 		done <- result{code, out, stderr}
 	}()
-	address := lab.Plan().Nodes[1].Address.Addr()
-	require.NoError(t, lab.Do("client", func() error {
+	address := network.Plan().Nodes[1].Address.Addr()
+	require.NoError(t, network.Do("client", func() error {
 		conn, err := net.Dial("udp", netip.AddrPortFrom(address, 9).String())
 		if err != nil {
 			return err
@@ -121,26 +121,26 @@ func TestCaptureCommand(t *testing.T) {
 	_, _, err = r.ReadPacketData()
 	assert.ErrorIs(t, err, io.EOF)
 
-	code, _, stderr := command(t, "capture", "--state-dir", lab.StateDir(), "lb", "-i", "eth7", "--duration", "1s")
+	code, _, stderr := command(t, "capture", "--state-dir", network.StateDir(), "lb", "-i", "eth7", "--duration", "1s")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, `capture in lb: no device "eth7"; there are [lo `)
-	code, out, stderr := command(t, "capture", "--state-dir", lab.StateDir(), "fabric", "-i", "any", "--duration", "10ms")
+	code, out, stderr := command(t, "capture", "--state-dir", network.StateDir(), "fabric", "-i", "any", "--duration", "10ms")
 	assert.Equal(t, exitOK, code)
 	assert.NotEmpty(t, out)
 	assert.Regexp(t, `^\d+ packets captured, 0 lost\n$`, stderr)
 }
 
 func TestStatusAndDown(t *testing.T) {
-	lab := standingLab(t, "test-status")
-	code, out, _ := command(t, "status", "--state-dir", lab.StateDir(), "-o", "json")
+	network := newNetwork(t, "test-status")
+	code, out, _ := command(t, "status", "--state-dir", network.StateDir(), "-o", "json")
 	assert.Equal(t, exitOK, code)
-	assert.JSONEq(t, `[{"name": "test-status", "topology": "talk", "state": "standing", "nodes": 3, "pods": 1}]`, out)
+	assert.JSONEq(t, `[{"name": "test-status", "topology": "talk", "state": "tb", "nodes": 3, "pods": 1}]`, out)
 	for range 2 { // the second finds nothing to do
-		code, _, stderr := command(t, "down", "--state-dir", lab.StateDir(), "--name", "test-status")
+		code, _, stderr := command(t, "down", "--state-dir", network.StateDir(), "--name", "test-status")
 		assert.Equal(t, exitOK, code)
 		assert.Equal(t, "test-status is down\n", stderr)
 	}
-	code, out, _ = command(t, "status", "--state-dir", lab.StateDir(), "-o", "json")
+	code, out, _ = command(t, "status", "--state-dir", network.StateDir(), "-o", "json")
 	assert.Equal(t, exitOK, code)
 	assert.JSONEq(t, `[]`, out)
 }

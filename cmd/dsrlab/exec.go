@@ -16,25 +16,25 @@ import (
 
 // newExecCommand runs a program in a node or pod.
 func newExecCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	cmd := &cobra.Command{
 		Use:     "exec NODE|POD -- COMMAND [ARG...]",
 		Short:   "Run a program in a node or pod, or in the fabric",
 		Example: "  dsrlab exec client -- curl http://185.150.8.128:8080/",
 		Args:    minArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
-			lab := standing.Network()
-			if !slices.Contains(lab.Namespaces(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q; there are %v", lab.Name(), args[0], lab.Namespaces()))
+			network := tb.Network()
+			if !slices.Contains(network.Namespaces(), args[0]) {
+				return usageError(fmt.Errorf("%s has no %q; there are %v", network.Name(), args[0], network.Namespaces()))
 			}
 			// A terminal sends its interrupt to the program as well: whether to end is the program's affair.
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
-			return exitOf(lab.Run(ctx, args[0], args[1:], netns.Streams{In: s.in, Out: s.out, Err: s.err}))
+			return exitOf(network.Run(ctx, args[0], args[1:], netns.Streams{In: s.in, Out: s.out, Err: s.err}))
 		},
 	}
 	target.flags(cmd)

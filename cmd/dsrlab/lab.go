@@ -87,7 +87,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "what is printed on stdout: text, or the summaries as json or yaml")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print the evidence of each verdict, too")
 	cmd.Flags().StringVar(&o.runs, "runs", "runs", "folder for the recorded runs")
-	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept while they stand")
+	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept while they run")
 	hookFlag(cmd, &o.hook)
 	o.on.labFlags(cmd)
 	cmd.Flags().StringVar(&o.scale, "scale", "", "divide the rates of all links: 1 (insist on the topology's), 1/2, 1/5, 1/10 or 1/20 (default: the largest that this machine carries now)")

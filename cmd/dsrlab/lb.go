@@ -19,16 +19,16 @@ func newLBCommand(s streams) *cobra.Command {
 }
 
 func newLBListCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	var output, node string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List frontends and backends of a node, as cilium bpf lb list does", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
-			data, err := standing.OpenDataPath(cmp.Or(node, standing.EntryNode()))
+			data, err := tb.OpenDataPath(cmp.Or(node, tb.EntryNode()))
 			if err != nil {
 				return err
 			}

@@ -6,17 +6,17 @@ import (
 
 // newMetricsCommand prints what the data path has counted.
 func newMetricsCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	cmd := &cobra.Command{
 		Use: "metrics", Short: "Print what all nodes have counted, in Prometheus' text format", Args: noArgs,
 		Long: `Packets and bytes by reason, requests, answers, drops and flows by service, and entries and capacity of the maps, of every
 node that runs our data path. Each reason is explained in dataplane/bpf/reasons.h.`,
 		RunE: func(*cobra.Command, []string) error {
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
-			return standing.WriteMetrics(s.out)
+			return tb.WriteMetrics(s.out)
 		},
 	}
 	target.flags(cmd)

@@ -11,7 +11,7 @@ import (
 
 // newObserveCommand prints flows in the shape of `hubble observe`.
 func newObserveCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	var output string
 	var follow bool
 	var filter testbed.FlowFilter
@@ -24,12 +24,12 @@ func newObserveCommand(s streams) *cobra.Command {
 			if output != "compact" && output != "json" {
 				return usageError(fmt.Errorf("--output: unknown format %q (want compact or json)", output))
 			}
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
 			encoder := json.NewEncoder(s.out)
-			return standing.Observe(cmd.Context(), follow, filter, func(f testbed.Flow) error {
+			return tb.Observe(cmd.Context(), follow, filter, func(f testbed.Flow) error {
 				if output == "json" {
 					return encoder.Encode(f)
 				}

@@ -95,7 +95,7 @@ func TestNeedsLab(t *testing.T) {
 		}
 		code, _, stderr := command(t, args...)
 		assert.Equal(t, exitUsage, code, args)
-		assert.Equal(t, "dsrlab: no lab stands; `dsrlab up` builds one\n", stderr)
+		assert.Equal(t, "dsrlab: found no testbed (want one: `dsrlab up` builds it)\n", stderr)
 	}
 	code, _, _ := command(t, "down", "--state-dir", t.TempDir())
 	assert.Equal(t, exitOK, code, "nothing to take down is nothing wrong")

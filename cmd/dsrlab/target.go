@@ -11,22 +11,22 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// labTarget names the lab that a command is about.
-type labTarget struct {
+// testbedTarget names the testbed that a command is about.
+type testbedTarget struct {
 	name, stateDir string
 }
 
-func (l *labTarget) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&l.name, "name", "", "name of the lab (default: the only one)")
-	cmd.Flags().StringVar(&l.stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
+func (t *testbedTarget) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.name, "name", "", "name of the testbed (default: the only one)")
+	cmd.Flags().StringVar(&t.stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 }
 
-// resolve is the lab's name: the one that was given, or that of the only lab.
-func (l *labTarget) resolve() (string, error) {
-	if l.name != "" {
-		return l.name, nil
+// resolve is the testbed's name: the one that was given, or that of the only one.
+func (t *testbedTarget) resolve() (string, error) {
+	if t.name != "" {
+		return t.name, nil
 	}
-	all, err := netns.List(l.stateDir)
+	all, err := netns.List(t.stateDir)
 	if err != nil {
 		return "", err
 	}
@@ -36,25 +36,25 @@ func (l *labTarget) resolve() (string, error) {
 	}
 	switch len(names) {
 	case 0:
-		return "", usageError(errors.New("no lab stands; `dsrlab up` builds one"))
+		return "", usageError(errors.New("found no testbed (want one: `dsrlab up` builds it)"))
 	case 1:
 		return names[0], nil
 	}
-	return "", usageError(fmt.Errorf("several labs stand: name one of %s by --name", strings.Join(names, ", ")))
+	return "", usageError(fmt.Errorf("found several testbeds (want --name with one of %s)", strings.Join(names, ", ")))
 }
 
-// stand takes hold of the lab.
-func (l *labTarget) stand() (*testbed.Testbed, error) {
-	if err := requireRoot("entering a lab"); err != nil {
+// attach takes hold of the testbed.
+func (t *testbedTarget) attach() (*testbed.Testbed, error) {
+	if err := requireRoot("entering a testbed"); err != nil {
 		return nil, err
 	}
-	name, err := l.resolve()
+	name, err := t.resolve()
 	if err != nil {
 		return nil, err
 	}
-	standing, err := testbed.Attach(l.stateDir, name)
+	tb, err := testbed.Attach(t.stateDir, name)
 	if errors.Is(err, netns.ErrNotFound) {
 		return nil, usageError(err)
 	}
-	return standing, err
+	return tb, err
 }

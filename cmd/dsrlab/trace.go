@@ -14,14 +14,14 @@ import (
 
 // newTraceCommand walks one request through all nodes.
 func newTraceCommand(s streams) *cobra.Command {
-	var target labTarget
+	var target testbedTarget
 	var output, protocol string
 	var all bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "trace CLIENT FRONTEND",
 		Short: "Walk one real request, and its answer, hop by hop through all nodes",
-		Long: `Sends one real request from a place of the lab to a frontend (ADDRESS:PORT, or SERVICE:PORT with the port's name or number),
+		Long: `Sends one real request from a node or pod to a frontend (ADDRESS:PORT, or SERVICE:PORT with the port's name or number),
 and shows what each program on its way met and what it made of it: namespace, hook, headers before and after, the DSR option,
 verdict. Of a TCP connection it shows the handshake's first two packets; --all shows every packet.`,
 		Example: "  dsrlab trace client 185.150.8.128:8080\n  dsrlab trace client tcp-echo:udp --protocol udp -o json",
@@ -30,15 +30,15 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
 				return usageError(fmt.Errorf("--protocol: unknown protocol %q (want tcp or udp)", protocol))
 			}
-			standing, err := target.stand()
+			tb, err := target.attach()
 			if err != nil {
 				return err
 			}
-			frontend, err := standing.Frontend(args[1], workload.Protocol(protocol))
+			frontend, err := tb.Frontend(args[1], workload.Protocol(protocol))
 			if err != nil {
 				return usageError(err)
 			}
-			report, err := standing.Trace(cmd.Context(), testbed.TraceOptions{
+			report, err := tb.Trace(cmd.Context(), testbed.TraceOptions{
 				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
 			})
 			if err != nil {

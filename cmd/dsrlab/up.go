@@ -15,20 +15,20 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// newUpCommand builds a topology and leaves it standing, with its workload serving and a data path on its nodes.
+// newUpCommand builds a topology as a testbed that goes on running, with its workload serving and a data path on its nodes.
 func newUpCommand(s streams) *cobra.Command {
 	var file, mode, hook, fault, name, stateDir string
 	var recreate bool
 	var on substrate
 	cmd := &cobra.Command{
 		Use:   "up -f FILE|NAME",
-		Short: "Build a topology, serve its workload, and leave it standing",
+		Short: "Build a topology, start its workload, and leave it running",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usageError(errors.New("--file: which topology? `dsrlab topology list` lists those of the catalogue"))
 			}
-			if err := requireRoot("building a lab"); err != nil {
+			if err := requireRoot("building a testbed"); err != nil {
 				return err
 			}
 			variant, err := variantOf(mode, hook, fault)
@@ -51,7 +51,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err := testbed.Check(plan, variant); err != nil {
 				return upError(err)
 			}
-			standing, existing, err := testbed.Up(cmd.Context(), plan, testbed.Options{
+			tb, existing, err := testbed.Up(cmd.Context(), plan, testbed.Options{
 				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
@@ -59,22 +59,22 @@ func newUpCommand(s streams) *cobra.Command {
 				return upError(err)
 			}
 			if existing {
-				fmt.Fprintf(s.err, "%s stands already\n", standing.Network().Name())
+				fmt.Fprintf(s.err, "%s is running already\n", tb.Network().Name())
 			}
-			if err := standing.Install(cmd.Context(), variant); err != nil {
+			if err := tb.Install(cmd.Context(), variant); err != nil {
 				return upError(err)
 			}
-			return describeUp(s, standing, variant)
+			return describeUp(s, tb, variant)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
 	cmd.Flags().StringVar(&mode, "mode", string(services.ModeDSR), "data path: snat, dsr, hybrid, kube-proxy, dnat-only or none")
 	hookFlag(cmd, &hook)
 	faultFlag(cmd, &fault)
-	cmd.Flags().StringVar(&name, "name", "", "name of the lab (default: the topology's)")
-	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where labs are kept")
+	cmd.Flags().StringVar(&name, "name", "", "name of the testbed (default: the topology's)")
+	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 	on.flags(cmd)
-	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what stands under this name, if it differs")
+	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what runs under this name, if it differs")
 	return cmd
 }
 
@@ -120,14 +120,14 @@ func upError(err error) error {
 	return err
 }
 
-// describeUp tells how to use what stands.
-func describeUp(s streams, standing *testbed.Testbed, v testbed.Variant) error {
-	plan := standing.Network().Plan()
+// describeUp prints how to use what runs.
+func describeUp(s streams, tb *testbed.Testbed, v testbed.Variant) error {
+	plan := tb.Network().Plan()
 	broken := ""
 	if v.Fault != dataplane.FaultNone {
 		broken = ", broken on purpose: " + string(v.Fault)
 	}
-	fmt.Fprintf(s.out, "%s stands, data path %s%s\n", standing.Network().Name(), v.Name, broken)
+	fmt.Fprintf(s.out, "%s is running, data path %s%s\n", tb.Network().Name(), v.Name, broken)
 	for _, service := range plan.Services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			for _, port := range service.Spec.Ports {
@@ -136,7 +136,7 @@ func describeUp(s streams, standing *testbed.Testbed, v testbed.Variant) error {
 		}
 	}
 	if plan.Substrate == topologies.SubstrateKindK {
-		fmt.Fprintf(s.out, "  kubectl --kubeconfig %s get pods -A\n", kind.KubeconfigPath(standing.Network()))
+		fmt.Fprintf(s.out, "  kubectl --kubeconfig %s get pods -A\n", kind.KubeconfigPath(tb.Network()))
 	}
 	return nil
 }

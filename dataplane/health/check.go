@@ -102,7 +102,7 @@ func (c *check) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// isIPv6 says whether the request came to an IPv6 address.
+// isIPv6 reports whether the request came to an IPv6 address.
 func isIPv6(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {

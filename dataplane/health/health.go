@@ -27,7 +27,7 @@ type Options struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 	// Addresses are where to listen (default all of the node).
 	Addresses []netip.Addr
-	// Healthy says whether the data path does its work; without it no node is healthy. It is asked for each request, by
+	// Healthy reports whether the data path does its work; without it no node is healthy. It is asked for each request, by
 	// several at once (default: always).
 	Healthy func() bool
 }

@@ -107,7 +107,7 @@ func (a *Agent) Close() error {
 	return errors.Join(errs...)
 }
 
-// Synced says whether the data path holds what the cluster's objects say.
+// Synced reports whether the data path holds what the cluster's objects say.
 func (a *Agent) Synced() bool { return a.applied.Load() }
 
 // Run takes events until ctx ends; then it lets health checks fail for as long as the configuration says, so that load balancers

@@ -38,7 +38,7 @@ type Config struct {
 	Announce Announce `json:"announce,omitzero"`
 	// Device leads to the other nodes (default: that of the default route).
 	Device string `json:"device,omitempty"`
-	// PodNetwork says whether the agent makes the pods' network, too.
+	// PodNetwork reports whether the agent makes the pods' network, too.
 	PodNetwork PodNetwork `json:"podNetwork"`
 	// ServiceCIDRs are where ClusterIPs are from: the node's own calls to them are led to Device.
 	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs,omitempty"`

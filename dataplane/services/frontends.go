@@ -44,7 +44,7 @@ func (c *compiler) addFrontends(s *spec) {
 	}
 }
 
-// ours says whether the service is balanced at all: headless and external names are not, by definition.
+// ours reports whether the service is balanced at all: headless and external names are not, by definition.
 func (c *compiler) ours(service *corev1.Service) bool {
 	if service.Labels[labelProxyName] != "" || service.Spec.ClusterIP == corev1.ClusterIPNone {
 		return false
@@ -158,7 +158,7 @@ func clusterIPs(service *corev1.Service) []string {
 	return []string{service.Spec.ClusterIP}
 }
 
-// hasFamily says whether the service has NodePorts at addresses of a's family: as spec.ipFamilies has it, else as its
+// hasFamily reports whether the service has NodePorts at addresses of a's family: as spec.ipFamilies has it, else as its
 // ClusterIPs are, else at all.
 func hasFamily(service *corev1.Service, a netip.Addr) bool {
 	families := slices.Clone(service.Spec.IPFamilies)

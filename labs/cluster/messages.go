@@ -53,7 +53,7 @@ func who(a netip.Addr, machines []Node, pods map[string]netip.Addr) string {
 	return "neither the client nor a node"
 }
 
-// isLBNode says whether an address is that of a node where requests for a VIP enter.
+// isLBNode reports whether an address is that of a node where requests for a VIP enter.
 func (c *Cluster) isLBNode(a netip.Addr) bool {
 	node, _, _ := strings.Cut(who(a, c.nodes, c.pods), ",")
 	return slices.Contains(lbNodes(c.plan), node)

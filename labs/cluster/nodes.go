@@ -81,7 +81,7 @@ func mapNodes(plan *topologies.Plan, nodes []corev1.Node) ([]Node, error) {
 	return all, nil
 }
 
-// isUsable says whether a node takes any pod.
+// isUsable reports whether a node takes any pod.
 func isUsable(n *corev1.Node) bool {
 	if n.Spec.Unschedulable || !objects.NodeIsReady(n) || cmp.Or(n.Labels[corev1.LabelOSStable], "linux") != "linux" {
 		return false

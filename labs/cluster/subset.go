@@ -115,7 +115,7 @@ func asIsName(variant string) string {
 	return string(AsIs) + "-" + variant
 }
 
-// renamed are the names of those variants that are kept; kept tells whether any is, which all are where none were named.
+// renamed are the names of those variants that are kept; kept reports whether any is, which all are where none were named.
 func (r *reduction) renamed(variants []string) (names []string, kept bool) {
 	for _, v := range variants {
 		if name, ok := r.names[v]; ok {

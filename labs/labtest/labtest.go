@@ -41,7 +41,7 @@ func (l *Labs) StateDir(t testing.TB) string {
 	return dir
 }
 
-// Main runs the tests of a package. An interrupt takes down what stands, and ends them.
+// Main runs the tests of a package. An interrupt takes down what is running, and ends them.
 func (l *Labs) Main(m *testing.M) int {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)

@@ -33,5 +33,5 @@ func TestShow(t *testing.T) {
 	assert.Equal(t, Nothing, s.Next(), "once")
 	s.end([]string{"that's all"})
 	assert.Equal(t, Nothing, s.Next())
-	assert.Equal(t, Nothing, s.Again(), "nothing stands any more")
+	assert.Equal(t, Nothing, s.Again(), "nothing is running any more")
 }

@@ -15,7 +15,7 @@ import (
 // tablesFile is where a lab's agents find what the services are.
 const tablesFile = "tables.json"
 
-// needsAgents says whether a service has health checks for someone to answer; the data path itself needs no process.
+// needsAgents reports whether a service has health checks for someone to answer; the data path itself needs no process.
 func needsAgents(plan *topologies.Plan) bool {
 	for _, s := range plan.Services {
 		if s.Spec.HealthCheckNodePort != 0 {

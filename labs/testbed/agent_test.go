@@ -19,7 +19,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// get asks an HTTP server from within a place of the lab.
+// get asks an HTTP server from within a namespace of the testbed.
 func (tb *Testbed) get(t *testing.T, from, url string) (status int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{

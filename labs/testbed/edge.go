@@ -35,7 +35,7 @@ const (
 // Edges are all of them.
 func Edges() []Edge { return []Edge{EdgeNone, EdgeStateless, EdgeStateful, EdgeBGP, EdgeBird} }
 
-// Validate says whether the edge is one that there is.
+// Validate reports whether the edge is one that there is.
 func (e Edge) Validate() error {
 	if !slices.Contains(Edges(), e) {
 		return fmt.Errorf("edge: %q is none of %q", e, Edges())

@@ -24,7 +24,7 @@ func (f FlowFilter) Validate() error {
 	return nil
 }
 
-// Match says whether the filter chooses the flow.
+// Match reports whether the filter chooses the flow.
 func (f FlowFilter) Match(flow Flow) bool {
 	if f.From != "" && !isPeer(f.From, flow.Source) {
 		return false

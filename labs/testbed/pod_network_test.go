@@ -221,7 +221,7 @@ func TestPodNetwork(t *testing.T) {
 	})
 }
 
-// hasBackend says whether a node's data path knows a pod behind a frontend.
+// hasBackend reports whether a node's data path knows a pod behind a frontend.
 func (tb *Testbed) hasBackend(t *testing.T, node string, frontend netip.AddrPort, pod netip.Addr) bool {
 	t.Helper()
 	d, err := tb.OpenDataPath(node)

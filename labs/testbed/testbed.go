@@ -1,5 +1,5 @@
 // Package testbed builds a topology with its workload and puts a data path on its nodes. Here substrate and data path meet:
-// neither knows of the other. Everything that can be asked of a lab that stands is asked here: its load-balancer tables, its
+// neither knows of the other. Everything that can be asked of a running testbed is asked here: its load-balancer tables, its
 // flows, its metrics, and the way of one request.
 package testbed
 
@@ -35,7 +35,7 @@ type Testbed struct {
 type Options struct {
 	StateDir string // default netns.DefaultStateDir
 	Name     string // default the topology's
-	Recreate bool   // take down what stands under this name
+	Recreate bool   // take down what runs under this name
 	Keep     bool   // leave what could not be built to its end, for a look
 	// NodeImage is the image of a kind cluster's nodes (default kind.DefaultImage).
 	NodeImage string
@@ -81,7 +81,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, exi
 	return tb, false, nil
 }
 
-// Attach takes hold of a topology that stands.
+// Attach takes hold of a testbed that is running.
 func Attach(stateDir, name string) (*Testbed, error) {
 	lab, err := netns.Open(stateDir, name)
 	if err != nil {
@@ -191,7 +191,7 @@ func (tb *Testbed) Backends(t Target, v Variant) ([]netip.Addr, error) {
 	return nil, fmt.Errorf("service %s has no port %s", t.Service, t.Port)
 }
 
-// entersBy says whether the frontend is the VIP's, or that of a node.
+// entersBy reports whether the frontend is the VIP's, or that of a node.
 func (tb *Testbed) entersBy(f *services.Frontend, node string) bool {
 	if node == "" {
 		return f.Kind == services.KindLoadBalancer

@@ -49,7 +49,7 @@ type TraceReport struct {
 
 // TraceOptions say what to trace.
 type TraceOptions struct {
-	Client   string // a place of the lab
+	Client   string // a node or pod
 	Frontend netip.AddrPort
 	Protocol workload.Protocol
 	// Timeout of the request (default 2s).

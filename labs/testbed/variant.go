@@ -11,7 +11,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// DataPath is what stands on the nodes.
+// DataPath is what forwards packets on the nodes.
 type DataPath string
 
 const (
