@@ -3,10 +3,9 @@ package labs
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/measure"
 	"github.com/dsrlab/dsrlab/labs/testbed"
-	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -26,7 +25,7 @@ func (t *trial) underCeiling(plan *topologies.Plan, s *TransferStep, pods []neti
 	key := fmt.Sprint(t.phase.Name, " ", results.FormatLabels(t.labels), " ", t.repetition)
 	if t.variant.DataPath == testbed.DataPathNone {
 		reason := ""
-		if ceiling := wiresCeiling(plan, s.From, pods, s.Direction); ceiling > 0 && goodput < enough*ceiling {
+		if ceiling := measure.WiresCeiling(plan, s.From, pods, s.Direction); ceiling > 0 && goodput < enough*ceiling {
 			reason = fmt.Sprintf("the machine carries %.2f of what the wires allow, without any load balancer", goodput/ceiling)
 		}
 		if t.slowed == nil {
@@ -35,31 +34,4 @@ func (t *trial) underCeiling(plan *topologies.Plan, s *TransferStep, pods []neti
 		t.slowed[key] = reason
 	}
 	return t.slowed[key]
-}
-
-// wiresCeiling is the goodput, in bit/s, that TCP can have between a client and the first of the pods, which is the one that is called
-// without a load balancer; 0 if neither wire is shaped.
-func wiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d workload.Direction) float64 {
-	lowest := 0.0
-	for i := range plan.Nodes {
-		n := &plan.Nodes[i]
-		asks := n.Name == client
-		answers := slices.ContainsFunc(plan.Pods, func(p topologies.Pod) bool {
-			return p.Node == n.Name && len(pods) > 0 && slices.Contains(p.Addresses(), pods[0])
-		})
-		if !asks && !answers {
-			continue
-		}
-		shape := n.ToNode
-		if asks == (d == workload.Upload) {
-			shape = n.FromNode
-		}
-		if shape.Rate == 0 {
-			continue
-		}
-		if ceiling := tcpCeiling(shape, plan.MTU); lowest == 0 || ceiling < lowest {
-			lowest = ceiling
-		}
-	}
-	return lowest
 }

@@ -37,7 +37,7 @@ func (f *fakeSubstrate) Open(_ context.Context, r *Report) error {
 func (f *fakeSubstrate) Run(ctx context.Context, t *Trial, r *Report) error {
 	f.trials = append(f.trials, fmt.Sprint(t.Variant.Name, t.Repetition))
 	if f.run == nil {
-		return measure(t, r)
+		return measureOnce(t, r)
 	}
 	return f.run(ctx, t, r)
 }
@@ -48,7 +48,7 @@ func (f *fakeSubstrate) Close(ctx context.Context) error {
 }
 
 // measure records the value that the fake lab expects.
-func measure(t *Trial, r *Report) error {
+func measureOnce(t *Trial, r *Report) error {
 	return r.Record(&t.Phase.Steps[0], []Value{{Metric: "goodput", Unit: "bit/s", Value: 1}})
 }
 
@@ -108,7 +108,7 @@ func TestDisturbedTrialIsRepeated(t *testing.T) {
 			disturbances--
 			r.Disturbed("the machine stood still")
 		}
-		return measure(trial, r)
+		return measureOnce(trial, r)
 	}
 	summary, _, q := runOnFake(t, t.Context(), &Runner{}, f)
 	assert.Equal(t, []string{"a0", "b0", "b0", "b0", "a1", "b1"}, f.trials)
@@ -124,7 +124,7 @@ func TestStartsOver(t *testing.T) {
 		if r.session.atMost < 5 && trial.Variant.Name == "a" {
 			r.Disturbed("the machine stood still")
 		}
-		return measure(trial, r)
+		return measureOnce(trial, r)
 	}
 	r := &Runner{}
 	summary, _, q := runOnFake(t, t.Context(), r, f)
@@ -155,7 +155,7 @@ func TestDoesNotStartOver(t *testing.T) {
 	f := &fakeSubstrate{}
 	f.run = func(_ context.Context, trial *Trial, r *Report) error {
 		r.Disturbed("the machine stood still")
-		return measure(trial, r)
+		return measureOnce(trial, r)
 	}
 	_, _, q := runOnFake(t, t.Context(), &Runner{Scale: 2}, f)
 	assert.Equal(t, []string{"a0", "a0", "a0", "b0", "b0", "b0", "a1", "a1", "a1", "b1", "b1", "b1"}, f.trials)
@@ -214,7 +214,7 @@ func TestInterruptedRun(t *testing.T) {
 	f := &fakeSubstrate{}
 	f.run = func(_ context.Context, trial *Trial, r *Report) error {
 		cancel()
-		return measure(trial, r)
+		return measureOnce(trial, r)
 	}
 	summary, run, _ := runOnFake(t, ctx, &Runner{}, f)
 	assert.Equal(t, results.Failed, summary.Result)
@@ -246,7 +246,7 @@ func TestSessionStepByStep(t *testing.T) {
 					failed = true
 					return errors.New("broken")
 				}
-				return measure(trial, r)
+				return measureOnce(trial, r)
 			}
 			r := &Runner{Substrate: topologies.SubstrateCluster, Existing: f, RunsDir: t.TempDir(), Narrator: &quiet{}}
 			s, err := r.Begin(fakeLab())

@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/measure"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
@@ -119,7 +120,7 @@ func (s *InferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	before, err := t.portsOf([]string{s.From})
+	before, err := measure.Ports(t.testbed, s.From)
 	if err != nil {
 		return err
 	}
@@ -135,14 +136,15 @@ func (s *InferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	port, err := t.portsOf([]string{s.From})
+	port, err := measure.Ports(t.testbed, s.From)
 	if err != nil {
 		return err
 	}
 	t.invalid = firstReason(t.linksOff(s.From, pods), after.disturbed, offPace(report))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
-	received, sent := since(port[0].toNode, before[0].toNode), since(port[0].fromNode, before[0].fromNode)
+	crossed := port[0].Since(before[0])
+	received, sent := crossed.ToNode, crossed.FromNode
 	if err := t.sample("received_per_sent", "ratio", float64(received.Bytes)/float64(sent.Bytes), inferLabels(report)); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/measure"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
@@ -54,7 +55,7 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	followed := t.follow(t.lbNames()...)
+	followed := measure.Follow(t.testbed, t.lbNames()...)
 	untold := t.tellRate(s.From, s.Direction)
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
 		Dialer: workload.Dialer{Enter: t.testbed.Enter(s.From)}, Target: to, Direction: s.Direction,
@@ -84,9 +85,9 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 }
 
 // record writes the samples of a transfer, and tells what it came to.
-func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workload.Flow, after watched, counts []counted) error {
-	together, use := flow.Together, between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil)).
-		use(flow.TogetherUntil-flow.TogetherFrom)
+func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workload.Flow, after watched, counts []measure.Reading) error {
+	ports := measure.Between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil))
+	together, use := flow.Together, measure.Use(ports, flow.TogetherUntil-flow.TogetherFrom)
 	if together == 0 { // they never all ran
 		together, use = math.NaN(), math.NaN()
 	}
