@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // affinityID selects clients' affinities: those of a service's number to one backend, or to all (0). A backend that no service
@@ -15,7 +17,7 @@ func endAffinities(clients []affinityID) []change {
 	if len(clients) == 0 {
 		return nil
 	}
-	return []change{{mapName: datapathMapAffinities, delete: true, key: clients}}
+	return []change{{mapName: bpf.DatapathMapAffinities, delete: true, key: clients}}
 }
 
 // hasAffinity reports whether a port of the service has session affinity.
@@ -71,8 +73,8 @@ func deleteAffinities(m *ebpf.Map, clients []affinityID) error {
 	for _, c := range clients {
 		gone[c] = true
 	}
-	var keys []datapathAffinityKey
-	err := readEntries(m, func(key datapathAffinityKey, value datapathAffinity) {
+	var keys []bpf.DatapathAffinityKey
+	err := readEntries(m, func(key bpf.DatapathAffinityKey, value bpf.DatapathAffinity) {
 		if gone[affinityID{key.Service, 0}] || gone[affinityID{key.Service, value.Backend}] {
 			keys = append(keys, key)
 		}

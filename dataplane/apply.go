@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -230,6 +231,6 @@ func (spec *serviceSpec) without(backends []backendSpec) *serviceSpec {
 func (spec *serviceSpec) isEmpty() bool { return len(spec.frontends) == 0 && len(spec.backends) == 0 }
 
 // keyText is ADDRESS:PORT/PROTOCOL.
-func keyText(k datapathServiceKey) string {
+func keyText(k bpf.DatapathServiceKey) string {
 	return addrPort(k.Address, k.Port).String() + "/" + protocolName(k.Protocol)
 }

@@ -8,21 +8,23 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // kernelOf reads the real maps.
 func kernelOf(t *testing.T, d *DataPath) *kernel {
 	t.Helper()
 	k := newKernel(d.capacities())
-	require.NoError(t, readEntries(d.objects.Pods, func(a datapathAddress, v datapathPod) { k.pods[a] = v }))
-	require.NoError(t, readEntries(d.objects.Nodes, func(a datapathAddress, v datapathNode) { k.nodes[a] = v }))
-	require.NoError(t, readEntries(d.objects.Cluster, func(a datapathClusterKey, v uint8) { k.cluster[a] = v }))
-	require.NoError(t, readEntries(d.objects.ServiceNames, func(n uint32, v datapathServiceName) { k.names[n] = v }))
-	require.NoError(t, readEntries(d.objects.LocalBackends, func(a datapathServiceKey, v datapathPod) { k.local[a] = v }))
-	require.NoError(t, readEntries(d.objects.Ranges, func(a datapathRangeKey, v uint8) { k.ranges[a] = v }))
-	require.NoError(t, readEntries(d.objects.Frontends, func(a datapathServiceKey, v datapathFrontend) { k.frontends[a] = v }))
-	require.NoError(t, readEntries(d.objects.Backends, func(n uint32, v datapathBackend) { k.backends[n] = v }))
-	require.NoError(t, readEntries(d.objects.Slots, func(n uint32, v datapathRow) { k.rows[n] = v }))
+	require.NoError(t, readEntries(d.objects.Pods, func(a bpf.DatapathAddress, v bpf.DatapathPod) { k.pods[a] = v }))
+	require.NoError(t, readEntries(d.objects.Nodes, func(a bpf.DatapathAddress, v bpf.DatapathNode) { k.nodes[a] = v }))
+	require.NoError(t, readEntries(d.objects.Cluster, func(a bpf.DatapathClusterKey, v uint8) { k.cluster[a] = v }))
+	require.NoError(t, readEntries(d.objects.ServiceNames, func(n uint32, v bpf.DatapathServiceName) { k.names[n] = v }))
+	require.NoError(t, readEntries(d.objects.LocalBackends, func(a bpf.DatapathServiceKey, v bpf.DatapathPod) { k.local[a] = v }))
+	require.NoError(t, readEntries(d.objects.Ranges, func(a bpf.DatapathRangeKey, v uint8) { k.ranges[a] = v }))
+	require.NoError(t, readEntries(d.objects.Frontends, func(a bpf.DatapathServiceKey, v bpf.DatapathFrontend) { k.frontends[a] = v }))
+	require.NoError(t, readEntries(d.objects.Backends, func(n uint32, v bpf.DatapathBackend) { k.backends[n] = v }))
+	require.NoError(t, readEntries(d.objects.Slots, func(n uint32, v bpf.DatapathRow) { k.rows[n] = v }))
 	return k
 }
 
@@ -31,7 +33,7 @@ func (k *kernel) serialsOf() map[string]uint32 {
 	all := make(map[string]uint32)
 	for number, b := range k.backends {
 		if b.Serial != 0 {
-			name := fmt.Sprintf("%s@%v", keyText(datapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}), b.Node.address())
+			name := fmt.Sprintf("%s@%v", keyText(bpf.DatapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}), b.Node.Addr())
 			all[name] = b.Serial<<16 | number
 		}
 	}

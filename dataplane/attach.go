@@ -45,7 +45,7 @@ func (d *DataPath) Attach(device string, direction Direction, mode AttachMode) e
 }
 
 func (d *DataPath) attach(ifindex int, direction Direction, mode AttachMode) error {
-	field := d.objects.datapathPrograms.byName()[string(direction)]
+	field := d.objects.DatapathPrograms.ByName()[string(direction)]
 	if field == nil {
 		return errors.New("there is no such program")
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // inNamespace runs f in a new network namespace with a veth eth0, whose other end is peer0. The thread dies with the
@@ -116,7 +118,7 @@ func programName(t *testing.T, id ebpf.ProgramID) string {
 func programIDs(t *testing.T, d *DataPath) map[string]ebpf.ProgramID {
 	t.Helper()
 	ids := make(map[string]ebpf.ProgramID)
-	for name, p := range d.objects.datapathPrograms.byName() {
+	for name, p := range d.objects.DatapathPrograms.ByName() {
 		if *p != nil {
 			info, err := (*p).Info()
 			assert.NoError(t, err)
@@ -254,8 +256,8 @@ func TestReplaceKeepsMaps(t *testing.T) {
 		}
 		_, err = d.Apply(state)
 		assert.NoError(t, err)
-		flow := datapathFlowKey{Protocol: 6}
-		assert.NoError(t, d.objects.Flows.Put(flow, datapathFlow{Backend: 1, Serial: 7}))
+		flow := bpf.DatapathFlowKey{Protocol: 6}
+		assert.NoError(t, d.objects.Flows.Put(flow, bpf.DatapathFlow{Backend: 1, Serial: 7}))
 		before := programIDs(t, d)
 		assert.NoError(t, d.Close())
 
@@ -272,7 +274,7 @@ func TestReplaceKeepsMaps(t *testing.T) {
 		n, err := again.Apply(state)
 		assert.NoError(t, err)
 		assert.Zero(t, n, "nothing is to be done")
-		var kept datapathFlow
+		var kept bpf.DatapathFlow
 		assert.NoError(t, again.objects.Flows.Lookup(flow, &kept))
 		assert.EqualValues(t, 7, kept.Serial)
 

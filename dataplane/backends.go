@@ -1,5 +1,7 @@
 package dataplane
 
+import "github.com/dsrlab/dsrlab/dataplane/bpf"
+
 // backendRefs counts the references to the entries of the array of backends. A backend keeps its number while any service refers
 // to it. When a number goes to another backend it gets another serial, so that flows of the previous backend don't follow.
 type backendRefs struct {
@@ -16,7 +18,7 @@ type backendRefs struct {
 type backendEntry struct {
 	backendID
 	number         uint32
-	value, written datapathBackend
+	value, written bpf.DatapathBackend
 	dirty          bool
 	drained        bool // when it was restored
 	refs           int
@@ -31,11 +33,11 @@ func newBackendRefs(capacity uint32) *backendRefs {
 }
 
 // restore adds an entry that the kernel holds already, with a reference that releaseRestored drops.
-func (s *backendRefs) restore(number uint32, value datapathBackend) *backendEntry {
+func (s *backendRefs) restore(number uint32, value bpf.DatapathBackend) *backendEntry {
 	e := &backendEntry{
-		backendID: backendID{datapathServiceKey{Address: value.Address, Port: value.Port, Protocol: value.Protocol}, value.Node},
+		backendID: backendID{bpf.DatapathServiceKey{Address: value.Address, Port: value.Port, Protocol: value.Protocol}, value.Node},
 		number:    number, value: value, written: value, refs: 1,
-		drained: value.Flags&uint8(datapathBackendFlagsBACKEND_DRAINING) != 0,
+		drained: value.Flags&uint8(bpf.DatapathBackendFlagsBACKEND_DRAINING) != 0,
 	}
 	if !e.drained {
 		e.active = 1
@@ -69,7 +71,7 @@ func (s *backendRefs) add(spec *backendSpec) (*backendEntry, bool) {
 	if s.serial == 0 { // which means free
 		s.serial++
 	}
-	e := &backendEntry{backendID: spec.backendID, number: number, value: datapathBackend{
+	e := &backendEntry{backendID: spec.backendID, number: number, value: bpf.DatapathBackend{
 		Address: spec.Address, Port: spec.Port, Protocol: spec.Protocol, Serial: s.serial, Node: spec.node,
 	}}
 	s.entries[spec.backendID] = e
@@ -79,9 +81,9 @@ func (s *backendRefs) add(spec *backendSpec) (*backendEntry, bool) {
 // acquire adds a reference to an entry.
 func (s *backendRefs) acquire(e *backendEntry, spec *backendSpec) {
 	e.value.NextHop = spec.nextHop
-	e.value.Flags &^= uint8(datapathBackendFlagsBACKEND_LOCAL)
+	e.value.Flags &^= uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL)
 	if spec.local {
-		e.value.Flags |= uint8(datapathBackendFlagsBACKEND_LOCAL)
+		e.value.Flags |= uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL)
 	}
 	e.refs++
 	if !spec.draining {
@@ -110,13 +112,13 @@ func (s *backendRefs) markDirty(e *backendEntry) {
 func (s *backendRefs) puts() []change {
 	var changes []change
 	for _, e := range s.dirty {
-		e.value.Flags &^= uint8(datapathBackendFlagsBACKEND_DRAINING)
+		e.value.Flags &^= uint8(bpf.DatapathBackendFlagsBACKEND_DRAINING)
 		if e.active == 0 {
-			e.value.Flags |= uint8(datapathBackendFlagsBACKEND_DRAINING)
+			e.value.Flags |= uint8(bpf.DatapathBackendFlagsBACKEND_DRAINING)
 		}
 		if e.refs > 0 && e.value != e.written {
 			e.written = e.value
-			changes = append(changes, change{mapName: datapathMapBackends, key: e.number, value: e.value})
+			changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
 		}
 	}
 	return changes
@@ -132,7 +134,7 @@ func (s *backendRefs) frees() []change {
 			continue
 		}
 		e.value.Serial = 0
-		changes = append(changes, change{mapName: datapathMapBackends, key: e.number, value: e.value})
+		changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
 		s.numbers.free(e.number, 1)
 		if s.entries[e.backendID] == e {
 			delete(s.entries, e.backendID)

@@ -124,7 +124,7 @@ func (c benchCase) job(t testing.TB, d *DataPath, hook benchmark.Hook, p packetS
 	if p.src == c.packet.src && c.answer {
 		j.AddressOffset, j.PortOffset = j.AddressOffset+size, j.PortOffset+2
 	}
-	j.Program = *d.objects.datapathPrograms.byName()[string(c.point)]
+	j.Program = *d.objects.DatapathPrograms.ByName()[string(c.point)]
 	if c.answer && p.geneve != nil {
 		j.Program = d.objects.FromNetwork
 	}
@@ -215,7 +215,7 @@ func loadParts(b *testing.B, d *DataPath, addresses []netip.Addr) *ebpf.Collecti
 	spec, err := specOf(config, &net.Interface{Index: 1, HardwareAddr: nodeMAC})
 	require.NoError(b, err)
 	maps := make(map[string]*ebpf.Map)
-	for name, m := range d.objects.datapathMaps.byName() {
+	for name, m := range d.objects.DatapathMaps.ByName() {
 		maps[name] = *m
 	}
 	parts, err := benchmark.LoadParts(maps, spec.Variables)

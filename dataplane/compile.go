@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
@@ -23,7 +24,7 @@ func compileAll(v *nodeView, t *services.Tables) (map[string]*serviceSpec, error
 			listed[b] = true
 		}
 	}
-	owners := make(map[datapathServiceKey]string, len(t.Frontends))
+	owners := make(map[bpf.DatapathServiceKey]string, len(t.Frontends))
 	specs := make(map[string]*serviceSpec, len(frontends)+1)
 	for _, name := range sortedNames(frontends) {
 		c := newCompiler(v, t)
@@ -106,9 +107,9 @@ func (c *compiler) frontend(f *services.Frontend) error {
 	}
 	address := wireAddress(f.Address)
 	added := frontendSpec{
-		key:  datapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
+		key:  bpf.DatapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
 		port: port,
-		value: datapathFrontend{
+		value: bpf.DatapathFrontend{
 			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.view.node),
 		},
 	}
@@ -131,7 +132,7 @@ func (c *compiler) frontend(f *services.Frontend) error {
 // port is the index of the frontend's port.
 func (c *compiler) port(f *services.Frontend) (int, error) {
 	name := portName(f)
-	if longest := len(datapathServiceName{}.Text) - 1; len(name) > longest {
+	if longest := len(bpf.DatapathServiceName{}.Text) - 1; len(name) > longest {
 		return 0, fmt.Errorf("name %q: must have %d bytes at most", name, longest)
 	}
 	if i := slices.Index(c.spec.ports, name); i >= 0 {
@@ -158,7 +159,7 @@ func (c *compiler) backend(i int) int {
 	node := wireAddress(b.NodeAddress)
 	added := backendSpec{
 		backendID: backendID{
-			datapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
+			bpf.DatapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
 		nextHop: c.view.nodes[node].NextHop, draining: b.Draining,
 	}
@@ -214,7 +215,7 @@ func (c *compiler) addRanges(port int, prefix netip.Prefix) {
 
 func (c *compiler) addRange(port int, prefix netip.Prefix) {
 	bits, address := wirePrefix(prefix)
-	r := rangeSpec{port, datapathRangeKey{Prefix: 32 + bits, Address: address}}
+	r := rangeSpec{port, bpf.DatapathRangeKey{Prefix: 32 + bits, Address: address}}
 	if !c.ranges[r] {
 		c.ranges[r] = true
 		c.spec.ranges = append(c.spec.ranges, r)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Counter is how many packets, and bytes of them from the Ethernet header on, ended for one reason.
@@ -22,7 +24,7 @@ type Traffic struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
-func (t *Traffic) add(c datapathCounter) {
+func (t *Traffic) add(c bpf.DatapathCounter) {
 	t.Packets += c.Packets
 	t.Bytes += c.Bytes
 }
@@ -41,7 +43,7 @@ type ServiceCounter struct {
 func (d *DataPath) Counters(names *Names) ([]Counter, error) {
 	var all []Counter
 	for _, reason := range names.Reasons() {
-		var perCPU []datapathCounter
+		var perCPU []bpf.DatapathCounter
 		if err := d.objects.Counters.Lookup(uint32(reason), &perCPU); err != nil {
 			return nil, fmt.Errorf("read counter %s: %w", names.Reason(reason), err)
 		}
@@ -67,7 +69,7 @@ func (d *DataPath) ServiceCounters() ([]ServiceCounter, error) {
 	}
 	m := d.objects.ServiceCounters
 	size := min(int(m.MaxEntries()), entriesAtOnce)
-	keys, values := make([]uint32, size), make([]datapathServiceCounter, size*cpus)
+	keys, values := make([]uint32, size), make([]bpf.DatapathServiceCounter, size*cpus)
 	var all []ServiceCounter
 	var cursor ebpf.MapBatchCursor
 	for {
@@ -88,7 +90,7 @@ func (d *DataPath) ServiceCounters() ([]ServiceCounter, error) {
 	return all, nil
 }
 
-func sumOf(name string, number uint32, perCPU []datapathServiceCounter) ServiceCounter {
+func sumOf(name string, number uint32, perCPU []bpf.DatapathServiceCounter) ServiceCounter {
 	sum := ServiceCounter{Service: name, Number: number}
 	for _, c := range perCPU {
 		sum.Requests.add(c.Requests)

@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Event is one packet of a flow: its first, its last, a dropped one, or a sample of the others.
@@ -63,7 +65,7 @@ func (d *DataPath) Events(ctx context.Context, follow bool, handle func(Event) e
 		return fmt.Errorf("read events: %w", err)
 	}
 	return r.read(ctx, d.objects.Events, follow, func(raw []byte) error {
-		var e datapathEvent
+		var e bpf.DatapathEvent
 		if err := decode(raw, &e); err != nil {
 			return err
 		}
@@ -87,11 +89,11 @@ func (d *DataPath) newEventReader() (*eventReader, error) {
 	return &eventReader{
 		path: d, boot: time.Now().Add(-time.Duration(now.Nano())), names: make(map[uint32]string),
 		points: []Direction{
-			datapathPointPOINT_FROM_NETWORK:     FromNetwork,
-			datapathPointPOINT_FROM_NETWORK_XDP: FromNetworkXDP,
-			datapathPointPOINT_FROM_POD:         FromPod,
-			datapathPointPOINT_FROM_NODE:        FromNode,
-			datapathPointPOINT_TO_POD:           ToPod,
+			bpf.DatapathPointPOINT_FROM_NETWORK:     FromNetwork,
+			bpf.DatapathPointPOINT_FROM_NETWORK_XDP: FromNetworkXDP,
+			bpf.DatapathPointPOINT_FROM_POD:         FromPod,
+			bpf.DatapathPointPOINT_FROM_NODE:        FromNode,
+			bpf.DatapathPointPOINT_TO_POD:           ToPod,
 		},
 	}, nil
 }
@@ -131,8 +133,8 @@ func decode(raw []byte, into any) error {
 	return nil
 }
 
-func (r *eventReader) event(e *datapathEvent) Event {
-	flags := datapathEventFlags(e.Flags)
+func (r *eventReader) event(e *bpf.DatapathEvent) Event {
+	flags := bpf.DatapathEventFlags(e.Flags)
 	point := Direction(fmt.Sprintf("point-%d", e.Point))
 	if int(e.Point) < len(r.points) {
 		point = r.points[e.Point]
@@ -148,11 +150,11 @@ func (r *eventReader) event(e *datapathEvent) Event {
 		Destination: addrPort(e.Tuple.Destination, e.Tuple.DestinationPort),
 		Frontend:    addrPort(e.Frontend, e.FrontendPort),
 		Backend:     addrPort(e.Backend, e.BackendPort),
-		Node:        e.Node.address(),
+		Node:        e.Node.Addr(),
 		TCPFlags:    TCPFlags(e.TcpFlags),
-		Option:      flags&datapathEventFlagsEVENT_OPTION != 0,
-		Begins:      flags&datapathEventFlagsEVENT_BEGINS != 0,
-		DSR:         datapathMode(e.Mode) == datapathModeMODE_DSR,
+		Option:      flags&bpf.DatapathEventFlagsEVENT_OPTION != 0,
+		Begins:      flags&bpf.DatapathEventFlagsEVENT_BEGINS != 0,
+		DSR:         bpf.DatapathMode(e.Mode) == bpf.DatapathModeMODE_DSR,
 		Bytes:       e.Bytes,
 	}
 }
@@ -164,7 +166,7 @@ func (r *eventReader) name(number uint32) string {
 	}
 	name, ok := r.names[number]
 	if !ok {
-		var text datapathServiceName
+		var text bpf.DatapathServiceName
 		if err := r.path.objects.ServiceNames.Lookup(number, &text); err == nil {
 			name = text.String()
 		}

@@ -9,18 +9,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // testEvent is one in which everything is set.
-func testEvent() (datapathEvent, Event) {
-	at := func(text string) (datapathAddress, uint16) {
+func testEvent() (bpf.DatapathEvent, Event) {
+	at := func(text string) (bpf.DatapathAddress, uint16) {
 		a := netip.MustParseAddrPort(text)
 		return wireAddress(a.Addr()), port16(a.Port())
 	}
-	e := datapathEvent{
-		Time: uint64(time.Second), Bytes: 74, Reason: uint32(datapathReasonREASON_TO_OVERLAY_DSR), Service: 1, TcpFlags: 0x12,
-		Point: uint8(datapathPointPOINT_FROM_NETWORK_XDP), Mode: uint8(datapathModeMODE_DSR),
-		Flags: uint8(datapathEventFlagsEVENT_OPTION | datapathEventFlagsEVENT_BEGINS), Node: wireAddress(nodeAddr(1)),
+	e := bpf.DatapathEvent{
+		Time: uint64(time.Second), Bytes: 74, Reason: uint32(bpf.DatapathReasonREASON_TO_OVERLAY_DSR), Service: 1, TcpFlags: 0x12,
+		Point: uint8(bpf.DatapathPointPOINT_FROM_NETWORK_XDP), Mode: uint8(bpf.DatapathModeMODE_DSR),
+		Flags: uint8(bpf.DatapathEventFlagsEVENT_OPTION | bpf.DatapathEventFlagsEVENT_BEGINS), Node: wireAddress(nodeAddr(1)),
 	}
 	e.Tuple.Protocol = 6
 	e.Tuple.Source, e.Tuple.SourcePort = at("203.0.113.1:40000")
@@ -28,7 +30,7 @@ func testEvent() (datapathEvent, Event) {
 	e.Frontend, e.FrontendPort = at("198.18.0.0:80")
 	e.Backend, e.BackendPort = at("10.1.0.0:8080")
 	return e, Event{
-		Time: time.Unix(1, 0), Point: FromNetworkXDP, Reason: datapathReasonREASON_TO_OVERLAY_DSR, Service: "default/s00000:http/TCP", Number: 1,
+		Time: time.Unix(1, 0), Point: FromNetworkXDP, Reason: bpf.DatapathReasonREASON_TO_OVERLAY_DSR, Service: "default/s00000:http/TCP", Number: 1,
 		Protocol: "TCP", Source: netip.MustParseAddrPort("203.0.113.1:40000"), Destination: netip.MustParseAddrPort("198.18.0.0:80"),
 		Frontend: netip.MustParseAddrPort("198.18.0.0:80"), Backend: netip.MustParseAddrPort("10.1.0.0:8080"), Node: nodeAddr(1),
 		TCPFlags: 0x12, Option: true, Begins: true, DSR: true, Bytes: 74,
@@ -48,20 +50,20 @@ func TestEvent(t *testing.T) {
 	raw, err := binary.Append(nil, binary.NativeEndian, e)
 	require.NoError(t, err)
 	require.Len(t, raw, 120)
-	var back datapathEvent
+	var back bpf.DatapathEvent
 	require.NoError(t, decode(raw, &back))
 	assert.Equal(t, want, r.event(&back))
 	assert.Equal(t, "SYN, ACK", want.TCPFlags.String())
 	assert.ErrorContains(t, decode(raw[:50], &back), "decode event of 50 bytes: ")
 
-	got := r.event(&datapathEvent{Service: 9, Point: 77})
+	got := r.event(&bpf.DatapathEvent{Service: 9, Point: 77})
 	assert.Empty(t, got.Service, "there is no such service")
 	assert.EqualValues(t, "point-77", got.Point)
 	assert.False(t, got.Frontend.IsValid())
-	for point, name := range map[datapathPoint]Direction{
-		datapathPointPOINT_FROM_NETWORK: FromNetwork, datapathPointPOINT_FROM_POD: FromPod, datapathPointPOINT_FROM_NODE: FromNode,
+	for point, name := range map[bpf.DatapathPoint]Direction{
+		bpf.DatapathPointPOINT_FROM_NETWORK: FromNetwork, bpf.DatapathPointPOINT_FROM_POD: FromPod, bpf.DatapathPointPOINT_FROM_NODE: FromNode,
 	} {
-		assert.Equal(t, name, r.event(&datapathEvent{Point: uint8(point)}).Point)
+		assert.Equal(t, name, r.event(&bpf.DatapathEvent{Point: uint8(point)}).Point)
 	}
 }
 
@@ -69,7 +71,7 @@ func TestEvent(t *testing.T) {
 func TestPointsAreNamed(t *testing.T) {
 	r, err := newMaps(t, fewEntries).newEventReader()
 	require.NoError(t, err)
-	spec, err := loadDatapath()
+	spec, err := bpf.LoadDatapath()
 	require.NoError(t, err)
 	require.Len(t, r.points, len(spec.Programs))
 	for _, point := range r.points {
@@ -80,7 +82,7 @@ func TestPointsAreNamed(t *testing.T) {
 func TestHop(t *testing.T) {
 	r := &eventReader{boot: time.Unix(0, 0), names: map[uint32]string{1: "default/s00000:http/TCP"}, points: []Direction{FromNetwork, FromNetworkXDP}}
 	e, want := testEvent()
-	h := datapathHop{Event: e, LengthBefore: 4, LengthAfter: 1500}
+	h := bpf.DatapathHop{Event: e, LengthBefore: 4, LengthAfter: 1500}
 	h.Before, h.After = [192]uint8{1, 2, 3, 4, 5}, [192]uint8{191: 9}
 	got := r.hop(&h)
 	assert.Equal(t, want, got.Event)
@@ -92,7 +94,7 @@ func TestHop(t *testing.T) {
 // TestTraceFilter: the filter is in force while Trace runs, and no longer.
 func TestTraceFilter(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	filter := func() (f datapathTraceFilter) {
+	filter := func() (f bpf.DatapathTraceFilter) {
 		require.NoError(t, d.objects.Tracing.Lookup(uint32(0), &f))
 		return f
 	}
@@ -101,7 +103,7 @@ func TestTraceFilter(t *testing.T) {
 	called := false
 	err := d.Trace(ctx, TraceFilter{Client: client, Port: 40000, Protocol: 6, Ready: func() {
 		called = true
-		assert.Equal(t, datapathTraceFilter{Client: wireAddress(client), Port: port16(40000), Protocol: 6, On: 1}, filter())
+		assert.Equal(t, bpf.DatapathTraceFilter{Client: wireAddress(client), Port: port16(40000), Protocol: 6, On: 1}, filter())
 		cancel()
 	}}, func(Hop) error { return nil })
 	require.NoError(t, err)

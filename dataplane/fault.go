@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Fault breaks a node's data path on purpose: a lab that still passes with it would not notice the real thing, and people can
@@ -43,8 +45,8 @@ func ParseFault(text string) (Fault, error) {
 }
 
 // faultNumber is a fault as the programs know it.
-func faultNumber(f Fault) datapathFault {
-	return map[Fault]datapathFault{
-		FaultNoOption: datapathFaultFAULT_NO_OPTION, FaultNoReplyRewrite: datapathFaultFAULT_NO_REPLY_REWRITE, FaultSNAT: datapathFaultFAULT_SNAT,
+func faultNumber(f Fault) bpf.DatapathFault {
+	return map[Fault]bpf.DatapathFault{
+		FaultNoOption: bpf.DatapathFaultFAULT_NO_OPTION, FaultNoReplyRewrite: bpf.DatapathFaultFAULT_NO_REPLY_REWRITE, FaultSNAT: bpf.DatapathFaultFAULT_SNAT,
 	}[f]
 }

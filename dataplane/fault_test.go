@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -21,7 +22,7 @@ func TestParseFault(t *testing.T) {
 	}
 	_, err := ParseFault("none")
 	assert.EqualError(t, err, `fault "none": must be no-option, no-reply-rewrite, snat, or empty for none`)
-	numbers := map[datapathFault]bool{faultNumber(FaultNone): true}
+	numbers := map[bpf.DatapathFault]bool{faultNumber(FaultNone): true}
 	for _, f := range Faults() {
 		assert.NotContains(t, numbers, faultNumber(f), "%s is a fault of its own", f)
 		numbers[faultNumber(f)] = true

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // ForgetFlows forgets all flows through these frontends, on both sides: as LB node and as pod node. Whoever takes the frontends
@@ -19,13 +21,13 @@ func (d *DataPath) ForgetFlows(frontends []netip.AddrPort) (int, error) {
 	forgotten := 0
 	var errs []error
 	for _, m := range []*ebpf.Map{d.objects.Flows, d.objects.FlowsUnconfirmed} {
-		n, err := deleteWhere(m, func(key datapathFlowKey, _ datapathFlow) bool {
+		n, err := deleteWhere(m, func(key bpf.DatapathFlowKey, _ bpf.DatapathFlow) bool {
 			return of[addrPort(key.Destination, key.DestinationPort)]
 		})
 		forgotten, errs = forgotten+n, append(errs, err)
 	}
 	for _, m := range []*ebpf.Map{d.objects.Replies, d.objects.RepliesUnconfirmed} {
-		n, err := deleteWhere(m, func(_ datapathFlowKey, r datapathReply) bool { return of[addrPort(r.Frontend, r.Port)] })
+		n, err := deleteWhere(m, func(_ bpf.DatapathFlowKey, r bpf.DatapathReply) bool { return of[addrPort(r.Frontend, r.Port)] })
 		forgotten, errs = forgotten+n, append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

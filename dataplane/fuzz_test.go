@@ -10,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -94,7 +95,7 @@ func (z fuzzed) check(t *testing.T, frame []byte) {
 	}
 	before := z.d.counts(t)
 	run := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}
-	action, err := (*z.d.objects.datapathPrograms.byName()[string(z.point)]).Run(run)
+	action, err := (*z.d.objects.DatapathPrograms.ByName()[string(z.point)]).Run(run)
 	if err != nil {
 		return // the kernel itself refuses such a frame
 	}
@@ -265,11 +266,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add(make([]byte, 512))
 	f.Add(make([]byte, 120))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		var e datapathEvent
+		var e bpf.DatapathEvent
 		if decode(raw, &e) == nil {
 			_ = r.event(&e)
 		}
-		var h datapathHop
+		var h bpf.DatapathHop
 		if decode(raw, &h) == nil {
 			hop := r.hop(&h)
 			require.LessOrEqual(t, len(hop.Before), len(h.Before))

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // checkEqual checks that the mirror equals the maps.
@@ -23,7 +25,7 @@ func (k *kernel) checkEqual(t *testing.T, m *mirror) {
 		}
 	}
 	require.Empty(t, names)
-	used := make(map[uint32]datapathBackend)
+	used := make(map[uint32]bpf.DatapathBackend)
 	for _, e := range m.backends.entries {
 		used[e.number] = e.written
 	}

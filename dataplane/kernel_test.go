@@ -8,20 +8,22 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // kernel is what the maps hold in a test: the same change by change.
 type kernel struct {
 	capacities capacities
-	pods       map[datapathAddress]datapathPod
-	nodes      map[datapathAddress]datapathNode
-	cluster    map[datapathClusterKey]uint8
-	names      map[uint32]datapathServiceName
-	local      map[datapathServiceKey]datapathPod
-	ranges     map[datapathRangeKey]uint8
-	frontends  map[datapathServiceKey]datapathFrontend
-	backends   map[uint32]datapathBackend
-	rows       map[uint32]datapathRow
+	pods       map[bpf.DatapathAddress]bpf.DatapathPod
+	nodes      map[bpf.DatapathAddress]bpf.DatapathNode
+	cluster    map[bpf.DatapathClusterKey]uint8
+	names      map[uint32]bpf.DatapathServiceName
+	local      map[bpf.DatapathServiceKey]bpf.DatapathPod
+	ranges     map[bpf.DatapathRangeKey]uint8
+	frontends  map[bpf.DatapathServiceKey]bpf.DatapathFrontend
+	backends   map[uint32]bpf.DatapathBackend
+	rows       map[uint32]bpf.DatapathRow
 	serials    map[uint32]uint32 // the last of each backend number
 	freed      map[string]bool   // what must not be used again yet
 }
@@ -29,15 +31,15 @@ type kernel struct {
 func newKernel(c capacities) *kernel {
 	return &kernel{
 		capacities: c,
-		pods:       make(map[datapathAddress]datapathPod),
-		nodes:      make(map[datapathAddress]datapathNode),
-		cluster:    make(map[datapathClusterKey]uint8),
-		names:      make(map[uint32]datapathServiceName),
-		local:      make(map[datapathServiceKey]datapathPod),
-		ranges:     make(map[datapathRangeKey]uint8),
-		frontends:  make(map[datapathServiceKey]datapathFrontend),
-		backends:   make(map[uint32]datapathBackend),
-		rows:       make(map[uint32]datapathRow),
+		pods:       make(map[bpf.DatapathAddress]bpf.DatapathPod),
+		nodes:      make(map[bpf.DatapathAddress]bpf.DatapathNode),
+		cluster:    make(map[bpf.DatapathClusterKey]uint8),
+		names:      make(map[uint32]bpf.DatapathServiceName),
+		local:      make(map[bpf.DatapathServiceKey]bpf.DatapathPod),
+		ranges:     make(map[bpf.DatapathRangeKey]uint8),
+		frontends:  make(map[bpf.DatapathServiceKey]bpf.DatapathFrontend),
+		backends:   make(map[uint32]bpf.DatapathBackend),
+		rows:       make(map[uint32]bpf.DatapathRow),
 		serials:    make(map[uint32]uint32),
 		freed:      make(map[string]bool),
 	}
@@ -51,25 +53,25 @@ func (k *kernel) make(t *testing.T, c change) {
 		return
 	}
 	switch c.mapName {
-	case datapathMapPods:
+	case bpf.DatapathMapPods:
 		put(k.pods, c)
-	case datapathMapNodes:
+	case bpf.DatapathMapNodes:
 		put(k.nodes, c)
-	case datapathMapCluster:
+	case bpf.DatapathMapCluster:
 		put(k.cluster, c)
-	case datapathMapServiceNames:
+	case bpf.DatapathMapServiceNames:
 		put(k.names, c)
-	case datapathMapLocalBackends:
+	case bpf.DatapathMapLocalBackends:
 		put(k.local, c)
-	case datapathMapRanges:
+	case bpf.DatapathMapRanges:
 		put(k.ranges, c)
-	case datapathMapFrontends:
+	case bpf.DatapathMapFrontends:
 		put(k.frontends, c)
-	case datapathMapBackends:
+	case bpf.DatapathMapBackends:
 		k.putBackend(t, c)
-	case datapathMapSlots:
+	case bpf.DatapathMapSlots:
 		k.putTable(t, c)
-	case datapathMapServiceCounters, datapathMapAffinities:
+	case bpf.DatapathMapServiceCounters, bpf.DatapathMapAffinities:
 	default:
 		require.Fail(t, "unknown map", c.mapName)
 	}
@@ -84,7 +86,7 @@ func put[K comparable, V any](m map[K]V, c change) {
 }
 
 func (k *kernel) putBackend(t *testing.T, c change) {
-	number, value := c.key.(uint32), c.value.(datapathBackend)
+	number, value := c.key.(uint32), c.value.(bpf.DatapathBackend)
 	old := k.backends[number]
 	name := fmt.Sprintf("backend %d", number)
 	require.NotZero(t, number)
@@ -107,13 +109,13 @@ func (k *kernel) putBackend(t *testing.T, c change) {
 }
 
 func (k *kernel) putTable(t *testing.T, c change) {
-	first, rows := c.key.(uint32), c.value.([]datapathRow)
+	first, rows := c.key.(uint32), c.value.([]bpf.DatapathRow)
 	for i, row := range rows {
 		at := first + uint32(i)
-		require.Less(t, at, k.capacities[datapathMapSlots])
+		require.Less(t, at, k.capacities[bpf.DatapathMapSlots])
 		require.NotContains(t, k.freed, fmt.Sprintf("row %d", at), "a row is used again too early")
 		for key, f := range k.frontends {
-			for _, set := range []datapathBackendSet{f.Outside, f.Inside} {
+			for _, set := range []bpf.DatapathBackendSet{f.Outside, f.Inside} {
 				require.False(t, set.Size > 0 && at >= set.First && at < set.First+rowsOf(set.Size),
 					"row %d of frontend %s is overwritten", at, keyText(key))
 			}
@@ -123,8 +125,8 @@ func (k *kernel) putTable(t *testing.T, c change) {
 }
 
 // frees notes rows that no frontend has any more.
-func (k *kernel) frees(before, after datapathFrontend) {
-	for _, set := range []datapathBackendSet{before.Outside, before.Inside} {
+func (k *kernel) frees(before, after bpf.DatapathFrontend) {
+	for _, set := range []bpf.DatapathBackendSet{before.Outside, before.Inside} {
 		if set == after.Outside || set == after.Inside || k.refers(set) {
 			continue
 		}
@@ -134,7 +136,7 @@ func (k *kernel) frees(before, after datapathFrontend) {
 	}
 }
 
-func (k *kernel) refers(set datapathBackendSet) bool {
+func (k *kernel) refers(set bpf.DatapathBackendSet) bool {
 	for _, f := range k.frontends {
 		if f.Outside == set || f.Inside == set {
 			return true
@@ -144,12 +146,12 @@ func (k *kernel) refers(set datapathBackendSet) bool {
 }
 
 // view is what a packet to a frontend meets, all numbers resolved.
-func (k *kernel) view(key datapathServiceKey) (string, error) {
+func (k *kernel) view(key bpf.DatapathServiceKey) (string, error) {
 	f, ok := k.frontends[key]
 	if !ok {
 		return "none", nil
 	}
-	if f.Kind == uint8(datapathFrontendKindFRONTEND_GUARD) {
+	if f.Kind == uint8(bpf.DatapathFrontendKindFRONTEND_GUARD) {
 		return "guard", nil
 	}
 	name, ok := k.names[f.Service]
@@ -164,10 +166,10 @@ func (k *kernel) view(key datapathServiceKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if f.Flags&uint8(datapathFrontendFlagsFRONTEND_RANGES) != 0 && !k.hasRange(f.Service) {
+	if f.Flags&uint8(bpf.DatapathFrontendFlagsFRONTEND_RANGES) != 0 && !k.hasRange(f.Service) {
 		return "", errors.New("source ranges are gone")
 	}
-	f.Outside, f.Inside, f.Service = datapathBackendSet{}, datapathBackendSet{}, 0
+	f.Outside, f.Inside, f.Service = bpf.DatapathBackendSet{}, bpf.DatapathBackendSet{}, 0
 	return fmt.Sprintf("%s %+v outside %s inside %s", name, f, outside, inside), nil
 }
 
@@ -181,7 +183,7 @@ func (k *kernel) hasRange(service uint32) bool {
 }
 
 // viewSet resolves a table: who has how many slots.
-func (k *kernel) viewSet(set datapathBackendSet) (string, error) {
+func (k *kernel) viewSet(set bpf.DatapathBackendSet) (string, error) {
 	slots := make(map[uint32]int)
 	for i := range set.Size {
 		slots[k.rows[set.First+i/16].Backend[i%16]]++
@@ -192,8 +194,8 @@ func (k *kernel) viewSet(set datapathBackendSet) (string, error) {
 		if b.Serial == 0 {
 			return "", fmt.Errorf("backend %d is free", number)
 		}
-		key := datapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}
-		lines = append(lines, fmt.Sprintf("%s*%d@%v", keyText(key), n, b.Node.address()))
+		key := bpf.DatapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}
+		lines = append(lines, fmt.Sprintf("%s*%d@%v", keyText(key), n, b.Node.Addr()))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, ","), nil
@@ -203,13 +205,13 @@ func (k *kernel) viewSet(set datapathBackendSet) (string, error) {
 // refers to, and if strict as it was before or as it is after.
 func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 	t.Helper()
-	before, after := make(map[datapathServiceKey]string), make(map[datapathServiceKey]string)
+	before, after := make(map[bpf.DatapathServiceKey]string), make(map[bpf.DatapathServiceKey]string)
 	for key := range k.frontends {
 		before[key] = "none"
 	}
 	for _, c := range changes {
-		if c.mapName == datapathMapFrontends {
-			before[c.key.(datapathServiceKey)] = "none"
+		if c.mapName == bpf.DatapathMapFrontends {
+			before[c.key.(bpf.DatapathServiceKey)] = "none"
 		}
 	}
 	for key := range before {
@@ -236,15 +238,15 @@ func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 // makeOne carries out one change, and notes the rows that it frees.
 func (k *kernel) makeOne(t *testing.T, c change) {
 	t.Helper()
-	if c.mapName != datapathMapFrontends {
+	if c.mapName != bpf.DatapathMapFrontends {
 		k.make(t, c)
 		return
 	}
-	key := c.key.(datapathServiceKey)
+	key := c.key.(bpf.DatapathServiceKey)
 	old := k.frontends[key]
 	k.make(t, c)
 	k.frees(old, k.frontends[key])
-	for _, set := range []datapathBackendSet{k.frontends[key].Outside, k.frontends[key].Inside} {
+	for _, set := range []bpf.DatapathBackendSet{k.frontends[key].Outside, k.frontends[key].Inside} {
 		for i := range set.Size {
 			k.checkLocal(t, k.backends[k.rows[set.First+i/16].Backend[i%16]])
 		}
@@ -252,10 +254,10 @@ func (k *kernel) makeOne(t *testing.T, c change) {
 }
 
 // checkLocal checks that a frontend that gets a local backend finds it delivered to, if its pod is known.
-func (k *kernel) checkLocal(t *testing.T, b datapathBackend) {
+func (k *kernel) checkLocal(t *testing.T, b bpf.DatapathBackend) {
 	t.Helper()
 	pod, known := k.pods[b.Address]
-	if known && b.Flags&uint8(datapathBackendFlagsBACKEND_LOCAL) != 0 {
-		require.Equal(t, pod, k.local[datapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}])
+	if known && b.Flags&uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL) != 0 {
+		require.Equal(t, pod, k.local[bpf.DatapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}])
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // ErrNotLoaded says that a pin folder holds no data path.
@@ -21,7 +23,7 @@ var ErrNotLoaded = errors.New("no data path is loaded here")
 // DataPath is one node's load balancer. It isn't safe for concurrent use, but for Events, Trace, counters and what else only
 // reads.
 type DataPath struct {
-	objects datapathObjects
+	objects bpf.DatapathObjects
 	pinDir  string
 	notice  error         // why the hook in force is not the one that was asked for
 	mirror  *mirror       // what the maps hold; nil: unknown, read back by the next reconcile
@@ -58,7 +60,7 @@ func Load(config Config) (*DataPath, error) {
 // load makes programs and maps of spec, pins the maps and attaches the programs.
 func (d *DataPath) load(spec *ebpf.CollectionSpec, config Config) error {
 	if config.Hook != HookXDP {
-		delete(spec.Programs, datapathProgFromNetworkXdp) // it need not be verified
+		delete(spec.Programs, bpf.DatapathProgFromNetworkXdp) // it need not be verified
 	}
 	options := ebpf.CollectionOptions{}
 	var err error
@@ -83,21 +85,21 @@ func (d *DataPath) load(spec *ebpf.CollectionSpec, config Config) error {
 
 // assign takes what is ours out of a collection.
 func (d *DataPath) assign(c *ebpf.Collection) {
-	for name, field := range d.objects.datapathMaps.byName() {
+	for name, field := range d.objects.DatapathMaps.ByName() {
 		*field = c.DetachMap(name)
 	}
-	for name, field := range d.objects.datapathPrograms.byName() {
+	for name, field := range d.objects.DatapathPrograms.ByName() {
 		*field = c.DetachProgram(name)
 	}
 }
 
 // specOf is the collection as it is to be loaded: sizes and constants of the configuration filled in. It is pure.
 func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) {
-	spec, err := loadDatapath()
+	spec, err := bpf.LoadDatapath()
 	if err != nil {
 		return nil, err
 	}
-	var s datapathSpecs
+	var s bpf.DatapathSpecs
 	if err := spec.Assign(&s); err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 			spec.Maps[name].MaxEntries = *size.entries
 		}
 	}
-	var addresses [2]datapathAddress
+	var addresses [2]bpf.DatapathAddress
 	for _, a := range config.Addresses {
 		if a = a.Unmap(); a.Is4() {
 			addresses[0] = wireAddress(a)
@@ -129,7 +131,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 }
 
 // setPorts sets the ports for SNAT, unless they are zero.
-func setPorts(s *datapathSpecs, ports [2]uint16) error {
+func setPorts(s *bpf.DatapathSpecs, ports [2]uint16) error {
 	if ports == [2]uint16{} {
 		return nil
 	}
@@ -146,7 +148,7 @@ func Open(pinDir string) (*DataPath, error) {
 		return nil, fmt.Errorf("open data path %s: %w", pinDir, ErrNotLoaded)
 	}
 	d := &DataPath{pinDir: pinDir}
-	for name, field := range d.objects.datapathMaps.byName() {
+	for name, field := range d.objects.DatapathMaps.ByName() {
 		*field = maps[name]
 	}
 	return d, nil

@@ -33,8 +33,8 @@ func computeTable(spec *serviceSpec, set int) ([]uint32, error) {
 	r := spec.sets[set]
 	names := make([]maglev.Backend, len(r.shares))
 	for i, s := range r.shares {
-		key := spec.backends[s.backend].datapathServiceKey
-		b := services.Backend{Address: key.Address.address(), Port: port16(key.Port), Protocol: services.Protocol(key.Protocol)}
+		key := spec.backends[s.backend].DatapathServiceKey
+		b := services.Backend{Address: key.Address.Addr(), Port: port16(key.Port), Protocol: services.Protocol(key.Protocol)}
 		names[i] = maglev.Backend{Name: b.Name(), Weight: s.weight}
 	}
 	slots, err := maglev.Table(names, r.size)

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Memory is what a node's maps take in the kernel, in bytes.
@@ -26,7 +28,7 @@ const (
 // Memory sums what the maps of these sizes take on a machine of so many CPUs, but for a few hundred bytes a map. It is pure.
 func (s Sizes) Memory(cpus int) (Memory, error) {
 	s = s.withDefaults()
-	spec, err := loadDatapath()
+	spec, err := bpf.LoadDatapath()
 	if err != nil {
 		return Memory{}, fmt.Errorf("sum memory: %w", err)
 	}

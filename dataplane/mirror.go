@@ -3,6 +3,8 @@ package dataplane
 import (
 	"maps"
 	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // mirror is what a node's maps hold, with reference counts: each service refers to its frontends, backends, tables, source
@@ -11,16 +13,16 @@ import (
 type mirror struct {
 	view      *nodeView
 	services  map[string]*installed
-	owners    map[datapathServiceKey]string // of frontends
-	frontends *refmap[datapathServiceKey, datapathFrontend]
+	owners    map[bpf.DatapathServiceKey]string // of frontends
+	frontends *refmap[bpf.DatapathServiceKey, bpf.DatapathFrontend]
 	tables    *tableRefs
 	backends  *backendRefs
-	local     *refmap[datapathServiceKey, datapathPod]
-	ranges    *refmap[datapathRangeKey, uint8]
+	local     *refmap[bpf.DatapathServiceKey, bpf.DatapathPod]
+	ranges    *refmap[bpf.DatapathRangeKey, uint8]
 	ports     *portRefs
-	pods      *refmap[datapathAddress, datapathPod]
-	nodes     *refmap[datapathAddress, datapathNode]
-	cluster   *refmap[datapathClusterKey, uint8]
+	pods      *refmap[bpf.DatapathAddress, bpf.DatapathPod]
+	nodes     *refmap[bpf.DatapathAddress, bpf.DatapathNode]
+	cluster   *refmap[bpf.DatapathClusterKey, uint8]
 }
 
 // installed is what a service refers to in the mirror.
@@ -37,16 +39,16 @@ type capacities map[string]uint32
 func newMirror(c capacities) *mirror {
 	return &mirror{
 		services:  make(map[string]*installed),
-		owners:    make(map[datapathServiceKey]string),
-		frontends: newRefmap[datapathServiceKey, datapathFrontend](datapathMapFrontends, c[datapathMapFrontends]),
-		tables:    newTableRefs(c[datapathMapSlots]),
-		backends:  newBackendRefs(c[datapathMapBackends]),
-		local:     newRefmap[datapathServiceKey, datapathPod](datapathMapLocalBackends, c[datapathMapLocalBackends]),
-		ranges:    newRefmap[datapathRangeKey, uint8](datapathMapRanges, c[datapathMapRanges]),
-		ports:     newPortRefs(c[datapathMapServiceNames]),
-		pods:      newRefmap[datapathAddress, datapathPod](datapathMapPods, c[datapathMapPods]),
-		nodes:     newRefmap[datapathAddress, datapathNode](datapathMapNodes, c[datapathMapNodes]),
-		cluster:   newRefmap[datapathClusterKey, uint8](datapathMapCluster, c[datapathMapCluster]),
+		owners:    make(map[bpf.DatapathServiceKey]string),
+		frontends: newRefmap[bpf.DatapathServiceKey, bpf.DatapathFrontend](bpf.DatapathMapFrontends, c[bpf.DatapathMapFrontends]),
+		tables:    newTableRefs(c[bpf.DatapathMapSlots]),
+		backends:  newBackendRefs(c[bpf.DatapathMapBackends]),
+		local:     newRefmap[bpf.DatapathServiceKey, bpf.DatapathPod](bpf.DatapathMapLocalBackends, c[bpf.DatapathMapLocalBackends]),
+		ranges:    newRefmap[bpf.DatapathRangeKey, uint8](bpf.DatapathMapRanges, c[bpf.DatapathMapRanges]),
+		ports:     newPortRefs(c[bpf.DatapathMapServiceNames]),
+		pods:      newRefmap[bpf.DatapathAddress, bpf.DatapathPod](bpf.DatapathMapPods, c[bpf.DatapathMapPods]),
+		nodes:     newRefmap[bpf.DatapathAddress, bpf.DatapathNode](bpf.DatapathMapNodes, c[bpf.DatapathMapNodes]),
+		cluster:   newRefmap[bpf.DatapathClusterKey, uint8](bpf.DatapathMapCluster, c[bpf.DatapathMapCluster]),
 	}
 }
 
@@ -90,9 +92,9 @@ func (m *mirror) acquirePort(p *planner, name string, affinity bool) (*port, err
 			if affinity {
 				p.endedAffinities = append(p.endedAffinities, affinityID{service: e.number})
 			}
-			p.fresh = append(p.fresh, change{mapName: datapathMapServiceCounters, key: e.number, value: datapathServiceCounter{}})
+			p.fresh = append(p.fresh, change{mapName: bpf.DatapathMapServiceCounters, key: e.number, value: bpf.DatapathServiceCounter{}})
 		} else if !p.makeRoom(m.ports.numbers) {
-			return nil, fullError(datapathMapServiceNames, m.ports.capacity-1)
+			return nil, fullError(bpf.DatapathMapServiceNames, m.ports.capacity-1)
 		}
 	}
 	return e, m.ports.acquire(e)
@@ -103,12 +105,12 @@ func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, e
 	for e == nil {
 		var ok bool
 		if e, ok = m.backends.add(spec); !ok && !p.makeRoom(m.backends.numbers) {
-			return nil, fullError(datapathMapBackends, m.backends.capacity-1)
+			return nil, fullError(bpf.DatapathMapBackends, m.backends.capacity-1)
 		}
 	}
 	m.backends.acquire(e, spec)
 	if spec.here {
-		return e, m.local.acquire(spec.datapathServiceKey, spec.pod)
+		return e, m.local.acquire(spec.DatapathServiceKey, spec.pod)
 	}
 	return e, nil
 }
@@ -129,9 +131,9 @@ func (m *mirror) acquireTable(p *planner, spec *serviceSpec, set int, backends [
 	for t == nil {
 		var ok bool
 		if t, ok = m.tables.add(key, r.size); ok {
-			p.rows = append(p.rows, change{mapName: datapathMapSlots, key: t.set.First, value: content})
+			p.rows = append(p.rows, change{mapName: bpf.DatapathMapSlots, key: t.set.First, value: content})
 		} else if !p.makeRoom(m.tables.rows) {
-			return nil, fullError(datapathMapSlots, m.tables.capacity)
+			return nil, fullError(bpf.DatapathMapSlots, m.tables.capacity)
 		}
 	}
 	t.refs++
@@ -155,7 +157,7 @@ func (m *mirror) acquireFrontends(service string, inst *installed) error {
 }
 
 // frontend is a frontend's value, with the numbers of what it refers to.
-func (inst *installed) frontend(f *frontendSpec) datapathFrontend {
+func (inst *installed) frontend(f *frontendSpec) bpf.DatapathFrontend {
 	value := f.value
 	value.Service = inst.ports[f.port].number
 	if f.outside != noSet {
@@ -168,12 +170,12 @@ func (inst *installed) frontend(f *frontendSpec) datapathFrontend {
 }
 
 // guard stands for all ports of an address that no frontend has.
-func guard(address datapathAddress) (datapathServiceKey, datapathFrontend) {
-	return datapathServiceKey{Address: address}, datapathFrontend{Kind: uint8(datapathFrontendKindFRONTEND_GUARD)}
+func guard(address bpf.DatapathAddress) (bpf.DatapathServiceKey, bpf.DatapathFrontend) {
+	return bpf.DatapathServiceKey{Address: address}, bpf.DatapathFrontend{Kind: uint8(bpf.DatapathFrontendKindFRONTEND_GUARD)}
 }
 
-func (inst *installed) rangeKey(r rangeSpec) datapathRangeKey {
-	key := r.datapathRangeKey
+func (inst *installed) rangeKey(r rangeSpec) bpf.DatapathRangeKey {
+	key := r.DatapathRangeKey
 	key.Service = inst.ports[r.port].number
 	return key
 }
@@ -201,7 +203,7 @@ func (m *mirror) uninstall(service string, inst *installed) {
 		spec := &inst.spec.backends[i]
 		m.backends.release(e, spec.draining)
 		if spec.here {
-			m.local.release(spec.datapathServiceKey)
+			m.local.release(spec.DatapathServiceKey)
 		}
 	}
 	for _, port := range inst.ports {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -36,7 +37,7 @@ func nodeConfig(t testing.TB, addresses []netip.Addr, change ...func(*Config)) C
 }
 
 // loadNode loads a node's programs without attaching them.
-func loadNode(t testing.TB, config Config) datapathObjects {
+func loadNode(t testing.TB, config Config) bpf.DatapathObjects {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: loads BPF programs")
@@ -66,17 +67,17 @@ func newNode(t testing.TB, addresses []netip.Addr, state State, change ...func(*
 // verification of programs, so they are emptied and used again. They are never closed.
 type spareNodes struct {
 	mu    sync.Mutex
-	nodes map[string][]datapathObjects
+	nodes map[string][]bpf.DatapathObjects
 }
 
-var spares = spareNodes{nodes: make(map[string][]datapathObjects)}
+var spares = spareNodes{nodes: make(map[string][]bpf.DatapathObjects)}
 
 // node is a spare one, or one that is loaded now. It is given back when the test ends, with whatever it holds then.
-func (s *spareNodes) node(t testing.TB, config Config) datapathObjects {
+func (s *spareNodes) node(t testing.TB, config Config) bpf.DatapathObjects {
 	t.Helper()
 	key := fmt.Sprintf("%+v", config)
 	s.mu.Lock()
-	var node datapathObjects
+	var node bpf.DatapathObjects
 	last := len(s.nodes[key]) - 1
 	if last >= 0 {
 		node, s.nodes[key] = s.nodes[key][last], s.nodes[key][:last]
@@ -97,14 +98,14 @@ func (s *spareNodes) node(t testing.TB, config Config) datapathObjects {
 }
 
 // emptyNode makes a node's maps what they were when it was loaded.
-func emptyNode(t testing.TB, node datapathObjects) {
+func emptyNode(t testing.TB, node bpf.DatapathObjects) {
 	t.Helper()
-	for name, m := range node.datapathMaps.byName() {
+	for name, m := range node.DatapathMaps.ByName() {
 		switch name {
-		case datapathMapSlots: // in one call each, as they are large
-			emptyArray[datapathRow](t, *m)
-		case datapathMapBackends:
-			emptyArray[datapathBackend](t, *m)
+		case bpf.DatapathMapSlots: // in one call each, as they are large
+			emptyArray[bpf.DatapathRow](t, *m)
+		case bpf.DatapathMapBackends:
+			emptyArray[bpf.DatapathBackend](t, *m)
 		default:
 			emptyMap(t, *m)
 		}
@@ -182,13 +183,13 @@ func TestSpareNodeIsAsNew(t *testing.T) {
 	defer fresh.Close()
 	_, err := used.Apply(w.state("lb", services.ModeSNAT))
 	require.NoError(t, err)
-	require.NoError(t, used.objects.Tracing.Put(uint32(0), datapathTraceFilter{Client: wireAddress(w.client), On: 1}))
+	require.NoError(t, used.objects.Tracing.Put(uint32(0), bpf.DatapathTraceFilter{Client: wireAddress(w.client), On: 1}))
 	for _, frame := range w.seeds(t) {
-		for point := range used.objects.datapathPrograms.byName() {
+		for point := range used.objects.DatapathPrograms.ByName() {
 			used.send(t, Direction(point), frame)
 		}
 	}
-	maps, empty := used.objects.datapathMaps.byName(), fresh.objects.datapathMaps.byName()
+	maps, empty := used.objects.DatapathMaps.ByName(), fresh.objects.DatapathMaps.ByName()
 	for name, m := range maps {
 		if (*m).Type() != ebpf.RingBuf { // which would be read empty
 			assert.NotEqual(t, contentOf(t, *empty[name]), contentOf(t, *m), "%s: the traffic leaves something in it", name)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -20,7 +21,7 @@ func TestObserve(t *testing.T) {
 	ack.syn, ack.ack = false, true
 	frontend := netip.AddrPortFrom(w.vip, portEcho)
 	first := Event{
-		Point: FromNetwork, Reason: datapathReasonREASON_TO_OVERLAY_DSR, Service: "default/echo:TCP-" + frontend.String() + "/TCP",
+		Point: FromNetwork, Reason: bpf.DatapathReasonREASON_TO_OVERLAY_DSR, Service: "default/echo:TCP-" + frontend.String() + "/TCP",
 		Protocol: "TCP", Source: netip.AddrPortFrom(w.client, 40000), Destination: frontend, Frontend: frontend,
 		Backend: netip.AddrPortFrom(w.pod, 8080), Node: w.podTunnel, TCPFlags: 2, Option: true, Begins: true, DSR: true,
 	}
@@ -41,7 +42,7 @@ func TestObserve(t *testing.T) {
 		want.Time, want.Number, want.Bytes = events[0].Time, events[0].Number, uint32(len(syn))
 		assert.NotZero(t, want.Number)
 		assert.Equal(t, want, events[0])
-		assert.Equal(t, datapathReasonREASON_DROP_NO_FRONTEND, events[1].Reason)
+		assert.Equal(t, bpf.DatapathReasonREASON_DROP_NO_FRONTEND, events[1].Reason)
 		assert.Empty(t, events[1].Service)
 	})
 

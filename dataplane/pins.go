@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // A node's pin folder: maps/NAME, links/IFINDEX… for what is attached (see pinOf), and acceptedDir.
@@ -15,28 +17,6 @@ const (
 	linksDir = "links"
 )
 
-// byName are the fields of all maps.
-func (m *datapathMaps) byName() map[string]**ebpf.Map {
-	return map[string]**ebpf.Map{
-		datapathMapAffinities: &m.Affinities, datapathMapBackends: &m.Backends, datapathMapCluster: &m.Cluster,
-		datapathMapCounters: &m.Counters, datapathMapEvents: &m.Events, datapathMapFlows: &m.Flows,
-		datapathMapFlowsUnconfirmed: &m.FlowsUnconfirmed, datapathMapFragments: &m.Fragments, datapathMapFrontends: &m.Frontends,
-		datapathMapHops: &m.Hops, datapathMapLocalBackends: &m.LocalBackends, datapathMapNodes: &m.Nodes,
-		datapathMapPods: &m.Pods, datapathMapRanges: &m.Ranges, datapathMapReplies: &m.Replies,
-		datapathMapRepliesUnconfirmed: &m.RepliesUnconfirmed, datapathMapServiceCounters: &m.ServiceCounters,
-		datapathMapServiceNames: &m.ServiceNames, datapathMapSlots: &m.Slots, datapathMapSnapshots: &m.Snapshots,
-		datapathMapSnatPorts: &m.SnatPorts, datapathMapSnatPortsUnconfirmed: &m.SnatPortsUnconfirmed, datapathMapTracing: &m.Tracing,
-	}
-}
-
-// byName are the fields of all programs.
-func (p *datapathPrograms) byName() map[string]**ebpf.Program {
-	return map[string]**ebpf.Program{
-		datapathProgFromNetwork: &p.FromNetwork, datapathProgFromNetworkXdp: &p.FromNetworkXdp,
-		datapathProgFromPod: &p.FromPod, datapathProgFromNode: &p.FromNode, datapathProgToPod: &p.ToPod,
-	}
-}
-
 // openMaps opens all pinned maps, or none if the folder isn't there. The caller closes them.
 func openMaps(pinDir string) (map[string]*ebpf.Map, error) {
 	dir := filepath.Join(pinDir, mapsDir)
@@ -44,7 +24,7 @@ func openMaps(pinDir string) (map[string]*ebpf.Map, error) {
 		return nil, nil
 	}
 	maps := make(map[string]*ebpf.Map)
-	for name := range new(datapathMaps).byName() {
+	for name := range new(bpf.DatapathMaps).ByName() {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
 		if err != nil {
 			closeMaps(maps)
@@ -74,7 +54,7 @@ func (d *DataPath) pinMaps() error {
 	if err := os.MkdirAll(temporary, 0o700); err != nil {
 		return fmt.Errorf("pin maps: %w", err)
 	}
-	for name, m := range d.objects.datapathMaps.byName() {
+	for name, m := range d.objects.DatapathMaps.ByName() {
 		if err := (*m).Pin(filepath.Join(temporary, name)); err != nil {
 			return errors.Join(fmt.Errorf("pin map %s: %w", name, err), os.RemoveAll(temporary))
 		}

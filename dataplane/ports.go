@@ -3,6 +3,8 @@ package dataplane
 import (
 	"strconv"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // portRefs numbers the ports of services and counts the references to them. The names of the numbers are in a map, so that a
@@ -11,7 +13,7 @@ type portRefs struct {
 	capacity int
 	entries  map[string]*port
 	numbered map[uint32]*port
-	names    *refmap[uint32, datapathServiceName]
+	names    *refmap[uint32, bpf.DatapathServiceName]
 	numbers  *freelist
 }
 
@@ -24,12 +26,12 @@ type port struct {
 func newPortRefs(capacity uint32) *portRefs {
 	return &portRefs{
 		capacity: int(capacity), entries: make(map[string]*port), numbered: make(map[uint32]*port), numbers: newFreelist(1, capacity),
-		names: newRefmap[uint32, datapathServiceName](datapathMapServiceNames, capacity),
+		names: newRefmap[uint32, bpf.DatapathServiceName](bpf.DatapathMapServiceNames, capacity),
 	}
 }
 
 // restore adds an entry that the kernel holds already, with a reference that releaseRestored drops.
-func (s *portRefs) restore(number uint32, text datapathServiceName) {
+func (s *portRefs) restore(number uint32, text bpf.DatapathServiceName) {
 	s.names.restore(number, text)
 	if name := text.String(); s.entries[name] == nil {
 		s.enter(&port{name: name, number: number})
@@ -78,7 +80,7 @@ const reservedSerials = "serials to "
 // putReserved is the change that stores the last reserved serial.
 func putReserved(serial uint32) change {
 	text := reservedSerials + strconv.FormatUint(uint64(serial), 10)
-	return change{mapName: datapathMapServiceNames, key: uint32(0), value: wireText(text)}
+	return change{mapName: bpf.DatapathMapServiceNames, key: uint32(0), value: wireText(text)}
 }
 
 // parseReserved is the inverse of putReserved; 0 for anything else.

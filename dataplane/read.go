@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -47,26 +48,26 @@ type ListedBackend struct {
 type listing struct {
 	names    map[uint32]string
 	ranges   map[uint32][]netip.Prefix
-	backends map[uint32]datapathBackend
-	rows     map[uint32]datapathRow
+	backends map[uint32]bpf.DatapathBackend
+	rows     map[uint32]bpf.DatapathRow
 }
 
 // List reads all frontends with their backends, sorted by address, port and protocol. It says what packets meet, not what was
 // asked for.
 func (d *DataPath) List() ([]Listed, error) {
-	l := listing{ranges: make(map[uint32][]netip.Prefix), rows: make(map[uint32]datapathRow)}
-	frontends := make(map[datapathServiceKey]datapathFrontend)
+	l := listing{ranges: make(map[uint32][]netip.Prefix), rows: make(map[uint32]bpf.DatapathRow)}
+	frontends := make(map[bpf.DatapathServiceKey]bpf.DatapathFrontend)
 	var err error
 	if l.names, err = d.serviceNames(); err == nil {
 		l.backends, err = d.usedBackends()
 	}
 	err = errors.Join(err,
-		readEntries(d.objects.Frontends, func(key datapathServiceKey, f datapathFrontend) { frontends[key] = f }),
-		readEntries(d.objects.Ranges, func(key datapathRangeKey, _ uint8) {
+		readEntries(d.objects.Frontends, func(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) { frontends[key] = f }),
+		readEntries(d.objects.Ranges, func(key bpf.DatapathRangeKey, _ uint8) {
 			l.ranges[key.Service] = append(l.ranges[key.Service], prefixOf(key.Prefix-32, key.Address))
 		}),
-		readEntries(d.objects.Slots, func(number uint32, row datapathRow) {
-			if row != (datapathRow{}) {
+		readEntries(d.objects.Slots, func(number uint32, row bpf.DatapathRow) {
+			if row != (bpf.DatapathRow{}) {
 				l.rows[number] = row
 			}
 		}),
@@ -76,7 +77,7 @@ func (d *DataPath) List() ([]Listed, error) {
 	}
 	var list []Listed
 	for key, f := range frontends {
-		if datapathFrontendKind(f.Kind) != datapathFrontendKindFRONTEND_GUARD {
+		if bpf.DatapathFrontendKind(f.Kind) != bpf.DatapathFrontendKindFRONTEND_GUARD {
 			list = append(list, l.frontend(key, f))
 		}
 	}
@@ -86,17 +87,17 @@ func (d *DataPath) List() ([]Listed, error) {
 	return list, nil
 }
 
-func (l listing) frontend(key datapathServiceKey, f datapathFrontend) Listed {
-	flags := datapathFrontendFlags(f.Flags)
+func (l listing) frontend(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) Listed {
+	flags := bpf.DatapathFrontendFlags(f.Flags)
 	listed := Listed{
 		Address:   addrPort(key.Address, key.Port),
 		Protocol:  protocolName(key.Protocol),
 		Service:   l.names[f.Service],
 		Number:    f.Service,
-		Kind:      kindName(datapathFrontendKind(f.Kind)),
-		Mode:      modeName(datapathMode(f.Mode)),
-		Local:     flags&datapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
-		Random:    flags&datapathFrontendFlagsFRONTEND_RANDOM != 0,
+		Kind:      kindName(bpf.DatapathFrontendKind(f.Kind)),
+		Mode:      modeName(bpf.DatapathMode(f.Mode)),
+		Local:     flags&bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
+		Random:    flags&bpf.DatapathFrontendFlagsFRONTEND_RANDOM != 0,
 		Affinity:  f.Affinity,
 		TableSize: f.Outside.Size,
 		Backends:  l.set(f.Outside),
@@ -104,14 +105,14 @@ func (l listing) frontend(key datapathServiceKey, f datapathFrontend) Listed {
 	if f.Inside != f.Outside {
 		listed.Inside = l.set(f.Inside)
 	}
-	if flags&datapathFrontendFlagsFRONTEND_RANGES != 0 {
+	if flags&bpf.DatapathFrontendFlagsFRONTEND_RANGES != 0 {
 		listed.Ranges = slices.SortedFunc(slices.Values(l.ranges[f.Service]), netip.Prefix.Compare)
 	}
 	return listed
 }
 
 // set reads a Maglev table slot by slot.
-func (l listing) set(s datapathBackendSet) []ListedBackend {
+func (l listing) set(s bpf.DatapathBackendSet) []ListedBackend {
 	count := make(map[uint32]int)
 	for slot := range s.Size {
 		count[l.rows[s.First+slot/uint32(rowSlots)].Backend[slot%uint32(rowSlots)]]++
@@ -126,11 +127,11 @@ func (l listing) set(s datapathBackendSet) []ListedBackend {
 	return list
 }
 
-func listBackend(id uint32, b datapathBackend) ListedBackend {
-	flags := datapathBackendFlags(b.Flags)
+func listBackend(id uint32, b bpf.DatapathBackend) ListedBackend {
+	flags := bpf.DatapathBackendFlags(b.Flags)
 	listed := ListedBackend{
-		ID: id, Serial: b.Serial, Address: addrPort(b.Address, b.Port), Protocol: protocolName(b.Protocol), Node: b.Node.address(),
-		Local: flags&datapathBackendFlagsBACKEND_LOCAL != 0, Draining: flags&datapathBackendFlagsBACKEND_DRAINING != 0,
+		ID: id, Serial: b.Serial, Address: addrPort(b.Address, b.Port), Protocol: protocolName(b.Protocol), Node: b.Node.Addr(),
+		Local: flags&bpf.DatapathBackendFlagsBACKEND_LOCAL != 0, Draining: flags&bpf.DatapathBackendFlagsBACKEND_DRAINING != 0,
 		State: "active",
 	}
 	if listed.Draining {
@@ -164,9 +165,9 @@ func (d *DataPath) Backends() ([]ListedBackend, error) {
 }
 
 // usedBackends are all that are not free, by number.
-func (d *DataPath) usedBackends() (map[uint32]datapathBackend, error) {
-	used := make(map[uint32]datapathBackend)
-	err := readEntries(d.objects.Backends, func(number uint32, b datapathBackend) {
+func (d *DataPath) usedBackends() (map[uint32]bpf.DatapathBackend, error) {
+	used := make(map[uint32]bpf.DatapathBackend)
+	err := readEntries(d.objects.Backends, func(number uint32, b bpf.DatapathBackend) {
 		if b.Serial != 0 {
 			used[number] = b
 		}
@@ -177,7 +178,7 @@ func (d *DataPath) usedBackends() (map[uint32]datapathBackend, error) {
 // serviceNames are the names of all services' ports by number.
 func (d *DataPath) serviceNames() (map[uint32]string, error) {
 	names := make(map[uint32]string)
-	err := readEntries(d.objects.ServiceNames, func(number uint32, name datapathServiceName) {
+	err := readEntries(d.objects.ServiceNames, func(number uint32, name bpf.DatapathServiceName) {
 		if number != 0 {
 			names[number] = name.String()
 		}
@@ -185,20 +186,20 @@ func (d *DataPath) serviceNames() (map[uint32]string, error) {
 	return names, err
 }
 
-func kindName(k datapathFrontendKind) string {
+func kindName(k bpf.DatapathFrontendKind) string {
 	switch k {
-	case datapathFrontendKindFRONTEND_NODE_PORT:
+	case bpf.DatapathFrontendKindFRONTEND_NODE_PORT:
 		return string(services.KindNodePort)
-	case datapathFrontendKindFRONTEND_EXTERNAL_IP:
+	case bpf.DatapathFrontendKindFRONTEND_EXTERNAL_IP:
 		return string(services.KindExternalIP)
-	case datapathFrontendKindFRONTEND_CLUSTER_IP:
+	case bpf.DatapathFrontendKindFRONTEND_CLUSTER_IP:
 		return string(services.KindClusterIP)
 	}
 	return string(services.KindLoadBalancer)
 }
 
-func modeName(m datapathMode) string {
-	if m == datapathModeMODE_DSR {
+func modeName(m bpf.DatapathMode) string {
+	if m == bpf.DatapathModeMODE_DSR {
 		return string(services.ModeDSR)
 	}
 	return string(services.ModeSNAT)

@@ -9,6 +9,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 func TestList(t *testing.T) {
@@ -65,10 +67,10 @@ func TestServiceCounters(t *testing.T) {
 	numbers := kernelOf(t, d).numbersOf()
 	cpus, err := ebpf.PossibleCPU()
 	require.NoError(t, err)
-	perCPU := make([]datapathServiceCounter, cpus)
-	perCPU[0] = datapathServiceCounter{Requests: datapathCounter{Packets: 1, Bytes: 60}, Flows: 1}
-	perCPU[cpus-1].Replies = datapathCounter{Packets: 2, Bytes: 120}
-	perCPU[cpus-1].Drops = datapathCounter{Packets: 3, Bytes: 180}
+	perCPU := make([]bpf.DatapathServiceCounter, cpus)
+	perCPU[0] = bpf.DatapathServiceCounter{Requests: bpf.DatapathCounter{Packets: 1, Bytes: 60}, Flows: 1}
+	perCPU[cpus-1].Replies = bpf.DatapathCounter{Packets: 2, Bytes: 120}
+	perCPU[cpus-1].Drops = bpf.DatapathCounter{Packets: 3, Bytes: 180}
 	require.NoError(t, d.objects.ServiceCounters.Put(numbers["default/s00001:http/TCP"], perCPU))
 	got, err := d.ServiceCounters()
 	require.NoError(t, err)
@@ -95,7 +97,7 @@ func TestMapUsage(t *testing.T) {
 	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)})
 	require.NoError(t, err)
 	for i := range uint16(5) {
-		require.NoError(t, d.objects.Flows.Put(datapathFlowKey{SourcePort: i}, datapathFlow{}))
+		require.NoError(t, d.objects.Flows.Put(bpf.DatapathFlowKey{SourcePort: i}, bpf.DatapathFlow{}))
 	}
 	all, err := d.MapUsage()
 	require.NoError(t, err)

@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Reason says what happened to a packet; see enum reason in bpf/types.h.
-type Reason = datapathReason
+type Reason = bpf.DatapathReason
 
 // IsDrop tells drops from all else.
-func IsDrop(r Reason) bool { return r >= datapathReasonREASON_DROP_FIRST }
+func IsDrop(r Reason) bool { return r >= bpf.DatapathReasonREASON_DROP_FIRST }
 
 // Names gives the C enums' values the names that people read: REASON_DROP_NO_POD is "no pod". They come from the type
 // information in the object, so there is no second list of them.
@@ -21,7 +23,7 @@ type Names struct {
 
 // LoadNames reads the names.
 func LoadNames() (*Names, error) {
-	spec, err := loadDatapath()
+	spec, err := bpf.LoadDatapath()
 	if err != nil {
 		return nil, fmt.Errorf("read names: %w", err)
 	}
@@ -51,7 +53,7 @@ func (n *Names) Reason(r Reason) string {
 // Reasons are all reasons in the order of their values.
 func (n *Names) Reasons() []Reason {
 	var all []Reason
-	for r := range datapathReasonREASON_COUNT {
+	for r := range bpf.DatapathReasonREASON_COUNT {
 		if _, ok := n.reasons[r]; ok {
 			all = append(all, r)
 		}

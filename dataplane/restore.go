@@ -6,20 +6,22 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // restoreMirror reads back what earlier processes have left in the maps.
 func (d *DataPath) restoreMirror() (*mirror, error) {
 	m := newMirror(d.capacities())
 	frontends := m.frontends.restore
-	sets := make(map[datapathBackendSet]bool)
+	sets := make(map[bpf.DatapathBackendSet]bool)
 	if err := errors.Join(
 		readEntries(d.objects.Pods, m.pods.restore),
 		readEntries(d.objects.Nodes, m.nodes.restore),
 		readEntries(d.objects.Cluster, m.cluster.restore),
 		readEntries(d.objects.LocalBackends, m.local.restore),
 		readEntries(d.objects.Ranges, m.ranges.restore),
-		readEntries(d.objects.Frontends, func(key datapathServiceKey, value datapathFrontend) {
+		readEntries(d.objects.Frontends, func(key bpf.DatapathServiceKey, value bpf.DatapathFrontend) {
 			frontends(key, value)
 			sets[value.Outside], sets[value.Inside] = true, true
 		}),
@@ -45,7 +47,7 @@ func (d *DataPath) restoreMirror() (*mirror, error) {
 // capacities are those of the maps as they were loaded.
 func (d *DataPath) capacities() capacities {
 	c := make(capacities)
-	for name, m := range d.objects.datapathMaps.byName() {
+	for name, m := range d.objects.DatapathMaps.ByName() {
 		c[name] = (*m).MaxEntries()
 	}
 	return c
@@ -82,7 +84,7 @@ func restoreFreelist(first uint32, entries []entryUse, now time.Time) *freelist 
 
 func (d *DataPath) restorePorts(m *mirror, now time.Time) error {
 	used := make([]entryUse, d.objects.ServiceNames.MaxEntries()) // there is no telling which were used before
-	err := readEntries(d.objects.ServiceNames, func(number uint32, name datapathServiceName) {
+	err := readEntries(d.objects.ServiceNames, func(number uint32, name bpf.DatapathServiceName) {
 		if number == 0 {
 			m.backends.reserved = parseReserved(name.String())
 			return
@@ -98,9 +100,9 @@ func (d *DataPath) restorePorts(m *mirror, now time.Time) error {
 
 func (d *DataPath) restoreBackends(m *mirror, now time.Time) error {
 	used := make([]entryUse, d.objects.Backends.MaxEntries())
-	err := readEntries(d.objects.Backends, func(number uint32, value datapathBackend) {
+	err := readEntries(d.objects.Backends, func(number uint32, value bpf.DatapathBackend) {
 		switch {
-		case number == 0 || value == datapathBackend{}:
+		case number == 0 || value == bpf.DatapathBackend{}:
 		case value.Serial == 0:
 			used[number] = wasUsed
 		default:
@@ -113,12 +115,12 @@ func (d *DataPath) restoreBackends(m *mirror, now time.Time) error {
 	return err
 }
 
-func (d *DataPath) restoreTables(m *mirror, sets map[datapathBackendSet]bool, now time.Time) error {
-	rows := make([]datapathRow, d.objects.Slots.MaxEntries())
+func (d *DataPath) restoreTables(m *mirror, sets map[bpf.DatapathBackendSet]bool, now time.Time) error {
+	rows := make([]bpf.DatapathRow, d.objects.Slots.MaxEntries())
 	used := make([]entryUse, len(rows))
-	err := readEntries(d.objects.Slots, func(number uint32, row datapathRow) {
+	err := readEntries(d.objects.Slots, func(number uint32, row bpf.DatapathRow) {
 		rows[number] = row
-		if row != (datapathRow{}) {
+		if row != (bpf.DatapathRow{}) {
 			used[number] = wasUsed
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -50,7 +51,7 @@ func TestSerials(t *testing.T) {
 		}
 		_, err = d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: one})
 		require.NoError(t, err)
-		var b datapathBackend
+		var b bpf.DatapathBackend
 		require.NoError(t, d.objects.Backends.Lookup(uint32(1), &b))
 		assert.NotZero(t, b.Serial)
 		assert.False(t, seen[b.Serial], "serial %d is used again", b.Serial)
@@ -143,14 +144,14 @@ func TestAffinityEnds(t *testing.T) {
 	require.NoError(t, err)
 	k := kernelOf(t, d)
 	numbers := k.numbersOf()
-	key := func(service int) datapathAffinityKey {
-		return datapathAffinityKey{Client: wireAddress(netip.MustParseAddr("203.0.113.1")), Service: numbers[fmt.Sprintf("default/s%05d:http/TCP", service)]}
+	key := func(service int) bpf.DatapathAffinityKey {
+		return bpf.DatapathAffinityKey{Client: wireAddress(netip.MustParseAddr("203.0.113.1")), Service: numbers[fmt.Sprintf("default/s%05d:http/TCP", service)]}
 	}
 	for number := uint32(1); number <= 2; number++ {
 		for service := range 2 {
 			clientOf := key(service)
 			clientOf.Client.Word[3] += number << 24
-			require.NoError(t, d.objects.Affinities.Put(clientOf, datapathAffinity{Backend: number, Serial: k.backends[number].Serial}))
+			require.NoError(t, d.objects.Affinities.Put(clientOf, bpf.DatapathAffinity{Backend: number, Serial: k.backends[number].Serial}))
 		}
 	}
 	less := ofService("default/s00000", tables)
@@ -161,7 +162,7 @@ func TestAffinityEnds(t *testing.T) {
 	_, err = d.Update("default/s00000", less)
 	require.NoError(t, err)
 	left := func() (all []string) {
-		require.NoError(t, readEntries(d.objects.Affinities, func(k datapathAffinityKey, v datapathAffinity) {
+		require.NoError(t, readEntries(d.objects.Affinities, func(k bpf.DatapathAffinityKey, v bpf.DatapathAffinity) {
 			all = append(all, fmt.Sprintf("service %d backend %d", k.Service, v.Backend))
 		}))
 		slices.Sort(all)

@@ -1,5 +1,7 @@
 package dataplane
 
+import "github.com/dsrlab/dsrlab/dataplane/bpf"
+
 import "fmt"
 
 // Sizes are map capacities in entries; zero takes the default. What an entry takes in the kernel's memory is stated: of
@@ -50,25 +52,25 @@ type sizeField struct {
 // fields lists what s sizes. The pointers are into s.
 func (s *Sizes) fields() []sizeField {
 	return []sizeField{
-		{"services", &s.Services, 4096, []string{datapathMapServiceNames, datapathMapServiceCounters}},
-		{"frontends", &s.Frontends, 65536, []string{datapathMapFrontends}},
-		{"slots", &s.Slots, 16384, []string{datapathMapSlots}},
-		{"backends", &s.Backends, 16384, []string{datapathMapBackends}},
-		{"localBackends", &s.LocalBackends, 4096, []string{datapathMapLocalBackends}},
-		{"pods", &s.Pods, 1024, []string{datapathMapPods}},
-		{"nodes", &s.Nodes, 4096, []string{datapathMapNodes}},
-		{"cluster", &s.Cluster, 8192, []string{datapathMapCluster}},
-		{"ranges", &s.Ranges, 16384, []string{datapathMapRanges}},
-		{"flows", &s.Flows, 65536, []string{datapathMapFlows}},
-		{"flowsUnconfirmed", &s.FlowsUnconfirmed, 32768, []string{datapathMapFlowsUnconfirmed}},
-		{"snatPorts", &s.SNATPorts, 32768, []string{datapathMapSnatPorts}},
-		{"snatPortsUnconfirmed", &s.SNATPortsUnconfirmed, 16384, []string{datapathMapSnatPortsUnconfirmed}},
-		{"replies", &s.Replies, 65536, []string{datapathMapReplies}},
-		{"repliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{datapathMapRepliesUnconfirmed}},
-		{"affinities", &s.Affinities, 32768, []string{datapathMapAffinities}},
-		{"fragments", &s.Fragments, 8192, []string{datapathMapFragments}},
-		{"events", &s.Events, 1 << 20, []string{datapathMapEvents}},
-		{"hops", &s.Hops, 1 << 18, []string{datapathMapHops}},
+		{"services", &s.Services, 4096, []string{bpf.DatapathMapServiceNames, bpf.DatapathMapServiceCounters}},
+		{"frontends", &s.Frontends, 65536, []string{bpf.DatapathMapFrontends}},
+		{"slots", &s.Slots, 16384, []string{bpf.DatapathMapSlots}},
+		{"backends", &s.Backends, 16384, []string{bpf.DatapathMapBackends}},
+		{"localBackends", &s.LocalBackends, 4096, []string{bpf.DatapathMapLocalBackends}},
+		{"pods", &s.Pods, 1024, []string{bpf.DatapathMapPods}},
+		{"nodes", &s.Nodes, 4096, []string{bpf.DatapathMapNodes}},
+		{"cluster", &s.Cluster, 8192, []string{bpf.DatapathMapCluster}},
+		{"ranges", &s.Ranges, 16384, []string{bpf.DatapathMapRanges}},
+		{"flows", &s.Flows, 65536, []string{bpf.DatapathMapFlows}},
+		{"flowsUnconfirmed", &s.FlowsUnconfirmed, 32768, []string{bpf.DatapathMapFlowsUnconfirmed}},
+		{"snatPorts", &s.SNATPorts, 32768, []string{bpf.DatapathMapSnatPorts}},
+		{"snatPortsUnconfirmed", &s.SNATPortsUnconfirmed, 16384, []string{bpf.DatapathMapSnatPortsUnconfirmed}},
+		{"replies", &s.Replies, 65536, []string{bpf.DatapathMapReplies}},
+		{"repliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{bpf.DatapathMapRepliesUnconfirmed}},
+		{"affinities", &s.Affinities, 32768, []string{bpf.DatapathMapAffinities}},
+		{"fragments", &s.Fragments, 8192, []string{bpf.DatapathMapFragments}},
+		{"events", &s.Events, 1 << 20, []string{bpf.DatapathMapEvents}},
+		{"hops", &s.Hops, 1 << 18, []string{bpf.DatapathMapHops}},
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 func TestDefaultsAreModest(t *testing.T) {
@@ -25,7 +27,7 @@ func TestMemoryIsWhatTheKernelSays(t *testing.T) {
 	cpus, err := ebpf.PossibleCPU()
 	require.NoError(t, err)
 	var sum uint64
-	for name, m := range d.objects.datapathMaps.byName() {
+	for name, m := range d.objects.DatapathMaps.ByName() {
 		info, err := (*m).Info()
 		require.NoError(t, err)
 		used, ok := info.Memlock()
@@ -40,9 +42,9 @@ func TestMemoryIsWhatTheKernelSays(t *testing.T) {
 }
 
 func TestSizesNameTheirMaps(t *testing.T) {
-	assert.Equal(t, "sizes.slots", sizeOf(datapathMapSlots))
-	assert.Equal(t, "sizes.services", sizeOf(datapathMapServiceCounters))
-	spec, err := loadDatapath()
+	assert.Equal(t, "sizes.slots", sizeOf(bpf.DatapathMapSlots))
+	assert.Equal(t, "sizes.services", sizeOf(bpf.DatapathMapServiceCounters))
+	spec, err := bpf.LoadDatapath()
 	require.NoError(t, err)
 	sized := make(map[string]bool)
 	for _, f := range new(Sizes).fields() {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
@@ -16,13 +17,13 @@ type serviceSpec struct {
 	sets      []tableSpec
 	ranges    []rangeSpec
 	frontends []frontendSpec
-	guards    []datapathAddress
+	guards    []bpf.DatapathAddress
 }
 
 // backendID identifies a backend: a pod's address that moves to another node is another backend.
 type backendID struct {
-	datapathServiceKey
-	node datapathAddress
+	bpf.DatapathServiceKey
+	node bpf.DatapathAddress
 }
 
 // backendSpec is a backend of a service.
@@ -31,8 +32,8 @@ type backendSpec struct {
 	nextHop  [6]uint8
 	local    bool
 	draining bool
-	here     bool        // on this node: a pod that is known, or one of its own processes
-	pod      datapathPod // zero for a process
+	here     bool            // on this node: a pod that is known, or one of its own processes
+	pod      bpf.DatapathPod // zero for a process
 }
 
 // tableSpec is what a Maglev table is made of.
@@ -49,16 +50,16 @@ type share struct {
 
 // rangeSpec lets clients use a port, an index into the spec's ports.
 type rangeSpec struct {
-	port             int
-	datapathRangeKey // without Service
+	port                 int
+	bpf.DatapathRangeKey // without Service
 }
 
 // frontendSpec is a frontend. Its sets are indices into the spec's, or noSet.
 type frontendSpec struct {
-	key             datapathServiceKey
+	key             bpf.DatapathServiceKey
 	port            int
 	outside, inside int
-	value           datapathFrontend // without sets and number
+	value           bpf.DatapathFrontend // without sets and number
 }
 
 const noSet = -1
@@ -92,18 +93,18 @@ func tableSize(t *services.Tables, f *services.Frontend) uint32 {
 }
 
 func flagsOf(t *services.Tables, f *services.Frontend, node string) uint8 {
-	var flags datapathFrontendFlags
+	var flags bpf.DatapathFrontendFlags
 	if f.LocalOnly {
-		flags |= datapathFrontendFlagsFRONTEND_LOCAL_ONLY
+		flags |= bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY
 	}
 	if f.Selection == services.SelectionRandom {
-		flags |= datapathFrontendFlagsFRONTEND_RANDOM
+		flags |= bpf.DatapathFrontendFlagsFRONTEND_RANDOM
 	}
 	if t.Refusal(f, node) == services.RefusalReject {
-		flags |= datapathFrontendFlagsFRONTEND_EMPTY
+		flags |= bpf.DatapathFrontendFlagsFRONTEND_EMPTY
 	}
 	if len(f.SourceRanges) > 0 {
-		flags |= datapathFrontendFlagsFRONTEND_RANGES
+		flags |= bpf.DatapathFrontendFlagsFRONTEND_RANGES
 	}
 	return uint8(flags)
 }
@@ -113,21 +114,21 @@ func seconds(d time.Duration) uint32 {
 	return uint32((d + time.Second - 1) / time.Second)
 }
 
-func modeNumber(m services.Mode) datapathMode {
+func modeNumber(m services.Mode) bpf.DatapathMode {
 	if m == services.ModeDSR {
-		return datapathModeMODE_DSR
+		return bpf.DatapathModeMODE_DSR
 	}
-	return datapathModeMODE_SNAT
+	return bpf.DatapathModeMODE_SNAT
 }
 
-func kindNumber(k services.Kind) datapathFrontendKind {
+func kindNumber(k services.Kind) bpf.DatapathFrontendKind {
 	switch k {
 	case services.KindNodePort:
-		return datapathFrontendKindFRONTEND_NODE_PORT
+		return bpf.DatapathFrontendKindFRONTEND_NODE_PORT
 	case services.KindExternalIP:
-		return datapathFrontendKindFRONTEND_EXTERNAL_IP
+		return bpf.DatapathFrontendKindFRONTEND_EXTERNAL_IP
 	case services.KindClusterIP:
-		return datapathFrontendKindFRONTEND_CLUSTER_IP
+		return bpf.DatapathFrontendKindFRONTEND_CLUSTER_IP
 	}
-	return datapathFrontendKindFRONTEND_LOAD_BALANCER
+	return bpf.DatapathFrontendKindFRONTEND_LOAD_BALANCER
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -41,19 +42,19 @@ func TestCompileFrontends(t *testing.T) {
 	require.Len(t, spec.frontends, 3)
 	shares := func(set int) (shares []share) { return spec.sets[set].shares }
 	assert.Equal(t, []string{"default/s00000:http/TCP"}, spec.ports)
-	assert.Equal(t, []datapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, spec.guards, "a node's address has none")
+	assert.Equal(t, []bpf.DatapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, spec.guards, "a node's address has none")
 	first := spec.frontends[0]
-	assert.Equal(t, datapathServiceKey{Address: wireAddress(lb.Address), Port: port16(80), Protocol: 6}, first.key)
+	assert.Equal(t, bpf.DatapathServiceKey{Address: wireAddress(lb.Address), Port: port16(80), Protocol: 6}, first.key)
 	assert.EqualValues(t, 2, first.value.Affinity, "seconds, rounded up")
-	assert.EqualValues(t, datapathModeMODE_DSR, first.value.Mode)
-	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY|datapathFrontendFlagsFRONTEND_RANGES, first.value.Flags)
+	assert.EqualValues(t, bpf.DatapathModeMODE_DSR, first.value.Mode)
+	assert.EqualValues(t, bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY|bpf.DatapathFrontendFlagsFRONTEND_RANGES, first.value.Flags)
 	assert.Len(t, shares(first.outside), 1, "only the pod of this node")
 	assert.Len(t, shares(first.inside), 3, "the policy is for traffic from outside")
 	second := spec.frontends[1]
-	assert.EqualValues(t, datapathFrontendKindFRONTEND_CLUSTER_IP, second.value.Kind)
+	assert.EqualValues(t, bpf.DatapathFrontendKindFRONTEND_CLUSTER_IP, second.value.Kind)
 	assert.Equal(t, first.inside, second.outside, "equal sets are one")
 	assert.Equal(t, second.outside, second.inside)
-	assert.EqualValues(t, datapathFrontendFlagsFRONTEND_LOCAL_ONLY, spec.frontends[2].value.Flags)
+	assert.EqualValues(t, bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY, spec.frontends[2].value.Flags)
 	assert.Len(t, spec.sets, 2)
 
 	tables.Frontends[1].LocalOnly = true

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -50,18 +51,18 @@ type Pod struct {
 // nodeView is what a node knows of the cluster: what is local to it, and how it reaches the rest.
 type nodeView struct {
 	node    string
-	nodes   map[datapathAddress]datapathNode
-	pods    map[datapathAddress]datapathPod
-	cluster map[datapathClusterKey]uint8
+	nodes   map[bpf.DatapathAddress]bpf.DatapathNode
+	pods    map[bpf.DatapathAddress]bpf.DatapathPod
+	cluster map[bpf.DatapathClusterKey]uint8
 }
 
 // newNodeView takes all of a State but its tables.
 func newNodeView(s State) (*nodeView, error) {
 	v := &nodeView{
 		node:    s.Node,
-		nodes:   make(map[datapathAddress]datapathNode),
-		pods:    make(map[datapathAddress]datapathPod),
-		cluster: make(map[datapathClusterKey]uint8),
+		nodes:   make(map[bpf.DatapathAddress]bpf.DatapathNode),
+		pods:    make(map[bpf.DatapathAddress]bpf.DatapathPod),
+		cluster: make(map[bpf.DatapathClusterKey]uint8),
 	}
 	var errs []error
 	for _, n := range s.Nodes {
@@ -81,7 +82,7 @@ func (v *nodeView) addNode(n Node) error {
 			continue
 		}
 		address := a.Address.Unmap()
-		v.nodes[wireAddress(address)] = datapathNode{NextHop: wireMAC(a.NextHop)}
+		v.nodes[wireAddress(address)] = bpf.DatapathNode{NextHop: wireMAC(a.NextHop)}
 		v.addToCluster(netip.PrefixFrom(address, address.BitLen()))
 	}
 	for _, cidr := range n.PodCIDRs {
@@ -96,7 +97,7 @@ func (v *nodeView) addNode(n Node) error {
 
 func (v *nodeView) addToCluster(prefix netip.Prefix) {
 	bits, address := wirePrefix(prefix)
-	v.cluster[datapathClusterKey{Prefix: bits, Address: address}] = 1
+	v.cluster[bpf.DatapathClusterKey{Prefix: bits, Address: address}] = 1
 }
 
 // hasNode reports whether an address is a node's own: a backend there is a process of the node, no pod.
@@ -113,7 +114,7 @@ func (v *nodeView) addPod(pod Pod) error {
 		if !a.IsValid() {
 			return fmt.Errorf("pod %v: address %v: must be an IPv4 or IPv6 address", pod.Addresses, a)
 		}
-		v.pods[wireAddress(a)] = datapathPod{
+		v.pods[wireAddress(a)] = bpf.DatapathPod{
 			Ifindex: uint32(pod.Device), Mac: wireMAC(pod.MAC), NodeMac: wireMAC(pod.NodeMAC),
 		}
 	}

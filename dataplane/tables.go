@@ -5,9 +5,11 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-const rowSlots = len(datapathRow{}.Backend)
+const rowSlots = len(bpf.DatapathRow{}.Backend)
 
 // tableRefs counts the references to the Maglev tables in the array of slots. Equal tables share their rows.
 type tableRefs struct {
@@ -20,9 +22,9 @@ type tableRefs struct {
 
 // table is a Maglev table in the kernel.
 type table struct {
-	set     datapathBackendSet
-	key     string        // see tableKey; empty for one that was restored and not claimed
-	content []datapathRow // of one that was restored, until it is claimed
+	set     bpf.DatapathBackendSet
+	key     string            // see tableKey; empty for one that was restored and not claimed
+	content []bpf.DatapathRow // of one that was restored, until it is claimed
 	dirty   bool
 	refs    int
 }
@@ -49,8 +51,8 @@ func tableKey(r tableSpec, backends []*backendEntry) string {
 }
 
 // rowsFor are a table's rows; slots after its last are zero, which is no backend.
-func rowsFor(slots []uint32, r tableSpec, backends []*backendEntry) []datapathRow {
-	rows := make([]datapathRow, rowsOf(r.size))
+func rowsFor(slots []uint32, r tableSpec, backends []*backendEntry) []bpf.DatapathRow {
+	rows := make([]bpf.DatapathRow, rowsOf(r.size))
 	for i, slot := range slots {
 		rows[i/rowSlots].Backend[i%rowSlots] = backends[r.shares[slot].backend].number
 	}
@@ -58,13 +60,13 @@ func rowsFor(slots []uint32, r tableSpec, backends []*backendEntry) []datapathRo
 }
 
 // restore adds a table that the kernel holds already, with a reference that releaseRestored drops.
-func (s *tableRefs) restore(set datapathBackendSet, content []datapathRow) {
+func (s *tableRefs) restore(set bpf.DatapathBackendSet, content []bpf.DatapathRow) {
 	hash := contentHash(set.Size, content)
 	s.restored[hash] = append(s.restored[hash], &table{set: set, content: content, refs: 1})
 }
 
 // claim finds a restored table by its content, and gives it a key.
-func (s *tableRefs) claim(key string, size uint32, content []datapathRow) *table {
+func (s *tableRefs) claim(key string, size uint32, content []bpf.DatapathRow) *table {
 	if len(s.restored) == 0 {
 		return nil
 	}
@@ -84,7 +86,7 @@ func (s *tableRefs) add(key string, size uint32) (*table, bool) {
 	if !ok {
 		return nil, false
 	}
-	t := &table{set: datapathBackendSet{First: first, Size: size}, key: key}
+	t := &table{set: bpf.DatapathBackendSet{First: first, Size: size}, key: key}
 	s.entries[key] = t
 	return t, true
 }
@@ -121,7 +123,7 @@ func (s *tableRefs) frees() {
 	s.dirty = nil
 }
 
-func contentHash(size uint32, rows []datapathRow) uint64 {
+func contentHash(size uint32, rows []bpf.DatapathRow) uint64 {
 	var hash xxhash.Digest
 	hash.ResetWithSeed(uint64(size))
 	buffer := make([]byte, 0, 4*rowSlots)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -41,14 +42,14 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	if err := r.read(ctx, d.objects.Hops, false, func([]byte) error { return nil }); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
-	value := datapathTraceFilter{
+	value := bpf.DatapathTraceFilter{
 		Client: wireAddress(filter.Client), Port: port16(filter.Port), Protocol: uint8(filter.Protocol), On: 1,
 	}
 	if err := d.objects.Tracing.Put(uint32(0), value); err != nil {
 		return fmt.Errorf("trace: set filter: %w", err)
 	}
 	defer func() {
-		if clear := d.objects.Tracing.Put(uint32(0), datapathTraceFilter{}); clear != nil {
+		if clear := d.objects.Tracing.Put(uint32(0), bpf.DatapathTraceFilter{}); clear != nil {
 			err = errors.Join(err, fmt.Errorf("trace: clear filter: %w", clear))
 		}
 	}()
@@ -56,7 +57,7 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 		filter.Ready()
 	}
 	return r.read(ctx, d.objects.Hops, true, func(raw []byte) error {
-		var h datapathHop
+		var h bpf.DatapathHop
 		if err := decode(raw, &h); err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	})
 }
 
-func (r *eventReader) hop(h *datapathHop) Hop {
+func (r *eventReader) hop(h *bpf.DatapathHop) Hop {
 	return Hop{
 		Event:        r.event(&h.Event),
 		LengthBefore: int(h.LengthBefore),

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -156,7 +157,7 @@ func TestUpdateIsWholeAtEveryStep(t *testing.T) {
 		t.Run(room.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
 			c := capacitiesOf(fewEntries)
-			c[datapathMapSlots] = room.rows
+			c[bpf.DatapathMapSlots] = room.rows
 			d := newDesk(c)
 			waited := 0
 			for range rounds() {
@@ -221,7 +222,7 @@ func TestUpdateOfOneService(t *testing.T) {
 	}
 }
 
-func (spec *serviceSpec) has(key datapathServiceKey) bool {
+func (spec *serviceSpec) has(key bpf.DatapathServiceKey) bool {
 	for i := range spec.frontends {
 		if spec.frontends[i].key == key {
 			return true

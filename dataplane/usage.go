@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // MapUsage is how full a map is.
@@ -22,25 +24,25 @@ type MapUsage struct {
 func (d *DataPath) MapUsage() ([]MapUsage, error) {
 	o := &d.objects
 	counts := map[string]func() (int, error){
-		datapathMapFrontends:            count[datapathServiceKey, datapathFrontend](o.Frontends),
-		datapathMapSlots:                d.countRows,
-		datapathMapBackends:             d.countBackends,
-		datapathMapPods:                 count[datapathAddress, datapathPod](o.Pods),
-		datapathMapLocalBackends:        count[datapathServiceKey, datapathPod](o.LocalBackends),
-		datapathMapNodes:                count[datapathAddress, datapathNode](o.Nodes),
-		datapathMapCluster:              count[datapathClusterKey, uint8](o.Cluster),
-		datapathMapRanges:               count[datapathRangeKey, uint8](o.Ranges),
-		datapathMapServiceNames:         count[uint32, datapathServiceName](o.ServiceNames),
-		datapathMapFlows:                count[datapathFlowKey, datapathFlow](o.Flows),
-		datapathMapFlowsUnconfirmed:     count[datapathFlowKey, datapathFlow](o.FlowsUnconfirmed),
-		datapathMapSnatPorts:            count[datapathSnatKey, datapathSnat](o.SnatPorts),
-		datapathMapSnatPortsUnconfirmed: count[datapathSnatKey, datapathSnat](o.SnatPortsUnconfirmed),
-		datapathMapReplies:              count[datapathFlowKey, datapathReply](o.Replies),
-		datapathMapRepliesUnconfirmed:   count[datapathFlowKey, datapathReply](o.RepliesUnconfirmed),
-		datapathMapAffinities:           count[datapathAffinityKey, datapathAffinity](o.Affinities),
-		datapathMapFragments:            count[datapathFragmentKey, datapathFragment](o.Fragments),
+		bpf.DatapathMapFrontends:            count[bpf.DatapathServiceKey, bpf.DatapathFrontend](o.Frontends),
+		bpf.DatapathMapSlots:                d.countRows,
+		bpf.DatapathMapBackends:             d.countBackends,
+		bpf.DatapathMapPods:                 count[bpf.DatapathAddress, bpf.DatapathPod](o.Pods),
+		bpf.DatapathMapLocalBackends:        count[bpf.DatapathServiceKey, bpf.DatapathPod](o.LocalBackends),
+		bpf.DatapathMapNodes:                count[bpf.DatapathAddress, bpf.DatapathNode](o.Nodes),
+		bpf.DatapathMapCluster:              count[bpf.DatapathClusterKey, uint8](o.Cluster),
+		bpf.DatapathMapRanges:               count[bpf.DatapathRangeKey, uint8](o.Ranges),
+		bpf.DatapathMapServiceNames:         count[uint32, bpf.DatapathServiceName](o.ServiceNames),
+		bpf.DatapathMapFlows:                count[bpf.DatapathFlowKey, bpf.DatapathFlow](o.Flows),
+		bpf.DatapathMapFlowsUnconfirmed:     count[bpf.DatapathFlowKey, bpf.DatapathFlow](o.FlowsUnconfirmed),
+		bpf.DatapathMapSnatPorts:            count[bpf.DatapathSnatKey, bpf.DatapathSnat](o.SnatPorts),
+		bpf.DatapathMapSnatPortsUnconfirmed: count[bpf.DatapathSnatKey, bpf.DatapathSnat](o.SnatPortsUnconfirmed),
+		bpf.DatapathMapReplies:              count[bpf.DatapathFlowKey, bpf.DatapathReply](o.Replies),
+		bpf.DatapathMapRepliesUnconfirmed:   count[bpf.DatapathFlowKey, bpf.DatapathReply](o.RepliesUnconfirmed),
+		bpf.DatapathMapAffinities:           count[bpf.DatapathAffinityKey, bpf.DatapathAffinity](o.Affinities),
+		bpf.DatapathMapFragments:            count[bpf.DatapathFragmentKey, bpf.DatapathFragment](o.Fragments),
 	}
-	maps := o.datapathMaps.byName()
+	maps := o.DatapathMaps.ByName()
 	var all []MapUsage
 	for name, count := range counts {
 		used, err := count()
@@ -70,8 +72,8 @@ func (d *DataPath) countBackends() (int, error) {
 
 // countRows counts the rows of the tables that frontends have.
 func (d *DataPath) countRows() (int, error) {
-	sets := make(map[datapathBackendSet]bool)
-	err := readEntries(d.objects.Frontends, func(_ datapathServiceKey, f datapathFrontend) {
+	sets := make(map[bpf.DatapathBackendSet]bool)
+	err := readEntries(d.objects.Frontends, func(_ bpf.DatapathServiceKey, f bpf.DatapathFrontend) {
 		sets[f.Outside], sets[f.Inside] = true, true
 	})
 	rows := 0

@@ -4,14 +4,16 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // Maps hold addresses and ports as they stand in packets. In Go's memory such a word is a number of this machine's byte
 // order, so it is read and written through the bytes.
 
 // wireAddress is an address as maps hold it: an IPv4 one mapped into IPv6. The zero Addr gives zeroes.
-func wireAddress(a netip.Addr) datapathAddress {
-	var w datapathAddress
+func wireAddress(a netip.Addr) bpf.DatapathAddress {
+	var w bpf.DatapathAddress
 	b := a.As16()
 	for i := range w.Word {
 		w.Word[i] = binary.NativeEndian.Uint32(b[4*i:])
@@ -19,24 +21,12 @@ func wireAddress(a netip.Addr) datapathAddress {
 	return w
 }
 
-// address is the inverse of wireAddress; zeroes are the zero Addr: not known.
-func (w datapathAddress) address() netip.Addr {
-	if w == (datapathAddress{}) {
-		return netip.Addr{}
-	}
-	var b [16]byte
-	for i, word := range w.Word {
-		binary.NativeEndian.PutUint32(b[4*i:], word)
-	}
-	return netip.AddrFrom16(b).Unmap()
-}
-
 // addrPort is the zero value for an address of zeroes: not known.
-func addrPort(w datapathAddress, port uint16) netip.AddrPort {
-	if w == (datapathAddress{}) {
+func addrPort(w bpf.DatapathAddress, port uint16) netip.AddrPort {
+	if w == (bpf.DatapathAddress{}) {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(w.address(), port16(port))
+	return netip.AddrPortFrom(w.Addr(), port16(port))
 }
 
 // port16 is a port as a __be16, and its own inverse.
@@ -56,7 +46,7 @@ func wireMAC(a net.HardwareAddr) [6]uint8 {
 }
 
 // wirePrefix is a prefix as tries hold it: how many bits of the 128 count, and the address without the others.
-func wirePrefix(p netip.Prefix) (uint32, datapathAddress) {
+func wirePrefix(p netip.Prefix) (uint32, bpf.DatapathAddress) {
 	bits := uint32(p.Bits())
 	if p.Addr().Is4() {
 		bits += 96
@@ -65,8 +55,8 @@ func wirePrefix(p netip.Prefix) (uint32, datapathAddress) {
 }
 
 // prefixOf is the inverse of wirePrefix.
-func prefixOf(bits uint32, w datapathAddress) netip.Prefix {
-	a := w.address()
+func prefixOf(bits uint32, w bpf.DatapathAddress) netip.Prefix {
+	a := w.Addr()
 	if !a.IsValid() {
 		a = netip.IPv6Unspecified()
 	}
@@ -77,22 +67,10 @@ func prefixOf(bits uint32, w datapathAddress) netip.Prefix {
 }
 
 // wireText is text as a C string, cut off where the array ends.
-func wireText(text string) datapathServiceName {
-	var name datapathServiceName
+func wireText(text string) bpf.DatapathServiceName {
+	var name bpf.DatapathServiceName
 	for i := 0; i < len(text) && i < len(name.Text)-1; i++ {
 		name.Text[i] = int8(text[i])
 	}
 	return name
-}
-
-// String is the inverse of wireText.
-func (n datapathServiceName) String() string {
-	var b []byte
-	for _, c := range n.Text {
-		if c == 0 {
-			break
-		}
-		b = append(b, byte(c))
-	}
-	return string(b)
 }

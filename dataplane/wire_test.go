@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // bytesOf is a value as it stands in memory, which is how maps and packets have it.
@@ -19,13 +21,13 @@ func TestWire(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	assert.Equal(t, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1}, bytesOf(wireAddress(v4)))
 	assert.Equal(t, v6.AsSlice(), bytesOf(wireAddress(v6)))
-	assert.Equal(t, datapathAddress{}, wireAddress(netip.Addr{}))
+	assert.Equal(t, bpf.DatapathAddress{}, wireAddress(netip.Addr{}))
 	for _, a := range []netip.Addr{v4, v6, {}} {
-		assert.Equal(t, a, wireAddress(a).address())
+		assert.Equal(t, a, wireAddress(a).Addr())
 	}
 	assert.Equal(t, []byte{0x1f, 0x90}, bytesOf(port16(8080)))
 	assert.EqualValues(t, 8080, port16(port16(8080)))
-	assert.Equal(t, netip.AddrPort{}, addrPort(datapathAddress{}, port16(80)))
+	assert.Equal(t, netip.AddrPort{}, addrPort(bpf.DatapathAddress{}, port16(80)))
 	assert.Equal(t, netip.AddrPortFrom(v4, 80), addrPort(wireAddress(v4), port16(80)))
 	assert.Equal(t, [6]uint8{1, 2, 3, 4, 5, 6}, wireMAC(net.HardwareAddr{1, 2, 3, 4, 5, 6}))
 	assert.Equal(t, [6]uint8{}, wireMAC(net.HardwareAddr{1, 2}))

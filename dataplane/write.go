@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 // writer makes changes of one map.
@@ -17,17 +19,17 @@ type writer interface {
 func (d *DataPath) writers() map[string]writer {
 	o := &d.objects
 	return map[string]writer{
-		datapathMapPods:            entryWriter[datapathAddress, datapathPod]{o.Pods},
-		datapathMapNodes:           entryWriter[datapathAddress, datapathNode]{o.Nodes},
-		datapathMapCluster:         entryWriter[datapathClusterKey, uint8]{o.Cluster},
-		datapathMapServiceNames:    entryWriter[uint32, datapathServiceName]{o.ServiceNames},
-		datapathMapLocalBackends:   entryWriter[datapathServiceKey, datapathPod]{o.LocalBackends},
-		datapathMapBackends:        entryWriter[uint32, datapathBackend]{o.Backends},
-		datapathMapRanges:          entryWriter[datapathRangeKey, uint8]{o.Ranges},
-		datapathMapFrontends:       entryWriter[datapathServiceKey, datapathFrontend]{o.Frontends},
-		datapathMapSlots:           rowWriter{o.Slots},
-		datapathMapServiceCounters: counterWriter{o.ServiceCounters},
-		datapathMapAffinities:      affinityWriter{o.Affinities},
+		bpf.DatapathMapPods:            entryWriter[bpf.DatapathAddress, bpf.DatapathPod]{o.Pods},
+		bpf.DatapathMapNodes:           entryWriter[bpf.DatapathAddress, bpf.DatapathNode]{o.Nodes},
+		bpf.DatapathMapCluster:         entryWriter[bpf.DatapathClusterKey, uint8]{o.Cluster},
+		bpf.DatapathMapServiceNames:    entryWriter[uint32, bpf.DatapathServiceName]{o.ServiceNames},
+		bpf.DatapathMapLocalBackends:   entryWriter[bpf.DatapathServiceKey, bpf.DatapathPod]{o.LocalBackends},
+		bpf.DatapathMapBackends:        entryWriter[uint32, bpf.DatapathBackend]{o.Backends},
+		bpf.DatapathMapRanges:          entryWriter[bpf.DatapathRangeKey, uint8]{o.Ranges},
+		bpf.DatapathMapFrontends:       entryWriter[bpf.DatapathServiceKey, bpf.DatapathFrontend]{o.Frontends},
+		bpf.DatapathMapSlots:           rowWriter{o.Slots},
+		bpf.DatapathMapServiceCounters: counterWriter{o.ServiceCounters},
+		bpf.DatapathMapAffinities:      affinityWriter{o.Affinities},
 	}
 }
 
@@ -79,7 +81,7 @@ const rowsAtOnce = 1 << 15
 
 func (w rowWriter) put(run []change) error {
 	var keys []uint32
-	var rows []datapathRow
+	var rows []bpf.DatapathRow
 	write := func() error {
 		_, err := w.m.BatchUpdate(keys, rows, nil)
 		keys, rows = keys[:0], rows[:0]
@@ -87,7 +89,7 @@ func (w rowWriter) put(run []change) error {
 	}
 	for i, c := range run {
 		first := c.key.(uint32)
-		for row, value := range c.value.([]datapathRow) {
+		for row, value := range c.value.([]bpf.DatapathRow) {
 			keys, rows = append(keys, first+uint32(row)), append(rows, value)
 		}
 		if i == len(run)-1 || len(keys) >= rowsAtOnce {
@@ -109,10 +111,10 @@ func (w counterWriter) put(run []change) error {
 	if err != nil {
 		return err
 	}
-	values := make([]datapathServiceCounter, cpus)
+	values := make([]bpf.DatapathServiceCounter, cpus)
 	for _, c := range run {
 		for i := range values {
-			values[i] = c.value.(datapathServiceCounter)
+			values[i] = c.value.(bpf.DatapathServiceCounter)
 		}
 		if err := w.m.Put(c.key.(uint32), values); err != nil {
 			return err

@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /* The programs of a node. Every node runs all of them: it is LB node for what enters by it, and pod node for its pods.
  *
