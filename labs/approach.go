@@ -51,7 +51,7 @@ func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 	if s.Approach == ApproachProxied {
 		for _, p := range t.testbed.Plan().Pods {
 			server, err := workload.OpenEcho(ctx, t.testbed.Enter(p.Name), nil, workload.EchoOptions{
-				Listen: netip.AddrPortFrom(p.Address, s.ParsingPort), ProxyProtocol: proxyproto.Policy{Require: true},
+				Listen: netip.AddrPortFrom(p.Addresses[0], s.ParsingPort), ProxyProtocol: proxyproto.Policy{Require: true},
 			})
 			if err != nil {
 				return fail(err)

@@ -47,7 +47,7 @@ func (x *execution) recordCalibration(l measure.Link, carried float64) error {
 func (t *trial) linksOff(client string, pods []netip.Addr) string {
 	used := append(t.lbNames(), client)
 	for _, p := range t.plan.Pods {
-		if slices.ContainsFunc(p.Addresses(), func(a netip.Addr) bool { return slices.Contains(pods, a) }) {
+		if slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return slices.Contains(pods, a) }) {
 			used = append(used, p.Node)
 		}
 	}

@@ -86,11 +86,11 @@ func (t *trial) lookFor() capture.Facts {
 	var f capture.Facts
 	for _, n := range t.testbed.Plan().Nodes {
 		if n.Role == topologies.RoleClient {
-			f.Clients = append(f.Clients, n.Address.Addr())
+			f.Clients = append(f.Clients, n.Addresses[0].Addr())
 		}
 	}
 	for _, n := range t.testbed.LBNodes() {
-		f.LBNodes = append(f.LBNodes, n.Address.Addr())
+		f.LBNodes = append(f.LBNodes, n.Addresses[0].Addr())
 	}
 	return f
 }

@@ -101,10 +101,14 @@ func (c *Console) draw(plan *topologies.Plan) {
 		if n.ToNode.Rate > 0 {
 			rate = n.ToNode.Rate.String()
 		}
-		line("  %-8s %-7s %-16v %s", n.Name, n.Role, n.Address.Addr(), rate)
+		address := "" // of a node of an existing cluster without an InternalIP
+		if len(n.Addresses) > 0 {
+			address = n.Addresses[0].Addr().String()
+		}
+		line("  %-8s %-7s %-16s %s", n.Name, n.Role, address, rate)
 		for _, p := range plan.Pods {
 			if p.Node == n.Name {
-				line("  └ %-6s pod     %v", p.Name, p.Address)
+				line("  └ %-6s pod     %v", p.Name, p.Addresses[0])
 			}
 		}
 	}

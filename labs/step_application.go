@@ -107,7 +107,7 @@ func (s *ApplicationStep) visit(t *trial) (*visit, error) {
 		return nil, err
 	}
 	plan := t.testbed.Plan()
-	i := slices.IndexFunc(plan.Pods, func(p topologies.Pod) bool { return slices.Contains(p.Addresses(), pods[0]) })
+	i := slices.IndexFunc(plan.Pods, func(p topologies.Pod) bool { return slices.Contains(p.Addresses, pods[0]) })
 	v := &visit{trial: t, step: s, to: to, pod: plan.Pods[i], port: backend.Port()}
 	for _, n := range plan.Nodes {
 		if n.Role == topologies.RoleClient {

@@ -76,7 +76,7 @@ func (v *visit) audit(ctx context.Context) error {
 		truth := map[string]netip.Addr{}
 		for i := range v.clients {
 			client := &v.clients[i]
-			truth[client.Name] = client.Address.Addr()
+			truth[client.Name] = client.Addresses[0].Addr()
 			if _, err := v.get(ctx, client, "/delete?who="+url.QueryEscape(client.Name), v.requests()); err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func (v *visit) audit(ctx context.Context) error {
 func (v *visit) geo(ctx context.Context) error {
 	var table []application.Region
 	for _, n := range v.testbed.Plan().Networks {
-		table = append(table, application.Region{Prefix: n.Subnet, Name: n.Name})
+		table = append(table, application.Region{Prefix: n.Subnets[0], Name: n.Name})
 	}
 	geo, err := application.NewGeo(table)
 	if err != nil {
@@ -178,7 +178,7 @@ func (v *visit) callBack(ctx context.Context) error {
 			if report.Reached {
 				reached++
 			}
-			told = fmt.Sprintf("%s waits at %s; the server calls %s: %s", client.Name, client.Address.Addr(), report.Server.Called.Addr(), report.Server.Outcome)
+			told = fmt.Sprintf("%s waits at %s; the server calls %s: %s", client.Name, client.Addresses[0].Addr(), report.Server.Called.Addr(), report.Server.Outcome)
 			if !report.Server.Called.IsValid() {
 				told = fmt.Sprintf("%s gets no answer: %s", client.Name, report.Error)
 			}
@@ -210,7 +210,7 @@ func (v *visit) quota(ctx context.Context) error {
 		record := quota.Record().(application.QuotaRecord)
 		right, told := 0, []string{}
 		for i := range v.clients {
-			if record.Clients[v.clients[i].Address.Addr()].Tokens == int64(tokens(i)*v.requests()) {
+			if record.Clients[v.clients[i].Addresses[0].Addr()].Tokens == int64(tokens(i)*v.requests()) {
 				right++
 			}
 		}

@@ -143,7 +143,7 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 
 // isLBAddress reports whether an address is an LB node's.
 func (t *trial) isLBAddress(a netip.Addr) bool {
-	return slices.ContainsFunc(t.testbed.LBNodes(), func(n topologies.Node) bool { return n.Address.Addr() == a })
+	return slices.ContainsFunc(t.testbed.LBNodes(), func(n topologies.Node) bool { return n.Addresses[0].Addr() == a })
 }
 
 // seenBy counts the connections in which the pod saw one of some addresses.

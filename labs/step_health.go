@@ -39,7 +39,7 @@ func (s *HealthStep) run(ctx context.Context, t *trial) error {
 		return fmt.Errorf("service %s has no healthCheckNodePort", s.Service)
 	}
 	for _, n := range t.testbed.ClusterNodes() {
-		at := netip.AddrPortFrom(n.Address.Addr(), uint16(services[i].Spec.HealthCheckNodePort))
+		at := netip.AddrPortFrom(n.Addresses[0].Addr(), uint16(services[i].Spec.HealthCheckNodePort))
 		status, body, err := AskHealth(ctx, t.testbed.Dialer(s.From), at)
 		if err != nil {
 			return fmt.Errorf("health check of %s: %w", n.Name, err)

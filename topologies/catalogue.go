@@ -35,7 +35,7 @@ func Source(name string) ([]byte, error) {
 	return catalogue.ReadFile(name + ".yaml")
 }
 
-// Lookup gives a topology of the catalogue by its name, its defaults filled in.
+// Lookup returns a topology of the catalogue by its name.
 func Lookup(name string) (*Topology, error) {
 	data, err := Source(name)
 	if err != nil {

@@ -67,26 +67,22 @@ func Default(t *Topology) {
 
 // defaultGateways gives every subnet of a network a gateway.
 func defaultGateways(n *NetworkSpec) {
-	all := slices.Clone(n.gateways())
-	for _, subnet := range n.subnets() {
+	all := slices.Clone(n.Gateways)
+	for _, subnet := range n.Subnets {
 		if subnet.IsValid() && !like(all, subnet.Addr()).IsValid() {
 			all = append(all, defaultGateway(subnet))
 		}
 	}
-	if len(all) == 1 && len(n.Gateways) == 0 {
-		n.Gateway = all[0]
-	} else if len(all) > 0 {
-		n.Gateways = all
-	}
+	n.Gateways = all
 }
 
 // linkMTU is the MTU of a node's wire, as its network has it; the largest if replicas are in several.
 func linkMTU(s *Spec, n *NodeSpec) int {
 	mtu := 0
-	for _, first := range n.addresses() {
+	for _, first := range n.Addresses {
 		last := addAddr(first, uint64(min(max(n.Replicas, 1), MaxNodes)-1))
 		for i := range s.Networks {
-			for _, p := range s.Networks[i].subnets() {
+			for _, p := range s.Networks[i].Subnets {
 				between := last.IsValid() && first.Less(p.Addr()) && p.Addr().Less(last)
 				if first.IsValid() && p.IsValid() && (p.Contains(first) || p.Contains(last) || between) {
 					mtu = max(mtu, s.Networks[i].MTU)

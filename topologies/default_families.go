@@ -25,12 +25,12 @@ func podFamilies(s *Spec, service *corev1.Service) []corev1.IPFamily {
 		}
 		for j := range s.Nodes {
 			if n := &s.Nodes[j]; n.Name == p.Node || n.Replicas > 1 && strings.HasPrefix(p.Node, n.Name+"-") {
-				add(addrsOf(n.podCIDRs()))
+				add(addrsOf(n.PodCIDRs))
 			}
 		}
 	}
 	if len(all) == 0 && len(s.Networks) > 0 {
-		add(addrsOf(s.Networks[0].subnets()))
+		add(addrsOf(s.Networks[0].Subnets))
 	}
 	return all
 }

@@ -81,9 +81,9 @@ func defaultPodCIDRs(s *Spec) {
 		if n.Role.OutsideCluster() {
 			continue
 		}
-		all := slices.Clone(n.podCIDRs())
-		for _, a := range n.addresses() {
-			if !a.IsValid() || likePrefix(all, a).IsValid() || len(all) > 0 && len(n.addresses()) == 1 {
+		all := slices.Clone(n.PodCIDRs)
+		for _, a := range n.Addresses {
+			if !a.IsValid() || likePrefix(all, a).IsValid() || len(all) > 0 && len(n.Addresses) == 1 {
 				continue // the last: of the wrong IP version
 			}
 			blocks := four
@@ -94,11 +94,7 @@ func defaultPodCIDRs(s *Spec) {
 				all = append(all, block)
 			}
 		}
-		if len(all) == 1 && len(n.PodCIDRs) == 0 {
-			n.PodCIDR = all[0]
-		} else if len(all) > 0 {
-			n.PodCIDRs = all
-		}
+		n.PodCIDRs = all
 	}
 }
 
@@ -106,7 +102,7 @@ func defaultPodCIDRs(s *Spec) {
 func usedPrefixes(s *Spec) []netip.Prefix {
 	used := []netip.Prefix{netip.MustParsePrefix(clusterPool4), netip.MustParsePrefix(clusterPool6)}
 	for i := range s.Networks {
-		used = append(used, s.Networks[i].subnets()...)
+		used = append(used, s.Networks[i].Subnets...)
 	}
 	for i := range s.Services {
 		for _, f := range frontendAddresses(&s.Services[i]) {
@@ -117,7 +113,7 @@ func usedPrefixes(s *Spec) []netip.Prefix {
 	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		for _, p := range n.podCIDRs() {
+		for _, p := range n.PodCIDRs {
 			if !p.IsValid() {
 				continue
 			}

@@ -21,8 +21,8 @@ func (p *Plan) Diff(other *Plan) []string {
 	d.value("", "the MTU", p.MTU, other.MTU)
 	compare(d, "network", p.Networks, other.Networks, func(n *Network) string { return n.Name }, func(what string, a, b *Network) {
 		d.network(what, a, b)
-		if before, after := p.mtuOf(a), other.mtuOf(b); before != p.MTU || after != other.MTU { // else it is the plan's
-			d.value(what, "MTU", before, after)
+		if a.MTU != p.MTU || b.MTU != other.MTU { // else it is the plan's
+			d.value(what, "MTU", a.MTU, b.MTU)
 		}
 	})
 	compare(d, "node", p.Nodes, other.Nodes, func(n *Node) string { return n.Name }, d.node)
@@ -56,16 +56,10 @@ func (d *differences) value(of, name string, before, after any) {
 // show prints a value for a sentence.
 func show(value any) string {
 	switch v := value.(type) {
-	case netip.Prefix:
-		if !v.IsValid() {
-			return "none"
-		}
-		return v.String()
-	case netip.Addr:
-		if !v.IsValid() {
-			return "none"
-		}
-		return v.String()
+	case []netip.Prefix:
+		return joined(v, " and ")
+	case []netip.Addr:
+		return joined(v, " and ")
 	case Shape:
 		if v.Rate == 0 {
 			return "not shaped"
@@ -106,6 +100,18 @@ func show(value any) string {
 	return string(data)
 }
 
+// joined prints the values of a list with a separator between them; "none" if it is empty.
+func joined[T fmt.Stringer](all []T, separator string) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	texts := make([]string, len(all))
+	for i, value := range all {
+		texts[i] = value.String()
+	}
+	return strings.Join(texts, separator)
+}
+
 // compare matches things by name: those that are gone, those that changed, and those that are new, each in order.
 func compare[T any](d *differences, kind string, before, after []T, name func(*T) string, changed func(what string, a, b *T)) {
 	later := map[string]*T{}
@@ -131,19 +137,15 @@ func compare[T any](d *differences, kind string, before, after []T, name func(*T
 }
 
 func (d *differences) network(what string, a, b *Network) {
-	d.value(what, "subnet", a.Subnet, b.Subnet)
-	d.value(what, "gateway", a.Gateway, b.Gateway)
-	d.value(what, "secondary subnet", a.SecondarySubnet, b.SecondarySubnet)
-	d.value(what, "secondary gateway", a.SecondaryGateway, b.SecondaryGateway)
+	d.value(what, "subnet", a.Subnets, b.Subnets)
+	d.value(what, "gateway", a.Gateways, b.Gateways)
 }
 
 func (d *differences) node(what string, a, b *Node) {
 	d.value(what, "role", a.Role, b.Role)
 	d.value(what, "network", a.Network, b.Network)
-	d.value(what, "address", a.Address, b.Address)
-	d.value(what, "pod CIDR", a.PodCIDR, b.PodCIDR)
-	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
-	d.value(what, "secondary pod CIDR", a.SecondaryPodCIDR, b.SecondaryPodCIDR)
+	d.value(what, "address", a.Addresses, b.Addresses)
+	d.value(what, "pod CIDR", a.PodCIDRs, b.PodCIDRs)
 	if reflect.DeepEqual(a.ToNode, a.FromNode) && reflect.DeepEqual(b.ToNode, b.FromNode) {
 		d.value(what, "link", a.ToNode, b.ToNode)
 		return
@@ -154,8 +156,7 @@ func (d *differences) node(what string, a, b *Node) {
 
 func (d *differences) pod(what string, a, b *Pod) {
 	d.value(what, "node", a.Node, b.Node)
-	d.value(what, "address", a.Address, b.Address)
-	d.value(what, "secondary address", a.SecondaryAddress, b.SecondaryAddress)
+	d.value(what, "address", a.Addresses, b.Addresses)
 	d.value(what, "labels", a.Labels, b.Labels)
 	d.value(what, "workload", a.Workload, b.Workload)
 }

@@ -37,21 +37,21 @@ func TestDiff(t *testing.T) {
 			"the MTU was 1500, is 9000",
 			"node lb: link was 100mbit with queue 256kb, burst 6250b, overhead 24, is 100mbit with queue 256kb, burst 18076b, overhead 24",
 		}},
-		"node": {[]string{"name: worker\n    role: worker\n    address: 192.168.1.13 ", "name: other\n    role: worker\n    address: 192.168.1.14 ", "node: worker", "node: other"}, []string{
+		"node": {[]string{"name: worker\n    role: worker\n    addresses: [192.168.1.13] ", "name: other\n    role: worker\n    addresses: [192.168.1.14] ", "node: worker", "node: other"}, []string{
 			"node worker is gone",
 			"node other is new",
 			"pod tcp-echo: node was worker, is other",
 		}},
-		"role and pod CIDR": {[]string{"role: lb\n", "role: worker\n", "podCIDR: 10.0.0.0/24", "podCIDR: 10.7.0.0/24"}, []string{
+		"role and pod CIDR": {[]string{"role: lb\n", "role: worker\n", "podCIDRs: [10.0.0.0/24]", "podCIDRs: [10.7.0.0/24]"}, []string{
 			"node lb: role was lb, is worker",
 			"node lb: pod CIDR was 10.0.0.0/24, is 10.7.0.0/24",
 		}},
-		"pod": {[]string{"address: 10.0.1.50", "address: 10.0.1.51", "labels: {app: tcp-echo}", "labels: {app: tcp-echo, tier: front}", "port: 5201, name: bulk", "port: 5202, name: bulk"}, []string{
+		"pod": {[]string{"addresses: [10.0.1.50]", "addresses: [10.0.1.51]", "labels: {app: tcp-echo}", "labels: {app: tcp-echo, tier: front}", "port: 5201, name: bulk", "port: 5202, name: bulk"}, []string{
 			"pod tcp-echo: address was 10.0.1.50, is 10.0.1.51",
 			"pod tcp-echo: labels was app=tcp-echo, is app=tcp-echo, tier=front",
 			"pod tcp-echo: workload was echo on 8080 (echo), bulk on 5201 (bulk), is echo on 8080 (echo), bulk on 5202 (bulk)",
 		}},
-		"network": {[]string{"gateway: 192.168.1.254", "gateway: 192.168.1.1"}, []string{
+		"network": {[]string{"gateways: [192.168.1.254]", "gateways: [192.168.1.1]"}, []string{
 			"network lan: gateway was 192.168.1.254, is 192.168.1.1",
 		}},
 		"service": {[]string{"externalTrafficPolicy: Cluster", "externalTrafficPolicy: Local", "metadata: {name: tcp-echo}", "metadata: {name: tcp-echo, annotations: {dsrlab.dev/forwarding-mode: dsr}}"}, []string{

@@ -44,7 +44,7 @@ func (p *planner) slicesOfFamily(s *corev1.Service, family corev1.IPFamily) []di
 	open := map[string]int{} // to the slice that takes the next pod of a kind
 	for i := range p.Pods {
 		pod := &p.Pods[i]
-		at := slices.IndexFunc(pod.Addresses(), func(a netip.Addr) bool { return familyOf(a) == family })
+		at := slices.IndexFunc(pod.Addresses, func(a netip.Addr) bool { return familyOf(a) == family })
 		if at < 0 || !selects(s, pod.Labels) {
 			continue
 		}
@@ -55,7 +55,7 @@ func (p *planner) slicesOfFamily(s *corev1.Service, family corev1.IPFamily) []di
 			open[key] = last
 			all = append(all, newSlice(s, discoveryv1.AddressType(family), len(all)+1, ports))
 		}
-		all[last].Endpoints = append(all[last].Endpoints, endpoint(s, pod, pod.Addresses()[at]))
+		all[last].Endpoints = append(all[last].Endpoints, endpoint(s, pod, pod.Addresses[at]))
 	}
 	return all
 }

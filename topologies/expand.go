@@ -61,10 +61,10 @@ func (x *expansion) addNodes(spec int, n *NodeSpec) {
 		}
 		index := len(x.nodes)
 		node := expandedNode{spec: spec, name: replicaName(n.Name, i, n.Replicas)}
-		for _, a := range n.addresses() {
+		for _, a := range n.Addresses {
 			node.addresses = append(node.addresses, addAddr(a, uint64(i)))
 		}
-		for _, p := range n.podCIDRs() {
+		for _, p := range n.PodCIDRs {
 			if p.IsValid() {
 				p = addPrefix(p, uint64(i))
 			}
@@ -90,7 +90,7 @@ func (x *expansion) addPods(spec int, p *PodSpec) {
 			}
 			pod := expandedPod{spec: spec, node: node, replica: i, name: replicaName(p.Name, len(x.pods)-first, total)}
 			for _, cidr := range x.nodes[node].podCIDRs {
-				pod.addresses = append(pod.addresses, addAddr(like(p.addresses(), cidr.Addr()), uint64(i)))
+				pod.addresses = append(pod.addresses, addAddr(like(p.Addresses, cidr.Addr()), uint64(i)))
 			}
 			x.pods = append(x.pods, pod)
 		}
@@ -118,7 +118,7 @@ func (x *expansion) addressPods(t *Topology) {
 	for i := range x.pods {
 		p := &x.pods[i]
 		for k, cidr := range x.nodes[p.node].podCIDRs {
-			if like(t.Spec.Pods[p.spec].addresses(), cidr.Addr()).IsValid() || !cidr.IsValid() {
+			if like(t.Spec.Pods[p.spec].Addresses, cidr.Addr()).IsValid() || !cidr.IsValid() {
 				continue
 			}
 			a := next[p.node][k].Next()

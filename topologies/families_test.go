@@ -21,24 +21,24 @@ func TestBothFamilies(t *testing.T) {
 	plan := dualStack(t)
 	four, six := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8::1")
 	network, node, pod := &plan.Networks[1], &plan.Nodes[4], &plan.Pods[1]
-	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.2.0/24"), netip.MustParsePrefix("2001:db8:2::/64")}, network.Subnets())
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.2.254"), netip.MustParseAddr("2001:db8:2::fe")}, network.Gateways())
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.2.0/24"), netip.MustParsePrefix("2001:db8:2::/64")}, network.Subnets)
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("192.168.2.254"), netip.MustParseAddr("2001:db8:2::fe")}, network.Gateways)
 	assert.Equal(t, "worker-2", node.Name)
-	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.2.22/24"), netip.MustParsePrefix("2001:db8:2::22/64")}, node.Addresses())
-	assert.Equal(t, network.Gateways(), node.Gateways())
-	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.3.0/24"), netip.MustParsePrefix("fd00:10:0:3::/64")}, node.PodCIDRs())
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.168.2.22/24"), netip.MustParsePrefix("2001:db8:2::22/64")}, node.Addresses)
+	assert.Equal(t, network.Gateways, node.Gateways)
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.3.0/24"), netip.MustParsePrefix("fd00:10:0:3::/64")}, node.PodCIDRs)
 	assert.Equal(t, netip.MustParseAddr("192.168.2.22"), node.AddressFor(four))
 	assert.Equal(t, netip.MustParseAddr("2001:db8:2::22"), node.AddressFor(six))
-	assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.0.3.2"), netip.MustParseAddr("fd00:10:0:3::2")}, pod.Addresses())
-	assert.Equal(t, pod.SecondaryAddress, pod.AddressFor(six))
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.0.3.2"), netip.MustParseAddr("fd00:10:0:3::2")}, pod.Addresses)
+	assert.Equal(t, pod.Addresses[1], pod.AddressFor(six))
 
 	talk, err := Source("talk")
 	require.NoError(t, err)
 	single := planOf(t, "talk", talk)
-	assert.Len(t, single.Networks[0].Subnets(), 1)
-	assert.Len(t, single.Nodes[0].Addresses(), 1)
-	assert.Empty(t, single.Nodes[0].PodCIDRs(), "a client's")
-	assert.Len(t, single.Pods[0].Addresses(), 1)
+	assert.Len(t, single.Networks[0].Subnets, 1)
+	assert.Len(t, single.Nodes[0].Addresses, 1)
+	assert.Empty(t, single.Nodes[0].PodCIDRs, "a client's")
+	assert.Len(t, single.Pods[0].Addresses, 1)
 	assert.False(t, single.Nodes[0].AddressFor(six).IsValid())
 	assert.False(t, single.Pods[0].AddressFor(six).IsValid())
 }
@@ -46,38 +46,17 @@ func TestBothFamilies(t *testing.T) {
 func TestDualStackDiff(t *testing.T) {
 	plan, other := dualStack(t), dualStack(t)
 	network, node, pod := &other.Networks[0], &other.Nodes[1], &other.Pods[0]
-	network.SecondarySubnet, network.SecondaryGateway = netip.Prefix{}, netip.Addr{}
-	node.SecondaryAddress = netip.MustParsePrefix("2001:db8:2::77/64")
-	node.SecondaryPodCIDR = netip.MustParsePrefix("fd00:77::/64")
-	pod.SecondaryAddress = netip.MustParseAddr("fd00:10:0:2::77")
+	network.Subnets, network.Gateways = network.Subnets[:1], network.Gateways[:1]
+	node.Addresses[1] = netip.MustParsePrefix("2001:db8:2::77/64")
+	node.PodCIDRs[1] = netip.MustParsePrefix("fd00:77::/64")
+	pod.Addresses[1] = netip.MustParseAddr("fd00:10:0:2::77")
 	assert.Equal(t, []string{
-		"network wan: secondary subnet was 2001:db8:1::/64, is none",
-		"network wan: secondary gateway was 2001:db8:1::fe, is none",
-		"node lb-1: secondary address was 2001:db8:2::11/64, is 2001:db8:2::77/64",
-		"node lb-1: secondary pod CIDR was fd00:10::/64, is fd00:77::/64",
-		"pod tcp-echo-1: secondary address was fd00:10:0:2::2, is fd00:10:0:2::77",
+		"network wan: subnet was 192.0.2.0/24 and 2001:db8:1::/64, is 192.0.2.0/24",
+		"network wan: gateway was 192.0.2.254 and 2001:db8:1::fe, is 192.0.2.254",
+		"node lb-1: address was 192.168.2.11/24 and 2001:db8:2::11/64, is 192.168.2.11/24 and 2001:db8:2::77/64",
+		"node lb-1: pod CIDR was 10.0.0.0/24 and fd00:10::/64, is 10.0.0.0/24 and fd00:77::/64",
+		"pod tcp-echo-1: address was 10.0.2.2 and fd00:10:0:2::2, is 10.0.2.2 and fd00:10:0:2::77",
 	}, plan.Diff(other))
-}
-
-// A plural form of one says what the singular says.
-func TestPluralOfOne(t *testing.T) {
-	source, err := Source("talk")
-	require.NoError(t, err)
-	singular := planOf(t, "talk", source)
-	changed := string(source)
-	for old, replacement := range map[string]string{
-		"subnet: 192.168.1.0/24\n":    "subnets: [192.168.1.0/24]\n",
-		"gateway: 192.168.1.254 ":     "gateways: [192.168.1.254] ",
-		"address: 192.168.1.11 ":      "addresses: [192.168.1.11] ",
-		"podCIDR: 10.0.0.0/24\n":      "podCIDRs: [10.0.0.0/24]\n",
-		"    address: 192.168.1.202 ": "    address: 192.168.1.202\n    addresses: [192.168.1.202] ",
-	} {
-		require.Contains(t, changed, old)
-		changed = strings.Replace(changed, old, replacement, 1)
-	}
-	plan := planOf(t, "talk", []byte(changed))
-	plan.Hash = singular.Hash // which is that of the file's fields
-	assert.Empty(t, singular.Diff(plan))
 }
 
 // With thousands of pods the slices of both families are as full as the API allows.

@@ -63,8 +63,8 @@ func draw(p *Plan) *drawing {
 	d := &drawing{title: p.Name}
 	for _, n := range p.Networks {
 		drawn := network{name: n.Name}
-		for i, p := range n.Subnets() {
-			drawn.subnets = append(drawn.subnets, subnet{p.String(), n.Gateways()[i].String()})
+		for i, p := range n.Subnets {
+			drawn.subnets = append(drawn.subnets, subnet{p.String(), n.Gateways[i].String()})
 		}
 		if n.MTU != p.MTU {
 			drawn.mtu = fmt.Sprintf("MTU %d", n.MTU)
@@ -83,7 +83,7 @@ func draw(p *Plan) *drawing {
 		if len(p.Nodes) > maxDrawn && before != nil && alike(before, n) && len(pods[before.Name]) == len(pods[n.Name]) {
 			last.count++
 			last.last = n.Name
-			for j, a := range n.Addresses() {
+			for j, a := range n.Addresses {
 				last.lines[j] = fmt.Sprintf("%s … %s", strings.Split(last.lines[j], " … ")[0], a.Addr())
 			}
 			continue
@@ -127,7 +127,7 @@ func (d *drawing) drawVIPs(p *Plan) {
 	}
 	names := map[string]string{}
 	for i := range p.Nodes {
-		for _, a := range p.Nodes[i].Addresses() {
+		for _, a := range p.Nodes[i].Addresses {
 			names[a.Addr().String()] = p.Nodes[i].Name
 		}
 	}
@@ -144,7 +144,7 @@ func (d *drawing) drawVIPs(p *Plan) {
 
 // alike says whether two nodes differ by no more than number and addresses.
 func alike(a, b *Node) bool {
-	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) && len(a.Addresses()) == len(b.Addresses()) &&
+	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) && len(a.Addresses) == len(b.Addresses) &&
 		reflect.DeepEqual(a.ToNode, b.ToNode) && reflect.DeepEqual(a.FromNode, b.FromNode)
 }
 
@@ -153,10 +153,10 @@ func stem(name string) string { return strings.TrimRight(name, "0123456789") }
 
 func boxOf(n *Node, pods []*Pod) box {
 	b := box{role: n.Role, name: n.Name, count: 1}
-	for _, a := range n.Addresses() {
+	for _, a := range n.Addresses {
 		b.lines = append(b.lines, a.Addr().String())
 	}
-	for _, cidr := range n.PodCIDRs() {
+	for _, cidr := range n.PodCIDRs {
 		b.lines = append(b.lines, "pods "+cidr.String())
 	}
 	to, from := n.ToNode.Rate, n.FromNode.Rate
@@ -175,10 +175,7 @@ func boxOf(n *Node, pods []*Pod) box {
 			b.more = len(pods) - i
 			break
 		}
-		drawn := podBox{name: pod.Name, address: pod.Address.String()}
-		if pod.SecondaryAddress.IsValid() {
-			drawn.address += ", " + pod.SecondaryAddress.String()
-		}
+		drawn := podBox{name: pod.Name, address: joined(pod.Addresses, ", ")}
 		for _, w := range pod.Workload {
 			drawn.workload += fmt.Sprintf(", %s :%d", w.Kind, w.Port)
 		}

@@ -29,7 +29,7 @@ func TestGraphShows(t *testing.T) {
 		for _, text := range []string{string(picture), Mermaid(plan)} {
 			for _, n := range plan.Nodes {
 				assert.Contains(t, text, n.Name, name)
-				for _, a := range n.Addresses() {
+				for _, a := range n.Addresses {
 					assert.Contains(t, text, a.Addr().String(), name)
 				}
 				if n.ToNode.Rate != 0 {
@@ -38,7 +38,7 @@ func TestGraphShows(t *testing.T) {
 			}
 			for _, p := range plan.Pods {
 				assert.Contains(t, text, p.Name, name)
-				for _, a := range p.Addresses() {
+				for _, a := range p.Addresses {
 					assert.Contains(t, text, a.String(), name)
 				}
 			}

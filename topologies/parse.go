@@ -7,19 +7,22 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
-// Parse reads a topology file, fills in its defaults and checks it. What is wrong it reports all at once, as
-// manifest.Errors in the order of the file. File is what errors call it.
+// Parse reads a topology file, as it is: PlanOf fills in its defaults and checks it. If the file can't be decoded, Parse reports
+// all that is wrong with it at once, what PlanOf would find included, as manifest.Errors in the order of the file. File is
+// what errors call it.
 func Parse(file string, data []byte) (*Topology, error) {
 	t := &Topology{}
-	positions, decodeErr := manifest.Decode(file, data, t)
-	Default(t)
-	if err := positions.Merge(decodeErr, Validate(t)); err != nil {
-		return nil, err
+	positions, err := manifest.Decode(file, data, t)
+	if err != nil {
+		Default(t)
+		_, invalid := validate(t)
+		return nil, positions.Merge(err, invalid)
 	}
+	t.positions = positions
 	return t, nil
 }
 
-// ParseFile reads, completes and checks the topology in a file.
+// ParseFile reads the topology in a file, as Parse does.
 func ParseFile(path string) (*Topology, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

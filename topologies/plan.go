@@ -53,29 +53,22 @@ type Plan struct {
 
 // Network is a network of the fabric: a subnet, or one of each IP version.
 type Network struct {
-	Name    string       `json:"name"`
-	Subnet  netip.Prefix `json:"subnet"`
-	Gateway netip.Addr   `json:"gateway"` // the fabric's own address
-	MAC     HardwareAddr `json:"mac"`     // the fabric's, where the gateway answers
-	MTU     int          `json:"mtu"`     // of its wires and of the pods on its nodes, in bytes
-	// SecondarySubnet and SecondaryGateway are of the other IP version; not valid where the network has one.
-	SecondarySubnet  netip.Prefix `json:"secondarySubnet,omitzero"`
-	SecondaryGateway netip.Addr   `json:"secondaryGateway,omitzero"`
+	Name     string         `json:"name"`
+	Subnets  []netip.Prefix `json:"subnets"`  // one or two, the primary one first
+	Gateways []netip.Addr   `json:"gateways"` // the fabric's own addresses, in the order of Subnets
+	MAC      HardwareAddr   `json:"mac"`      // the fabric's, where the gateways answer
+	MTU      int            `json:"mtu"`      // of its wires and of the pods on its nodes, in bytes
 }
 
 // Node is one namespace (or kind container) on the fabric.
 type Node struct {
-	Name    string       `json:"name"`
-	Role    Role         `json:"role"`
-	Network string       `json:"network"`
-	Address netip.Prefix `json:"address"` // with the network's length
-	Gateway netip.Addr   `json:"gateway"`
-	MAC     HardwareAddr `json:"mac"`
-	PodCIDR netip.Prefix `json:"podCIDR,omitzero"` // of roles lb and worker
-	// The secondary ones are of the other IP version; not valid where the node has one. The pod CIDRs have an order of their own.
-	SecondaryAddress netip.Prefix `json:"secondaryAddress,omitzero"`
-	SecondaryGateway netip.Addr   `json:"secondaryGateway,omitzero"`
-	SecondaryPodCIDR netip.Prefix `json:"secondaryPodCIDR,omitzero"`
+	Name      string         `json:"name"`
+	Role      Role           `json:"role"`
+	Network   string         `json:"network"`
+	Addresses []netip.Prefix `json:"addresses"` // one or two, the primary one first, each with the length of its subnet
+	Gateways  []netip.Addr   `json:"gateways"`  // the fabric's addresses in the node's subnets, in the order of Addresses
+	MAC       HardwareAddr   `json:"mac"`
+	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"` // of roles lb and worker, the primary one first; in an order of their own
 	// Port is the name of the wire's end in the fabric, at most 13 characters; the node's end is always eth0.
 	Port     string `json:"port"`
 	ToNode   Shape  `json:"toNode"`   // fabric to node, all defaults filled in
@@ -90,13 +83,11 @@ type Node struct {
 
 // Pod is a namespace behind its node.
 type Pod struct {
-	Name    string       `json:"name"`
-	Node    string       `json:"node"`
-	Address netip.Addr   `json:"address"`
-	MAC     HardwareAddr `json:"mac"`     // of the pod's eth0
-	HostMAC HardwareAddr `json:"hostMAC"` // of the node's end
-	// SecondaryAddress is of the other IP version; not valid where the node has one.
-	SecondaryAddress netip.Addr `json:"secondaryAddress,omitzero"`
+	Name      string       `json:"name"`
+	Node      string       `json:"node"`
+	Addresses []netip.Addr `json:"addresses"` // one or two, the primary one first
+	MAC       HardwareAddr `json:"mac"`       // of the pod's eth0
+	HostMAC   HardwareAddr `json:"hostMAC"`   // of the node's end
 	// HostDevice is the name of the node's end of the pod's veth, at most 15 characters.
 	HostDevice string            `json:"hostDevice"`
 	Labels     map[string]string `json:"labels,omitempty"`

@@ -16,19 +16,23 @@ import (
 // pods. Larger topologies leave both to the fabric: a million routes would take longer than all the rest.
 const MaxFullMesh = 32
 
-// PlanOf says all that a substrate has to make for a topology. The topology is not changed; what it leaves open gets its
-// default. What is wrong with it is returned as manifest.Errors.
+// PlanOf returns all that a substrate has to make for a topology. What the topology leaves open gets its default; the topology itself
+// is not changed. Everything that is wrong with it is returned at once, as manifest.Errors in the order of the file that it was read from.
 func PlanOf(topology *Topology) (*Plan, error) {
 	t := clone(topology)
 	Default(t)
-	if err := Validate(t); err != nil {
+	x, err := validate(t)
+	if err != nil {
+		if t.positions != nil {
+			err = t.positions.Merge(nil, err)
+		}
 		return nil, err
 	}
 	hash, err := hashOf(t)
 	if err != nil {
 		return nil, err
 	}
-	p := &planner{t: t, x: expand(t), Plan: Plan{
+	p := &planner{t: t, x: x, Plan: Plan{
 		Name: t.Metadata.Name, Hash: hash, Substrate: t.Spec.Substrate, CongestionControl: t.Spec.CongestionControl, MTU: t.Spec.MTU,
 		Networks: []Network{}, Nodes: []Node{}, Pods: []Pod{}, FabricRoutes: []Route{}, Services: t.Spec.Services,
 	}}
@@ -82,26 +86,10 @@ func (s *Shape) clone() Shape {
 }
 
 // hashOf identifies what a topology builds: all of it, defaults included, but its description. Field order and map order
-// in JSON are fixed. An MTU that a network has from its topology is left out, and so is the limit of links that are shaped: topologies
-// from before networks had the one, and links the other, keep their hash.
+// in JSON are fixed.
 func hashOf(t *Topology) (string, error) {
 	content := *t
 	content.Metadata.Description = ""
-	content.Spec.Networks = slices.Clone(t.Spec.Networks)
-	for i := range content.Spec.Networks {
-		if n := &content.Spec.Networks[i]; n.MTU == t.Spec.MTU {
-			n.MTU = 0
-		}
-	}
-	content.Spec.Nodes = clone(t).Spec.Nodes
-	for i := range content.Spec.Nodes {
-		l := &content.Spec.Nodes[i].Link
-		for _, s := range []*Shape{&l.Shape, l.ToNode, l.FromNode} {
-			if s != nil && s.Limit == LimitShape {
-				s.Limit = ""
-			}
-		}
-	}
 	data, err := json.Marshal(content)
 	if err != nil {
 		return "", fmt.Errorf("hash topology %s: %w", t.Metadata.Name, err)
@@ -120,50 +108,31 @@ type planner struct {
 func (p *planner) networks() {
 	for i := range p.t.Spec.Networks {
 		n := &p.t.Spec.Networks[i]
-		subnet, second := firstTwo(n.subnets())
-		gateway := n.gateway(subnet)
-		p.Networks = append(p.Networks, Network{
-			Name: n.Name, Subnet: subnet, Gateway: gateway, MAC: macOf(macOwn, gateway), MTU: n.MTU,
-			SecondarySubnet: second, SecondaryGateway: n.gateway(second),
-		})
+		network := Network{Name: n.Name, Subnets: slices.Clone(n.Subnets), MTU: n.MTU}
+		for _, subnet := range n.Subnets {
+			network.Gateways = append(network.Gateways, n.gateway(subnet))
+		}
+		network.MAC = macOf(macOwn, network.Gateways[0])
+		p.Networks = append(p.Networks, network)
 	}
 }
 
 func (p *planner) nodes() {
 	for i, n := range p.x.nodes {
 		spec := &p.t.Spec.Nodes[n.spec]
-		address, second := firstTwo(n.addresses)
-		at := slices.IndexFunc(p.t.Spec.Networks, func(n2 NetworkSpec) bool { _, in := n2.contains(address); return in })
+		at := slices.IndexFunc(p.t.Spec.Networks, func(n2 NetworkSpec) bool { _, in := n2.contains(n.addresses[0]); return in })
 		network := &p.t.Spec.Networks[at]
 		node := Node{
-			Name: n.name, Role: spec.Role, Network: network.Name, MAC: macOf(macOwn, address), Port: deviceName("p-", n.name, i, 13),
-			ToNode: spec.Link.direction(spec.Link.ToNode), FromNode: spec.Link.direction(spec.Link.FromNode),
+			Name: n.name, Role: spec.Role, Network: network.Name, MAC: macOf(macOwn, n.addresses[0]), PodCIDRs: n.podCIDRs,
+			Port: deviceName("p-", n.name, i, 13), ToNode: spec.Link.direction(spec.Link.ToNode), FromNode: spec.Link.direction(spec.Link.FromNode),
 		}
-		node.Address, node.Gateway = placeIn(network, address)
-		node.SecondaryAddress, node.SecondaryGateway = placeIn(network, second)
-		node.PodCIDR, node.SecondaryPodCIDR = firstTwo(n.podCIDRs)
+		for _, a := range n.addresses {
+			subnet, _ := network.contains(a)
+			node.Addresses = append(node.Addresses, netip.PrefixFrom(a, subnet.Bits()))
+			node.Gateways = append(node.Gateways, network.gateway(subnet))
+		}
 		p.Nodes = append(p.Nodes, node)
 	}
-}
-
-// placeIn gives an address the length of its subnet in a network, and its gateway.
-func placeIn(network *NetworkSpec, a netip.Addr) (netip.Prefix, netip.Addr) {
-	subnet, in := network.contains(a)
-	if !in {
-		return netip.Prefix{}, netip.Addr{}
-	}
-	return netip.PrefixFrom(a, subnet.Bits()), network.gateway(subnet)
-}
-
-// firstTwo are the first values of a list of at most two; what isn't there is zero.
-func firstTwo[T any](all []T) (first, second T) {
-	if len(all) > 0 {
-		first = all[0]
-	}
-	if len(all) > 1 {
-		second = all[1]
-	}
-	return first, second
 }
 
 // direction is the shape of one direction of a link whose defaults are filled in.
@@ -189,7 +158,7 @@ func (p *planner) nodeRoutes() {
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		fabric := p.NetworkOf(n).MAC
-		for _, gateway := range n.Gateways() {
+		for _, gateway := range n.Gateways {
 			n.Routes = append(n.Routes, Route{Destination: defaultRoute(gateway), Via: []netip.Addr{gateway}})
 			n.Neighbours = append(n.Neighbours, Neighbour{Address: gateway, MAC: fabric})
 		}
@@ -205,7 +174,7 @@ func (p *planner) nodeRoutes() {
 
 // acquaint lets a node know another of its network, by all IP versions that both have.
 func (p *planner) acquaint(n, other *Node) {
-	for _, address := range other.Addresses() {
+	for _, address := range other.Addresses {
 		if n.AddressFor(address.Addr()).IsValid() {
 			n.Neighbours = append(n.Neighbours, Neighbour{Address: address.Addr(), MAC: other.MAC})
 		}
@@ -213,7 +182,7 @@ func (p *planner) acquaint(n, other *Node) {
 	if len(p.Nodes) > MaxFullMesh || n.Role.OutsideCluster() {
 		return
 	}
-	for _, cidr := range other.PodCIDRs() {
+	for _, cidr := range other.PodCIDRs {
 		if n.AddressFor(cidr.Addr()).IsValid() {
 			n.Routes = append(n.Routes, Route{Destination: cidr, Via: []netip.Addr{other.AddressFor(cidr.Addr())}})
 		}
@@ -241,10 +210,9 @@ func sortRoutes(routes []Route) {
 func (p *planner) pods() {
 	for i, pod := range p.x.pods {
 		spec := &p.t.Spec.Pods[pod.spec]
-		address, second := firstTwo(pod.addresses)
 		p.Pods = append(p.Pods, Pod{
-			Name: pod.name, Node: p.Nodes[pod.node].Name, Address: address, SecondaryAddress: second,
-			MAC: macOf(macOwn, address), HostMAC: macOf(macHost, address), HostDevice: deviceName("v-", pod.name, i, 15),
+			Name: pod.name, Node: p.Nodes[pod.node].Name, Addresses: pod.addresses, HostDevice: deviceName("v-", pod.name, i, 15),
+			MAC: macOf(macOwn, pod.addresses[0]), HostMAC: macOf(macHost, pod.addresses[0]),
 			Labels: maps.Clone(spec.Labels), Workload: slices.Clone(spec.Workload),
 		})
 	}
@@ -256,14 +224,14 @@ func (p *planner) fabricRoutes() {
 	var lbs, workers []netip.Addr
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
-		for _, cidr := range n.PodCIDRs() {
+		for _, cidr := range n.PodCIDRs {
 			p.FabricRoutes = append(p.FabricRoutes, Route{Destination: cidr, Via: []netip.Addr{n.AddressFor(cidr.Addr())}})
 		}
 		switch n.Role {
 		case RoleLB:
-			lbs = append(lbs, addrsOf(n.Addresses())...)
+			lbs = append(lbs, addrsOf(n.Addresses)...)
 		case RoleWorker:
-			workers = append(workers, addrsOf(n.Addresses())...)
+			workers = append(workers, addrsOf(n.Addresses)...)
 		}
 	}
 	if len(lbs) == 0 {

@@ -1,14 +1,16 @@
 // Package topologies describes the networks that dsrlab builds: clients, load-balancer nodes, pod nodes, the fabric
 // between them, the pods on them and the Kubernetes services in front of the pods.
 //
-// A YAML file becomes a Topology (Parse), is checked (Validate) and becomes a Plan: every address, link and pod that a
-// substrate has to make. All of this package is pure; topologies/netns and topologies/kind have the effects.
+// Parse reads a YAML file as a Topology. PlanOf fills in its defaults, checks it and turns it into a Plan: every address, link and
+// pod that a substrate has to make. All of this package is pure; topologies/netns and topologies/kind have the effects.
 package topologies
 
 import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 // APIVersion and Kind stand at the top of every topology file.
@@ -54,6 +56,8 @@ type Topology struct {
 	Kind       string   `json:"kind"`
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
+
+	positions *manifest.Positions // of the fields in the file that it was read from, for errors; nil if there is none
 }
 
 // Metadata names a topology.
@@ -82,15 +86,13 @@ type Spec struct {
 	Services []corev1.Service `json:"services,omitempty"`
 }
 
-// NetworkSpec is one network of the fabric: a subnet, or one of each IP version. The fabric answers on Gateway and routes
+// NetworkSpec is one network of the fabric: a subnet, or one of each IP version. The fabric answers on its gateways and routes
 // between its networks.
 type NetworkSpec struct {
-	Name   string       `json:"name"`
-	Subnet netip.Prefix `json:"subnet,omitzero"`
-	// Subnets are one of IPv4 and one of IPv6, the primary one first; instead of Subnet.
-	Subnets []netip.Prefix `json:"subnets,omitempty"`
-	Gateway netip.Addr     `json:"gateway,omitzero"` // default: the last usable address of the subnet, of IPv6 the first
-	// Gateways are one for each subnet, in any order; instead of Gateway.
+	Name string `json:"name"`
+	// Subnets are one subnet, or one of each IP version, the primary one first.
+	Subnets []netip.Prefix `json:"subnets"`
+	// Gateways are one address for each subnet, in any order (default: the last usable address of a subnet, of IPv6 the first).
 	Gateways []netip.Addr `json:"gateways,omitempty"`
 	// MTU of the network's links and of the pods on its nodes, in bytes (default: the topology's). Of a packet that is too
 	// large for the network that it is on its way to, the fabric tells the sender, as any router does.
@@ -103,15 +105,10 @@ type NodeSpec struct {
 	Role Role   `json:"role"`
 	// Replicas > 1 makes nodes NAME-1 … NAME-n; their addresses and pod CIDRs count up from the given ones.
 	Replicas int `json:"replicas,omitempty"`
-	// Address lies in one of the fabric's networks.
-	Address netip.Addr `json:"address,omitzero"`
-	// Addresses are one of IPv4 and one of IPv6 in the same network, the primary one first; instead of Address.
-	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// PodCIDR holds the node's pods; for roles lb and worker alone (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6
-	// the next free /64 of fd00:10::/48).
-	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
-	// PodCIDRs are one for each IP version of the node's addresses, the primary one first; instead of PodCIDR. What is
-	// missing gets its default.
+	// Addresses are one address in one of the fabric's networks, or one of each IP version in the same network, the primary one first.
+	Addresses []netip.Addr `json:"addresses"`
+	// PodCIDRs hold the node's pods: one for each IP version of the node's addresses, the primary one first; for roles lb and worker
+	// alone (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6 the next free /64 of fd00:10::/48).
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
 	// Link is the wire between the node and the fabric; without a rate it is not limited.
 	Link LinkSpec `json:"link,omitzero"`
@@ -131,9 +128,7 @@ type PodSpec struct {
 	Node string `json:"node"`
 	// Replicas > 1 makes pods NAME-1 … NAME-n.
 	Replicas int `json:"replicas,omitempty"`
-	// Address is of the node's pod CIDR (default: the next free one, from .2).
-	Address netip.Addr `json:"address,omitzero"`
-	// Addresses are one of each pod CIDR of the node; instead of Address. What is missing gets its default.
+	// Addresses are one of each pod CIDR of the node (default: the next free one, from .2).
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Labels are what services select by.
 	Labels map[string]string `json:"labels,omitempty"`

@@ -17,8 +17,9 @@ const (
 	FabricName = "fabric"
 )
 
-// Validate checks a topology whose defaults are filled in. It returns manifest.Errors with everything that is wrong.
-func Validate(t *Topology) error {
+// validate checks a topology whose defaults are filled in, and returns it with its replicas written out. Its error is
+// manifest.Errors with everything that is wrong.
+func validate(t *Topology) (*expansion, error) {
 	c := &checker{t: t, x: expand(t), names: map[string]string{}, taken: map[netip.Addr]string{}}
 	c.head()
 	c.networks()
@@ -26,10 +27,10 @@ func Validate(t *Topology) error {
 	c.overlaps()
 	c.pods()
 	c.services()
-	return c.errors.Err()
+	return c.x, c.errors.Err()
 }
 
-// checker is the state of one Validate.
+// checker is the state of one validate.
 type checker struct {
 	t      *Topology
 	x      *expansion
@@ -70,7 +71,7 @@ func (c *checker) head() {
 	}
 	lowest, why := minMTU4, ""
 	for i := range t.Spec.Networks {
-		for _, p := range t.Spec.Networks[i].subnets() {
+		for _, p := range t.Spec.Networks[i].Subnets {
 			if p.IsValid() && p.Addr().Is6() {
 				lowest, why = minMTU6, " with IPv6"
 			}

@@ -91,7 +91,7 @@ func (s *serviceChecker) reaches(f frontendAddress) bool {
 func (s *serviceChecker) addressesOf(role Role) (all []netip.Addr) {
 	for i := range s.t.Spec.Nodes {
 		if n := &s.t.Spec.Nodes[i]; n.Role == role {
-			all = append(all, n.addresses()...)
+			all = append(all, n.Addresses...)
 		}
 	}
 	return all

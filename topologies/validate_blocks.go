@@ -47,8 +47,8 @@ func (c *checker) allBlocks() []block {
 		}
 	}
 	for i, n := range c.t.Spec.Networks {
-		for _, g := range givens(fmt.Sprintf("spec.networks[%d]", i), "subnet", "subnets", n.Subnet, n.Subnets) {
-			add(g.value, g.field, "network "+n.Name)
+		for k, p := range n.Subnets {
+			add(p, fmt.Sprintf("spec.networks[%d].subnets[%d]", i, k), "network "+n.Name)
 		}
 	}
 	short := map[string]bool{}
@@ -57,12 +57,13 @@ func (c *checker) allBlocks() []block {
 		if spec.Role.OutsideCluster() {
 			continue
 		}
-		for k, g := range givens(fmt.Sprintf("spec.nodes[%d]", n.spec), "podCIDR", "podCIDRs", spec.PodCIDR, spec.PodCIDRs) {
-			if g.value.IsValid() && !n.podCIDRs[k].IsValid() && !short[g.field] {
-				short[g.field] = true
-				c.errorf(g.field, "%s leaves no pod CIDR for replica %s: too many replicas", g.value, n.name)
+		for k, p := range spec.PodCIDRs {
+			field := fmt.Sprintf("spec.nodes[%d].podCIDRs[%d]", n.spec, k)
+			if p.IsValid() && !n.podCIDRs[k].IsValid() && !short[field] {
+				short[field] = true
+				c.errorf(field, "%s leaves no pod CIDR for replica %s: too many replicas", p, n.name)
 			}
-			add(n.podCIDRs[k], g.field, "the pod CIDR of node "+n.name)
+			add(n.podCIDRs[k], field, "the pod CIDR of node "+n.name)
 		}
 	}
 	return all

@@ -33,20 +33,18 @@ func (c *checker) networks() {
 // subnets checks the subnets and gateways of one network.
 func (c *checker) subnets(field string, index int) {
 	n := &c.t.Spec.Networks[index]
-	subnets := givens(field, "subnet", "subnets", n.Subnet, n.Subnets)
-	if len(subnets) == 0 {
+	if len(n.Subnets) == 0 {
 		c.unsure = true
-		c.follows(field+".subnets", field+".subnet", missingSubnet)
+		c.errorf(field+".subnets", "is missing, want a list of one subnet, or of one of each IP version, as in [192.168.1.0/24]")
 		return
 	}
-	right := onePerFamily(c, field+".subnet", n.Subnet, subnets, netip.Prefix.Addr)
-	for _, s := range subnets {
-		if !c.subnet(s.field, s.value) {
+	right := onePerFamily(c, field+".subnets", n.Subnets, netip.Prefix.Addr)
+	for i, p := range n.Subnets {
+		if !c.subnet(fmt.Sprintf("%s.subnets[%d]", field, i), p) {
 			right = false
 		}
 	}
-	gateways := givens(field, "gateway", "gateways", n.Gateway, n.Gateways)
-	gatewaysRight := onePerFamily(c, field+".gateway", n.Gateway, gateways, func(a netip.Addr) netip.Addr { return a })
+	gatewaysRight := onePerFamily(c, field+".gateways", n.Gateways, sameAddr)
 	if !right {
 		c.unsure = true
 		return
@@ -54,28 +52,28 @@ func (c *checker) subnets(field string, index int) {
 	if !gatewaysRight {
 		return
 	}
-	for _, g := range gateways {
-		c.gateway(g, index)
+	for i, a := range n.Gateways {
+		c.gateway(fmt.Sprintf("%s.gateways[%d]", field, i), a, index)
 	}
 }
 
 // gateway checks an address that the fabric is to have in a network whose subnets are right.
-func (c *checker) gateway(g given[netip.Addr], index int) {
+func (c *checker) gateway(field string, a netip.Addr, index int) {
 	n := &c.t.Spec.Networks[index]
-	subnet := likePrefix(n.subnets(), g.value)
+	subnet := likePrefix(n.Subnets, a)
 	if !subnet.IsValid() {
-		subnet = n.subnets()[0]
+		subnet = n.Subnets[0]
 	}
 	for i := range c.t.Spec.Networks[:index] {
-		if slices.ContainsFunc(c.t.Spec.Networks[i].subnets(), subnet.Overlaps) {
+		if slices.ContainsFunc(c.t.Spec.Networks[i].Subnets, subnet.Overlaps) {
 			return // which overlaps tells
 		}
 	}
-	if !isHost(subnet, g.value) || !isUnicast(g.value) {
-		c.errorf(g.field, "%s is no address that a host of %s can have", orMissing(g.value), subnet)
+	if !isHost(subnet, a) || !isUnicast(a) {
+		c.errorf(field, "%s is no address that a host of %s can have", orMissing(a), subnet)
 		return
 	}
-	c.address(g.field, g.value, "the gateway of network "+n.Name)
+	c.address(field, a, "the gateway of network "+n.Name)
 }
 
 // orMissing prints an address of a list, which may be null.
@@ -86,19 +84,13 @@ func orMissing(a netip.Addr) string {
 	return a.String()
 }
 
-// onePerFamily checks that values with a plural form are of different IP versions, and that the singular, if both are given,
-// is the first. What isn't valid at all is for others to tell.
-func onePerFamily[T comparable](c *checker, field string, singular T, all []given[T], addr func(T) netip.Addr) bool {
+// onePerFamily checks that the values of a list are of different IP versions. What isn't valid at all, other checks report.
+func onePerFamily[T any](c *checker, field string, all []T, addr func(T) netip.Addr) bool {
 	right := true
-	var none T
-	if len(all) > 0 && singular != none && singular != all[0].value {
-		c.errorf(field, "is %v, want %v: the first of the plural form, or none", singular, all[0].value)
-		right = false
-	}
-	for i, g := range all {
+	for i, value := range all {
 		for _, before := range all[:i] {
-			if alikeFamily(addr(g.value), addr(before.value)) {
-				c.errorf(g.field, "%v is of the same IP version as %v, want one of each at most", g.value, before.value)
+			if alikeFamily(addr(value), addr(before)) {
+				c.errorf(fmt.Sprintf("%s[%d]", field, i), "%v is of the same IP version as %v, want one of each at most", value, before)
 				right = false
 				break
 			}
@@ -107,14 +99,15 @@ func onePerFamily[T comparable](c *checker, field string, singular T, all []give
 	return right
 }
 
-const missingSubnet = "is missing, want a subnet, as in 192.168.1.0/24"
+// sameAddr is onePerFamily's addr for lists of addresses.
+func sameAddr(a netip.Addr) netip.Addr { return a }
 
 // subnet checks a network's subnet or a pod CIDR.
 func (c *checker) subnet(field string, p netip.Prefix) bool {
 	const margin = 2 // a subnet needs a gateway, a host, and what is no host's
 	switch {
 	case !p.IsValid():
-		c.errorf(field, missingSubnet)
+		c.errorf(field, "is missing, want a subnet, as in 192.168.1.0/24")
 	case !isUnicast(p.Masked().Addr()) || !isUnicast(lastAddr(p)) || p.Bits() == 0:
 		c.errorf(field, "%s is no subnet of unicast addresses", p)
 	case p != p.Masked():

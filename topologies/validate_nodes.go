@@ -22,11 +22,10 @@ func (c *checker) nodes() {
 		if n.Replicas < 1 || n.Replicas > MaxNodes {
 			c.errorf(field+".replicas", "is %d, want 1 to %d", n.Replicas, MaxNodes)
 		}
-		addresses := givens(field, "address", "addresses", n.Address, n.Addresses)
-		if len(addresses) == 0 {
-			c.follows(field+".addresses", field+".address", "is missing, want an IP address in one of the networks")
+		if len(n.Addresses) == 0 {
+			c.errorf(field+".addresses", "is missing, want a list of one IP address in one of the networks, or of one of each IP version")
 		}
-		onePerFamily(c, field+".address", n.Address, addresses, func(a netip.Addr) netip.Addr { return a })
+		onePerFamily(c, field+".addresses", n.Addresses, sameAddr)
 		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))
 	}
 	c.onePerEdge()
@@ -37,9 +36,9 @@ func (c *checker) nodes() {
 		if nodes[n.spec].Name != "" {
 			c.unique(field+".name", n.name, "node "+n.name)
 		}
-		for k, g := range givens(field, "address", "addresses", nodes[n.spec].Address, nodes[n.spec].Addresses) {
-			if !broken[g.field] {
-				broken[g.field] = !c.nodeAddress(g, n, k)
+		for k, first := range nodes[n.spec].Addresses {
+			if at := fmt.Sprintf("%s.addresses[%d]", field, k); !broken[at] {
+				broken[at] = !c.nodeAddress(at, first, n, k)
 			}
 		}
 	}
@@ -48,8 +47,8 @@ func (c *checker) nodes() {
 func (c *checker) role(field string, n *NodeSpec) {
 	switch n.Role {
 	case RoleClient, RoleNLB, RoleRouter:
-		for _, g := range givens(field, "podCIDR", "podCIDRs", n.PodCIDR, n.PodCIDRs) {
-			c.errorf(g.field, "nodes of role %s have no pods, want none", n.Role)
+		if len(n.PodCIDRs) > 0 {
+			c.errorf(field+".podCIDRs", "nodes of role %s have no pods, want none", n.Role)
 		}
 	case RoleLB, RoleWorker:
 		c.podCIDRs(field, n)
@@ -79,24 +78,19 @@ func (c *checker) onePerEdge() {
 
 // podCIDRs checks that a node has one for each IP version of its addresses.
 func (c *checker) podCIDRs(field string, n *NodeSpec) {
-	all := givens(field, "podCIDR", "podCIDRs", n.PodCIDR, n.PodCIDRs)
-	onePerFamily(c, field+".podCIDR", n.PodCIDR, all, netip.Prefix.Addr)
-	addresses := n.addresses()
-	for _, g := range all {
-		c.subnet(g.field, g.value)
-		if g.value.IsValid() && len(addresses) > 0 && isUnicast(addresses[0]) && !like(addresses, g.value.Addr()).IsValid() {
-			c.errorf(g.field, "%s is not of the same IP version as the node's address %s", g.value, addresses[0])
+	field += ".podCIDRs"
+	onePerFamily(c, field, n.PodCIDRs, netip.Prefix.Addr)
+	for i, p := range n.PodCIDRs {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		c.subnet(at, p)
+		if p.IsValid() && len(n.Addresses) > 0 && isUnicast(n.Addresses[0]) && !like(n.Addresses, p.Addr()).IsValid() {
+			c.errorf(at, "%s is not of the same IP version as the node's address %s", p, n.Addresses[0])
 		}
 	}
-	for _, a := range addresses {
-		if !a.IsValid() || likePrefix(n.podCIDRs(), a).IsValid() || len(all) >= len(addresses) {
-			continue
+	for _, a := range n.Addresses {
+		if a.IsValid() && !likePrefix(n.PodCIDRs, a).IsValid() && len(n.PodCIDRs) < len(n.Addresses) {
+			c.errorf(field, "is missing, and too few subnets of %s are free", podPool(a))
 		}
-		missing := field + ".podCIDR"
-		if len(all) > 0 {
-			missing = field + ".podCIDRs"
-		}
-		c.errorf(missing, "is missing, and too few subnets of %s are free", podPool(a))
 	}
 }
 
@@ -108,14 +102,14 @@ func podPool(a netip.Addr) string {
 }
 
 // nodeAddress checks an address of one replica, of which the file gives the first one's.
-func (c *checker) nodeAddress(first given[netip.Addr], n *expandedNode, index int) bool {
+func (c *checker) nodeAddress(field string, first netip.Addr, n *expandedNode, index int) bool {
 	a := n.addresses[index]
 	shown := orMissing(a)
-	if a != first.value {
+	if a != first {
 		shown = fmt.Sprintf("%s of replica %s", orEnd(a), n.name)
 	}
 	if !isUnicast(a) {
-		c.errorf(first.field, "%s is no unicast address", shown)
+		c.errorf(field, "%s is no unicast address", shown)
 		return false
 	}
 	if c.unsure {
@@ -125,14 +119,14 @@ func (c *checker) nodeAddress(first given[netip.Addr], n *expandedNode, index in
 	primary, _, primaryOK := c.networkOf(n.addresses[0])
 	switch {
 	case !ok:
-		c.errorf(first.field, "%s is in none of the networks", shown)
+		c.errorf(field, "%s is in none of the networks", shown)
 	case !isHost(subnet, a):
-		c.errorf(first.field, "%s is no address that a host of network %s (%s) can have", shown, network.Name, subnet)
+		c.errorf(field, "%s is no address that a host of network %s (%s) can have", shown, network.Name, subnet)
 	case primaryOK && primary != network:
-		c.errorf(first.field, "%s is in network %s, and %s in network %s: a node has one wire, want both in one network",
+		c.errorf(field, "%s is in network %s, and %s in network %s: a node has one wire, want both in one network",
 			shown, network.Name, n.addresses[0], primary.Name)
 	case c.taken[a] != "":
-		c.errorf(first.field, "%s is already the address of %s", shown, c.taken[a])
+		c.errorf(field, "%s is already the address of %s", shown, c.taken[a])
 	default:
 		c.taken[a] = "node " + n.name
 		return true

@@ -26,8 +26,7 @@ func (c *checker) pods() {
 			c.errorf(field+".replicas", "is %d, want 1 to %d", p.Replicas, MaxPods)
 		}
 		c.podNode(field, p, nodes)
-		onePerFamily(c, field+".address", p.Address, givens(field, "address", "addresses", p.Address, p.Addresses),
-			func(a netip.Addr) netip.Addr { return a })
+		onePerFamily(c, field+".addresses", p.Addresses, sameAddr)
 		c.labels(field+".labels", p.Labels)
 		c.workload(field+".workload", p.Workload)
 	}
@@ -62,10 +61,8 @@ func (c *checker) podNode(field string, p *PodSpec, nodes []int) {
 		c.follows("spec.nodes", field+".node", "there is no node %q%s", p.Node, manifest.Suggest(p.Node, known))
 	case c.roleOf(nodes[0]).OutsideCluster():
 		c.errorf(field+".node", "%s is of role %s, want a node of role lb or worker", p.Node, c.roleOf(nodes[0]))
-	case len(nodes) > 1:
-		for _, g := range givens(field, "address", "addresses", p.Address, p.Addresses) {
-			c.errorf(g.field, "can't be given for pods on %d nodes", len(nodes))
-		}
+	case len(nodes) > 1 && len(p.Addresses) > 0:
+		c.errorf(field+".addresses", "can't be given for pods on %d nodes", len(nodes))
 	}
 }
 
@@ -75,17 +72,17 @@ func (c *checker) roleOf(node int) Role { return c.t.Spec.Nodes[c.x.nodes[node].
 // podAddresses checks the addresses of one pod.
 func (c *checker) podAddresses(field string, spec *PodSpec, p *expandedPod) bool {
 	node := &c.x.nodes[p.node]
-	all := givens(field, "address", "addresses", spec.Address, spec.Addresses)
+	all := spec.Addresses
 	if len(c.x.byName[spec.Node]) > 1 && len(all) > 0 {
 		return true // said elsewhere
 	}
 	for k, cidr := range node.podCIDRs {
-		at := slices.IndexFunc(all, func(g given[netip.Addr]) bool { return alikeFamily(g.value, cidr.Addr()) })
+		at := slices.IndexFunc(all, func(a netip.Addr) bool { return alikeFamily(a, cidr.Addr()) })
 		switch {
 		case !cidr.IsValid() || cidr != cidr.Masked():
 			return true // said elsewhere
 		case at >= 0:
-			if !c.podAddress(all[at].field, p, node, cidr, p.addresses[k]) {
+			if !c.podAddress(fmt.Sprintf("%s.addresses[%d]", field, at), p, node, cidr, p.addresses[k]) {
 				return false
 			}
 		case len(all) > 0 && len(node.podCIDRs) == 1: // told below
@@ -93,14 +90,14 @@ func (c *checker) podAddresses(field string, spec *PodSpec, p *expandedPod) bool
 			c.errorf(field, "node %s has no address left for pod %s in its pod CIDR %s", node.name, p.name, cidr)
 			return false
 		default:
-			if !c.podAddress(field+".address", p, node, cidr, p.addresses[k]) {
+			if !c.podAddress(field+".addresses", p, node, cidr, p.addresses[k]) {
 				return false
 			}
 		}
 	}
-	for _, g := range all {
-		if len(node.podCIDRs) > 0 && !likePrefix(node.podCIDRs, g.value).IsValid() {
-			return c.podAddress(g.field, p, node, node.podCIDRs[0], addAddr(g.value, uint64(p.replica)))
+	for i, a := range all {
+		if len(node.podCIDRs) > 0 && !likePrefix(node.podCIDRs, a).IsValid() {
+			return c.podAddress(fmt.Sprintf("%s.addresses[%d]", field, i), p, node, node.podCIDRs[0], addAddr(a, uint64(p.replica)))
 		}
 	}
 	return true

@@ -62,7 +62,7 @@ func newCluster(t *testing.T) *cluster {
 
 	api := serve(t)
 	c := &cluster{Testbed: s, dsrd: filepath.Join(folder, "dsrd"), client: clientOf(t, api), pids: map[string]int{}}
-	gateway := net.JoinHostPort(c.ClusterNodes()[0].Gateway.String(), apiPort)
+	gateway := net.JoinHostPort(c.ClusterNodes()[0].Gateways[0].String(), apiPort)
 	host, err := apiHost(api.Host)
 	require.NoError(t, err)
 	c.door = &door{to: host, listen: func() (l net.Listener, err error) {
@@ -98,13 +98,13 @@ func (c *cluster) create(t *testing.T) {
 	}, 30*time.Second, 50*time.Millisecond)
 	for _, n := range c.ClusterNodes() {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
-		for _, cidr := range n.PodCIDRs() {
+		for _, cidr := range n.PodCIDRs {
 			node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, cidr.String())
 		}
 		node.Spec.PodCIDR = node.Spec.PodCIDRs[0]
 		made, err := c.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 		require.NoError(t, err)
-		made.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.Address.Addr().String()}}
+		made.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: n.Addresses[0].Addr().String()}}
 		_, err = c.client.CoreV1().Nodes().UpdateStatus(ctx, made, metav1.UpdateOptions{})
 		require.NoError(t, err)
 	}
@@ -137,7 +137,7 @@ func (c *cluster) start(t *testing.T, node string) {
 func (c *cluster) metrics(node string) string {
 	nodes := c.ClusterNodes()
 	i := slices.IndexFunc(nodes, func(n topologies.Node) bool { return n.Name == node })
-	return net.JoinHostPort(nodes[i].Address.Addr().String(), "9964")
+	return net.JoinHostPort(nodes[i].Addresses[0].Addr().String(), "9964")
 }
 
 // stop ends dsrd by a signal, and waits for its end.
@@ -165,7 +165,7 @@ func (c *cluster) log(name string) string {
 	return string(text)
 }
 
-// http calls from a namespace of the network, with a connection for each request.
+// http calls from a place of the lab, with a connection for each request.
 func (c *cluster) http(from string, timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -255,7 +255,7 @@ func TestAgent(t *testing.T) {
 	}
 	text, err := c.seen()
 	require.NoError(t, err)
-	assert.Contains(t, text, c.Plan().Nodes[0].Address.Addr().String(), "the pod sees the client")
+	assert.Contains(t, text, c.Plan().Nodes[0].Addresses[0].Addr().String(), "the pod sees the client")
 	all := len(c.Plan().Pods)
 	require.Equal(t, all, c.backends(t, c.EntryNode()))
 

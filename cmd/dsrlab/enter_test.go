@@ -96,7 +96,7 @@ func TestCaptureCommand(t *testing.T) {
 		code, out, stderr := command(t, "capture", "--state-dir", network.StateDir(), "lb", "-w", file, "--count", "2", "--duration", "10s")
 		done <- result{code, out, stderr}
 	}()
-	address := network.Plan().Nodes[1].Address.Addr()
+	address := network.Plan().Nodes[1].Addresses[0].Addr()
 	require.NoError(t, network.Do("client", func() error {
 		conn, err := net.Dial("udp", netip.AddrPortFrom(address, 9).String())
 		if err != nil {

@@ -118,6 +118,7 @@ func newTopologyShowCommand(s streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		topologies.Default(topology)
 		var value any = topology
 		if *planned {
 			value = plan
@@ -135,10 +136,10 @@ func showPlan(w io.Writer, topology *topologies.Topology, plan *topologies.Plan)
 	t := terminal.NewTable(w, "NODE", "ROLE", "ADDRESS", "GATEWAY", "POD CIDR", "LINK").Optional("GATEWAY")
 	for _, n := range plan.Nodes {
 		cidr := ""
-		if n.PodCIDR.IsValid() {
-			cidr = n.PodCIDR.String()
+		if len(n.PodCIDRs) > 0 {
+			cidr = n.PodCIDRs[0].String()
 		}
-		t.Row(n.Name, n.Role, n.Address, n.Gateway, cidr, describeLink(n))
+		t.Row(n.Name, n.Role, n.Addresses[0], n.Gateways[0], cidr, describeLink(n))
 	}
 	t.Render()
 	if len(plan.Pods) > 0 {
@@ -149,7 +150,7 @@ func showPlan(w io.Writer, topology *topologies.Topology, plan *topologies.Plan)
 			for _, w := range p.Workload {
 				workload = append(workload, fmt.Sprintf("%s :%d", w.Kind, w.Port))
 			}
-			t.Row(p.Name, p.Node, p.Address, strings.Join(workload, ", "))
+			t.Row(p.Name, p.Node, p.Addresses[0], strings.Join(workload, ", "))
 		}
 		t.Render()
 	}
@@ -208,12 +209,12 @@ func newTopologyValidateCommand(s streams) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var errs []error
 			for _, arg := range args {
-				topology, err := topologyFrom(s, arg)
+				_, plan, err := planTopology(s, arg)
 				if err != nil {
 					errs = append(errs, err)
 					continue
 				}
-				fmt.Fprintf(s.out, "%s: topology %s is valid\n", arg, topology.Metadata.Name)
+				fmt.Fprintf(s.out, "%s: topology %s is valid\n", arg, plan.Name)
 			}
 			if len(errs) > 0 {
 				return usageError(errors.Join(errs...))

@@ -101,7 +101,7 @@ func (d *dice) state() State {
 	for range d.roll(4) {
 		address, _ := netip.ParseAddr(d.address())
 		prefix, _ := netip.ParsePrefix(pick(d, "10.0.1.0/24", "fd00::/64", "", "0.0.0.0/0"))
-		node := Node{Name: d.text(), Address: address, PodCIDR: prefix}
+		node := Node{Name: d.text(), Addresses: []netip.Addr{address}, PodCIDRs: []netip.Prefix{prefix}}
 		for range d.roll(3) {
 			other, _ := netip.ParseAddr(d.address())
 			otherPrefix, _ := netip.ParsePrefix(pick(d, "10.0.2.0/24", "fd00:1::/64", ""))

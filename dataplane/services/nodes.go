@@ -10,13 +10,10 @@ import (
 // Node is an LB node or a pod node; clients are none.
 type Node struct {
 	Name string
-	// Address is the node's first address; it may be zero when Addresses has one.
-	Address netip.Addr
-	// Addresses are all others, of both families. The node's NodePorts are at every address. Tunnels to it end at the first.
+	// Addresses are the node's addresses of both families, at least one. The node's NodePorts are at every address. Tunnels to it
+	// end at the first.
 	Addresses []netip.Addr
-	// PodCIDR says which endpoints are the node's where their slice names none; may be zero.
-	PodCIDR netip.Prefix
-	// PodCIDRs are others, such as that of the other family.
+	// PodCIDRs say which endpoints are the node's where their slice names none; may be empty.
 	PodCIDRs []netip.Prefix
 }
 
@@ -66,12 +63,7 @@ func (p *nodeIndex) add(node *Node) {
 		p.problem(node, "name", "give each node a name of its own", "there are two nodes of this name")
 		return
 	}
-	added := &nodeInfo{name: node.Name, addresses: addresses, tunnelEnd: addresses[0]}
-	for _, cidr := range append([]netip.Prefix{node.PodCIDR}, node.PodCIDRs...) {
-		if cidr.IsValid() {
-			added.podCIDRs = append(added.podCIDRs, cidr)
-		}
-	}
+	added := &nodeInfo{name: node.Name, addresses: addresses, tunnelEnd: addresses[0], podCIDRs: slices.Clone(node.PodCIDRs)}
 	p.byName[node.Name] = added
 	p.ordered = append(p.ordered, added)
 }
@@ -79,18 +71,15 @@ func (p *nodeIndex) add(node *Node) {
 // addressesOf are the node's usable addresses, each once.
 func (p *nodeIndex) addressesOf(node *Node) []netip.Addr {
 	var all []netip.Addr
-	add := func(field string, address netip.Addr) {
+	if len(node.Addresses) == 0 {
+		p.problem(node, "addresses", "give the node a unicast address", "there is none")
+	}
+	for i, address := range node.Addresses {
 		if !usable(address) {
-			p.problem(node, field, "use a unicast address", "%s is not the address of a node", address)
+			p.problem(node, fmt.Sprintf("addresses[%d]", i), "use a unicast address", "%s is not the address of a node", address)
 		} else if address = address.Unmap(); !slices.Contains(all, address) {
 			all = append(all, address)
 		}
-	}
-	if node.Address.IsValid() || len(node.Addresses) == 0 {
-		add("address", node.Address)
-	}
-	for i, address := range node.Addresses {
-		add(fmt.Sprintf("addresses[%d]", i), address)
 	}
 	return all
 }

@@ -49,8 +49,8 @@ func dualStackState() State {
 			slice("web-6", discoveryv1.AddressTypeIPv6, "fd00:1::9", "fd00:2::9"),
 		},
 		Nodes: []Node{
-			{Name: "n1", Address: netip.MustParseAddr("192.0.2.1"), Addresses: addresses("2001:db8::1", "192.0.2.1", "192.0.2.101"),
-				PodCIDR: netip.MustParsePrefix("10.0.1.0/24"), PodCIDRs: []netip.Prefix{netip.MustParsePrefix("fd00:1::/64")}},
+			{Name: "n1", Addresses: addresses("192.0.2.1", "2001:db8::1", "192.0.2.1", "192.0.2.101"),
+				PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24"), netip.MustParsePrefix("fd00:1::/64")}},
 			{Name: "n2", Addresses: addresses("2001:db8::2", "::ffff:192.0.2.2"),
 				PodCIDRs: []netip.Prefix{netip.MustParsePrefix("fd00:2::/64"), netip.MustParsePrefix("10.0.2.0/24")}},
 		},
@@ -97,7 +97,7 @@ func TestNodeProblems(t *testing.T) {
 	_, problems := Build(State{Nodes: []Node{
 		{Name: "v4", Addresses: addresses("192.0.2.1", "127.0.0.1", "fe80::1")},
 		{Name: "none"},
-		{Name: "bad", Address: netip.MustParseAddr("224.0.0.1")},
+		{Name: "bad", Addresses: []netip.Addr{netip.MustParseAddr("224.0.0.1")}},
 		{Name: "v4", Addresses: addresses("2001:db8::1")},
 	}}, Options{})
 	var all []string
@@ -107,8 +107,8 @@ func TestNodeProblems(t *testing.T) {
 	assert.Equal(t, []string{
 		"node v4: addresses[1]: 127.0.0.1 is not the address of a node; use a unicast address",
 		"node v4: addresses[2]: fe80::1 is not the address of a node; use a unicast address",
-		"node none: address: invalid IP is not the address of a node; use a unicast address",
-		"node bad: address: 224.0.0.1 is not the address of a node; use a unicast address",
+		"node none: addresses: there is none; give the node a unicast address",
+		"node bad: addresses[0]: 224.0.0.1 is not the address of a node; use a unicast address",
 		"node v4: name: there are two nodes of this name; give each node a name of its own",
 	}, all)
 }

@@ -92,9 +92,9 @@ func policyTables(t *testing.T, service corev1.ServiceSpec, pods []pod) *Tables 
 		Services:       []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"}, Spec: service}},
 		EndpointSlices: []discoveryv1.EndpointSlice{slice},
 		Nodes: []Node{
-			{Name: "n1", Address: netip.MustParseAddr("192.0.2.1")},
-			{Name: "n2", Address: netip.MustParseAddr("192.0.2.2")},
-			{Name: "n3", Address: netip.MustParseAddr("192.0.2.3")},
+			{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
+			{Name: "n2", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}},
+			{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}},
 		},
 	}, Options{})
 	require.Empty(t, problems)

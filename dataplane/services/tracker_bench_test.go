@@ -15,7 +15,7 @@ import (
 func manyServices(services, backends int) State {
 	var state State
 	for i := range 16 {
-		state.Nodes = append(state.Nodes, Node{Name: fmt.Sprintf("n%02d", i), Address: netip.AddrFrom4([4]byte{192, 168, 0, byte(i + 1)})})
+		state.Nodes = append(state.Nodes, Node{Name: fmt.Sprintf("n%02d", i), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, 0, byte(i + 1)})}})
 	}
 	for i := range services {
 		meta := metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("s%05d", i)}

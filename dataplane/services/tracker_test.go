@@ -82,7 +82,7 @@ func TestTrackerExchange(t *testing.T) {
 // A backend that two services share drains when neither selects it, and both are reported.
 func TestTrackerSharedBackend(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.setNodes([]Node{{Name: "n1", Address: netip.MustParseAddr("192.0.2.1")}, {Name: "n2", Address: netip.MustParseAddr("192.0.2.2")}})
+	w.setNodes([]Node{{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, {Name: "n2", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}})
 	w.apply(vips("a", 1, 80))
 	w.apply(vips("b", 2, 443))
 	endpoints := func(service, port, node string, ready bool) *discoveryv1.EndpointSlice {
@@ -113,7 +113,7 @@ func TestTrackerSharedBackend(t *testing.T) {
 // Slices may come before their service, move to another, and lose their label.
 func TestTrackerSlicesMove(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.setNodes([]Node{{Name: "n1", Address: netip.MustParseAddr("192.0.2.1"), PodCIDR: netip.MustParsePrefix("10.0.1.0/24")}})
+	w.setNodes([]Node{{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24")}}})
 	slice := func(service string) *discoveryv1.EndpointSlice {
 		name, port := "80", int32(8000)
 		return &discoveryv1.EndpointSlice{

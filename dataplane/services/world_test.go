@@ -230,8 +230,8 @@ func (d *dice) neighbourSlice() *discoveryv1.EndpointSlice {
 
 func (d *dice) neighbourhood() []Node {
 	all := []Node{
-		{Name: "n1", Address: netip.MustParseAddr("192.0.2.1"), PodCIDR: netip.MustParsePrefix("10.0.1.0/24")},
-		{Name: "n2", Address: netip.MustParseAddr("2001:db8::2"), Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")},
+		{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24")}},
+		{Name: "n2", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("192.0.2.2")},
 			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.2.0/24"), netip.MustParsePrefix("fd00:2::/64")}},
 		{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}},
 	}

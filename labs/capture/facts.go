@@ -37,13 +37,13 @@ type Facts struct {
 func (f *Facts) Add(n topologies.Node, a ReplySources, p *Frame) {
 	switch n.Role {
 	case topologies.RoleClient:
-		f.noteClient(n.Address.Addr(), a, p)
+		f.noteClient(n.Addresses[0].Addr(), a, p)
 	case topologies.RoleLB:
 		if p.Outer == nil && a.IsReply(p.Source) {
 			f.LBReplies++
 		}
 	case topologies.RoleWorker:
-		f.noteWorker(n.Address.Addr(), a, p)
+		f.noteWorker(n.Addresses[0].Addr(), a, p)
 	}
 }
 

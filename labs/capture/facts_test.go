@@ -65,7 +65,7 @@ func TestFacts(t *testing.T) {
 		Backends:  []services.Backend{{Address: thePod.Addr(), Port: thePod.Port(), Protocol: services.TCP}},
 	})
 	node := func(role topologies.Role, addr netip.Addr) topologies.Node {
-		return topologies.Node{Role: role, Address: netip.PrefixFrom(addr, 24)}
+		return topologies.Node{Role: role, Addresses: []netip.Prefix{netip.PrefixFrom(addr, 24)}}
 	}
 	clientNode, lb, worker := node(topologies.RoleClient, theClient.Addr()), node(topologies.RoleLB, nodeA), node(topologies.RoleWorker, nodeB)
 	synAck := layers.TCP{SYN: true, ACK: true}

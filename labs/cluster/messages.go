@@ -153,16 +153,14 @@ func (c *Cluster) readdressed() *topologies.Plan {
 	for _, n := range clusterNodes(c.plan) {
 		m := c.node(n.Name)
 		made := topologies.Node{Name: n.Name, Role: n.Role}
-		if len(m.Addresses) > 0 {
-			made.Address = netip.PrefixFrom(m.Addresses[0], m.Addresses[0].BitLen())
+		for _, a := range m.Addresses {
+			made.Addresses = append(made.Addresses, netip.PrefixFrom(a, a.BitLen()))
 		}
-		if len(m.PodCIDRs) > 0 {
-			made.PodCIDR = m.PodCIDRs[0]
-		}
+		made.PodCIDRs = m.PodCIDRs
 		plan.Nodes = append(plan.Nodes, made)
 	}
 	for _, p := range c.plan.Pods {
-		plan.Pods = append(plan.Pods, topologies.Pod{Name: p.Name, Node: p.Node, Address: c.pods[p.Name], Labels: p.Labels, Workload: p.Workload})
+		plan.Pods = append(plan.Pods, topologies.Pod{Name: p.Name, Node: p.Node, Addresses: []netip.Addr{c.pods[p.Name]}, Labels: p.Labels, Workload: p.Workload})
 	}
 	for _, service := range c.plan.Services {
 		made := *service.DeepCopy()

@@ -115,7 +115,7 @@ func batches(p *topologies.Plan) [][]Link {
 // measureLink is what a direction of a link carries in proportion to its rate: the best of a few tries, the first that is near enough.
 func measureLink(ctx context.Context, tb *testbed.Testbed, p *topologies.Plan, l Link) (float64, error) {
 	servers, err := workload.Start(ctx, tb.Enter(l.Node.Name), slog.New(slog.DiscardHandler),
-		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(l.Node.Address.Addr(), 0)})
+		workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(l.Node.Addresses[0].Addr(), 0)})
 	if err != nil {
 		return 0, err
 	}

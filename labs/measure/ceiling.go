@@ -16,7 +16,7 @@ func WiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d wor
 		n := &plan.Nodes[i]
 		asks := n.Name == client
 		answers := slices.ContainsFunc(plan.Pods, func(p topologies.Pod) bool {
-			return p.Node == n.Name && len(pods) > 0 && slices.Contains(p.Addresses(), pods[0])
+			return p.Node == n.Name && len(pods) > 0 && slices.Contains(p.Addresses, pods[0])
 		})
 		if !asks && !answers {
 			continue

@@ -23,7 +23,7 @@ func TestWiresCeiling(t *testing.T) {
 			{Name: "lb", ToNode: shape(1e8), FromNode: shape(1e8)},
 			{Name: "free"},
 		},
-		Pods: []topologies.Pod{{Name: "echo", Node: "worker", Address: pod}, {Name: "other", Node: "free", Address: pod.Next()}},
+		Pods: []topologies.Pod{{Name: "echo", Node: "worker", Addresses: []netip.Addr{pod}}, {Name: "other", Node: "free", Addresses: []netip.Addr{pod.Next()}}},
 	}
 	const payload = 1448.0 / 1538 // of each frame, with what Ethernet puts around it
 	pods := []netip.Addr{pod}

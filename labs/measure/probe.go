@@ -132,7 +132,7 @@ func bulkServers(ctx context.Context, tb *testbed.Testbed, p *topologies.Plan, r
 			continue
 		}
 		servers, err := workload.Start(ctx, tb.Enter(n.Name), slog.New(slog.DiscardHandler),
-			workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(n.Address.Addr(), 0)})
+			workload.ServerSpec{Kind: workload.KindBulk, Listen: netip.AddrPortFrom(n.Addresses[0].Addr(), 0)})
 		if err != nil {
 			closeAll()
 			return nil, nil, fmt.Errorf("server on %s: %w", n.Name, err)

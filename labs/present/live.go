@@ -75,7 +75,7 @@ func (l *Live) run(ctx context.Context, step int) error {
 			return err
 		}
 		for _, n := range l.session.Plan().Nodes {
-			l.tell(fmt.Sprintf("%-10s %-7s %v", n.Name, n.Role, n.Address.Addr()))
+			l.tell(fmt.Sprintf("%-10s %-7s %v", n.Name, n.Role, n.Addresses[0].Addr()))
 		}
 		return nil
 	}

@@ -67,10 +67,10 @@ func TestHealthChecks(t *testing.T) {
 				}
 			}
 			want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[pods > 0]
-			url := fmt.Sprintf("http://%v:%d/", n.Address.Addr(), port)
+			url := fmt.Sprintf("http://%v:%d/", n.Addresses[0].Addr(), port)
 			require.EventuallyWithT(t, func(c *assert.CollectT) {
 				err := tb.network.Do("client", func() error {
-					conn, err := net.DialTimeout("tcp", fmt.Sprintf("%v:%d", n.Address.Addr(), port), time.Second)
+					conn, err := net.DialTimeout("tcp", fmt.Sprintf("%v:%d", n.Addresses[0].Addr(), port), time.Second)
 					if err == nil {
 						conn.Close()
 					}
@@ -86,7 +86,7 @@ func TestHealthChecks(t *testing.T) {
 		}
 	}
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	_, body := tb.get(t, "client", fmt.Sprintf("http://%v:9964/metrics", tb.LBNodes()[0].Address.Addr()))
+	_, body := tb.get(t, "client", fmt.Sprintf("http://%v:9964/metrics", tb.LBNodes()[0].Addresses[0].Addr()))
 	assert.Contains(t, body, `dsrlab_loaded{node="lb-1"} 1`)
 	assert.Contains(t, body, `dsrlab_packets_total{node="lb-1",reason="to-overlay-dsr",verdict="forwarded"}`)
 }

@@ -54,16 +54,16 @@ func TestAnnounceBGP(t *testing.T) {
 	tb := edgeStand(t)
 	i := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Role == topologies.RoleRouter })
 	router := tb.plan.Nodes[i]
-	argv := []string{tb.labPod, "bgp", "learn", "--id", router.Address.Addr().String()}
+	argv := []string{tb.labPod, "bgp", "learn", "--id", router.Addresses[0].Addr().String()}
 	var all []netip.Addr
 	for _, n := range tb.ClusterNodes() {
-		all = append(all, n.Address.Addr())
-		argv = append(argv, "--peer", n.Address.Addr().String())
+		all = append(all, n.Addresses[0].Addr())
+		argv = append(argv, "--peer", n.Addresses[0].Addr().String())
 	}
 	_, err := tb.network.Start(t.Context(), router.Name, netns.Process{Name: routerProcess, Argv: argv})
 	require.NoError(t, err)
 	a := startAnnouncers(t, tb, buildAgent(t), fmt.Sprintf("announce: {mode: bgp, cidrs: [185.150.8.0/24], asn: %d, peers: [{address: %s, asn: %d}], holdSeconds: 3}\ndrainSeconds: 5\n",
-		bgp.ClusterASN, router.Address.Addr(), bgp.RouterASN))
+		bgp.ClusterASN, router.Addresses[0].Addr(), bgp.RouterASN))
 	hops := func() []netip.Addr {
 		routes, err := tb.VIPRoutes(router.Name)
 		require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestAnnounceBGP(t *testing.T) {
 		tb.plan.Services[0] = *service
 		putFile(t, a.objects, tb.agentObjects(t, ""))
 		tb.plan.Services[0] = was
-		become([]netip.Addr{tb.nodeOf(t, "worker-1").Address.Addr(), tb.nodeOf(t, "worker-2").Address.Addr()})
+		become([]netip.Addr{tb.nodeOf(t, "worker-1").Addresses[0].Addr(), tb.nodeOf(t, "worker-2").Addresses[0].Addr()})
 		tb.expectCalls(t, allPreserved, echoVIP)
 		putFile(t, a.objects, tb.agentObjects(t, ""))
 		become(all)

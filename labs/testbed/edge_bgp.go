@@ -45,7 +45,7 @@ func (tb *Testbed) startBGP(ctx context.Context, e Edge, router *topologies.Node
 func (tb *Testbed) startRouter(ctx context.Context, e Edge, router *topologies.Node) error {
 	r := &bgp.Router{ID: tb.routerID(*router)}
 	for _, n := range tb.LBNodes() {
-		r.Peers = append(r.Peers, n.AddressFor(router.Address.Addr()))
+		r.Peers = append(r.Peers, n.AddressFor(router.Addresses[0].Addr()))
 	}
 	if err := r.Validate(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (tb *Testbed) announce(ctx context.Context, n topologies.Node, router *topo
 	if err != nil {
 		return err
 	}
-	argv := []string{labPod, "bgp", "announce", "--id", tb.routerID(n).String(), "--router", router.Address.Addr().String()}
+	argv := []string{labPod, "bgp", "announce", "--id", tb.routerID(n).String(), "--router", router.Addresses[0].Addr().String()}
 	for _, a := range addressesOf(n) {
 		argv = append(argv, "--next-hop", a.String())
 	}

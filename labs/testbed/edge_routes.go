@@ -16,7 +16,7 @@ import (
 // vipRoutes are those that lead VIPs to LB nodes, as the topology has them.
 func (tb *Testbed) vipRoutes() []topologies.Route {
 	isPods := func(r topologies.Route) bool {
-		return slices.ContainsFunc(tb.plan.Nodes, func(n topologies.Node) bool { return slices.Contains(n.PodCIDRs(), r.Destination) })
+		return slices.ContainsFunc(tb.plan.Nodes, func(n topologies.Node) bool { return slices.Contains(n.PodCIDRs, r.Destination) })
 	}
 	return slices.DeleteFunc(slices.Clone(tb.plan.FabricRoutes), func(r topologies.Route) bool { return !r.Destination.IsSingleIP() || isPods(r) })
 }

@@ -234,7 +234,7 @@ func TestBGP(t *testing.T) {
 			lbs := tb.LBNodes()
 			var all []netip.Addr
 			for _, n := range lbs {
-				all = append(all, n.Address.Addr())
+				all = append(all, n.Addresses[0].Addr())
 			}
 			assert.Equal(t, all, nextHops())
 			began := time.Now()
@@ -281,7 +281,7 @@ func TestBGPDeadNode(t *testing.T) {
 	t.Logf("withdrawn after %v", time.Since(began))
 	routes, err := tb.VIPRoutes("router")
 	require.NoError(t, err)
-	assert.NotContains(t, routes[0].Via, dead.Address.Addr())
+	assert.NotContains(t, routes[0].Via, dead.Addresses[0].Addr())
 }
 
 // TestEdgesOfBothFamilies: every edge, for a VIP of each IP version.

@@ -95,7 +95,7 @@ func routeVIP(t *testing.T, tb *Testbed, vip netip.Addr, to topologies.Node) {
 	t.Helper()
 	require.NoError(t, tb.network.Do(netns.Fabric, func() error {
 		return netlink.RouteReplace(&netlink.Route{
-			Dst: netlink.NewIPNet(vip.AsSlice()), Gw: to.Address.Addr().AsSlice(),
+			Dst: netlink.NewIPNet(vip.AsSlice()), Gw: to.Addresses[0].Addr().AsSlice(),
 		})
 	}))
 }
@@ -191,8 +191,8 @@ func TestCallsFromInside(t *testing.T) {
 	require.NoError(t, err)
 	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
 	clusterIP := tables.Frontends[i].AddrPort()
-	nodePort := netip.AddrPortFrom(tb.LBNodes()[0].Address.Addr(), 31001)
-	ownNodePort := netip.AddrPortFrom(tb.nodeOf(t, "worker-1").Address.Addr(), 31001)
+	nodePort := netip.AddrPortFrom(tb.LBNodes()[0].Addresses[0].Addr(), 31001)
+	ownNodePort := netip.AddrPortFrom(tb.nodeOf(t, "worker-1").Addresses[0].Addr(), 31001)
 	for _, test := range []struct {
 		from string
 		to   netip.AddrPort
@@ -235,7 +235,7 @@ func TestPolicyLocal(t *testing.T) {
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	tb.isDropped(t, to, "no-local-backend") // LB nodes have no pods
 	worker := tb.plan.Nodes[slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == "worker-1" })]
-	assert.NotEmpty(t, tb.call(t, "client", netip.AddrPortFrom(worker.Address.Addr(), 31001)).ask(t), "its NodePort answers")
+	assert.NotEmpty(t, tb.call(t, "client", netip.AddrPortFrom(worker.Addresses[0].Addr(), 31001)).ask(t), "its NodePort answers")
 }
 
 // TestAffinityOfClients: with sessionAffinity all connections of a client go to one pod.

@@ -131,14 +131,14 @@ func (tb *Testbed) apply(d *dataplane.DataPath, n topologies.Node, tables *servi
 // addressesOf are the node's own on the fabric, one or two: of both families.
 func addressesOf(n topologies.Node) []netip.Addr {
 	var all []netip.Addr
-	for _, prefix := range n.Addresses() {
+	for _, prefix := range n.Addresses {
 		all = append(all, prefix.Addr())
 	}
 	return all
 }
 
 // podAddresses are the pod's own, likewise.
-func podAddresses(p topologies.Pod) []netip.Addr { return p.Addresses() }
+func podAddresses(p topologies.Pod) []netip.Addr { return p.Addresses }
 
 // mtuOf is that of the node's network.
 func (tb *Testbed) mtuOf(n topologies.Node) int {
@@ -162,7 +162,7 @@ func (tb *Testbed) reachedFrom(n topologies.Node) []dataplane.Node {
 		if other.Network != n.Network {
 			mac = gateways[n.Network]
 		}
-		node := dataplane.Node{Name: other.Name, PodCIDRs: other.PodCIDRs()}
+		node := dataplane.Node{Name: other.Name, PodCIDRs: other.PodCIDRs}
 		for _, a := range addressesOf(other) {
 			node.Addresses = append(node.Addresses, dataplane.NodeAddress{Address: a, NextHop: net.HardwareAddr(mac)})
 		}
@@ -182,7 +182,7 @@ func (tb *Testbed) installBaseline(ctx context.Context, n topologies.Node, v Var
 		form = baseline.FormDNATOnly
 	}
 	return baseline.Install(ctx, int(ns.Fd()), baseline.Config{
-		Form: form, Tables: tables, Node: n.Name, NodeAddresses: []netip.Addr{n.Address.Addr()},
+		Form: form, Tables: tables, Node: n.Name, NodeAddresses: []netip.Addr{n.Addresses[0].Addr()},
 	})
 }
 

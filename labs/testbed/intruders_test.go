@@ -24,7 +24,7 @@ func TestForgedGeneve(t *testing.T) {
 	for _, n := range tb.ClusterNodes() {
 		before := tb.count(t, "pod-geneve")
 		require.NoError(t, tb.network.Do(tb.plan.Pods[0].Name, func() error {
-			conn, err := net.Dial("udp", netip.AddrPortFrom(n.Address.Addr(), 6081).String())
+			conn, err := net.Dial("udp", netip.AddrPortFrom(n.Addresses[0].Addr(), 6081).String())
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func TestNoAnswerLeaks(t *testing.T) {
 		return err
 	}))
 	defer listener.Close()
-	client := tb.plan.Nodes[0].Address.Addr()
+	client := tb.plan.Nodes[0].Addresses[0].Addr()
 	_, err = listener.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 40000)))
 	require.NoError(t, err)
 	tb.eventuallyCounts(t, 1, "leak")

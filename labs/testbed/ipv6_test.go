@@ -17,16 +17,16 @@ kind: Topology
 metadata: {name: six}
 spec:
   networks:
-  - {name: clients, subnet: "2001:db8:1::/64", gateway: "2001:db8:1::fe"}
-  - {name: cluster, subnet: "fd00:1::/64", gateway: "fd00:1::fe"}
+  - {name: clients, subnets: ["2001:db8:1::/64"], gateways: ["2001:db8:1::fe"]}
+  - {name: cluster, subnets: ["fd00:1::/64"], gateways: ["fd00:1::fe"]}
   nodes:
-  - {name: client, role: client, address: "2001:db8:1::202"}
-  - {name: lb, role: lb, address: "fd00:1::11", podCIDR: "fd00:a:0::/64"}
-  - {name: worker, role: worker, address: "fd00:1::21", podCIDR: "fd00:a:1::/64"}
+  - {name: client, role: client, addresses: ["2001:db8:1::202"]}
+  - {name: lb, role: lb, addresses: ["fd00:1::11"], podCIDRs: ["fd00:a:0::/64"]}
+  - {name: worker, role: worker, addresses: ["fd00:1::21"], podCIDRs: ["fd00:a:1::/64"]}
   pods:
   - name: echo
     node: worker
-    address: "fd00:a:1::50"
+    addresses: ["fd00:a:1::50"]
     labels: {app: echo}
     workload:
     - {kind: echo, port: 8080, name: echo}

@@ -59,7 +59,7 @@ func (tb *Testbed) agentObjects(t *testing.T, host string, without ...string) []
 		for _, a := range addressesOf(n) {
 			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
 		}
-		for _, cidr := range n.PodCIDRs() {
+		for _, cidr := range n.PodCIDRs {
 			node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, cidr.String())
 		}
 		add(node, "Node", "v1")
@@ -78,7 +78,7 @@ metadata: {name: host, namespace: default, labels: {kubernetes.io/service-name: 
 addressType: IPv4
 ports: [{name: "", port: 7443, protocol: TCP}]
 endpoints: [{addresses: [%q]}]
-`, hostService.Addr(), hostService.Port(), hostPort, n.Address.Addr()))
+`, hostService.Addr(), hostService.Port(), hostPort, n.Addresses[0].Addr()))
 		}
 	}
 	return bytes.Join(documents, []byte("---\n"))
@@ -133,7 +133,7 @@ func (tb *Testbed) nodeOf(t *testing.T, name string) topologies.Node {
 
 func (tb *Testbed) addressOf(t *testing.T, node string) string {
 	t.Helper()
-	return tb.nodeOf(t, node).Address.Addr().String()
+	return tb.nodeOf(t, node).Addresses[0].Addr().String()
 }
 
 func readLog(tb *Testbed, name string) string {
@@ -178,21 +178,21 @@ func TestNodeAgent(t *testing.T) {
 			}
 		}()
 		for _, p := range tb.plan.Pods { // of this node, whose answer passes no device to the fabric, and of others
-			assert.Equal(t, p.Address.String(), strings.TrimSpace(tb.call(t, p.Name, hostService).ask(t)), p.Name)
+			assert.Equal(t, p.Addresses[0].String(), strings.TrimSpace(tb.call(t, p.Name, hostService).ask(t)), p.Name)
 		}
 		client := tb.plan.Nodes[slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == "client" })]
 		for _, n := range tb.ClusterNodes() {
-			seen := n.Address.Addr()
+			seen := n.Addresses[0].Addr()
 			if n.Name == host { // where its own address can't come in
 				seen = hostService.Addr()
 			}
 			assert.Equal(t, seen.String(), strings.TrimSpace(tb.call(t, n.Name, hostService).ask(t)), "a process of %s", n.Name)
-			nodePort := netip.AddrPortFrom(n.Address.Addr(), hostPort)
-			assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(tb.call(t, "client", nodePort).ask(t)), "by %s", n.Name)
-			assert.Equal(t, n.Address.Addr().String(), strings.TrimSpace(tb.call(t, n.Name, nodePort).ask(t)), "a process of %s, at its own", n.Name)
+			nodePort := netip.AddrPortFrom(n.Addresses[0].Addr(), hostPort)
+			assert.Equal(t, client.Addresses[0].Addr().String(), strings.TrimSpace(tb.call(t, "client", nodePort).ask(t)), "by %s", n.Name)
+			assert.Equal(t, n.Addresses[0].Addr().String(), strings.TrimSpace(tb.call(t, n.Name, nodePort).ask(t)), "a process of %s, at its own", n.Name)
 		}
-		direct := netip.AddrPortFrom(tb.nodeOf(t, host).Address.Addr(), 7443)
-		assert.Equal(t, client.Address.Addr().String(), strings.TrimSpace(tb.call(t, "client", direct).ask(t)), "past the service")
+		direct := netip.AddrPortFrom(tb.nodeOf(t, host).Addresses[0].Addr(), 7443)
+		assert.Equal(t, client.Addresses[0].Addr().String(), strings.TrimSpace(tb.call(t, "client", direct).ask(t)), "past the service")
 	})
 
 	t.Run("restart under load", func(t *testing.T) {
@@ -214,10 +214,10 @@ func TestNodeAgent(t *testing.T) {
 
 	t.Run("a change of the endpoints", func(t *testing.T) {
 		gone := tb.plan.Pods[0]
-		putFile(t, objects, tb.agentObjects(t, host, gone.Address.String()))
+		putFile(t, objects, tb.agentObjects(t, host, gone.Addresses[0].String()))
 		told := func(want bool) { // a connection to the pod that goes would break
 			for _, n := range tb.ClusterNodes() {
-				require.Eventually(t, func() bool { return tb.hasBackend(t, n.Name, to, gone.Address) == want }, patience, 10*time.Millisecond, n.Name)
+				require.Eventually(t, func() bool { return tb.hasBackend(t, n.Name, to, gone.Addresses[0]) == want }, patience, 10*time.Millisecond, n.Name)
 			}
 		}
 		told(false)

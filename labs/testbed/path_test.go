@@ -238,7 +238,7 @@ func TestNodeCallsItsNodePort(t *testing.T) {
 		for _, name := range []string{"lb-1", "worker-1"} { // without pods, and with some
 			t.Run(v.Name+" "+name, func(t *testing.T) {
 				require.NoError(t, tb.Install(t.Context(), v))
-				node := tb.nodeOf(t, name).Address.Addr()
+				node := tb.nodeOf(t, name).Addresses[0].Addr()
 				for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 					report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 						Dialer: workload.Dialer{Enter: tb.Enter(name)}, Target: netip.AddrPortFrom(node, 31001),
@@ -272,8 +272,8 @@ func TestClosedPort(t *testing.T) {
 			require.NoError(t, tb.Install(t.Context(), v))
 			for from, to := range map[string]netip.AddrPort{
 				"client":   echoVIP,
-				"lb-1":     netip.AddrPortFrom(tb.nodeOf(t, "lb-1").Address.Addr(), 31000),
-				"worker-1": netip.AddrPortFrom(tb.nodeOf(t, "worker-1").Address.Addr(), 31000),
+				"lb-1":     netip.AddrPortFrom(tb.nodeOf(t, "lb-1").Addresses[0].Addr(), 31000),
+				"worker-1": netip.AddrPortFrom(tb.nodeOf(t, "worker-1").Addresses[0].Addr(), 31000),
 			} {
 				assert.ErrorIs(t, tb.echo(t, from, to, 100), syscall.ECONNREFUSED, from)
 			}
@@ -339,7 +339,7 @@ func TestRefused(t *testing.T) {
 			}
 			refuses("client", echoVIP)
 			assert.EqualValues(t, 1, tb.count(t, "no-backend"))
-			refuses("lb-1", netip.AddrPortFrom(tb.LBNodes()[0].Address.Addr(), 31000)) // its own NodePort, by lo
+			refuses("lb-1", netip.AddrPortFrom(tb.LBNodes()[0].Addresses[0].Addr(), 31000)) // its own NodePort, by lo
 			assert.EqualValues(t, 2, tb.count(t, "no-backend"))
 		})
 	}

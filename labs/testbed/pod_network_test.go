@@ -80,7 +80,7 @@ func TestPodNetwork(t *testing.T) {
 	tb, vip := linesStand(t, nil)
 	node := tb.plan.Pods[0].Node
 	of := tb.nodeOf(t, node)
-	podCIDR := of.PodCIDRs()[0]
+	podCIDR := of.PodCIDRs[0]
 	everywhere := netip.PrefixFrom(podCIDR.Addr(), 16).Masked()
 	clusterIP := netip.MustParseAddr(tb.plan.Services[0].Spec.ClusterIP)
 	confDir := t.TempDir()
@@ -146,11 +146,11 @@ func TestPodNetwork(t *testing.T) {
 			go answerLines(conn, from)
 		}
 	}()
-	documents := strings.ReplaceAll(string(tb.agentObjects(t, host)), "- addresses:\n  - "+tb.plan.Pods[0].Address.String()+"\n", "- addresses:\n  - "+address.String()+"\n")
+	documents := strings.ReplaceAll(string(tb.agentObjects(t, host)), "- addresses:\n  - "+tb.plan.Pods[0].Addresses[0].String()+"\n", "- addresses:\n  - "+address.String()+"\n")
 	require.Contains(t, documents, address.String())
 	putFile(t, objects, []byte(documents))
 
-	client := tb.plan.Nodes[0].Address.Addr().String()
+	client := tb.plan.Nodes[0].Addresses[0].Addr().String()
 	for _, n := range tb.ClusterNodes() { // a connection to the pod that goes would break
 		require.Eventually(t, func() bool { return tb.hasBackend(t, n.Name, vip, address) }, patience, 10*time.Millisecond, n.Name)
 	}

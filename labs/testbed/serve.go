@@ -49,7 +49,7 @@ const serveTimeout = 5 * time.Second
 func (tb *Testbed) waitServing(ctx context.Context, p topologies.Pod, w topologies.WorkloadSpec) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeout)
 	defer cancel()
-	address := netip.AddrPortFrom(p.Address, w.Port).String()
+	address := netip.AddrPortFrom(p.Addresses[0], w.Port).String()
 	for {
 		err := tb.network.Do(p.Name, func() error {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)

@@ -24,7 +24,7 @@ func (tb *Testbed) SetSpoofProtection(on bool) error {
 func (tb *Testbed) protectedPorts() []edge.Port {
 	var all []edge.Port
 	for _, n := range tb.ClusterNodes() {
-		p := edge.Port{Node: n.Name, Device: n.Port, Sources: n.PodCIDRs()}
+		p := edge.Port{Node: n.Name, Device: n.Port, Sources: n.PodCIDRs}
 		for _, a := range addressesOf(n) {
 			p.Sources = append(p.Sources, netip.PrefixFrom(a, a.BitLen()))
 		}

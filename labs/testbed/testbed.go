@@ -138,7 +138,7 @@ func (tb *Testbed) LBNodes() []topologies.Node {
 func (tb *Testbed) Tables(v Variant) (*services.Tables, error) {
 	state := services.State{Services: v.services(tb.plan.Services), EndpointSlices: v.endpoints(tb.plan.EndpointSlices)}
 	for _, n := range tb.ClusterNodes() {
-		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs()})
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs})
 	}
 	tables, problems := services.Build(state, services.Options{Mode: v.Mode})
 	var errs []error

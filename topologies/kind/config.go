@@ -84,8 +84,8 @@ func check(plan *topologies.Plan) error {
 		}
 	}
 	for _, n := range plan.Nodes {
-		if n.SecondaryAddress.IsValid() || !n.Address.Addr().Is4() {
-			errs = append(errs, fmt.Errorf("node %s: its addresses are %v, and a kind cluster is made for IPv4 alone", n.Name, n.Addresses()))
+		if len(n.Addresses) > 1 || !n.Addresses[0].Addr().Is4() {
+			errs = append(errs, fmt.Errorf("node %s: its addresses are %v, and a kind cluster is made for IPv4 alone", n.Name, n.Addresses))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -45,24 +45,24 @@ func readdressed(plan *topologies.Plan, s seen) (*topologies.Plan, error) {
 	free := last(s.subnet)
 	for i := range p.Networks {
 		if n := &p.Networks[i]; n.Name == name {
-			r.prefixes[n.Subnet] = s.subnet
-			r.addresses[n.Gateway] = free
+			r.prefixes[n.Subnets[0]] = s.subnet
+			r.addresses[n.Gateways[0]] = free
 		}
 	}
 	for _, n := range p.Nodes {
 		made, ok := s.nodes[n.Name]
 		switch {
 		case ok:
-			r.addresses[n.Address.Addr()] = made.Address
-			r.prefixes[n.PodCIDR] = made.PodCIDR
+			r.addresses[n.Addresses[0].Addr()] = made.Address
+			r.prefixes[n.PodCIDRs[0]] = made.PodCIDR
 		case n.Network == name:
 			free = free.Prev()
-			r.addresses[n.Address.Addr()] = free
+			r.addresses[n.Addresses[0].Addr()] = free
 		}
 	}
 	for _, pod := range p.Pods {
 		if made, ok := s.pods[pod.Name]; ok {
-			r.addresses[pod.Address] = made.Address
+			r.addresses[pod.Addresses[0]] = made.Address
 		}
 	}
 	if err := s.disjoint(p, name); err != nil {
@@ -76,8 +76,8 @@ func readdressed(plan *topologies.Plan, s seen) (*topologies.Plan, error) {
 func (s seen) disjoint(p *topologies.Plan, network string) error {
 	for _, n := range p.Networks {
 		for _, other := range []netip.Prefix{s.subnet, PodCIDR, ServiceCIDR} {
-			if n.Name != network && n.Subnet.Overlaps(other) {
-				return fmt.Errorf("network %s, %s, overlaps %s of the cluster: give it another subnet", n.Name, n.Subnet, other)
+			if n.Name != network && n.Subnets[0].Overlaps(other) {
+				return fmt.Errorf("network %s, %s, overlaps %s of the cluster: give it another subnet", n.Name, n.Subnets[0], other)
 			}
 		}
 	}
@@ -133,20 +133,20 @@ func (r readdressing) route(in topologies.Route) topologies.Route {
 func (r readdressing) plan(p *topologies.Plan, s seen, network string) {
 	for i := range p.Networks {
 		n := &p.Networks[i]
-		n.Subnet, n.Gateway = r.prefix(n.Subnet), r.address(n.Gateway)
+		n.Subnets[0], n.Gateways[0] = r.prefix(n.Subnets[0]), r.address(n.Gateways[0])
 	}
 	macs := make(map[netip.Addr]topologies.HardwareAddr) // of those that are other ones
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		if made, ok := s.nodes[n.Name]; ok {
-			n.MAC, n.PodCIDR = made.MAC, made.PodCIDR
+			n.MAC, n.PodCIDRs[0] = made.MAC, made.PodCIDR
 			macs[made.Address] = made.MAC
 		}
-		bits := n.Address.Bits()
+		bits := n.Addresses[0].Bits()
 		if n.Network == network {
 			bits = s.subnet.Bits()
 		}
-		n.Address, n.Gateway = netip.PrefixFrom(r.address(n.Address.Addr()), bits), r.address(n.Gateway)
+		n.Addresses[0], n.Gateways[0] = netip.PrefixFrom(r.address(n.Addresses[0].Addr()), bits), r.address(n.Gateways[0])
 	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
@@ -167,7 +167,7 @@ func (r readdressing) plan(p *topologies.Plan, s seen, network string) {
 	for i := range p.Pods {
 		pod := &p.Pods[i]
 		if made, ok := s.pods[pod.Name]; ok {
-			pod.Address, pod.MAC, pod.HostMAC, pod.HostDevice = made.Address, made.MAC, made.HostMAC, made.HostDevice
+			pod.Addresses[0], pod.MAC, pod.HostMAC, pod.HostDevice = made.Address, made.MAC, made.HostMAC, made.HostDevice
 		}
 	}
 	for i := range p.Services {

@@ -206,10 +206,14 @@ func (d *decoder) object(node *yaml.Node, into reflect.Value, field string, dept
 			for name := range fields {
 				names = append(names, name)
 			}
+			hint := Suggest(key.Value, names)
 			if meant, ok := suggest(key.Value, names); ok {
 				d.positions.failed[fieldPath(field, meant)] = true
+				if into.FieldByIndex(fields[meant]).Kind() == reflect.Slice && strings.HasPrefix(meant, key.Value) && item.Kind == yaml.ScalarNode {
+					hint = fmt.Sprintf(" (want %s: [%s])", meant, quoteItem(item.Value))
+				}
 			}
-			d.errorf(key, fieldPath(field, key.Value), "unknown field%s", Suggest(key.Value, names))
+			d.errorf(key, fieldPath(field, key.Value), "unknown field%s", hint)
 			continue
 		}
 		d.value(item, into.FieldByIndex(index), fieldPath(field, key.Value), depth+1)

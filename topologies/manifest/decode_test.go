@@ -104,6 +104,8 @@ func TestDecodeErrors(t *testing.T) {
 		"fraction":        {"port: 80.5\n", "x.yaml:1:7: port: is the number 80.5, want a whole number from 0 to 65535"},
 		"bool":            {"yes: yes\n", `x.yaml:1:6: yes: is "yes", want true or false`},
 		"float":           {"ratio: half\n", `x.yaml:1:8: ratio: is "half", want a number`},
+		"single value":    {"lis: a\n", "x.yaml:1:1: lis: unknown field (want list: [a])"},
+		"single address":  {"list: []\ndeep: {lis: \"::1\"}\n", `x.yaml:2:8: deep.lis: unknown field (want list: ["::1"])`},
 		"text type":       {"addr: [1]\nspan: 5\n", "x.yaml:1:7: addr: is a list, want an IP address, as in 192.168.1.11\nx.yaml:2:7: span: time: missing unit in duration \"5\""},
 		"prefix":          {"subnet: 10.0.0.0\n", `x.yaml:1:9: subnet: is "10.0.0.0", want a subnet, as in 192.168.1.0/24`},
 		"text for list":   {"list: a\n", `x.yaml:1:7: list: is "a", want a list`},

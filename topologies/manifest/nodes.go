@@ -117,6 +117,14 @@ func fieldPath(field, name string) string {
 	return field + "." + name
 }
 
+// quoteItem is a scalar as an item of a list in brackets: in quotes where YAML could take it for something else.
+func quoteItem(value string) string {
+	if strings.ContainsAny(value, ":,[]{}#\"") {
+		return strconv.Quote(value)
+	}
+	return value
+}
+
 // keyPath is the path of a map's entry: in brackets, as keys may hold dots.
 func keyPath(field, key string) string { return field + "[" + key + "]" }
 

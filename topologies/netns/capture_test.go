@@ -66,7 +66,7 @@ func TestCapture(t *testing.T) {
 	start := time.Now()
 	stop, err := nw.StartCapture(t.Context(), "worker", "eth0", &file)
 	require.NoError(t, err)
-	dial(t, nw, "client", "tcp-echo", plan.Pods[0].Address)
+	dial(t, nw, "client", "tcp-echo", plan.Pods[0].Addresses[0])
 	require.NoError(t, stop())
 	require.NoError(t, stop(), "twice is once")
 	all := keep(readCapture(t, &file), "TCP")
@@ -87,7 +87,7 @@ func TestCaptureAllDevices(t *testing.T) {
 	var file bytes.Buffer
 	stop, err := nw.StartCapture(t.Context(), "worker", "", &file)
 	require.NoError(t, err)
-	dial(t, nw, "client", "tcp-echo", pod.Address)
+	dial(t, nw, "client", "tcp-echo", pod.Addresses[0])
 	require.NoError(t, stop())
 	all := keep(readCapture(t, &file), "TCP")
 	require.GreaterOrEqual(t, len(all), 4)
@@ -117,7 +117,7 @@ func onlyUDP() []unix.SockFilter {
 
 func TestCaptureFilterAndCount(t *testing.T) {
 	nw := up(t, talk(t), "test-filter", t.TempDir())
-	address := nw.Plan().Nodes[2].Address.Addr()
+	address := nw.Plan().Nodes[2].Addresses[0].Addr()
 	c, err := nw.OpenCapture("worker", CaptureOptions{Device: "eth0", Filter: onlyUDP(), Count: 3})
 	require.NoError(t, err)
 	defer c.Close()
@@ -147,7 +147,7 @@ func TestCaptureFilterAndCount(t *testing.T) {
 // A capture ends when it shall, though packets never cease to come.
 func TestCaptureEndsUnderLoad(t *testing.T) {
 	nw := up(t, talk(t), "test-load", t.TempDir())
-	address := nw.Plan().Nodes[2].Address.Addr()
+	address := nw.Plan().Nodes[2].Addresses[0].Addr()
 	stop, err := nw.StartCapture(t.Context(), "client", "eth0", io.Discard)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

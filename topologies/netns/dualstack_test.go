@@ -19,8 +19,8 @@ func TestDualStack(t *testing.T) {
 	client := &plan.Nodes[0]
 	for i := range plan.Pods {
 		pod := &plan.Pods[i]
-		require.Len(t, pod.Addresses(), 2)
-		for _, address := range pod.Addresses() {
+		require.Len(t, pod.Addresses, 2)
+		for _, address := range pod.Addresses {
 			dial(t, nw, "client", pod.Name, address)
 			dial(t, nw, "lb-1", pod.Name, address)
 			dial(t, nw, pod.Name, "client", client.AddressFor(address))
@@ -28,7 +28,7 @@ func TestDualStack(t *testing.T) {
 		}
 	}
 	for i := range plan.Nodes {
-		for _, address := range plan.Nodes[i].Addresses() {
+		for _, address := range plan.Nodes[i].Addresses {
 			dial(t, nw, "fabric", plan.Nodes[i].Name, address.Addr())
 		}
 	}
@@ -36,10 +36,10 @@ func TestDualStack(t *testing.T) {
 	pod := &plan.Pods[0]
 	cluster := plan.NetworkOf(&plan.Nodes[1])
 	for k, headers := range []int{28, 48} {
-		from := pod.Addresses()[k]
+		from := pod.Addresses[k]
 		require.NoError(t, nw.Do(pod.Name, func() error {
 			got, err := sendWhole(from, client.AddressFor(from), 1500-headers)
-			assert.Equal(t, [2]any{cluster.Gateways()[k], uint32(1400)}, [2]any{got.router, got.mtu})
+			assert.Equal(t, [2]any{cluster.Gateways[k], uint32(1400)}, [2]any{got.router, got.mtu})
 			return err
 		}))
 	}

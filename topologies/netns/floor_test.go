@@ -125,7 +125,7 @@ func (f *floor) build() error {
 	if err := fabric.LinkAdd(bridge); err != nil {
 		return err
 	}
-	if err := addressTo(fabric, bridge, netip.PrefixFrom(network.Gateway, network.Subnet.Bits())); err != nil {
+	if err := addressTo(fabric, bridge, netip.PrefixFrom(network.Gateways[0], network.Subnets[0].Bits())); err != nil {
 		return err
 	}
 	for i := range f.plan.Nodes {
@@ -162,7 +162,7 @@ func (f *floor) wire(fabric *netlink.Handle, bridge netlink.Link, n *topologies.
 	if err := fabric.LinkSetUp(veth); err != nil {
 		return err
 	}
-	if err := neighbourTo(fabric, bridge.Attrs().Index, topologies.Neighbour{Address: n.Address.Addr(), MAC: n.MAC}); err != nil {
+	if err := neighbourTo(fabric, bridge.Attrs().Index, topologies.Neighbour{Address: n.Addresses[0].Addr(), MAC: n.MAC}); err != nil {
 		return err
 	}
 	ifb := &netlink.Ifb{LinkAttrs: f.attrs("i"+n.Port[1:], nil)}
@@ -200,7 +200,7 @@ func (f *floor) node(n *topologies.Node) error {
 	if err := h.LinkSetUp(device); err != nil {
 		return err
 	}
-	if err := addressTo(h, device, n.Address); err != nil {
+	if err := addressTo(h, device, n.Addresses[0]); err != nil {
 		return err
 	}
 	for _, neighbour := range n.Neighbours {
@@ -208,7 +208,7 @@ func (f *floor) node(n *topologies.Node) error {
 			return err
 		}
 	}
-	return routesTo(h, device.Attrs().Index, append([]topologies.Route{{Destination: n.Address.Masked()}}, n.Routes...), f.plan.CongestionControl)
+	return routesTo(h, device.Attrs().Index, append([]topologies.Route{{Destination: n.Addresses[0].Masked()}}, n.Routes...), f.plan.CongestionControl)
 }
 
 func addressTo(h *netlink.Handle, link netlink.Link, address netip.Prefix) error {

@@ -132,7 +132,7 @@ func TestSuperPacketsToPolicedPort(t *testing.T) {
 			nw := up(t, plan, "test-policed", t.TempDir())
 			n, err := nw.node(test.to)
 			require.NoError(t, err)
-			assertFrameByFrame(t, nw, test.from, "lb", n.Address.Addr(), test.read)
+			assertFrameByFrame(t, nw, test.from, "lb", n.Addresses[0].Addr(), test.read)
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestReshapeToPolice(t *testing.T) {
 	plan.Nodes[2].FromNode = shaped
 	dir := t.TempDir()
 	nw := up(t, plan, "test-to-police", dir)
-	lb := plan.Nodes[1].Address.Addr()
+	lb := plan.Nodes[1].Addresses[0].Addr()
 	all := func() []uint32 {
 		return []uint32{segments(t, nw, "client"), segments(t, nw, "lb"), segments(t, nw, "worker")}
 	}

@@ -26,11 +26,11 @@ metadata: {name: mtu}
 spec:
   mtu: 1700
   networks:
-  - {name: wan, subnet: %q, mtu: 1400}
-  - {name: lan, subnet: %q}
+  - {name: wan, subnets: [%q], mtu: 1400}
+  - {name: lan, subnets: [%q]}
   nodes:
-  - {name: client, role: client, address: %q}
-  - {name: worker, role: worker, address: %q}
+  - {name: client, role: client, addresses: [%q]}
+  - {name: worker, role: worker, addresses: [%q]}
   pods:
   - {name: pod, node: worker}
 `, wan, lan, client, worker))
@@ -123,10 +123,10 @@ func TestPathMTU(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			plan := mtuPlan(t, test.wan, test.lan, test.client, test.worker)
 			nw := up(t, plan, "test-mtu", t.TempDir())
-			client, worker, pod := plan.Nodes[0].Address.Addr(), plan.Nodes[1].Address.Addr(), plan.Pods[0].Address
+			client, worker, pod := plan.Nodes[0].Addresses[0].Addr(), plan.Nodes[1].Addresses[0].Addr(), plan.Pods[0].Addresses[0]
 			want := icmpError{
 				errno: unix.EMSGSIZE, origin: test.origin, kind: test.icmpType, code: test.icmpErr, mtu: 1400,
-				router: plan.Networks[1].Gateway, destination: client,
+				router: plan.Networks[1].Gateways[0], destination: client,
 			}
 			// The pod first: once the worker itself has learned, it is the router that tells its pods (IPv6).
 			for _, ns := range []string{"pod", "worker"} {

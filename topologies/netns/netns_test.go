@@ -129,11 +129,11 @@ func TestUpAndDown(t *testing.T) {
 	for _, to := range []struct {
 		place string
 		at    netip.Addr
-	}{{"lb", plan.Nodes[1].Address.Addr()}, {"worker", plan.Nodes[2].Address.Addr()}, {"tcp-echo", plan.Pods[0].Address}} {
+	}{{"lb", plan.Nodes[1].Addresses[0].Addr()}, {"worker", plan.Nodes[2].Addresses[0].Addr()}, {"tcp-echo", plan.Pods[0].Addresses[0]}} {
 		dial(t, nw, "client", to.place, to.at)
 		dial(t, nw, "fabric", to.place, to.at)
 	}
-	dial(t, nw, "tcp-echo", "client", plan.Nodes[0].Address.Addr())
+	dial(t, nw, "tcp-echo", "client", plan.Nodes[0].Addresses[0].Addr())
 
 	again, err := Up(t.Context(), plan, Options{StateDir: dir})
 	require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestDiffers(t *testing.T) {
 	nw, err := Up(t.Context(), other, Options{StateDir: dir, Name: "test-differs", Recreate: true})
 	require.NoError(t, err)
 	assert.False(t, nw.Existing())
-	dial(t, nw, "client", "lb", other.Nodes[1].Address.Addr())
+	dial(t, nw, "client", "lb", other.Nodes[1].Addresses[0].Addr())
 }
 
 func TestOccupiedName(t *testing.T) {
@@ -214,7 +214,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	require.Error(t, half.Run())
 	nw, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-die"})
 	require.NoError(t, err)
-	dial(t, nw, "client", "worker", plan.Nodes[2].Address.Addr())
+	dial(t, nw, "client", "worker", plan.Nodes[2].Addresses[0].Addr())
 	require.NoError(t, Down(t.Context(), dir, "test-die", nil))
 	assert.Equal(t, before, hostState(t))
 }
@@ -243,9 +243,9 @@ func TestSideBySide(t *testing.T) {
 	plan := talk(t)
 	first := up(t, plan, "test-first", dir)
 	second := up(t, plan, "test-second", dir)
-	dial(t, first, "client", "worker", plan.Nodes[2].Address.Addr())
+	dial(t, first, "client", "worker", plan.Nodes[2].Addresses[0].Addr())
 	require.NoError(t, Down(t.Context(), dir, "test-first", nil))
-	dial(t, second, "client", "worker", plan.Nodes[2].Address.Addr())
+	dial(t, second, "client", "worker", plan.Nodes[2].Addresses[0].Addr())
 }
 
 func TestProcesses(t *testing.T) {
@@ -279,7 +279,7 @@ func TestShapedPort(t *testing.T) {
 	n := nw.Plan().Nodes[1]
 	before, _, err := nw.PortStats("lb")
 	require.NoError(t, err)
-	dial(t, nw, "client", "lb", n.Address.Addr())
+	dial(t, nw, "client", "lb", n.Addresses[0].Addr())
 	toNode, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, toNode.Packets, before.Packets+3, "SYN, ACK, FIN")
@@ -297,7 +297,7 @@ func TestShapedPort(t *testing.T) {
 	assert.Equal(t, *n.ToNode.Overhead, *again.Shape.Overhead)
 	assert.GreaterOrEqual(t, again.Packets, toNode.Packets, "the counters go on")
 	assert.Zero(t, fromNode.Shape.Rate)
-	dial(t, nw, "client", "lb", n.Address.Addr())
+	dial(t, nw, "client", "lb", n.Addresses[0].Addr())
 }
 
 // A wire that was never shaped can be.
@@ -311,7 +311,7 @@ func TestReshapeUnshaped(t *testing.T) {
 	require.NoError(t, nw.Reshape("lb", shape, shape))
 	n, err := nw.node("lb")
 	require.NoError(t, err)
-	dial(t, nw, "client", "lb", n.Address.Addr())
+	dial(t, nw, "client", "lb", n.Addresses[0].Addr())
 	toNode, fromNode, err := nw.PortStats("lb")
 	require.NoError(t, err)
 	assert.Equal(t, []topologies.Rate{shape.Rate, shape.Rate}, []topologies.Rate{toNode.Shape.Rate, fromNode.Shape.Rate})

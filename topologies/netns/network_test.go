@@ -27,7 +27,7 @@ func sixPlan() *topologies.Plan {
 		address := subnet.Masked().Addr().Next()
 		network := topologies.Network{MAC: mac(byte(0x10 + i))}
 		return topologies.Node{
-			Name: name, Role: role, Network: name, Address: netip.PrefixFrom(address, 64), Gateway: gateways[i], MAC: mac(byte(0x20 + i)),
+			Name: name, Role: role, Network: name, Addresses: []netip.Prefix{netip.PrefixFrom(address, 64)}, Gateways: []netip.Addr{gateways[i]}, MAC: mac(byte(0x20 + i)),
 			Port:       "p-" + name,
 			Routes:     []topologies.Route{{Destination: netip.MustParsePrefix("::/0"), Via: []netip.Addr{gateways[i]}}},
 			Neighbours: []topologies.Neighbour{{Address: gateways[i], MAC: network.MAC}},
@@ -37,7 +37,7 @@ func sixPlan() *topologies.Plan {
 		Name: "six", Hash: "six", CongestionControl: "cubic", MTU: 1500,
 		Nodes: []topologies.Node{node(0, "client", topologies.RoleClient), node(1, "worker", topologies.RoleWorker)},
 		Pods: []topologies.Pod{{
-			Name: "pod", Node: "worker", Address: netip.MustParseAddr("fd00:3::2"), MAC: mac(0x30), HostMAC: mac(0x31), HostDevice: "pod-pod",
+			Name: "pod", Node: "worker", Addresses: []netip.Addr{netip.MustParseAddr("fd00:3::2")}, MAC: mac(0x30), HostMAC: mac(0x31), HostDevice: "pod-pod",
 		}},
 		FabricRoutes: []topologies.Route{{
 			Destination: netip.MustParsePrefix("fd00:3::/64"), Via: []netip.Addr{netip.MustParseAddr("fd00:2::1")},
@@ -45,7 +45,7 @@ func sixPlan() *topologies.Plan {
 	}
 	for i, n := range plan.Nodes {
 		plan.Networks = append(plan.Networks, topologies.Network{
-			Name: n.Name, Subnet: n.Address.Masked(), Gateway: n.Gateway, MAC: mac(byte(0x10 + i)),
+			Name: n.Name, Subnets: []netip.Prefix{n.Addresses[0].Masked()}, Gateways: []netip.Addr{n.Gateways[0]}, MAC: mac(byte(0x10 + i)),
 		})
 	}
 	return plan
@@ -57,7 +57,7 @@ func TestIPv6(t *testing.T) {
 	for _, path := range []struct {
 		from, to string
 		at       netip.Addr
-	}{{"client", "pod", plan.Pods[0].Address}, {"pod", "client", plan.Nodes[0].Address.Addr()}, {"fabric", "worker", plan.Nodes[1].Address.Addr()}} {
+	}{{"client", "pod", plan.Pods[0].Addresses[0]}, {"pod", "client", plan.Nodes[0].Addresses[0].Addr()}, {"fabric", "worker", plan.Nodes[1].Addresses[0].Addr()}} {
 		dial(t, nw, path.from, path.to, path.at)
 	}
 }
@@ -80,7 +80,7 @@ func TestCongestionControl(t *testing.T) {
 	nw := up(t, plan, "test-reno", t.TempDir())
 	var listener net.Listener
 	require.NoError(t, nw.Do("tcp-echo", func() (err error) {
-		listener, err = net.Listen("tcp", netip.AddrPortFrom(plan.Pods[0].Address, 0).String())
+		listener, err = net.Listen("tcp", netip.AddrPortFrom(plan.Pods[0].Addresses[0], 0).String())
 		return err
 	}))
 	defer listener.Close()

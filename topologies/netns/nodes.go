@@ -108,7 +108,7 @@ func (b *builder) configureNode(ns *namespace, n *topologies.Node) error {
 		return err
 	}
 	var routes []topologies.Route
-	for _, address := range n.Addresses() {
+	for _, address := range n.Addresses {
 		if err := ns.addAddress(device, address, unix.IFA_F_NOPREFIXROUTE); err != nil {
 			return err
 		}

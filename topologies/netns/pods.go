@@ -52,7 +52,7 @@ func (b *builder) makePod(p *topologies.Pod, mtu int) error {
 		return err
 	}
 	cc := b.plan.CongestionControl
-	for _, address := range p.Addresses() {
+	for _, address := range p.Addresses {
 		gateway := podGateway(address)
 		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if address.Is6() {
@@ -81,8 +81,8 @@ func (b *builder) configureFabric() error {
 		if err != nil {
 			return err
 		}
-		for k, gateway := range n.Gateways() {
-			if err := fabric.addAddress(bridge, netip.PrefixFrom(gateway, n.Subnets()[k].Bits()), 0); err != nil {
+		for k, gateway := range n.Gateways {
+			if err := fabric.addAddress(bridge, netip.PrefixFrom(gateway, n.Subnets[k].Bits()), 0); err != nil {
 				return err
 			}
 		}
@@ -100,7 +100,7 @@ func (b *builder) addNodeNeighbours(bridge netlink.Link, network string) error {
 		if node.Network != network {
 			continue
 		}
-		for _, address := range node.Addresses() {
+		for _, address := range node.Addresses {
 			if err := b.ns(Fabric).addNeighbour(bridge, topologies.Neighbour{Address: address.Addr(), MAC: node.MAC}); err != nil {
 				return err
 			}

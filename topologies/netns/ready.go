@@ -66,14 +66,14 @@ func (b *builder) pending() *pending {
 	for _, n := range b.plan.Nodes {
 		used[n.Network] = true
 		u.ports = append(u.ports, n.Port)
-		for _, address := range n.Addresses() {
+		for _, address := range n.Addresses {
 			add(n.Name, []netip.Addr{address.Addr()})
 		}
 	}
 	for _, n := range b.plan.Networks {
 		if used[n.Name] { // a bridge without ports has no carrier
 			u.links = append(u.links, carrier{Fabric, u.fabric, b.bridge(n.Name)})
-			add(Fabric, n.Gateways())
+			add(Fabric, n.Gateways)
 		}
 	}
 	for _, p := range b.plan.Pods {
@@ -81,7 +81,7 @@ func (b *builder) pending() *pending {
 			continue
 		}
 		u.links = append(u.links, carrier{p.Node, b.ns(p.Node).conn, p.HostDevice})
-		add(p.Name, p.Addresses())
+		add(p.Name, p.Addresses)
 	}
 	return u
 }

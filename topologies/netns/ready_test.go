@@ -58,7 +58,7 @@ func TestSettle(t *testing.T) {
 	waited := make(chan error, 1)
 	go func() { waited <- b.waitReady(t.Context()) }()
 	require.NoError(t, worker.conn.LinkSetUp(device))
-	require.NoError(t, worker.addAddress(device, nw.plan.Nodes[1].Address, unix.IFA_F_NOPREFIXROUTE), "which went with the link")
+	require.NoError(t, worker.addAddress(device, nw.plan.Nodes[1].Addresses[0], unix.IFA_F_NOPREFIXROUTE), "which went with the link")
 	require.NoError(t, <-waited)
 	ready, err := b.ns(Fabric).conn.ReadyPorts()
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestSettleLittle(t *testing.T) {
 	plan := talk(t)
 	plan.Networks = append(plan.Networks, plan.Networks[0])
 	empty := &plan.Networks[len(plan.Networks)-1]
-	empty.Name, empty.Subnet, empty.Gateway = "empty", netip.MustParsePrefix("172.30.0.0/24"), netip.MustParseAddr("172.30.0.254")
+	empty.Name, empty.Subnets[0], empty.Gateways[0] = "empty", netip.MustParsePrefix("172.30.0.0/24"), netip.MustParseAddr("172.30.0.254")
 	nw := up(t, plan, "test-little", t.TempDir())
 	b := asBuilder(t, nw)
 	assert.Empty(t, b.pending().local)

@@ -112,7 +112,7 @@ func TestUpMendsBroken(t *testing.T) {
 	nw, err := Up(t.Context(), plan, Options{StateDir: dir, Name: "test-broken"})
 	require.NoError(t, err)
 	assert.False(t, nw.Existing())
-	dial(t, nw, "client", "worker", plan.Nodes[2].Address.Addr())
+	dial(t, nw, "client", "worker", plan.Nodes[2].Addresses[0].Addr())
 }
 
 // Someone may hold a namespace or have a copy of the bpffs. That must keep neither the network's links nor its programs.

@@ -33,7 +33,7 @@ func refine(s *jsonschema.Schema) {
 		longest := uint64(topologies.MaxNameLength)
 		name.Pattern, name.MaxLength = namePattern, &longest
 	}
-	refinePlurals(s, properties)
+	refineLists(properties)
 	between(properties("NodeSpec")("replicas"), 1, topologies.MaxNodes)
 	between(properties("PodSpec")("replicas"), 1, topologies.MaxPods)
 	between(properties("LinkSpec")("overhead"), 0, 256)
@@ -42,9 +42,9 @@ func refine(s *jsonschema.Schema) {
 	refineService(s, properties)
 }
 
-// refinePlurals bounds the plural forms, and says where a field or its plural form must be given.
-func refinePlurals(s *jsonschema.Schema, properties func(string) func(string) *jsonschema.Schema) {
-	two := uint64(2)
+// refineLists bounds the lists that have one value, or one of each IP version.
+func refineLists(properties func(string) func(string) *jsonschema.Schema) {
+	one, two := uint64(1), uint64(2)
 	for definition, fields := range map[string][]string{
 		"NetworkSpec": {"subnets", "gateways"}, "NodeSpec": {"addresses", "podCIDRs"}, "PodSpec": {"addresses"},
 	} {
@@ -52,11 +52,8 @@ func refinePlurals(s *jsonschema.Schema, properties func(string) func(string) *j
 			properties(definition)(field).MaxItems = &two
 		}
 	}
-	for definition, forms := range map[string][2]string{"NetworkSpec": {"subnet", "subnets"}, "NodeSpec": {"address", "addresses"}} {
-		for _, form := range forms {
-			s.Definitions[definition].AnyOf = append(s.Definitions[definition].AnyOf, &jsonschema.Schema{Required: []string{form}})
-		}
-	}
+	properties("NetworkSpec")("subnets").MinItems = &one
+	properties("NodeSpec")("addresses").MinItems = &one
 }
 
 func refineService(s *jsonschema.Schema, properties func(string) func(string) *jsonschema.Schema) {

@@ -58,6 +58,7 @@ func TestCatalogueFollowsSchema(t *testing.T) {
 
 			topology, err := topologies.Lookup(name)
 			require.NoError(t, err)
+			topologies.Default(topology)
 			shown, err := json.Marshal(topology)
 			require.NoError(t, err)
 			assert.NoError(t, schema.Validate(instance(t, shown)), "with its defaults filled in")
@@ -88,10 +89,10 @@ func TestSchemaRefuses(t *testing.T) {
 		"rate without unit":  {"rate: 100mbit", "rate: 100"},
 		"unknown limit":      {"rate: 100mbit", "rate: 100mbit, limit: drop"},
 		"rate of wrong unit": {"rate: 100mbit", "rate: 100mb"},
-		"no address":         {"address: 192.168.1.11 ", "address: lb.example.org "},
-		"no address at all":  {"    address: 192.168.1.11 ", "    # "},
-		"three addresses":    {"    address: 192.168.1.11 ", "    addresses: [192.168.1.11, fd00::1, fd00::2] "},
-		"no subnet":          {"    subnet: 192.168.1.0/24\n", ""},
+		"no address":         {"addresses: [192.168.1.11] ", "addresses: [lb.example.org] "},
+		"no address at all":  {"    addresses: [192.168.1.11] ", "    # "},
+		"three addresses":    {"    addresses: [192.168.1.11] ", "    addresses: [192.168.1.11, fd00::1, fd00::2] "},
+		"no subnet":          {"    subnets: [192.168.1.0/24]\n", ""},
 		"apiVersion":         {"apiVersion: dsrlab.dev/v1alpha1", "apiVersion: dsrlab.dev/v2"},
 		"protocol":           {"protocol: UDP", "protocol: SCTP"},
 		"nodePort":           {"nodePort: 31001", "nodePort: 80"},
