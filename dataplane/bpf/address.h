@@ -2,10 +2,13 @@
 /* Addresses of both families in one form, and the hash of a 5-tuple. */
 #pragma once
 
+#include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include <stdbool.h>
 
 #include "config.h"
+#include "types.h"
 
 #define MAPPED bpf_htonl(0xffff) /* third word of an IPv4-mapped address */
 

@@ -2,8 +2,20 @@
 /* Applying a verdict to a packet. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
 #include "encap.h"
+#include "fragments.h"
+#include "geneve.h"
+#include "hook.h"
+#include "parse.h"
+#include "reasons.h"
 #include "rewrite.h"
+#include "verdict.h"
 
 static __always_inline bool is_known(const __u8 mac[6])
 {

@@ -12,13 +12,24 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
+#include "address.h"
 #include "apply.h"
+#include "flows.h"
 #include "forward.h"
+#include "fragments.h"
+#include "geneve.h"
+#include "hook.h"
 #include "icmp.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
 #include "receive.h"
 #include "refuse.h"
 #include "reply.h"
 #include "report.h"
+#include "snat.h"
+#include "types.h"
+#include "verdict.h"
 
 /* A packet that cannot be balanced is dropped if it is for a VIP, else left to the kernel. */
 static __always_inline int drop_if_guarded(const struct packet *p, int reason)
@@ -158,60 +169,6 @@ static __always_inline int finish_tc(struct hook h, const struct packet *p, stru
 	return action;
 }
 
-SEC("tc")
-int from_network(struct __sk_buff *skb)
-{
-	struct hook h = {.ctx = skb, .kind = HOOK_TC};
-	struct packet_state *w = new_packet_state(POINT_FROM_NETWORK);
-	__u32 bytes = skb->len;
-	int rc;
-
-	if (!w)
-		return TC_ACT_SHOT;
-	if (skb->mark == SEEN_MARK) {
-		skb->mark = 0;
-		return TC_ACT_OK;
-	}
-	linearize(skb);
-	trace_before(h);
-	if ((skb->mark & SPLIT_MARK_MASK) == SPLIT_MARK && split_second(h))
-		return TC_ACT_SHOT;
-	rc = decide_from_network(h, &w->packet, &w->verdict);
-	return finish_tc(h, &w->packet, &w->verdict, rc, bytes);
-}
-
-SEC("tc")
-int from_pod(struct __sk_buff *skb)
-{
-	struct hook h = {.ctx = skb, .kind = HOOK_TC};
-	struct packet_state *w = new_packet_state(POINT_FROM_POD);
-	__u32 bytes = skb->len;
-	int rc;
-
-	if (!w)
-		return TC_ACT_SHOT;
-	linearize(skb);
-	trace_before(h);
-	rc = decide_from_pod(h, &w->packet, &w->verdict);
-	return finish_tc(h, &w->packet, &w->verdict, rc, bytes);
-}
-
-SEC("tc")
-int from_node(struct __sk_buff *skb)
-{
-	struct hook h = {.ctx = skb, .kind = HOOK_TC};
-	struct packet_state *w = new_packet_state(POINT_FROM_NODE);
-	__u32 bytes = skb->len;
-	int rc;
-
-	if (skb->ingress_ifindex || !w)
-		return TC_ACT_OK;
-	linearize(skb);
-	trace_before(h);
-	rc = decide_from_node(h, &w->packet, &w->verdict);
-	return rc == REASON_NOT_OURS ? TC_ACT_OK : finish_tc(h, &w->packet, &w->verdict, rc, bytes);
-}
-
 /* A process of this node that is a service's backend, such as the API server, replies to a pod of this node: such a reply passes no
  * other hook. */
 static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct verdict *v)
@@ -231,20 +188,55 @@ static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct
 	return REASON_REPLY_INSIDE;
 }
 
-SEC("tc")
-int to_pod(struct __sk_buff *skb)
+/* What the four programs of tc share. At egress only what the node itself sends is looked at; what is not ours there is most of it,
+ * and is not counted. decide is a constant in each program, so the compiler makes a copy of this for each. */
+static __always_inline int run_tc(struct __sk_buff *skb, enum point point,
+				  int (*decide)(struct hook h, struct packet *p, struct verdict *v))
 {
 	struct hook h = {.ctx = skb, .kind = HOOK_TC};
-	struct packet_state *w = new_packet_state(POINT_TO_POD);
+	struct packet_state *w = new_packet_state(point);
+	bool egress = point == POINT_FROM_NODE || point == POINT_TO_POD;
 	__u32 bytes = skb->len;
 	int rc;
 
-	if (skb->ingress_ifindex || !w)
+	if (egress && (skb->ingress_ifindex || !w))
 		return TC_ACT_OK;
+	if (!w)
+		return TC_ACT_SHOT;
+	if (point == POINT_FROM_NETWORK && skb->mark == SEEN_MARK) {
+		skb->mark = 0;
+		return TC_ACT_OK;
+	}
 	linearize(skb);
 	trace_before(h);
-	rc = decide_to_pod(h, &w->packet, &w->verdict);
-	return rc == REASON_NOT_OURS ? TC_ACT_OK : finish_tc(h, &w->packet, &w->verdict, rc, bytes);
+	if (point == POINT_FROM_NETWORK && (skb->mark & SPLIT_MARK_MASK) == SPLIT_MARK && split_second(h))
+		return TC_ACT_SHOT;
+	rc = decide(h, &w->packet, &w->verdict);
+	return egress && rc == REASON_NOT_OURS ? TC_ACT_OK : finish_tc(h, &w->packet, &w->verdict, rc, bytes);
+}
+
+SEC("tc")
+int from_network(struct __sk_buff *skb)
+{
+	return run_tc(skb, POINT_FROM_NETWORK, decide_from_network);
+}
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	return run_tc(skb, POINT_FROM_POD, decide_from_pod);
+}
+
+SEC("tc")
+int from_node(struct __sk_buff *skb)
+{
+	return run_tc(skb, POINT_FROM_NODE, decide_from_node);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	return run_tc(skb, POINT_TO_POD, decide_to_pod);
 }
 
 /* Reports whether tc has to handle the packet instead: it has to be left to tc, needs an ICMP error, or a neighbour to be found.

@@ -3,8 +3,17 @@
  * tunnel, and a device that must cut them puts the outer headers before every segment. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
 #include "fragments.h"
 #include "geneve.h"
+#include "hook.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
 #include "verdict.h"
 
 #define OUTER_TTL 64

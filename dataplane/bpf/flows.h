@@ -3,7 +3,14 @@
  * until the client has sent a second packet. */
 #pragma once
 
-#include "verdict.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
 
 #define SECOND 1000000000ULL
 #define UDP_IDLE_NS (120 * SECOND)		       /* RFC 4787, REQ-5: not less than two minutes */

@@ -2,8 +2,21 @@
 /* LB node: a client's packet to a frontend. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
+#include "flows.h"
 #include "geneve.h"
+#include "hook.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "select.h"
 #include "snat.h"
+#include "types.h"
+#include "verdict.h"
 
 static __always_inline struct frontend *find_frontend(const struct packet *p)
 {

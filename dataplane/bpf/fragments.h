@@ -2,8 +2,14 @@
 /* Datagrams in fragments: all of them follow the first one, which alone has the ports. tc only: XDP leaves them to it. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "hook.h"
 #include "maps.h"
 #include "parse.h"
+#include "reasons.h"
+#include "types.h"
 
 /* Stores the ports of a first fragment, and looks up those of a later one, so that p's tuple is complete. Returns false if the
  * first fragment has not come yet. */

@@ -2,12 +2,16 @@
 /* Geneve (RFC 8926, section 3.4) and the DSR option, which carries the frontend to the pod node. */
 #pragma once
 
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
 
+#include "config.h"
 #include "parse.h"
+#include "types.h"
 
 #define GENEVE_PORT 6081
 #define GENEVE_CRITICAL 0x40 /* C bit: an option with bit 0x80 in its type is present */

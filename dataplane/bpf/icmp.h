@@ -3,9 +3,21 @@
  * that one knows it. Path-MTU discovery packet_states through DSR and SNAT because of this. tc only. */
 #pragma once
 
-#include "receive.h"
-#include "reply.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "apply.h"
+#include "flows.h"
+#include "hook.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
 #include "rewrite.h"
+#include "select.h"
+#include "snat.h"
+#include "types.h"
+#include "verdict.h"
 
 #define ICMP_HEADER 8
 

@@ -2,14 +2,18 @@
 /* From a packet to its 5-tuple. Nothing here writes to the packet. */
 #pragma once
 
+#include <linux/bpf.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
 
 #include "address.h"
 #include "hook.h"
+#include "reasons.h"
+#include "types.h"
 
 #define IP4_OFFSET bpf_htons(0x1fff) /* in units of 8 bytes (RFC 791, 3.1) */
 #define IP4_MORE bpf_htons(0x2000)

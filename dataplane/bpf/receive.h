@@ -2,9 +2,21 @@
 /* Pod node, from the network: Geneve from an LB node. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
 #include "encap.h"
+#include "flows.h"
 #include "fragments.h"
 #include "geneve.h"
+#include "hook.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
+#include "verdict.h"
 
 #define GENEVE_OPTIONS_MAX 4 /* looked through; an LB node of ours sends at most one (the verifier wants a bound) */
 

@@ -3,7 +3,21 @@
  * leaves such packets to it. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
+#include "encap.h"
+#include "fragments.h"
+#include "geneve.h"
+#include "hook.h"
+#include "parse.h"
+#include "reasons.h"
 #include "rewrite.h"
+#include "types.h"
+#include "verdict.h"
 
 #define ICMP4_UNREACHABLE 3 /* RFC 792 */
 #define ICMP4_PORT 3

@@ -2,7 +2,17 @@
 /* Replies: their source becomes the frontend that the client called. */
 #pragma once
 
-#include "forward.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
+#include "flows.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
+#include "verdict.h"
 
 /* Translates a reply of a known flow. */
 static __always_inline void translate_reply(const struct packet *p, struct verdict *v, struct reply *r)

@@ -2,6 +2,17 @@
 /* Observability: counters, flow events, and the hops of a traced flow. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
+#include "events.h"
+#include "hook.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
 #include "verdict.h"
 
 static __always_inline void add_packet(struct counter *c, __u32 bytes)

@@ -3,8 +3,15 @@
  * only that knows whether it is complete or still to be finished by a device (CHECKSUM_PARTIAL). XDP comes before that. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "config.h"
 #include "geneve.h"
-#include "verdict.h"
+#include "hook.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
 
 #define TCP_OPTIONS_MAX 40 /* there is no room for more */
 #define TCPOPT_END 0

@@ -2,7 +2,16 @@
 /* Selects the backend of a flow: the one it has, the one its client had last, or the one its hash selects. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
 #include "flows.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
+#include "verdict.h"
 
 static __always_inline struct backend *find_backend(__u32 number, __u32 serial)
 {

@@ -2,7 +2,17 @@
 /* LB node, mode snat: a source port of this node for each flow, and the translation of its replies. */
 #pragma once
 
-#include "select.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "address.h"
+#include "config.h"
+#include "flows.h"
+#include "maps.h"
+#include "parse.h"
+#include "reasons.h"
+#include "types.h"
+#include "verdict.h"
 
 #define SNAT_TRIES 16			  /* ports tried per flow; also bounds the loop for the verifier */
 #define SNAT_CLOSED_NS (2 * SECOND)	  /* after this a closed flow's port is free again */

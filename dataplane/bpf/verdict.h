@@ -2,8 +2,13 @@
 /* What is to be done with a packet. Deciding fills a verdict in and leaves the packet alone; apply.h carries it out. */
 #pragma once
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
 #include "maps.h"
 #include "parse.h"
+#include "reasons.h"
+#include "types.h"
 
 /* Not a reason: XDP leaves the packet to the tc program of the same device, which decides again. */
 #define PASS_TO_TC REASON_COUNT
