@@ -12,7 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// tablesFile is where a lab's agents find what the services are.
+// tablesFile is the file that tells a testbed's agents which services there are.
 const tablesFile = "tables.json"
 
 // needsAgents reports whether a service has health checks for someone to answer; the data path itself needs no process.
@@ -25,7 +25,7 @@ func needsAgents(plan *topologies.Plan) bool {
 	return false
 }
 
-// startAgents starts one on every LB and pod node. They live as long as the lab.
+// startAgents starts an agent on every LB and pod node. They run as long as the testbed.
 func (tb *Testbed) startAgents(ctx context.Context, dsrd string) error {
 	for _, n := range tb.ClusterNodes() {
 		pins, err := tb.network.BPFDir(n.Name)
@@ -41,7 +41,7 @@ func (tb *Testbed) startAgents(ctx context.Context, dsrd string) error {
 	return nil
 }
 
-// tellAgents writes down what the services are, in one step; nil: there are none.
+// tellAgents writes the services to tablesFile atomically; nil means none.
 func (tb *Testbed) tellAgents(tables *services.Tables) error {
 	if !needsAgents(tb.plan) {
 		return nil

@@ -7,7 +7,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// SetEndpoints gives every node other endpoints, as when pods come, go or begin to terminate. Running flows are not touched.
+// SetEndpoints replaces the endpoints on every node, as when pods come, go or begin to terminate. Running flows are not affected.
 func (tb *Testbed) SetEndpoints(ctx context.Context, v Variant, slices []discoveryv1.EndpointSlice) error {
 	tb.plan.EndpointSlices = slices
 	tables, err := tb.Tables(v)
@@ -26,7 +26,7 @@ func (tb *Testbed) SetEndpoints(ctx context.Context, v Variant, slices []discove
 	return nil
 }
 
-// SetDraining lets a pod terminate, or be ready again: a terminating pod keeps its connections and gets no new ones.
+// SetDraining marks a pod as terminating, or as ready again. A terminating pod keeps its connections and gets no new ones.
 func (tb *Testbed) SetDraining(ctx context.Context, v Variant, pod string, draining bool) error {
 	ready, found := !draining, false
 	changed := make([]discoveryv1.EndpointSlice, len(tb.plan.EndpointSlices))

@@ -80,7 +80,7 @@ func deployAgents(ctx context.Context, c *kind.Cluster) error {
 	return c.WaitRollout(ctx, agentNamespace, agentName)
 }
 
-// outputOf is what a program said before it failed.
+// outputOf returns the output of a program that failed.
 func outputOf(err error) string {
 	var failed *exec.RunError
 	if errors.As(err, &failed) {

@@ -13,7 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Observed is what was seen while requests were made. Diagnose says what it means.
+// Observed holds what was seen while requests were made. Diagnose interprets it.
 type Observed struct {
 	Edge     Edge
 	EdgeNode string // in front of the LB nodes; empty without one
@@ -22,13 +22,13 @@ type Observed struct {
 	// Client is the node that called, and Calls is how many different flows it began.
 	Client string
 	Calls  int
-	// WrongSource counts packets that answer the client, but not from where it called, and Resets what it said to them.
+	// WrongSource counts replies whose source is not the address that the client called, and Resets the RSTs that the client sent for them.
 	WrongSource, Resets int
-	// Called and Answered are an example of that: whom the client called, and who answered.
+	// Called and Answered are an example: the address that the client called, and the source of the reply.
 	Called, Answered netip.AddrPort
 }
 
-// Failure is a place where requests or answers came to an end.
+// Failure is a point where requests or replies were dropped.
 type Failure struct {
 	Place   string // a node, or a node's port of the fabric
 	Counter string
@@ -36,7 +36,8 @@ type Failure struct {
 	Text    string
 }
 
-// Diagnose says where answers died. It says nothing where it saw nothing wrong, whether requests were answered or not.
+// Diagnose returns the points where replies were dropped. It returns none if nothing was seen to go wrong, whether requests were
+// answered or not.
 func Diagnose(o Observed) []Failure {
 	var all []Failure
 	for _, node := range slices.Sorted(maps.Keys(o.SpoofDrops)) {
@@ -84,7 +85,7 @@ func (tb *Testbed) Investigate(ctx context.Context, client string) (*Investigati
 	return i, nil
 }
 
-// Conclude ends the watch and says what was seen.
+// Conclude ends the watch and returns what was seen.
 func (i *Investigation) Conclude() (Observed, error) {
 	o, err := i.conclude()
 	if err != nil {
@@ -100,7 +101,7 @@ func (i *Investigation) conclude() (Observed, error) {
 	}
 	after, dropsErr := i.testbed.spoofDrops()
 	for node, n := range after {
-		if was := i.before[node]; n >= was { // less: protection was switched on anew
+		if was := i.before[node]; n >= was { // less: protection was switched on again
 			n -= was
 		}
 		o.SpoofDrops[node] = n
@@ -114,7 +115,7 @@ func (i *Investigation) conclude() (Observed, error) {
 	return o, errors.Join(dropsErr, edgeErr, nodeErr, i.noteAnswers(&o))
 }
 
-// noteAnswers finds answers to a port that the client called from, but not from whom it called.
+// noteAnswers finds replies to one of the client's ports whose source is not the address that it called.
 func (i *Investigation) noteAnswers(o *Observed) error {
 	type port struct {
 		address  netip.AddrPort

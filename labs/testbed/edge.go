@@ -15,13 +15,13 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// Edge is what stands between the fabric and the LB nodes.
+// Edge is the kind of load balancer or router in front of the LB nodes.
 type Edge string
 
 const (
 	// EdgeNone: the fabric itself spreads flows over the LB nodes (equal-cost multipath).
 	EdgeNone Edge = ""
-	// EdgeStateless: the node of role nlb spreads flows over the LB nodes and changes nothing in the packets.
+	// EdgeStateless: the node of role nlb spreads flows over the LB nodes and leaves packets unchanged.
 	EdgeStateless Edge = "nlb-stateless"
 	// EdgeStateful: the node of role nlb translates VIP and port to an LB node's NodePort, and expects the answers. It keeps
 	// the client's address.
@@ -32,10 +32,10 @@ const (
 	EdgeBird Edge = "bgp-bird"
 )
 
-// Edges are all of them.
+// Edges returns all edges.
 func Edges() []Edge { return []Edge{EdgeNone, EdgeStateless, EdgeStateful, EdgeBGP, EdgeBird} }
 
-// Validate reports whether the edge is one that there is.
+// Validate returns an error for an unknown edge.
 func (e Edge) Validate() error {
 	if !slices.Contains(Edges(), e) {
 		return fmt.Errorf("edge: %q is none of %q", e, Edges())
@@ -43,7 +43,7 @@ func (e Edge) Validate() error {
 	return nil
 }
 
-// String is the name of the edge, also where it is none.
+// String returns the name of the edge; none for EdgeNone.
 func (e Edge) String() string {
 	if e == EdgeNone {
 		return "none"
@@ -69,10 +69,10 @@ const (
 	returnPriority = 1000
 )
 
-// edgeFile is where a lab keeps the name of its edge.
+// edgeFile holds the name of a testbed's edge.
 const edgeFile = "edge"
 
-// SetEdge puts an edge in place of the one that there is; EdgeNone leaves the fabric as it was built. With EdgeBGP and EdgeBird
+// SetEdge replaces the edge; EdgeNone restores the fabric as it was built. With EdgeBGP and EdgeBird
 // it returns when all LB nodes have announced all VIPs. If it fails the edge is EdgeNone.
 func (tb *Testbed) SetEdge(ctx context.Context, e Edge) error {
 	if err := e.Validate(); err != nil {
@@ -94,7 +94,7 @@ func (tb *Testbed) SetEdge(ctx context.Context, e Edge) error {
 	return nil
 }
 
-// Edge is what SetEdge has set, also in another process.
+// Edge returns the edge that SetEdge has set, in this process or another.
 func (tb *Testbed) Edge() (Edge, error) {
 	name, err := os.ReadFile(filepath.Join(tb.network.Dir(), edgeFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -143,7 +143,7 @@ func (tb *Testbed) makeEdge(ctx context.Context, e Edge) error {
 	return tb.network.Do(netns.Fabric, func() error { return replaceRoutes(tb.vipRoutesVia(node)) })
 }
 
-// clearEdge takes away whatever edge there is, and what is left of one that was half made.
+// clearEdge removes the edge, including one that was only partly made.
 func (tb *Testbed) clearEdge(ctx context.Context) error {
 	errs := []error{tb.network.Do(netns.Fabric, func() error {
 		return errors.Join(replaceRoutes(tb.vipRoutes()), removeReturn(), edge.Remove())
@@ -162,7 +162,7 @@ func (tb *Testbed) clearEdge(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// makeNAT lets the node translate, and the fabric lead the answers of LB nodes back to it.
+// makeNAT makes the node translate addresses, and the fabric route the LB nodes' replies back to it.
 func (tb *Testbed) makeNAT(node *topologies.Node) error {
 	tables, err := tb.Tables(Variant{DataPath: DataPathDSRLab, Mode: services.ModeDSR}) // addresses and ports are the same in every variant
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 	announceProcess = "bgp-" // and the LB node
 )
 
-// learnTimeout is how long a router may take to learn all VIPs: two turns of GoBGP's shortest time to wait before it calls
-// again, and some more.
+// learnTimeout is how long a router may take to learn all VIPs: twice the shortest time that GoBGP waits before
+// it connects again, and some more.
 const learnTimeout = 15 * time.Second
 
 // startBGP starts the router, and all LB nodes' speakers, and waits until it has learned all VIPs from all of them.
@@ -108,7 +108,7 @@ func (tb *Testbed) StopAnnouncing(ctx context.Context, node string) error {
 	})
 }
 
-// StartAnnouncing starts it again, and returns when the router has learned the VIPs from it.
+// StartAnnouncing starts the speaker again, and returns when the router has learned the VIPs from it.
 func (tb *Testbed) StartAnnouncing(ctx context.Context, node string) error {
 	return tb.changeAnnouncing(ctx, node, func(router *topologies.Node, n topologies.Node) error {
 		return errors.Join(tb.network.Stop(ctx, announceProcess+node), tb.announce(ctx, n, router))
@@ -135,7 +135,7 @@ func (tb *Testbed) changeAnnouncing(ctx context.Context, node string, change fun
 	return tb.waitLearned(ctx, router.Name, tb.announced())
 }
 
-// announced are the routes of VIPs to those LB nodes whose speaker runs.
+// announced returns the routes of VIPs to the LB nodes whose speaker is running.
 func (tb *Testbed) announced() []topologies.Route {
 	var all []topologies.Route
 	for _, r := range tb.vipRoutes() {
@@ -174,7 +174,7 @@ func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topolo
 	}
 }
 
-// stopBGP ends all speakers, whichever there are.
+// stopBGP stops all speakers that are running.
 func (tb *Testbed) stopBGP(ctx context.Context, router string) error {
 	errs := []error{tb.network.Stop(ctx, routerProcess)}
 	for _, n := range tb.LBNodes() {

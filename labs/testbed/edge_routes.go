@@ -32,8 +32,8 @@ func (tb *Testbed) vipRoutesVia(n *topologies.Node) []topologies.Route {
 	return all
 }
 
-// VIPRoutes are the next hops that a place has for the topology's VIPs, in order; a VIP without any is missing. Of a router they
-// are what it has learned.
+// VIPRoutes returns the next hops for the topology's VIPs in a namespace's main table, in order; a VIP without any is missing. For a
+// router they are what it has learned.
 func (tb *Testbed) VIPRoutes(place string) ([]topologies.Route, error) {
 	var all []topologies.Route
 	err := tb.network.Do(place, func() error {
@@ -59,7 +59,7 @@ func (tb *Testbed) VIPRoutes(place string) ([]topologies.Route, error) {
 	return all, nil
 }
 
-// replaceRoutes makes routes of the thread's namespace, in place of what was there to the same destination.
+// replaceRoutes adds routes to the thread's namespace, and replaces those to the same destination.
 func replaceRoutes(routes []topologies.Route) error {
 	for _, r := range routes {
 		route := &netlink.Route{Dst: ipNetOf(r.Destination)}
@@ -77,7 +77,7 @@ func replaceRoutes(routes []topologies.Route) error {
 	return nil
 }
 
-// removeVIPRoutes takes away all routes to VIPs that the thread's namespace has.
+// removeVIPRoutes removes all routes to VIPs from the thread's namespace.
 func (tb *Testbed) removeVIPRoutes() error {
 	var errs []error
 	for _, r := range tb.vipRoutes() {
@@ -92,8 +92,8 @@ func (tb *Testbed) removeVIPRoutes() error {
 	return errors.Join(errs...)
 }
 
-// refuseVIPs lets the thread's namespace answer that VIPs are unreachable as long as it knows no better way to them. Without it
-// packets would follow the default route back to the fabric, and go round in circles.
+// refuseVIPs makes VIPs unreachable in the thread's namespace as long as it has no better route to them. Without it packets would
+// follow the default route back to the fabric and loop.
 func (tb *Testbed) refuseVIPs() error {
 	const metric = 1 << 16 // worse than that of learned routes
 	for _, r := range tb.vipRoutes() {
@@ -146,7 +146,7 @@ func addReturn(to []netip.Addr) error {
 	return nil
 }
 
-// removeReturn takes addReturn back.
+// removeReturn undoes addReturn.
 func removeReturn() error {
 	var errs []error
 	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {

@@ -15,8 +15,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// FailNode lets an LB node die: nothing passes its port any more and, when the time of detection is over, the fabric leads no VIP
-// to it, as a router does that has noticed. Until then it goes on sending to it.
+// FailNode makes an LB node fail: nothing passes its port any more. The fabric goes on sending to it until the detection time is
+// over, and then removes its routes, as a router does that has noticed.
 func (tb *Testbed) FailNode(ctx context.Context, node string, detection time.Duration) error {
 	if err := tb.platform().checkFailure(); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (tb *Testbed) FailNode(ctx context.Context, node string, detection time.Dur
 	return nil
 }
 
-// ReviveNode brings a dead LB node back, as after a reboot: with an empty data path of the variant, without any flow.
+// ReviveNode brings a failed LB node back as after a reboot: with the variant's data path, and without any flow.
 func (tb *Testbed) ReviveNode(ctx context.Context, node string, v Variant) error {
 	if err := tb.platform().checkFailure(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (tb *Testbed) lbNode(name string) (topologies.Node, error) {
 	return lbs[i], nil
 }
 
-// setPort opens or shuts the fabric's end of a node's wire.
+// setPort sets the fabric's end of a node's link up or down.
 func (tb *Testbed) setPort(n topologies.Node, set func(netlink.Link) error) error {
 	return tb.network.Do(netns.Fabric, func() error {
 		port, err := netlink.LinkByName(n.Port)
@@ -83,7 +83,7 @@ func (tb *Testbed) setPort(n topologies.Node, set func(netlink.Link) error) erro
 	})
 }
 
-// routeToLiving leads VIPs to all LB nodes whose ports are open.
+// routeToLiving routes VIPs to all LB nodes whose ports are up.
 func (tb *Testbed) routeToLiving() error {
 	return tb.network.Do(netns.Fabric, func() error {
 		routes, err := tb.routesToLiving()
@@ -94,7 +94,7 @@ func (tb *Testbed) routeToLiving() error {
 	})
 }
 
-// routesToLiving are the routes of VIPs to those LB nodes whose ports are open. Call it in the fabric.
+// routesToLiving returns the routes of VIPs to the LB nodes whose ports are up. Call it in the fabric.
 func (tb *Testbed) routesToLiving() ([]topologies.Route, error) {
 	dead := make(map[netip.Addr]bool)
 	for _, n := range tb.LBNodes() {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// FlowFilter chooses flows; what is empty chooses all.
+// FlowFilter selects flows; an empty field matches all.
 type FlowFilter struct {
 	// From and To are a node's or pod's name, an address, or an address and port. To is also the frontend.
 	From, To string
@@ -16,7 +16,7 @@ type FlowFilter struct {
 	Reason string
 }
 
-// Validate says what could never match.
+// Validate returns an error for a value that could never match.
 func (f FlowFilter) Validate() error {
 	if v := strings.ToUpper(f.Verdict); v != "" && v != "FORWARDED" && v != "DROPPED" {
 		return fmt.Errorf("verdict: %q is none of forwarded, dropped", f.Verdict)
@@ -24,7 +24,7 @@ func (f FlowFilter) Validate() error {
 	return nil
 }
 
-// Match reports whether the filter chooses the flow.
+// Match reports whether the flow passes the filter.
 func (f FlowFilter) Match(flow Flow) bool {
 	if f.From != "" && !isPeer(f.From, flow.Source) {
 		return false

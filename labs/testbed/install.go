@@ -16,8 +16,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Install puts the variant's data path on all nodes, in place of what is there. Flows of the one before are forgotten: no
-// variant profits from another.
+// Install replaces the data path on all nodes by the variant's. Flows of the one before are forgotten, so that no variant profits
+// from another.
 func (tb *Testbed) Install(ctx context.Context, v Variant) error {
 	if err := tb.platform().check(v); err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
@@ -47,7 +47,7 @@ func (tb *Testbed) installVariant(ctx context.Context, v Variant, tables *servic
 	return fmt.Errorf("unknown data path %q (want none, kube-proxy, dnat-only or dsrlab)", v.DataPath)
 }
 
-// setBaseline gives all nodes the rules of kube-proxy, or those of DNAT alone, in place of the ones that they have.
+// setBaseline replaces the rules on all nodes by those of kube-proxy, or by DNAT alone.
 func (tb *Testbed) setBaseline(ctx context.Context, v Variant, tables *services.Tables) error {
 	err := tb.onClusterNodes(func(n topologies.Node) error { return tb.installBaseline(ctx, n, v, tables) })
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// IsMissing tells that the machine lacks something, rather than that something went wrong.
+// IsMissing reports whether the error is that the machine lacks something.
 func IsMissing(err error) bool {
 	var missing *netns.MissingError
 	return errors.As(err, &missing) || errors.Is(err, ebpf.ErrNotSupported)

@@ -125,8 +125,7 @@ func (tb *Testbed) Observe(ctx context.Context, follow bool, filter FlowFilter, 
 	return nil
 }
 
-// openDataPaths takes hold of our data path on every node that has it, by the node's name; the caller closes them, after an
-// error too.
+// openDataPaths opens our data path on every node that has it, by the node's name. The caller closes them, after an error too.
 func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
 	paths := make(map[string]*dataplane.DataPath)
 	for _, n := range tb.ClusterNodes() {

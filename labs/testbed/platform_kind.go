@@ -48,12 +48,12 @@ func (p *onKind) reinstall(context.Context, topologies.Node, Variant, *services.
 	return p.checkFailure()
 }
 
-// onlyOnNetns is the error of what a cluster can't do.
+// onlyOnNetns is the error for what a cluster can't do.
 func onlyOnNetns(what string) error {
 	return &netns.MissingError{Feature: what + " on substrate kind", How: "run it with --substrate netns", Err: errors.ErrUnsupported}
 }
 
-// makerOf is who makes nodes where they are no namespaces, and takes them away.
+// makerOf returns the provider of a substrate's nodes; nil for namespaces.
 func makerOf(o Options, labPod string) *kind.Provider {
 	return &kind.Provider{Options: kind.Options{
 		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Deploy: deployAgents, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep,
@@ -120,7 +120,7 @@ func (p *onKind) uninstall(ctx context.Context) error {
 	return p.forgetFlows(tables)
 }
 
-// forgetFlows forgets what the last variant's flows have left: no variant meets another's.
+// forgetFlows deletes the flows of the last variant, so that no variant meets another's.
 func (p *onKind) forgetFlows(tables *services.Tables) error {
 	var frontends []netip.AddrPort
 	for i := range tables.Frontends {
@@ -165,7 +165,7 @@ func (p *onKind) setServices(ctx context.Context, v Variant) error {
 	return nil
 }
 
-// dress gives an object of the cluster what a variant says of its service.
+// dress sets in an object of the cluster what the variant specifies for its service.
 func (v Variant) dress(have, want *corev1.Service) {
 	have.Spec.ExternalTrafficPolicy = want.Spec.ExternalTrafficPolicy
 	have.Spec.HealthCheckNodePort = want.Spec.HealthCheckNodePort
@@ -185,7 +185,7 @@ func (v Variant) dress(have, want *corev1.Service) {
 	}
 }
 
-// setReady lets exactly those pods be ready that the variant's endpoints have.
+// setReady makes exactly the pods ready that the variant's endpoints have.
 func (p *onKind) setReady(ctx context.Context, c *kind.Cluster, v Variant) error {
 	ready := make(map[string]bool)
 	for _, slice := range v.endpoints(p.plan.EndpointSlices) {
@@ -206,7 +206,7 @@ func (p *onKind) setReady(ctx context.Context, c *kind.Cluster, v Variant) error
 	return nil
 }
 
-// waitServed waits until what every LB and pod node holds is as it should be.
+// waitServed waits until the tables of every LB and pod node are as they should be.
 func (p *onKind) waitServed(ctx context.Context, problem func(d *dataplane.DataPath, node string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, serveTimeoutOnCluster)
 	defer cancel()
@@ -226,7 +226,7 @@ func (p *onKind) waitServed(ctx context.Context, problem func(d *dataplane.DataP
 	return nil
 }
 
-// look does something with a node's data path.
+// look calls a function with a node's data path.
 func (p *onKind) look(node string, do func(d *dataplane.DataPath, node string) error) error {
 	d, err := p.OpenDataPath(node)
 	if err != nil {
@@ -236,7 +236,7 @@ func (p *onKind) look(node string, do func(d *dataplane.DataPath, node string) e
 	return do(d, node)
 }
 
-// differs says how what a node holds differs from what it should hold of the tables: what is of other services does not matter.
+// differs describes how a node's tables differ from the wanted ones. Other services don't matter.
 func differs(d *dataplane.DataPath, tables *services.Tables, node string) error {
 	list, err := d.List()
 	if err != nil {
@@ -260,7 +260,7 @@ func differs(d *dataplane.DataPath, tables *services.Tables, node string) error 
 	return nil
 }
 
-// lacks says what of the tables is still there.
+// lacks describes what of the tables is still there.
 func lacks(d *dataplane.DataPath, tables *services.Tables) error {
 	list, err := d.List()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// findProgram is one of our other programs: the one that was named, or that of this name beside this program.
+// findProgram returns the path of another of our programs: the one given, or the one of this name beside this program.
 func findProgram(named, name, what string) (string, error) {
 	if named == "" {
 		self, err := os.Executable()

@@ -10,9 +10,9 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// SetSpoofProtection makes the fabric drop what comes from an LB or pod node with a source that is not the node's, or lets it
-// accept everything. A node's are its own addresses, those of its pods, and the VIPs that the topology leads to it. Switched on
-// again, it counts from zero.
+// SetSpoofProtection makes the fabric drop packets from an LB or pod node whose source is not the node's, or accept them all. A
+// node's sources are its own addresses, those of its pods, and the VIPs that the topology routes to it. Counters start from zero each
+// time it is switched on.
 func (tb *Testbed) SetSpoofProtection(on bool) error {
 	change := edge.Unprotect
 	if on {

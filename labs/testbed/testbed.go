@@ -1,6 +1,6 @@
-// Package testbed builds a topology with its workload and puts a data path on its nodes. Here substrate and data path meet:
-// neither knows of the other. Everything that can be asked of a running testbed is asked here: its load-balancer tables, its
-// flows, its metrics, and the way of one request.
+// Package testbed builds a topology with its workload and puts a data path on its nodes. Substrate and data path don't
+// know of each other and meet here. It also answers every question about a running testbed: load-balancer tables, flows, metrics,
+// and the path of one request.
 package testbed
 
 import (
@@ -36,7 +36,7 @@ type Options struct {
 	StateDir string // default netns.DefaultStateDir
 	Name     string // default the topology's
 	Recreate bool   // take down what runs under this name
-	Keep     bool   // leave what could not be built to its end, for a look
+	Keep     bool   // leave a partially built testbed in place for inspection
 	// NodeImage is the image of a kind cluster's nodes (default kind.DefaultImage).
 	NodeImage string
 	// LabPod is the workload binary (default: labpod beside this program).
@@ -44,12 +44,12 @@ type Options struct {
 	// Agent is the node agent (default: dsrd beside this program). It runs where a service has health checks.
 	Agent string
 	Log   *slog.Logger
-	// OnStep is told what is being done.
+	// OnStep is called with each step of the building.
 	OnStep func(step string)
 }
 
 // Up builds the topology and starts its workload. Nodes route; Install puts a data path on them. If it fails nothing is left.
-// existing tells that the topology stood already, and nothing was done.
+// existing reports that the testbed was running already, and nothing was done.
 func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, existing bool, err error) {
 	labPod, err := findProgram(o.LabPod, "labpod", "the workload binary")
 	if err != nil {
@@ -81,7 +81,7 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, exi
 	return tb, false, nil
 }
 
-// Attach takes hold of a testbed that is running.
+// Attach returns a testbed that is running.
 func Attach(stateDir, name string) (*Testbed, error) {
 	lab, err := netns.Open(stateDir, name)
 	if err != nil {
@@ -90,12 +90,12 @@ func Attach(stateDir, name string) (*Testbed, error) {
 	return &Testbed{network: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler), ports: workload.NewPorts()}, nil
 }
 
-// Down takes everything away.
+// Down removes the testbed.
 func (tb *Testbed) Down(ctx context.Context) error {
 	return Down(ctx, tb.network.StateDir(), tb.network.Name())
 }
 
-// Down takes a lab away, whatever it was built from and in whatever state it is.
+// Down removes a testbed, in whatever state it is and without its topology file.
 func Down(ctx context.Context, stateDir, name string) error {
 	return netns.Down(ctx, stateDir, name, &kind.Provider{})
 }
@@ -113,7 +113,7 @@ func (tb *Testbed) Enter(place string) workload.Enter {
 	return func(f func() error) error { return tb.network.Do(place, f) }
 }
 
-// Dialer makes the sockets of a client at a place, each with a source port of its own: all of a testbed take them from one sequence.
+// Dialer makes the sockets of a client in a namespace, each with a source port of its own: all of a testbed take them from one sequence.
 // The kernel's own choice is random: of 50 calls after 50 others one takes a port again in 1 of 12 times, and a client's address and
 // port that reaches one pod through two frontends within a flow's lifetime is dropped as a collision.
 func (tb *Testbed) Dialer(place string) workload.Dialer {
@@ -200,7 +200,7 @@ func (tb *Testbed) entersBy(f *services.Frontend, node string) bool {
 	return f.Kind == services.KindNodePort && i >= 0 && slices.Contains(addressesOf(tb.plan.Nodes[i]), f.AddrPort().Addr())
 }
 
-// OpenDataPath takes hold of a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.
+// OpenDataPath opens a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.
 func (tb *Testbed) OpenDataPath(node string) (*dataplane.DataPath, error) {
 	dir, err := tb.network.BPFDir(node)
 	if err != nil {

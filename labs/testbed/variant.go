@@ -33,7 +33,7 @@ type Variant struct {
 	Policy corev1.ServiceExternalTrafficPolicy `json:"policy,omitempty"`
 	// Pods are those that are ready; without any, all are. The others run, and no service leads to them.
 	Pods []string `json:"pods,omitempty"`
-	// Edge is what stands in front of the LB nodes.
+	// Edge is the load balancer or router in front of the LB nodes.
 	Edge Edge `json:"edge,omitempty"`
 	// SpoofProtection makes the fabric drop what a node sends with a source that is not its own.
 	SpoofProtection bool `json:"spoofProtection,omitempty"`
@@ -41,7 +41,7 @@ type Variant struct {
 	Fault dataplane.Fault `json:"fault,omitempty"`
 }
 
-// Validate says what is wrong with the variant.
+// Validate returns every error in the variant.
 func (v Variant) Validate() error {
 	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
 	if !slices.Contains(known, v.DataPath) {
