@@ -9,7 +9,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-// Reason says what happened to a packet; see enum reason in bpf/types.h.
+// Reason says what happened to a packet; see enum reason in bpf/reasons.h.
 type Reason = bpf.DatapathReason
 
 // IsDrop tells drops from all else.

@@ -76,7 +76,7 @@ func captureOutput(s streams, file string) (out io.Writer, closeOut func() error
 		return f, f.Close, nil
 	}
 	if terminal.Columns(s.out) > 0 {
-		return nil, nil, errors.New("a capture is no text for a terminal: write it to a file by -w, or into a pipe")
+		return nil, nil, errors.New("refusing to write a capture to a terminal (want -w FILE, or a pipe)")
 	}
 	return s.out, func() error { return nil }, nil
 }

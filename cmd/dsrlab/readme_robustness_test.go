@@ -67,11 +67,11 @@ func (r robustness) text() string {
 		under = append(under, fmt.Sprintf("%d of %d %s", d.Passed, d.Runs, where))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "- What labs expect has room. Of %d runs of %s that `make robustness` judged there passed\n  %s.\n", s.Runs, count(s.Labs, "lab"), strings.Join(under, ", "))
+	fmt.Fprintf(&b, "- Expectations have margin. `make robustness` judged %d runs of %s. Passed:\n  %s.\n", s.Runs, count(s.Labs, "lab"), strings.Join(under, ", "))
 	if s.Exact == s.Expectations {
-		fmt.Fprintf(&b, "  All %d numeric expectations saw the same value each time.", s.Expectations)
+		fmt.Fprintf(&b, "  All %d numeric expectations had the same value each time.", s.Expectations)
 	} else {
-		fmt.Fprintf(&b, "  Of %d numeric expectations %d saw the same value each time", s.Expectations, s.Exact)
+		fmt.Fprintf(&b, "  Of %d numeric expectations %d had the same value each time", s.Expectations, s.Exact)
 		if s.Tightest != nil {
 			fmt.Fprintf(&b, "; the values of the others stay clear of their bounds by\n  %.1f times their spread or more (least: `%s` of [`%s`](labs/%s))",
 				s.Tightest.Room, s.Tightest.ID, s.Tightest.Lab, s.Tightest.Lab)
@@ -102,9 +102,9 @@ func TestRobustnessText(t *testing.T) {
 		"disturbances": [{"runs": 65, "passed": 65}, {"loops": 1, "runs": 65, "passed": 65}, {"loops": 2, "runs": 65, "passed": 64},
 			{"oneCPU": true, "runs": 65, "passed": 63}],
 		"tightest": {"lab": "02-throughput", "id": "snat-deep", "room": 2.345}}}`), &r))
-	assert.Equal(t, "- What labs expect has room. Of 260 runs of 13 labs that `make robustness` judged there passed\n"+
+	assert.Equal(t, "- Expectations have margin. `make robustness` judged 260 runs of 13 labs. Passed:\n"+
 		"  65 of 65 on the idle machine, 65 of 65 beside a busy loop, 64 of 65 beside 2 busy loops, 63 of 65 on one CPU.\n"+
-		"  Of 300 numeric expectations 240 saw the same value each time; the values of the others stay clear of their bounds by\n"+
+		"  Of 300 numeric expectations 240 had the same value each time; the values of the others stay clear of their bounds by\n"+
 		"  2.3 times their spread or more (least: `snat-deep` of [`02-throughput`](labs/02-throughput)). "+
 		"Broken at least once: 1; not measured at least once: 0.\n"+
 		"  [All figures](results/reference/robustness.json) are from 29 November 2026: 2 CPUs (Imaginary CPU) under Linux 6.12.\n", r.text())

@@ -66,7 +66,7 @@ type (
 	mark struct{}
 	// unmarked matches packets that did not ask for it.
 	unmarked struct{}
-	// unmark takes the wish away.
+	// unmark clears the mark.
 	unmark struct{}
 	// masquerade gives connections the address of the device that they leave by, and a random port (SNAT).
 	masquerade struct{}
