@@ -42,7 +42,7 @@ spec:
 `))
 	require.Error(t, err)
 	for _, want := range []string{
-		`spec.variants[0]: dataPath: "ipvs" is none of [none kube-proxy dnat-only dsrlab]`,
+		`spec.variants[0]: dataPath: unknown data path "ipvs" (want one of [none kube-proxy dnat-only dsrlab])`,
 		`spec.variants[1].name: found "a" (want a unique name)`,
 		`spec.variants[1]: mode, hook, fault: only dataPath dsrlab has them`,
 		`spec.phases[0].variants[0]: unknown variant "b" (want one of the lab's)`,

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, log io.Writer) int {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case f.Node == "":
-				return errors.New("--node: which node does it run on?")
+				return errors.New("--node: missing (want the name of this node)")
 			case f.Tables != "" && f.config != "":
 				return errors.New("--tables and --config: give one of them")
 			case f.Tables != "":
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, log io.Writer) int {
 			case f.config == "":
 				return errors.New("--config: which file configures it?")
 			case f.objects != "" && (f.kubeconfig != "" || f.server != ""):
-				return errors.New("--objects: goes with neither --kubeconfig nor --server: there is no API server then")
+				return errors.New("--objects: found --kubeconfig or --server, too (want a file or an API server)")
 			}
 			return runNode(cmd.Context(), f)
 		},

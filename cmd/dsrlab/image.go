@@ -25,7 +25,7 @@ func newImageCommand(s streams) *cobra.Command {
 			folder := filepath.Dir(self)
 			if output == "-" {
 				if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-					return usageError(errors.New("--output: an archive is nothing for a terminal: name a file, or pipe it into docker load"))
+					return usageError(errors.New("--output: refusing to write an archive to a terminal (want a file, or a pipe into docker load)"))
 				}
 				return image.Write(s.out, tag, folder)
 			}

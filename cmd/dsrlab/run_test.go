@@ -75,7 +75,7 @@ func TestVariantOf(t *testing.T) {
 	}, v)
 	for args, want := range map[[3]string]string{
 		{"ipvs", "", ""}:           `--mode: unknown mode "ipvs" (want snat, dsr, hybrid, kube-proxy, dnat-only or none)`,
-		{"dsr", "pcap", ""}:        `--hook: hook: "pcap" is none of tc, xdp`,
+		{"dsr", "pcap", ""}:        `--hook: hook: unknown hook "pcap" (want tc or xdp)`,
 		{"dsr", "", "all"}:         `--fault: fault "all": must be no-option, no-reply-rewrite, snat, or empty for none`,
 		{"kube-proxy", "", "snat"}: `--fault: mode, hook, fault: only dataPath dsrlab has them`,
 	} {

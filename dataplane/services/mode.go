@@ -26,7 +26,7 @@ func ParseMode(text string) (Mode, error) {
 	case ModeSNAT, ModeDSR, ModeHybrid:
 		return mode, nil
 	}
-	return "", fmt.Errorf("parse forwarding mode: %q is none, use snat, dsr or hybrid", text)
+	return "", fmt.Errorf("unknown forwarding mode %q (want snat, dsr or hybrid)", text)
 }
 
 // For is the mode that m comes to for one protocol: snat or dsr.
@@ -59,7 +59,7 @@ func ParseSelection(text string) (Selection, error) {
 	case SelectionMaglev, SelectionRandom:
 		return selection, nil
 	}
-	return "", fmt.Errorf("parse selection: %q is none, use maglev or random", text)
+	return "", fmt.Errorf("unknown selection %q (want maglev or random)", text)
 }
 
 // Protocol is an IP protocol number (IANA "Protocol Numbers").

@@ -240,5 +240,5 @@ func TestSelectionAnnotation(t *testing.T) {
 	require.Len(t, problems, 1)
 	assert.EqualError(t, problems[0], `service a/web: metadata.annotations[dsrlab.dev/selection]: "Random" is no selection; use maglev or random`)
 	_, err := ParseSelection("hash")
-	assert.EqualError(t, err, `parse selection: "hash" is none, use maglev or random`)
+	assert.EqualError(t, err, `unknown selection "hash" (want maglev or random)`)
 }

@@ -72,7 +72,7 @@ type Investigation struct {
 func (tb *Testbed) Investigate(ctx context.Context, client string) (*Investigation, error) {
 	at := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == client })
 	if at < 0 {
-		return nil, fmt.Errorf("investigate: there is no node %s", client)
+		return nil, fmt.Errorf("investigate: unknown node %q", client)
 	}
 	i := &Investigation{testbed: tb, client: tb.plan.Nodes[at]}
 	var err error

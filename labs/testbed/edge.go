@@ -38,7 +38,7 @@ func Edges() []Edge { return []Edge{EdgeNone, EdgeStateless, EdgeStateful, EdgeB
 // Validate returns an error for an unknown edge.
 func (e Edge) Validate() error {
 	if !slices.Contains(Edges(), e) {
-		return fmt.Errorf("edge: %q is none of %q", e, Edges())
+		return fmt.Errorf("edge: unknown edge %q (want one of %q)", e, Edges())
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (tb *Testbed) lbNode(name string) (topologies.Node, error) {
 	lbs := tb.LBNodes()
 	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == name })
 	if i < 0 {
-		return topologies.Node{}, fmt.Errorf("%q is no LB node of %s", name, tb.plan.Name)
+		return topologies.Node{}, fmt.Errorf("unknown LB node %q of %s", name, tb.plan.Name)
 	}
 	return lbs[i], nil
 }

@@ -42,8 +42,8 @@ func TestDeadAndRevivedLBNode(t *testing.T) {
 	after, err := tb.VIPRoutes(netns.Fabric)
 	require.NoError(t, err)
 	assert.Equal(t, before, after)
-	assert.EqualError(t, tb.FailNode(t.Context(), "worker-1", 0), `fail LB node: "worker-1" is no LB node of five-nodes`)
-	assert.EqualError(t, tb.ReviveNode(t.Context(), "worker-1", dsr), `revive LB node: "worker-1" is no LB node of five-nodes`)
+	assert.EqualError(t, tb.FailNode(t.Context(), "worker-1", 0), `fail LB node: unknown LB node "worker-1" of five-nodes`)
+	assert.EqualError(t, tb.ReviveNode(t.Context(), "worker-1", dsr), `revive LB node: unknown LB node "worker-1" of five-nodes`)
 }
 
 // TestDrainInEveryVariant: what runs goes on, and what is new goes elsewhere, whoever balances.

@@ -19,7 +19,7 @@ type FlowFilter struct {
 // Validate returns an error for a value that could never match.
 func (f FlowFilter) Validate() error {
 	if v := strings.ToUpper(f.Verdict); v != "" && v != "FORWARDED" && v != "DROPPED" {
-		return fmt.Errorf("verdict: %q is none of forwarded, dropped", f.Verdict)
+		return fmt.Errorf("verdict: unknown verdict %q (want forwarded or dropped)", f.Verdict)
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (tb *Testbed) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
 			return a, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("%q is no node or pod of %s with an address of the frontend's family", place, tb.network.Name())
+	return netip.Addr{}, fmt.Errorf("unknown node or pod %q of %s with an address of the frontend's family", place, tb.network.Name())
 }
 
 // tracing is a trace that runs on all nodes.

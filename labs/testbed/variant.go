@@ -45,14 +45,14 @@ type Variant struct {
 func (v Variant) Validate() error {
 	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
 	if !slices.Contains(known, v.DataPath) {
-		return fmt.Errorf("dataPath: %q is none of %v", v.DataPath, known)
+		return fmt.Errorf("dataPath: unknown data path %q (want one of %v)", v.DataPath, known)
 	}
 	if err := v.Edge.Validate(); err != nil {
 		return err
 	}
 	policies := []corev1.ServiceExternalTrafficPolicy{"", corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal}
 	if !slices.Contains(policies, v.Policy) {
-		return fmt.Errorf("policy: %q is none of Cluster, Local", v.Policy)
+		return fmt.Errorf("policy: unknown policy %q (want Cluster or Local)", v.Policy)
 	}
 	if v.DataPath != DataPathDSRLab {
 		if v.Mode != "" || v.Hook != "" || v.Fault != dataplane.FaultNone {
@@ -61,7 +61,7 @@ func (v Variant) Validate() error {
 		return nil
 	}
 	if hooks := []dataplane.Hook{"", dataplane.HookTC, dataplane.HookXDP}; !slices.Contains(hooks, v.Hook) {
-		return fmt.Errorf("hook: %q is none of tc, xdp", v.Hook)
+		return fmt.Errorf("hook: unknown hook %q (want tc or xdp)", v.Hook)
 	}
 	if _, err := dataplane.ParseFault(string(v.Fault)); err != nil {
 		return err
