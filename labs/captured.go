@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -65,15 +64,15 @@ func (t *trial) captureName(node string) string {
 func (t *trial) readCaptures(captures map[string]*os.File) error {
 	seen := t.lookFor()
 	for _, name := range t.phase.Capture {
-		i := slices.IndexFunc(t.testbed.Plan().Nodes, func(n topologies.Node) bool { return n.Name == name })
-		if i < 0 {
+		node := t.testbed.Plan().Node(name)
+		if node == nil {
 			return fmt.Errorf("capture on %s: no such node", name)
 		}
 		file := captures[name]
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		err := capture.Dissect(file, func(p *capture.Frame) { seen.Add(t.testbed.Plan().Nodes[i], t.replySources, p) })
+		err := capture.Dissect(file, func(p *capture.Frame) { seen.Add(*node, t.replySources, p) })
 		if err != nil {
 			return fmt.Errorf("capture on %s: %w", name, err)
 		}
@@ -84,10 +83,8 @@ func (t *trial) readCaptures(captures map[string]*os.File) error {
 // lookFor returns empty facts for the trial's client and LB nodes.
 func (t *trial) lookFor() capture.Facts {
 	var f capture.Facts
-	for _, n := range t.testbed.Plan().Nodes {
-		if n.Role == topologies.RoleClient {
-			f.Clients = append(f.Clients, n.Addresses[0].Addr())
-		}
+	for _, n := range t.testbed.Plan().NodesOf(topologies.RoleClient) {
+		f.Clients = append(f.Clients, n.Addresses[0].Addr())
 	}
 	for _, n := range t.testbed.LBNodes() {
 		f.LBNodes = append(f.LBNodes, n.Addresses[0].Addr())

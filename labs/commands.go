@@ -82,17 +82,15 @@ func addressOf(v testbed.Variant, plan *topologies.Plan, to testbed.Target) neti
 	if v.DataPath == testbed.DataPathNone {
 		return podOf(plan, to)
 	}
-	for i := range plan.Services {
-		s := &plan.Services[i]
-		port := slices.IndexFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == to.Port })
-		if s.Name != to.Service || port < 0 || len(s.Status.LoadBalancer.Ingress) == 0 {
-			continue
-		}
-		if vip, err := netip.ParseAddr(s.Status.LoadBalancer.Ingress[0].IP); err == nil {
-			return netip.AddrPortFrom(vip, uint16(s.Spec.Ports[port].Port))
-		}
+	s, vips := plan.Service(to.Service), plan.VIPs(to.Service)
+	if len(vips) == 0 {
+		return netip.AddrPort{}
 	}
-	return netip.AddrPort{}
+	port := slices.IndexFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == to.Port })
+	if port < 0 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(vips[0], uint16(s.Spec.Ports[port].Port))
 }
 
 // podOf returns the address of the service's first pod.

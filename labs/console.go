@@ -113,8 +113,8 @@ func (c *Console) draw(plan *topologies.Plan) {
 		}
 	}
 	for _, s := range plan.Services {
-		for _, ingress := range s.Status.LoadBalancer.Ingress {
-			line("  VIP      %s     %s", ingress.IP, s.Name)
+		for _, vip := range plan.VIPs(s.Name) {
+			line("  VIP      %s     %s", vip, s.Name)
 		}
 	}
 }

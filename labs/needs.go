@@ -32,7 +32,7 @@ func Needs() ([]doctor.Lab, error) {
 func (l *Lab) needs(plan *topologies.Plan) doctor.Lab {
 	return doctor.Lab{
 		Name:   l.Metadata.Name,
-		Shaped: slices.ContainsFunc(plan.Nodes, func(n topologies.Node) bool { return n.ToNode.Rate > 0 || n.FromNode.Rate > 0 }),
+		Shaped: plan.Limited(),
 		Translates: slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool {
 			return v.DataPath == testbed.DataPathKubeProxy || v.DataPath == testbed.DataPathDNATOnly || v.Edge == testbed.EdgeStateful || v.SpoofProtection
 		}),

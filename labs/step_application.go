@@ -107,12 +107,8 @@ func (s *ApplicationStep) visit(t *trial) (*visit, error) {
 		return nil, err
 	}
 	plan := t.testbed.Plan()
-	i := slices.IndexFunc(plan.Pods, func(p topologies.Pod) bool { return slices.Contains(p.Addresses, pods[0]) })
-	v := &visit{trial: t, step: s, to: to, pod: plan.Pods[i], port: backend.Port()}
-	for _, n := range plan.Nodes {
-		if n.Role == topologies.RoleClient {
-			v.clients = append(v.clients, n)
-		}
+	v := &visit{
+		trial: t, step: s, to: to, pod: *plan.PodAt(pods[0]), port: backend.Port(), clients: plan.NodesOf(topologies.RoleClient),
 	}
 	if s.Abuser != "" && !slices.ContainsFunc(v.clients, func(n topologies.Node) bool { return n.Name == s.Abuser }) {
 		return nil, fmt.Errorf("abuser: found %q (want a client of %s)", s.Abuser, plan.Name)

@@ -165,8 +165,8 @@ func showServices(w io.Writer, plan *topologies.Plan) {
 	t := terminal.NewTable(w, "SERVICE", "TYPE", "VIP", "CLUSTER IP", "PORT", "NODE PORT", "TARGET").Optional("CLUSTER IP", "TARGET")
 	for _, service := range plan.Services {
 		var vips []string
-		for _, ingress := range service.Status.LoadBalancer.Ingress {
-			vips = append(vips, ingress.IP)
+		for _, vip := range plan.VIPs(service.Name) {
+			vips = append(vips, vip.String())
 		}
 		for _, p := range service.Spec.Ports {
 			nodePort := ""

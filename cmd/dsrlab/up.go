@@ -129,9 +129,9 @@ func describeUp(s streams, tb *testbed.Testbed, v testbed.Variant) error {
 	}
 	fmt.Fprintf(s.out, "%s is running, data path %s%s\n", tb.Network().Name(), v.Name, broken)
 	for _, service := range plan.Services {
-		for _, ingress := range service.Status.LoadBalancer.Ingress {
+		for _, vip := range plan.VIPs(service.Name) {
 			for _, port := range service.Spec.Ports {
-				fmt.Fprintf(s.out, "  %s %s:%d/%s\n", service.Name, ingress.IP, port.Port, port.Protocol)
+				fmt.Fprintf(s.out, "  %s %s:%d/%s\n", service.Name, vip, port.Port, port.Protocol)
 			}
 		}
 	}

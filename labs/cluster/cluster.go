@@ -188,11 +188,11 @@ func (c *Cluster) makeServices(ctx context.Context) error {
 	for i := range c.Subset.Lab.Spec.Variants {
 		v := &c.Subset.Lab.Spec.Variants[i]
 		for _, name := range c.called(v.Name) {
-			k := slices.IndexFunc(c.plan.Services, func(service corev1.Service) bool { return service.Name == name })
-			if k < 0 {
+			planned := c.plan.Service(name)
+			if planned == nil {
 				return fmt.Errorf("topology %s has no service %s", c.plan.Name, name)
 			}
-			service := serviceOf(&c.plan.Services[k], serviceName(name, i), c.namespace, v, c.plan.Pods)
+			service := serviceOf(planned, serviceName(name, i), c.namespace, v, c.plan.Pods)
 			made, err := c.Client.CoreV1().Services(c.namespace).Create(ctx, service, metav1.CreateOptions{})
 			if err != nil {
 				return fmt.Errorf("service %s: %w", service.Name, err)

@@ -47,7 +47,7 @@ func (c *Cluster) entryNode(t testbed.Target) string {
 	if t.Via != "" {
 		return t.Via
 	}
-	return lbNodes(c.plan)[0]
+	return c.plan.LBNodes()[0].Name
 }
 
 func isIPv6(service *corev1.Service) bool {
@@ -56,8 +56,8 @@ func isIPv6(service *corev1.Service) bool {
 
 func (c *Cluster) entryAddresses() string {
 	var all []string
-	for _, node := range lbNodes(c.plan) {
-		all = append(all, fmt.Sprint(c.node(node).Addresses))
+	for _, n := range c.plan.LBNodes() {
+		all = append(all, fmt.Sprint(c.node(n.Name).Addresses))
 	}
 	return strings.Join(all, ", ")
 }
@@ -77,7 +77,7 @@ func (c *Cluster) findVIPs(ctx context.Context, r *labs.Report) error {
 		return r.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", slices.SortedFunc(maps.Values(c.vips), netip.Addr.Compare)))
 	}
 	clear(c.vips)
-	node := lbNodes(c.plan)[0]
+	node := c.plan.LBNodes()[0].Name
 	return r.Tell("way in", fmt.Sprintf("%s: the NodePort of %s (%s) is called in their place", why, node, c.node(node).Name))
 }
 

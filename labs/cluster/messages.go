@@ -56,7 +56,7 @@ func who(a netip.Addr, machines []Node, pods map[string]netip.Addr) string {
 // isLBNode reports whether an address is that of a node where requests for a VIP enter.
 func (c *Cluster) isLBNode(a netip.Addr) bool {
 	node, _, _ := strings.Cut(who(a, c.nodes, c.pods), ",")
-	return slices.Contains(lbNodes(c.plan), node)
+	return slices.ContainsFunc(c.plan.LBNodes(), func(n topologies.Node) bool { return n.Name == node })
 }
 
 func podOn(pod, node string) func(topologies.Pod) bool {
@@ -150,7 +150,7 @@ func (c *Cluster) readdressed() *topologies.Plan {
 	plan.Substrate = topologies.SubstrateCluster
 	plan.Networks, plan.FabricRoutes, plan.EndpointSlices = nil, nil, nil
 	plan.Nodes, plan.Pods, plan.Services = nil, nil, nil
-	for _, n := range clusterNodes(c.plan) {
+	for _, n := range c.plan.ClusterNodes() {
 		m := c.node(n.Name)
 		made := topologies.Node{Name: n.Name, Role: n.Role}
 		for _, a := range m.Addresses {

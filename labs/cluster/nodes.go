@@ -26,26 +26,6 @@ type Node struct {
 	Kubelet   string         `json:"kubelet"`
 }
 
-// clusterNodes are a topology's LB and pod nodes.
-func clusterNodes(plan *topologies.Plan) []topologies.Node {
-	return slices.DeleteFunc(slices.Clone(plan.Nodes), func(n topologies.Node) bool { return n.Role.OutsideCluster() })
-}
-
-// lbNodes are the names of the nodes where requests for a VIP enter; all where a topology names none.
-func lbNodes(plan *topologies.Plan) []string {
-	var all, lbs []string
-	for _, n := range clusterNodes(plan) {
-		all = append(all, n.Name)
-		if n.Role == topologies.RoleLB {
-			lbs = append(lbs, n.Name)
-		}
-	}
-	if len(lbs) == 0 {
-		return all
-	}
-	return lbs
-}
-
 // cast lets nodes of the cluster play those of the topology, in its order: workers first, then control planes that take pods, each
 // by their names. It returns all nodes of the cluster. It is pure. Too few nodes are a labs.LackingError.
 func mapNodes(plan *topologies.Plan, nodes []corev1.Node) ([]Node, error) {
@@ -58,7 +38,7 @@ func mapNodes(plan *topologies.Plan, nodes []corev1.Node) ([]Node, error) {
 	slices.SortFunc(usable, func(a, b *corev1.Node) int {
 		return cmp.Or(isControlPlane(a)-isControlPlane(b), cmp.Compare(a.Name, b.Name))
 	})
-	roles := clusterNodes(plan)
+	roles := plan.ClusterNodes()
 	if len(usable) < len(roles) {
 		return nil, &labs.UnsupportedError{
 			What: fmt.Sprintf("the cluster has %d of the %d nodes that topology %s needs", len(usable), len(roles), plan.Name),

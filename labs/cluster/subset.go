@@ -58,7 +58,7 @@ func SubsetOf(lab *labs.Lab, plan *topologies.Plan, path testbed.DataPath) (*Sub
 func shapedNodes(plan *topologies.Plan) []string {
 	var all []string
 	for _, n := range plan.Nodes {
-		if n.ToNode.Rate > 0 || n.FromNode.Rate > 0 {
+		if n.Limited() {
 			all = append(all, n.Name)
 		}
 	}
@@ -175,8 +175,7 @@ func (r *reduction) refusesStep(s *labs.Step) string {
 	default:
 		return "only connect and health need nothing of the lab's on the nodes"
 	}
-	i := slices.IndexFunc(r.plan.Nodes, func(n topologies.Node) bool { return n.Name == from })
-	if i < 0 || r.plan.Nodes[i].Role != topologies.RoleClient {
+	if n := r.plan.Node(from); n == nil || n.Role != topologies.RoleClient {
 		return "this machine is the client, and nothing else"
 	}
 	return ""
@@ -278,7 +277,7 @@ func (r *reduction) measured(part *labs.Lab) map[string]bool {
 func (r *reduction) valuesOf(s *labs.Step) []labs.Value {
 	var all []labs.Value
 	if s.Health != nil {
-		for _, n := range clusterNodes(r.plan) {
+		for _, n := range r.plan.ClusterNodes() {
 			all = append(all, s.Health.Value(n.Name, 0))
 		}
 	}

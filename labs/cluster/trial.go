@@ -165,7 +165,7 @@ func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step,
 	if service.Spec.HealthCheckNodePort == 0 {
 		return fmt.Errorf("service %s has no healthCheckNodePort: its externalTrafficPolicy is %s", step.Health.Service, service.Spec.ExternalTrafficPolicy)
 	}
-	for _, node := range clusterNodes(c.plan) {
+	for _, node := range c.plan.ClusterNodes() {
 		address, err := c.node(node.Name).address(isIPv6(service))
 		if err != nil {
 			return err

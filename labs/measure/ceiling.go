@@ -2,7 +2,6 @@ package measure
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -11,13 +10,15 @@ import (
 // WiresCeiling is the goodput, in bit/s, that TCP can have between a client and the first of the pods, which is the one that is called
 // without a load balancer; 0 if neither wire is shaped.
 func WiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d workload.Direction) float64 {
+	var called *topologies.Pod
+	if len(pods) > 0 {
+		called = plan.PodAt(pods[0])
+	}
 	lowest := 0.0
 	for i := range plan.Nodes {
 		n := &plan.Nodes[i]
 		asks := n.Name == client
-		answers := slices.ContainsFunc(plan.Pods, func(p topologies.Pod) bool {
-			return p.Node == n.Name && len(pods) > 0 && slices.Contains(p.Addresses, pods[0])
-		})
+		answers := called != nil && called.Node == n.Name
 		if !asks && !answers {
 			continue
 		}
@@ -28,7 +29,7 @@ func WiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d wor
 		if shape.Rate == 0 {
 			continue
 		}
-		if ceiling := tcpCeiling(shape, plan.MTU); lowest == 0 || ceiling < lowest {
+		if ceiling := tcpCeiling(shape, plan.MTUOf(n)); lowest == 0 || ceiling < lowest {
 			lowest = ceiling
 		}
 	}

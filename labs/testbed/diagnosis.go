@@ -70,11 +70,11 @@ type Investigation struct {
 
 // Investigate begins to watch. The caller ends it with Conclude.
 func (tb *Testbed) Investigate(ctx context.Context, client string) (*Investigation, error) {
-	at := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == client })
-	if at < 0 {
+	node := tb.plan.Node(client)
+	if node == nil {
 		return nil, fmt.Errorf("investigate: unknown node %q", client)
 	}
-	i := &Investigation{testbed: tb, client: tb.plan.Nodes[at]}
+	i := &Investigation{testbed: tb, client: *node}
 	var err error
 	if i.before, err = tb.spoofDrops(); err != nil {
 		return nil, fmt.Errorf("investigate: %w", err)
@@ -122,7 +122,7 @@ func (i *Investigation) noteAnswers(o *Observed) error {
 		protocol uint8
 	}
 	called := make(map[port][]netip.AddrPort) // by the client's own port
-	mine := addressesOf(i.client)
+	mine := i.client.Addrs()
 	return capture.Dissect(&i.packets, func(f *capture.Frame) {
 		from := port{f.Source.Address, uint8(f.Source.Protocol)}
 		to := port{f.Destination.Address, uint8(f.Destination.Protocol)}

@@ -172,7 +172,7 @@ func (tb *Testbed) makeNAT(node *topologies.Node) error {
 		return err
 	}
 	return tb.network.Do(netns.Fabric, func() error {
-		return errors.Join(edge.Return(tb.senders(tables), returnMark), addReturn(addressesOf(*node)))
+		return errors.Join(edge.Return(tb.senders(tables), returnMark), addReturn(node.Addrs()))
 	})
 }
 
@@ -207,7 +207,7 @@ func (tb *Testbed) senders(tables *services.Tables) []edge.Sender {
 	}
 	var all []edge.Sender
 	for _, n := range tb.LBNodes() {
-		for _, a := range addressesOf(n) {
+		for _, a := range n.Addrs() {
 			all = append(all, edge.Sender{Device: n.Port, Address: a, Ports: ports[a]})
 		}
 	}

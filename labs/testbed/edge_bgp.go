@@ -88,7 +88,7 @@ func (tb *Testbed) announce(ctx context.Context, n topologies.Node, router *topo
 		return err
 	}
 	argv := []string{labPod, "bgp", "announce", "--id", tb.routerID(n).String(), "--router", router.Addresses[0].Addr().String()}
-	for _, a := range addressesOf(n) {
+	for _, a := range n.Addrs() {
 		argv = append(argv, "--next-hop", a.String())
 	}
 	for _, r := range tb.vipRoutes() {
@@ -189,7 +189,7 @@ func (tb *Testbed) stopBGP(ctx context.Context, router string) error {
 // routerID is a node's BGP identifier: its IPv4 address, or for a node that has none, one made up:
 // they need only differ.
 func (tb *Testbed) routerID(n topologies.Node) netip.Addr {
-	for _, a := range addressesOf(n) {
+	for _, a := range n.Addrs() {
 		if a.Is4() {
 			return a
 		}

@@ -103,7 +103,7 @@ func (tb *Testbed) routesToLiving() ([]topologies.Route, error) {
 			return nil, err
 		}
 		if port.Attrs().Flags&net.FlagUp == 0 {
-			for _, a := range addressesOf(n) {
+			for _, a := range n.Addrs() {
 				dead[a] = true
 			}
 		}

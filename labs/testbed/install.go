@@ -88,7 +88,7 @@ func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) e
 	}
 	return tb.network.Do(n.Name, func() error {
 		d, err := dataplane.Load(dataplane.Config{
-			Addresses: addressesOf(n), Device: "eth0", PinDir: dir, MTU: tb.mtuOf(n), Hook: v.Hook, Fault: v.Fault,
+			Addresses: n.Addrs(), Device: "eth0", PinDir: dir, MTU: tb.plan.MTUOf(&n), Hook: v.Hook, Fault: v.Fault,
 		})
 		if err != nil {
 			return err
@@ -121,49 +121,23 @@ func (tb *Testbed) apply(d *dataplane.DataPath, n topologies.Node, tables *servi
 			return fmt.Errorf("pod %s: device %s: %w", p.Name, p.HostDevice, err)
 		}
 		state.Pods = append(state.Pods, dataplane.Pod{
-			Addresses: podAddresses(p), Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
+			Addresses: p.Addresses, Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
 		})
 	}
 	_, err := d.Apply(state)
 	return err
 }
 
-// addressesOf are the node's own on the fabric, one or two: of both families.
-func addressesOf(n topologies.Node) []netip.Addr {
-	var all []netip.Addr
-	for _, prefix := range n.Addresses {
-		all = append(all, prefix.Addr())
-	}
-	return all
-}
-
-// podAddresses are the pod's own, likewise.
-func podAddresses(p topologies.Pod) []netip.Addr { return p.Addresses }
-
-// mtuOf is that of the node's network.
-func (tb *Testbed) mtuOf(n topologies.Node) int {
-	for _, network := range tb.plan.Networks {
-		if network.Name == n.Network && network.MTU != 0 {
-			return network.MTU
-		}
-	}
-	return tb.plan.MTU
-}
-
 // reachedFrom are all LB and pod nodes, with the MAC addresses that lead to them: their own, or that of the gateway.
 func (tb *Testbed) reachedFrom(n topologies.Node) []dataplane.Node {
-	gateways := make(map[string]topologies.HardwareAddr)
-	for _, network := range tb.plan.Networks {
-		gateways[network.Name] = network.MAC
-	}
 	var all []dataplane.Node
 	for _, other := range tb.ClusterNodes() {
 		mac := other.MAC
 		if other.Network != n.Network {
-			mac = gateways[n.Network]
+			mac = tb.plan.NetworkOf(&n).MAC
 		}
 		node := dataplane.Node{Name: other.Name, PodCIDRs: other.PodCIDRs}
-		for _, a := range addressesOf(other) {
+		for _, a := range other.Addrs() {
 			node.Addresses = append(node.Addresses, dataplane.NodeAddress{Address: a, NextHop: net.HardwareAddr(mac)})
 		}
 		all = append(all, node)

@@ -56,7 +56,7 @@ func (tb *Testbed) agentObjects(t *testing.T, host string, without ...string) []
 	}
 	for _, n := range tb.ClusterNodes() {
 		node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
-		for _, a := range addressesOf(n) {
+		for _, a := range n.Addrs() {
 			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
 		}
 		for _, cidr := range n.PodCIDRs {

@@ -184,17 +184,13 @@ func (tb *Testbed) flow(node string, e dataplane.Event, names *dataplane.Names) 
 // peer names an address of the topology.
 func (tb *Testbed) peer(a netip.AddrPort) Peer {
 	p := Peer{Address: a, Identity: "world"}
-	for _, pod := range tb.plan.Pods {
-		if slices.Contains(podAddresses(pod), a.Addr()) {
-			p.Identity, p.Name = "pod", pod.Name
-		}
+	if pod := tb.plan.PodAt(a.Addr()); pod != nil {
+		p.Identity, p.Name = "pod", pod.Name
 	}
-	for _, n := range tb.plan.Nodes {
-		if slices.Contains(addressesOf(n), a.Addr()) {
-			p.Name = n.Name
-			if !n.Role.OutsideCluster() {
-				p.Identity = "host"
-			}
+	if n := tb.plan.NodeAt(a.Addr()); n != nil {
+		p.Name = n.Name
+		if !n.Role.OutsideCluster() {
+			p.Identity = "host"
 		}
 	}
 	return p

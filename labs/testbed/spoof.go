@@ -25,7 +25,7 @@ func (tb *Testbed) protectedPorts() []edge.Port {
 	var all []edge.Port
 	for _, n := range tb.ClusterNodes() {
 		p := edge.Port{Node: n.Name, Device: n.Port, Sources: n.PodCIDRs}
-		for _, a := range addressesOf(n) {
+		for _, a := range n.Addrs() {
 			p.Sources = append(p.Sources, netip.PrefixFrom(a, a.BitLen()))
 		}
 		for _, r := range tb.vipRoutes() {
@@ -39,7 +39,7 @@ func (tb *Testbed) protectedPorts() []edge.Port {
 }
 
 func leadsTo(r topologies.Route, n topologies.Node) bool {
-	return slices.ContainsFunc(addressesOf(n), func(a netip.Addr) bool { return slices.Contains(r.Via, a) })
+	return slices.ContainsFunc(n.Addrs(), func(a netip.Addr) bool { return slices.Contains(r.Via, a) })
 }
 
 // SpoofDrops is how many packets from a node spoof protection has dropped at the node's port; 0 where it is off.

@@ -121,24 +121,16 @@ func (tb *Testbed) Dialer(place string) workload.Dialer {
 }
 
 // ClusterNodes are the LB and pod nodes.
-func (tb *Testbed) ClusterNodes() []topologies.Node {
-	return slices.DeleteFunc(slices.Clone(tb.plan.Nodes), func(n topologies.Node) bool { return n.Role.OutsideCluster() })
-}
+func (tb *Testbed) ClusterNodes() []topologies.Node { return tb.plan.ClusterNodes() }
 
 // LBNodes are where VIPs are routed to.
-func (tb *Testbed) LBNodes() []topologies.Node {
-	lbs := slices.DeleteFunc(tb.ClusterNodes(), func(n topologies.Node) bool { return n.Role != topologies.RoleLB })
-	if len(lbs) == 0 {
-		return tb.ClusterNodes()
-	}
-	return lbs
-}
+func (tb *Testbed) LBNodes() []topologies.Node { return tb.plan.LBNodes() }
 
 // Tables are the frontends and backends of the topology's services, as a variant has them.
 func (tb *Testbed) Tables(v Variant) (*services.Tables, error) {
 	state := services.State{Services: v.services(tb.plan.Services), EndpointSlices: v.endpoints(tb.plan.EndpointSlices)}
 	for _, n := range tb.ClusterNodes() {
-		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: addressesOf(n), PodCIDRs: n.PodCIDRs})
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: n.Addrs(), PodCIDRs: n.PodCIDRs})
 	}
 	tables, problems := services.Build(state, services.Options{Mode: v.Mode})
 	var errs []error
@@ -196,8 +188,8 @@ func (tb *Testbed) entersBy(f *services.Frontend, node string) bool {
 	if node == "" {
 		return f.Kind == services.KindLoadBalancer
 	}
-	i := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == node })
-	return f.Kind == services.KindNodePort && i >= 0 && slices.Contains(addressesOf(tb.plan.Nodes[i]), f.AddrPort().Addr())
+	n := tb.plan.Node(node)
+	return f.Kind == services.KindNodePort && n != nil && slices.Contains(n.Addrs(), f.AddrPort().Addr())
 }
 
 // OpenDataPath opens a node's tables, counters and events. It returns dataplane.ErrNotLoaded where there is none.

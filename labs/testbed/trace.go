@@ -95,15 +95,11 @@ func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, err
 // AddressOf is the address of a node or pod, of the family that is wanted.
 func (tb *Testbed) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
 	var all []netip.Addr
-	for _, n := range tb.plan.Nodes {
-		if n.Name == place {
-			all = append(all, addressesOf(n)...)
-		}
+	if n := tb.plan.Node(place); n != nil {
+		all = n.Addrs()
 	}
-	for _, p := range tb.plan.Pods {
-		if p.Name == place {
-			all = append(all, podAddresses(p)...)
-		}
+	if p := tb.plan.Pod(place); p != nil {
+		all = p.Addresses
 	}
 	for _, a := range all {
 		if a.Is4() == ipv4 {

@@ -44,7 +44,7 @@ func configOf(plan *topologies.Plan, name, image, refuse string) *v1alpha4.Clust
 		},
 		Nodes: []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole, Image: image, ExtraMounts: []v1alpha4.Mount{mount}}},
 	}
-	for _, n := range clusterNodes(plan) {
+	for _, n := range plan.ClusterNodes() {
 		c.Nodes = append(c.Nodes, v1alpha4.Node{
 			Role: v1alpha4.WorkerRole, Image: image, Labels: map[string]string{nodeLabel: n.Name}, ExtraMounts: []v1alpha4.Mount{mount},
 		})
@@ -52,20 +52,9 @@ func configOf(plan *topologies.Plan, name, image, refuse string) *v1alpha4.Clust
 	return c
 }
 
-// clusterNodes are the plan's LB and pod nodes.
-func clusterNodes(plan *topologies.Plan) []topologies.Node {
-	var all []topologies.Node
-	for _, n := range plan.Nodes {
-		if !n.Role.OutsideCluster() {
-			all = append(all, n)
-		}
-	}
-	return all
-}
-
 // networkOf is the name of the network that all of the plan's LB and pod nodes are in.
 func networkOf(plan *topologies.Plan) string {
-	for _, n := range clusterNodes(plan) {
+	for _, n := range plan.ClusterNodes() {
 		return n.Network
 	}
 	return ""
@@ -78,7 +67,7 @@ func check(plan *topologies.Plan) error {
 	if network == "" {
 		errs = append(errs, errors.New("nodes: none is of role lb or worker"))
 	}
-	for _, n := range clusterNodes(plan) {
+	for _, n := range plan.ClusterNodes() {
 		if n.Network != network {
 			errs = append(errs, fmt.Errorf("node %s: it is in network %s and others in %s, and the nodes of a kind cluster are all in one", n.Name, n.Network, network))
 		}

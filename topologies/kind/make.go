@@ -51,7 +51,7 @@ func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (net
 		seen: seen{nodes: make(map[string]seenNode), pods: make(map[string]seenPod), clusterIPs: make(map[string][]string)},
 	}
 	m.build = b
-	if err := errors.Join(check(b.plan), Ready(ctx, b.NodeImage, len(clusterNodes(b.plan))+1)); err != nil {
+	if err := errors.Join(check(b.plan), Ready(ctx, b.NodeImage, len(b.plan.ClusterNodes())+1)); err != nil {
 		return netns.Provided{}, err
 	}
 	name := clusterName(network.Name())
@@ -137,7 +137,7 @@ func (b *build) create(ctx context.Context, name string) error {
 	if err := os.WriteFile(refuse, []byte(refuseUnit(PodCIDR, ServiceCIDR)), 0o644); err != nil {
 		return err
 	}
-	b.OnStep(fmt.Sprintf("kind cluster %s of %d nodes", name, len(clusterNodes(b.plan))+1))
+	b.OnStep(fmt.Sprintf("kind cluster %s of %d nodes", name, len(b.plan.ClusterNodes())+1))
 	done := make(chan error, 1)
 	go func() { done <- b.createIn(name, configOf(b.plan, name, b.NodeImage, refuse)) }()
 	select {
@@ -300,7 +300,7 @@ func withConn(what string, pid int, do func(*rtnl.Conn) error) error {
 func (b *build) waitRegistered(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
-	for _, n := range clusterNodes(b.plan) {
+	for _, n := range b.plan.ClusterNodes() {
 		var made *corev1.Node
 		err := poll(ctx, func() (bool, error) {
 			list, err := b.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: nodeLabel + "=" + n.Name})

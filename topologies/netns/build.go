@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
@@ -166,10 +164,7 @@ func (nw *Network) sysctls(ns string) map[string]string {
 		"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
 		"ipv6/conf/default/router_solicitations": "0",
 	}
-	routes := ns == Fabric || slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool {
-		return n.Name == ns && n.Role.Forwards()
-	})
-	if routes {
+	if n := nw.plan.Node(ns); ns == Fabric || n != nil && n.Role.Forwards() {
 		s["ipv4/ip_forward"] = "1"
 		s["ipv6/conf/all/forwarding"] = "1"
 		s["ipv4/conf/all/send_redirects"] = "0"

@@ -87,8 +87,8 @@ func (nw *Network) isExternal(ns string) bool {
 	if nw.plan.Substrate != topologies.SubstrateKindK {
 		return false
 	}
-	return slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == ns && !n.Role.OutsideCluster() }) ||
-		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
+	n := nw.plan.Node(ns)
+	return n != nil && !n.Role.OutsideCluster() || nw.plan.Pod(ns) != nil
 }
 
 // hasExternal reports whether a provider makes any namespace.

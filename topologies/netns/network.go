@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/dsrlab/dsrlab/topologies"
@@ -83,11 +82,11 @@ func (nw *Network) BPFDir(node string) (string, error) {
 }
 
 func (nw *Network) node(name string) (*topologies.Node, error) {
-	i := slices.IndexFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == name })
-	if i < 0 {
+	n := nw.plan.Node(name)
+	if n == nil {
 		return nil, fmt.Errorf("%s has no node %q", nw.name, name)
 	}
-	return &nw.plan.Nodes[i], nil
+	return n, nil
 }
 
 // Namespaces are the fabric, all nodes and all pods.
@@ -104,9 +103,7 @@ func (nw *Network) Namespaces() []string {
 
 // hasNamespace reports whether the plan has this namespace.
 func (nw *Network) hasNamespace(ns string) bool {
-	return ns == Fabric ||
-		slices.ContainsFunc(nw.plan.Nodes, func(n topologies.Node) bool { return n.Name == ns }) ||
-		slices.ContainsFunc(nw.plan.Pods, func(p topologies.Pod) bool { return p.Name == ns })
+	return ns == Fabric || nw.plan.Node(ns) != nil || nw.plan.Pod(ns) != nil
 }
 
 // NetNS opens a namespace's file; the caller closes it.
