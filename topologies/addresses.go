@@ -91,7 +91,7 @@ func defaultGateway(subnet netip.Prefix) netip.Addr {
 // firstHost is the gateway of a pod CIDR: the node's own address towards its pods.
 func firstHost(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 
-// isHost says whether an address in a prefix can be a host's: not the prefix's own, and of IPv4 not the broadcast address.
+// isHost reports whether an address in a prefix can be a host's: not the prefix's own, and of IPv4 not the broadcast address.
 func isHost(p netip.Prefix, a netip.Addr) bool {
 	return p.Contains(a) && a != p.Masked().Addr() && (a.Is6() || a != lastAddr(p))
 }
@@ -99,7 +99,7 @@ func isHost(p netip.Prefix, a netip.Addr) bool {
 // hostPrefix is the prefix of a single address.
 func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
-// isUnicast says whether a can be the address of something on the fabric.
+// isUnicast reports whether a can be the address of something on the fabric.
 func isUnicast(a netip.Addr) bool {
 	return a.IsValid() && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() &&
 		!a.IsLinkLocalUnicast() && !netip.MustParsePrefix("0.0.0.0/8").Contains(a) && !netip.MustParsePrefix("240.0.0.0/4").Contains(a)

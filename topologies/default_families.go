@@ -35,7 +35,7 @@ func podFamilies(s *Spec, service *corev1.Service) []corev1.IPFamily {
 	return all
 }
 
-// defaultFamilies says of which IP versions a service is, as the API server would for a cluster whose pods are of these
+// defaultFamilies fills in a service's IP versions, as the API server would for a cluster whose pods are of these
 // families. Beyond that, a service that names VIPs or external IPs of both versions, but no policy and no families, is
 // dual-stack.
 func defaultFamilies(service *corev1.Service, pods []corev1.IPFamily) {

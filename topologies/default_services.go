@@ -58,7 +58,7 @@ func vips(s *corev1.Service) []frontendAddress {
 	return all
 }
 
-// lacksAsked says that the status of a service has no VIP of the IP version that its spec asks for.
+// lacksAsked reports whether the status of a service has no VIP of the IP version that its spec asks for.
 func lacksAsked(s *corev1.Service) bool {
 	asked, err := netip.ParseAddr(s.Spec.LoadBalancerIP)
 	if err != nil {
@@ -107,7 +107,7 @@ func defaultService(s *corev1.Service, a *allocator) {
 	if spec.Type == corev1.ServiceTypeLoadBalancer {
 		setDefaultPointer(&spec.AllocateLoadBalancerNodePorts, true)
 		if lacksAsked(s) {
-			status := &s.Status.LoadBalancer // the end of it: what the user wrote keeps its place
+			status := &s.Status.LoadBalancer // the end of it: what the user wrote comes first
 			status.Ingress = append(status.Ingress, corev1.LoadBalancerIngress{IP: spec.LoadBalancerIP})
 		}
 		for i := range s.Status.LoadBalancer.Ingress {

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Diff says in sentences what is different in other, which comes after p. It is empty only if the two build the same.
+// Diff returns, as sentences, what is different in other, which comes after p. It is empty only if the two build the same.
 func (p *Plan) Diff(other *Plan) []string {
 	d := &differences{}
 	d.value("", "the name", p.Name, other.Name)

@@ -142,7 +142,7 @@ func (d *drawing) drawVIPs(p *Plan) {
 	}
 }
 
-// alike says whether two nodes differ by no more than number and addresses.
+// alike reports whether two nodes differ by no more than number and addresses.
 func alike(a, b *Node) bool {
 	return a.Role == b.Role && a.Network == b.Network && stem(a.Name) == stem(b.Name) && len(a.Addresses) == len(b.Addresses) &&
 		reflect.DeepEqual(a.ToNode, b.ToNode) && reflect.DeepEqual(a.FromNode, b.FromNode)
@@ -204,7 +204,7 @@ func (b *box) title() string {
 	return fmt.Sprintf("%s … %s (%d nodes)", b.name, b.last, b.count)
 }
 
-// podsTitle tells of several nodes that each has such pods.
+// podsTitle says, where a box is several nodes, that each has such pods.
 func (b *box) podsTitle() string {
 	if b.count == 1 || len(b.pods) == 0 {
 		return ""

@@ -164,7 +164,7 @@ func (p *planner) nodeRoutes() {
 		}
 		for _, j := range byNetwork[n.Network] {
 			if i != j {
-				p.acquaint(n, &p.Nodes[j])
+				p.addPeer(n, &p.Nodes[j])
 			}
 		}
 		sortRoutes(n.Routes)
@@ -172,8 +172,8 @@ func (p *planner) nodeRoutes() {
 	}
 }
 
-// acquaint lets a node know another of its network, by all IP versions that both have.
-func (p *planner) acquaint(n, other *Node) {
+// addPeer gives a node the neighbour entries and routes of another node of its network, for all IP versions that both have.
+func (p *planner) addPeer(n, other *Node) {
 	for _, address := range other.Addresses {
 		if n.AddressFor(address.Addr()).IsValid() {
 			n.Neighbours = append(n.Neighbours, Neighbour{Address: address.Addr(), MAC: other.MAC})

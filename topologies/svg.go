@@ -58,11 +58,11 @@ type svgText struct{ class, text string }
 
 func textWidth(text string) float64 { return float64(utf8.RuneCountInString(text)) * svgChar }
 
-// layout gives everything its place: columns as wide as their widest text, and as high as they need.
+// layout computes where everything is drawn: columns as wide as their widest text, and as high as they need.
 func (s *svg) layout() {
 	s.fabricText = s.describeFabric()
-	left, leftHeight := place(s.clients)
-	right, rightHeight := place(s.cluster)
+	left, leftHeight := layOut(s.clients)
+	right, rightHeight := layOut(s.cluster)
 	s.left, s.right = left, right
 	fabricHeight := float64(len(s.fabricText))*svgLine + 2*svgPad
 	height := max(leftHeight, rightHeight, fabricHeight)
@@ -81,8 +81,8 @@ func (s *svg) layout() {
 	s.width, s.height = x+svgMargin, top+height+svgMargin
 }
 
-// place sizes the boxes of a column, from 0 downwards.
-func place(boxes []box) (all []placed, height float64) {
+// layOut sizes the boxes of a column, from 0 downwards.
+func layOut(boxes []box) (all []placed, height float64) {
 	width := float64(svgMinBox)
 	for i := range boxes {
 		width = max(width, boxes[i].width())

@@ -13,13 +13,13 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
-// APIVersion and Kind stand at the top of every topology file.
+// APIVersion and Kind are at the top of every topology file.
 const (
 	APIVersion = "dsrlab.dev/v1alpha1"
 	Kind       = "Topology"
 )
 
-// Role says what a node is for.
+// Role is what a node is for.
 type Role string
 
 const (
@@ -31,13 +31,13 @@ const (
 	RoleRouter Role = "router" // a router that hears of VIPs by BGP
 )
 
-// OutsideCluster says that nodes of the role are not of the cluster: they have no pods, no pod CIDR and no data path.
+// OutsideCluster reports whether nodes of the role are outside of the cluster: without pods, pod CIDR and data path.
 func (r Role) OutsideCluster() bool { return r == RoleClient || r.isEdge() }
 
-// Forwards says that nodes of the role send on what isn't for them.
+// Forwards reports whether nodes of the role forward what isn't for them.
 func (r Role) Forwards() bool { return r != RoleClient }
 
-// isEdge says that nodes of the role stand between the fabric and the LB nodes.
+// isEdge reports whether nodes of the role are between the fabric and the LB nodes.
 func (r Role) isEdge() bool { return r == RoleNLB || r == RoleRouter }
 
 // SubstrateKind names what a topology is built from.
@@ -62,7 +62,7 @@ type Topology struct {
 
 // Metadata names a topology.
 type Metadata struct {
-	// Name is a DNS label of at most 32 characters; it is also the default name of the lab built from the file.
+	// Name is a DNS label of at most 32 characters; it is also the default name of the network built from the file.
 	Name string `json:"name"`
 	// Description is one line for `dsrlab topology list`.
 	Description string `json:"description,omitempty"`
@@ -153,7 +153,7 @@ func WorkloadKinds() []WorkloadKind {
 	return []WorkloadKind{WorkloadEcho, WorkloadBulk, WorkloadDNS, WorkloadInference, WorkloadDownload}
 }
 
-// servesUDP says whether servers of the kind answer datagrams, too.
+// servesUDP reports whether servers of the kind answer datagrams, too.
 func (k WorkloadKind) servesUDP() bool { return k == WorkloadEcho || k == WorkloadDNS }
 
 // workloadNames are the kinds as texts.

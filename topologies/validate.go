@@ -82,7 +82,7 @@ func (c *checker) head() {
 	}
 }
 
-// isAlgorithm says whether a name can be that of a congestion control (TCP_CA_NAME_MAX is 16).
+// isAlgorithm reports whether a name can be that of a congestion control (TCP_CA_NAME_MAX is 16).
 func isAlgorithm(name string) bool {
 	return name != "" && len(name) < 16 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
@@ -118,13 +118,13 @@ func (c *checker) name(field, name string, replicas int) bool {
 	return false
 }
 
-// isLabel says whether a name is a DNS label as of RFC 1035: it begins with a letter.
+// isLabel reports whether a name is a DNS label as of RFC 1035: it begins with a letter.
 func isLabel(name string) bool {
 	return name != "" && name[0] >= 'a' && name[0] <= 'z' && name[len(name)-1] != '-' &&
 		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// unique notes who has a name, and complains if someone else does.
+// unique records the owner of a name, and reports an error if it has another.
 func (c *checker) unique(field, name, owner string) {
 	if name == "" {
 		return
@@ -136,7 +136,7 @@ func (c *checker) unique(field, name, owner string) {
 	c.names[name] = owner
 }
 
-// address notes who has an address, and complains if someone else does.
+// address records the owner of an address, and reports an error if it has another.
 func (c *checker) address(field string, a netip.Addr, owner string) bool {
 	if other, twice := c.taken[a]; twice {
 		c.errorf(field, "%s is already the address of %s", a, other)

@@ -105,7 +105,7 @@ func (s *serviceChecker) families() {
 	pods := podFamilies(&s.t.Spec, s.Service)
 	for i, family := range spec.IPFamilies {
 		field := fmt.Sprintf("spec.ipFamilies[%d]", i)
-		named := slices.ContainsFunc(frontendAddresses(s.Service), func(f frontendAddress) bool { // then it is told there
+		named := slices.ContainsFunc(frontendAddresses(s.Service), func(f frontendAddress) bool { // then it is reported there
 			return f.address.IsValid() && familyOf(f.address) == family
 		})
 		switch {

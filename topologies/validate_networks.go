@@ -66,7 +66,7 @@ func (c *checker) gateway(field string, a netip.Addr, index int) {
 	}
 	for i := range c.t.Spec.Networks[:index] {
 		if slices.ContainsFunc(c.t.Spec.Networks[i].Subnets, subnet.Overlaps) {
-			return // which overlaps tells
+			return // overlaps reports it
 		}
 	}
 	if !isHost(subnet, a) || !isUnicast(a) {

@@ -74,18 +74,18 @@ func (c *checker) podAddresses(field string, spec *PodSpec, p *expandedPod) bool
 	node := &c.x.nodes[p.node]
 	all := spec.Addresses
 	if len(c.x.byName[spec.Node]) > 1 && len(all) > 0 {
-		return true // said elsewhere
+		return true // reported elsewhere
 	}
 	for k, cidr := range node.podCIDRs {
 		at := slices.IndexFunc(all, func(a netip.Addr) bool { return alikeFamily(a, cidr.Addr()) })
 		switch {
 		case !cidr.IsValid() || cidr != cidr.Masked():
-			return true // said elsewhere
+			return true // reported elsewhere
 		case at >= 0:
 			if !c.podAddress(fmt.Sprintf("%s.addresses[%d]", field, at), p, node, cidr, p.addresses[k]) {
 				return false
 			}
-		case len(all) > 0 && len(node.podCIDRs) == 1: // told below
+		case len(all) > 0 && len(node.podCIDRs) == 1: // reported below
 		case !p.addresses[k].IsValid():
 			c.errorf(field, "node %s has no address left for pod %s in its pod CIDR %s", node.name, p.name, cidr)
 			return false

@@ -103,7 +103,7 @@ func (s *serviceChecker) selected() {
 	}
 }
 
-// selects says whether a service is for pods with these labels.
+// selects reports whether a service is for pods with these labels.
 func selects(s *corev1.Service, labels map[string]string) bool {
 	for key, want := range s.Spec.Selector {
 		if got, ok := labels[key]; !ok || got != want {
@@ -144,10 +144,10 @@ func (s *serviceChecker) policies() {
 	}
 }
 
-// external says whether the service is reached from outside of the cluster by NodePorts.
+// external reports whether the service is reached from outside of the cluster by NodePorts.
 func (s *serviceChecker) external() bool {
 	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
-// internal says whether it is not. Of a type that is not known it is neither.
+// internal reports whether it is not. Of a type that is not known it is neither.
 func (s *serviceChecker) internal() bool { return s.Spec.Type == corev1.ServiceTypeClusterIP }

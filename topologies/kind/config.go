@@ -60,7 +60,7 @@ func networkOf(plan *topologies.Plan) string {
 	return ""
 }
 
-// check says what of a plan cannot be a cluster: all at once.
+// check returns everything about a plan that a kind cluster cannot have.
 func check(plan *topologies.Plan) error {
 	var errs []error
 	network := networkOf(plan)

@@ -96,7 +96,7 @@ func processOf(ctx context.Context, container string) (pid int, err error) {
 	return pid, err
 }
 
-// logger tells a log what kind tells.
+// logger passes kind's messages on to a log.
 type logger struct{ to *slog.Logger }
 
 // What kind warns of, such as the network that it was given, is meant so. What it calls an error comes back as one, too.

@@ -12,7 +12,7 @@ import (
 // guardPriority is ahead of the rules of anyone who accepts what is forwarded.
 const guardPriority nftables.ChainPriority = -300
 
-// putGuard lets the bridge of the nodes' network forward nowhere: what comes in by it goes out by it, or not at all, and nothing
+// putGuard keeps the bridge of the nodes' network from forwarding: what comes in by it goes out by it, or not at all, and nothing
 // else goes out by it. The table is the lab's own, in the network namespace of this process.
 func putGuard(table, bridge string) error {
 	conn, err := nftables.New()

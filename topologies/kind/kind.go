@@ -82,7 +82,7 @@ type Provider struct {
 
 var _ netns.NodeProvider = (*Provider)(nil)
 
-// Cluster is one that stands, as far as its API server answers.
+// Cluster is a running cluster, as its API server describes it.
 type Cluster struct {
 	// Name is kind's for it.
 	Name   string
@@ -93,7 +93,7 @@ type Cluster struct {
 	nodes []nodes.Node // all, the control plane too
 }
 
-// nodeLabel tells which of the topology's nodes a node of the cluster is.
+// nodeLabel is the label of a node of the cluster whose value is the name of the topology's node.
 const nodeLabel = "dsrlab.dev/node"
 
 // clusterName is kind's name for a lab's cluster.
@@ -105,7 +105,7 @@ func kubeconfigPath(labDir string) string { return filepath.Join(labDir, "kubeco
 // KubeconfigPath is where the lab keeps its way to the API server, for kubectl.
 func KubeconfigPath(network *netns.Network) string { return kubeconfigPath(network.Dir()) }
 
-// Open takes hold of the cluster of a lab that stands.
+// Open returns the cluster of a running network.
 func Open(ctx context.Context, network *netns.Network) (*Cluster, error) {
 	c, err := connect(ctx, network)
 	if err != nil {
@@ -114,7 +114,7 @@ func Open(ctx context.Context, network *netns.Network) (*Cluster, error) {
 	return c, nil
 }
 
-// connectTimeout is how long a cluster that stands may take to tell of its nodes.
+// connectTimeout is how long a running cluster may take to list its nodes.
 const connectTimeout = 10 * time.Second
 
 func connect(ctx context.Context, network *netns.Network) (*Cluster, error) {

@@ -75,7 +75,7 @@ func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (net
 	return netns.Provided{Plan: plan, Namespaces: b.adoptNodes(), Bridge: b.bridge}, err
 }
 
-// refuseNamesake leaves a cluster and a network alone that bear the names, and are not this lab's.
+// refuseNamesake leaves a cluster and a network alone that have the names, and do not belong to this network.
 func refuseNamesake(ctx context.Context, name string) error {
 	clusters, err := provider(nil).List()
 	if err != nil {
@@ -83,12 +83,12 @@ func refuseNamesake(ctx context.Context, name string) error {
 	}
 	for _, c := range clusters {
 		if c == name {
-			return fmt.Errorf("a kind cluster %s exists and is not this lab's: remove it with `kind delete cluster --name %[1]s`, or choose another --name", name)
+			return fmt.Errorf("a kind cluster %s exists and does not belong to this network: remove it with `kind delete cluster --name %[1]s`, or choose another --name", name)
 		}
 	}
 	n, err := inspectNetwork(ctx, name)
 	if err == nil && n != nil {
-		err = fmt.Errorf("a network %s exists and is not this lab's: remove it with `docker network rm %[1]s`, or choose another --name", name)
+		err = fmt.Errorf("a Docker network %s exists and does not belong to this network: remove it with `docker network rm %[1]s`, or choose another --name", name)
 	}
 	return err
 }
@@ -131,7 +131,7 @@ func (b *build) makeGuardedNetwork(ctx context.Context, name string) error {
 	return nil
 }
 
-// create lets kind make the nodes and Kubernetes on them. When ctx ends it is stopped by taking its containers away.
+// create has kind make the nodes and Kubernetes on them. When ctx ends it is stopped by taking its containers away.
 func (b *build) create(ctx context.Context, name string) error {
 	refuse := refusePath(b.network.Dir())
 	if err := os.WriteFile(refuse, []byte(refuseUnit(PodCIDR, ServiceCIDR)), 0o644); err != nil {

@@ -44,12 +44,12 @@ func (m *Provider) CreatePods(ctx context.Context, network *netns.Network) (netn
 			return netns.Provided{}, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	places, err := b.findPods(ctx)
+	namespaces, err := b.findPods(ctx)
 	if err != nil {
 		return netns.Provided{}, err
 	}
 	plan, err := readdressed(b.plan, b.seen)
-	return netns.Provided{Plan: plan, Namespaces: places}, err
+	return netns.Provided{Plan: plan, Namespaces: namespaces}, err
 }
 
 // keepDNSInside takes the upstream servers out of CoreDNS's configuration, and the loop detection that would ask them. It does not
@@ -101,12 +101,12 @@ func (b *build) findPods(ctx context.Context) ([]netns.ExternalNamespace, error)
 		if err := withConn(p.Node, b.pids[p.Node], pod.findDevice); err != nil {
 			return nil, fmt.Errorf("pod %s: %w", p.Name, err)
 		}
-		place, err := pod.findPlace(p, b.pids[p.Node])
+		namespace, err := pod.findNamespace(p, b.pids[p.Node])
 		if err != nil {
 			return nil, fmt.Errorf("pod %s: %w", p.Name, err)
 		}
 		b.seen.pods[p.Name] = pod
-		all = append(all, place)
+		all = append(all, namespace)
 	}
 	return all, nil
 }
@@ -131,8 +131,8 @@ func (p *seenPod) findDevice(node *rtnl.Conn) error {
 	return fmt.Errorf("the node has no route to %v", p.Address)
 }
 
-// findPlace looks among the processes of the node's container for one whose network namespace has the pod's address.
-func (p *seenPod) findPlace(pod *topologies.Pod, node int) (netns.ExternalNamespace, error) {
+// findNamespace looks among the processes of the node's container for one whose network namespace has the pod's address.
+func (p *seenPod) findNamespace(pod *topologies.Pod, node int) (netns.ExternalNamespace, error) {
 	seen := map[string]bool{}
 	for _, pid := range descendants(node) {
 		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))

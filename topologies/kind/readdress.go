@@ -72,7 +72,7 @@ func readdressed(plan *topologies.Plan, s seen) (*topologies.Plan, error) {
 	return p, nil
 }
 
-// disjoint says which of the plan's other networks the cluster's ranges hold, too.
+// disjoint returns an error for a network of the plan that overlaps a range of the cluster.
 func (s seen) disjoint(p *topologies.Plan, network string) error {
 	for _, n := range p.Networks {
 		for _, other := range []netip.Prefix{s.subnet, PodCIDR, ServiceCIDR} {
@@ -102,7 +102,7 @@ func clone(plan *topologies.Plan) (*topologies.Plan, error) {
 	return p, json.Unmarshal(document, p)
 }
 
-// readdressing says what addresses and prefixes become.
+// readdressing maps a plan's addresses and prefixes to those of the cluster.
 type readdressing struct {
 	addresses map[netip.Addr]netip.Addr
 	prefixes  map[netip.Prefix]netip.Prefix

@@ -32,7 +32,7 @@ func Decode(file string, data []byte, into any) (*Positions, error) {
 		return d.positions, fmt.Errorf("decode %s: into %T, want a pointer to a struct", file, into)
 	}
 	if root := d.parse(data); root != nil {
-		d.positions.places[""] = place{root.Line, root.Column}
+		d.positions.found[""] = position{root.Line, root.Column}
 		d.value(root, target.Elem(), "", 0)
 	}
 	return d.positions, d.errors.sorted().Err()
@@ -103,8 +103,8 @@ func (d *decoder) value(node *yaml.Node, into reflect.Value, field string, depth
 		}
 		return
 	}
-	if _, known := d.positions.places[field]; !known {
-		d.positions.places[field] = place{node.Line, node.Column}
+	if _, known := d.positions.found[field]; !known {
+		d.positions.found[field] = position{node.Line, node.Column}
 	}
 	if node.Kind == yaml.AliasNode {
 		d.value(node.Alias, into, field, depth+1)
@@ -139,7 +139,7 @@ func (d *decoder) value(node *yaml.Node, into reflect.Value, field string, depth
 	}
 }
 
-// own lets a type decode itself, and says whether it does.
+// own lets a type decode itself, and reports whether it does.
 func (d *decoder) own(node *yaml.Node, into reflect.Value, field string) bool {
 	switch own := into.Addr().Interface().(type) {
 	case json.Unmarshaler:

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// pairs gives the keys and values of a mapping, and complains of all else.
+// pairs iterates over the keys and values of a mapping, and reports all else as an error.
 func (d *decoder) pairs(node *yaml.Node, field string, path func(field, key string) string) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		if node.Kind != yaml.MappingNode {
@@ -130,13 +130,13 @@ func keyPath(field, key string) string { return field + "[" + key + "]" }
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
-// isString says whether a scalar is text. What only old YAML takes for a date is text as well.
+// isString reports whether a scalar is text. What only old YAML takes for a date is text as well.
 func isString(node *yaml.Node) bool {
 	tag := node.ShortTag()
 	return tag == "!!str" || tag == "!!timestamp"
 }
 
-// kindOf says what a node is, for "is …, want …".
+// kindOf describes a node, for "is …, want …".
 func kindOf(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -159,7 +159,7 @@ func kindOf(node *yaml.Node) string {
 	return strconv.Quote(node.Value)
 }
 
-// typeName says what a type wants, for "is …, want …".
+// typeName describes what a type wants, for "is …, want …".
 func typeName(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[netip.Addr]():
@@ -191,7 +191,7 @@ func typeName(t reflect.Type) string {
 	return t.String()
 }
 
-// describe says why a type refused a node.
+// describe returns why a type refused a node.
 func describe(t reflect.Type, node *yaml.Node, err error) string {
 	var wrong *json.UnmarshalTypeError
 	if t == reflect.TypeFor[netip.Addr]() || t == reflect.TypeFor[netip.Prefix]() || errors.As(err, &wrong) {

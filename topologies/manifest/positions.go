@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Positions tells where in a file the fields of a decoded document are.
+// Positions are the lines and columns of a decoded document's fields.
 type Positions struct {
 	file   string
-	places map[string]place
+	found  map[string]position
 	failed map[string]bool
 }
 
-type place struct{ line, column int }
+type position struct{ line, column int }
 
 func newPositions(file string) *Positions {
-	return &Positions{file: file, places: map[string]place{}, failed: map[string]bool{}}
+	return &Positions{file: file, found: map[string]position{}, failed: map[string]bool{}}
 }
 
 // File is the name of the file, as given to Decode.
@@ -25,7 +25,7 @@ func (p *Positions) File() string { return p.file }
 // missing is looked for where it should be. Both are 0 in an empty document.
 func (p *Positions) Find(field string) (line, column int) {
 	for {
-		if at, ok := p.places[field]; ok {
+		if at, ok := p.found[field]; ok {
 			return at.line, at.column
 		}
 		if field == "" {
@@ -35,7 +35,7 @@ func (p *Positions) Find(field string) (line, column int) {
 	}
 }
 
-// Failed says that a field could not be decoded, nor one around or within it: what a check has to say about it is noise.
+// Failed reports whether a field, or one around or within it, could not be decoded: then what a check finds there is noise.
 func (p *Positions) Failed(field string) bool {
 	for around := field; ; around = parent(around) {
 		if p.failed[around] {

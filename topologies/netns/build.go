@@ -80,7 +80,7 @@ func (nw *Network) build(ctx context.Context, o Options) error {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
-		o.Log.Debug("built", "lab", nw.name, "step", step.name, "took", time.Since(start))
+		o.Log.Debug("built", "network", nw.name, "step", step.name, "took", time.Since(start))
 	}
 	return ctx.Err() // it came too late for another step
 }

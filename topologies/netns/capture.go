@@ -221,7 +221,7 @@ func timestamp(control []byte) time.Time {
 	return time.Now()
 }
 
-// wakeup lets a poll end when a context does.
+// wakeup ends a poll when a context ends.
 type wakeup struct {
 	event  int // file descriptor
 	cancel func() bool

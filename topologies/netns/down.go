@@ -183,11 +183,11 @@ func removeLinks(namespace string) error {
 }
 
 // removeDir removes the network's folder, its journal last: until then Down can be tried again. A folder without a journal is only
-// removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no lab's.
+// removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no network's.
 func (nw *Network) removeDir() error {
 	if !nw.journal.exists() {
 		if err := os.Remove(nw.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is no lab's: it has no journal, and isn't empty", nw.Dir())
+			return fmt.Errorf("%s is no network's: it has no journal, and isn't empty", nw.Dir())
 		}
 		return nil
 	}

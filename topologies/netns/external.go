@@ -72,7 +72,7 @@ func (a ExternalNamespace) netNS() (*os.File, error) {
 		}
 		ns.Close()
 	}
-	return nil, errors.New("its container has ended since the lab was built: take the lab down and build it anew")
+	return nil, errors.New("its container has ended since the network was built: run `dsrlab down`, then `dsrlab up`")
 }
 
 func (nw *Network) addExternal(a ExternalNamespace) {

@@ -98,7 +98,7 @@ func setSegments(c *rtnl.Conn, device string, single bool) error {
 	return nil
 }
 
-// setJoining lets a device join the frames that it receives, or not.
+// setJoining turns on or off that a device joins the frames that it receives (GRO).
 func setJoining(c *rtnl.Conn, device string, joins bool) error {
 	link, err := c.LinkByName(device)
 	var none netlink.LinkNotFoundError

@@ -34,7 +34,7 @@ func takeLock(stateDir, name string) (*lock, error) {
 		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			file.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, fmt.Errorf("lab %s is being built or taken down by another process", name)
+				return nil, fmt.Errorf("network %s is being built or removed by another process", name)
 			}
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// errLeft says that f neither returned nor panicked.
+// errLeft means that f neither returned nor panicked.
 var errLeft = errors.New("the function ended its goroutine")
 
 // openNamespace opens a file of network namespaces. It is no os.File: the runtime would ask epoll about each.

@@ -140,7 +140,7 @@ func TestUpAndDown(t *testing.T) {
 	assert.True(t, again.Existing(), "the same topology: nothing to do")
 	list, err := List(dir)
 	require.NoError(t, err)
-	assert.Equal(t, []Status{{Name: "talk", Topology: "talk", State: "standing", Nodes: 3, Pods: 1}}, list)
+	assert.Equal(t, []Status{{Name: "talk", Topology: "talk", State: "running", Nodes: 3, Pods: 1}}, list)
 
 	require.NoError(t, Down(t.Context(), dir, "talk", nil))
 	require.NoError(t, Down(t.Context(), dir, "talk", nil), "twice is once")
@@ -179,7 +179,7 @@ func TestOccupiedName(t *testing.T) {
 	before := hostState(t)
 	dir := t.TempDir()
 	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-occupied"})
-	assert.EqualError(t, err, "network namespace dsrlab-test-occupied-lb exists and is not this lab's: "+
+	assert.EqualError(t, err, "network namespace dsrlab-test-occupied-lb exists and is not this network's: "+
 		"remove it with `ip netns delete dsrlab-test-occupied-lb`, or choose another --name")
 	require.NoError(t, Down(t.Context(), dir, "test-occupied", nil))
 	assert.Equal(t, before, hostState(t), "nothing was touched")
@@ -197,7 +197,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", dieAtVariable, step), dirVariable+"="+dir)
 		output, err := cmd.CombinedOutput()
-		if err == nil { // there was no such step: it stands
+		if err == nil { // there was no such step: it is complete
 			assert.Contains(t, string(output), "it lived")
 			assert.Greater(t, step, 5)
 			require.NoError(t, Down(t.Context(), dir, "test-die", nil))
@@ -208,7 +208,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			assert.Equal(t, before, hostState(t))
 		})
 	}
-	// And Up itself clears away what it finds half built.
+	// And Up itself removes what it finds incomplete.
 	half := exec.Command(os.Args[0])
 	half.Env = append(os.Environ(), dieAtVariable+"=6", dirVariable+"="+dir)
 	require.Error(t, half.Run())
@@ -320,5 +320,5 @@ func TestReshapeUnshaped(t *testing.T) {
 
 func TestBadName(t *testing.T) {
 	_, err := Up(t.Context(), &topologies.Plan{}, Options{StateDir: t.TempDir(), Name: "No Good"})
-	assert.EqualError(t, err, `lab name "No Good": use 1 to 32 lower-case letters, digits and hyphens`)
+	assert.EqualError(t, err, `network name "No Good": use 1 to 32 lower-case letters, digits and hyphens`)
 }

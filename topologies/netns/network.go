@@ -28,7 +28,7 @@ const namespaceDir = "/run/netns"
 const nodeDevice = "eth0"
 
 // ErrNotFound means that there is no complete network of this name.
-var ErrNotFound = errors.New("no such lab")
+var ErrNotFound = errors.New("no such network")
 
 // Network is a topology that has been built. Its methods may be called from several goroutines.
 type Network struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// MissingError says that the machine lacks something.
+// MissingError means that the machine lacks something.
 type MissingError = shape.MissingError
 
 func missing(feature, how string, err error) error {

@@ -69,7 +69,7 @@ func (o owner) of(name string) (ownership, error) {
 	return notOwned, nil
 }
 
-// errNoNetNS says that a file is no network namespace.
+// errNoNetNS means that a file is no network namespace.
 var errNoNetNS = errors.New("no network namespace")
 
 // dialAt opens a way into a named network namespace; the caller closes it.

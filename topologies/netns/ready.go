@@ -132,7 +132,7 @@ func (u *pending) update() (err error) {
 	return err
 }
 
-// String says what is missing, at most a few of each kind.
+// String lists what is missing, at most a few of each kind.
 func (u *pending) String() string {
 	var parts []string
 	tell := func(what string, names []string) {

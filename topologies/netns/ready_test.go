@@ -40,7 +40,7 @@ func TestSettle(t *testing.T) {
 	assert.Equal(t, []string{"p-client", "p-worker"}, all.ports)
 	assert.Len(t, all.local, 5, "two nodes, two gateways, a pod")
 	require.NoError(t, all.update())
-	assert.True(t, all.done(), "a lab that stands has settled: %v", all)
+	assert.True(t, all.done(), "a complete network is ready: %v", all)
 
 	worker := b.ns("worker")
 	device, err := worker.link(nodeDevice)

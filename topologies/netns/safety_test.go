@@ -23,7 +23,7 @@ func TestDownKeepsWhatIsNoLab(t *testing.T) {
 	photos := filepath.Join(dir, "photos")
 	require.NoError(t, os.Mkdir(photos, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(photos, "cat"), nil, 0o644))
-	assert.EqualError(t, Down(t.Context(), dir, "photos", nil), photos+" is no lab's: it has no journal, and isn't empty")
+	assert.EqualError(t, Down(t.Context(), dir, "photos", nil), photos+" is no network's: it has no journal, and isn't empty")
 	assert.FileExists(t, filepath.Join(photos, "cat"))
 	list, err := List(dir)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestLock(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, "test-lock", nil)) })
 	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock", OnStep: func(string) {
 		tried++
-		const busy = "lab test-lock is being built or taken down by another process"
+		const busy = "network test-lock is being built or removed by another process"
 		_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock"})
 		assert.EqualError(t, err, busy)
 		assert.EqualError(t, Down(t.Context(), dir, "test-lock", nil), busy)
@@ -68,7 +68,7 @@ func TestLockOfRemovedFile(t *testing.T) {
 	defer second.unlock()
 	assert.False(t, isSameFile(stale, lockPath(dir, "lab")))
 	_, err = takeLock(dir, "lab")
-	assert.EqualError(t, err, "lab lab is being built or taken down by another process")
+	assert.EqualError(t, err, "network lab is being built or removed by another process")
 }
 
 func TestDownKeepsForeignNamespace(t *testing.T) {
@@ -205,7 +205,7 @@ func TestEarlierBoot(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []Status{{Name: "old", State: EarlierBoot}}, list)
 	_, err = Open(dir, "old")
-	assert.EqualError(t, err, "old: no such lab: it is left from an earlier boot")
+	assert.EqualError(t, err, "old: no such network: it is left from an earlier boot")
 	require.NoError(t, Down(t.Context(), dir, "old", nil))
 	assert.NoDirExists(t, nw.Dir())
 }

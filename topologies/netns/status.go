@@ -8,8 +8,8 @@ import (
 
 // States of a network.
 const (
-	Running     = "standing"
-	Incomplete  = "half built"                // Up was killed, or is at work
+	Running     = "running"
+	Incomplete  = "incomplete"                // Up was killed, or is at work
 	EarlierBoot = "left from an earlier boot" // only its files are there
 )
 
@@ -29,7 +29,7 @@ func List(stateDir string) ([]Status, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list labs: %w", err)
+		return nil, fmt.Errorf("list networks: %w", err)
 	}
 	all := []Status{} // as JSON it is no null
 	for _, e := range entries {

@@ -39,25 +39,25 @@ type DiffersError struct {
 }
 
 func (e *DiffersError) Error() string {
-	return fmt.Sprintf("lab %s stands, but differs from this topology: %s; --recreate builds it anew", e.Name, strings.Join(e.Differences, "; "))
+	return fmt.Sprintf("network %s differs from this topology: %s; --recreate builds it anew", e.Name, strings.Join(e.Differences, "; "))
 }
 
 // OccupiedError means that a namespace of the network's name exists and is not the network's.
 type OccupiedError struct{ Namespace string }
 
 func (e *OccupiedError) Error() string {
-	return fmt.Sprintf("network namespace %s exists and is not this lab's: remove it with `ip netns delete %[1]s`, or choose another --name", e.Namespace)
+	return fmt.Sprintf("network namespace %s exists and is not this network's: remove it with `ip netns delete %[1]s`, or choose another --name", e.Namespace)
 }
 
 // checkName checks a network's name: namespaces and files have it in theirs.
 func checkName(name string) error {
 	if ok, _ := regexp.MatchString(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`, name); !ok {
-		return fmt.Errorf("lab name %q: use 1 to 32 lower-case letters, digits and hyphens", name)
+		return fmt.Errorf("network name %q: use 1 to 32 lower-case letters, digits and hyphens", name)
 	}
 	return nil
 }
 
-// Up builds the plan, or finds it standing. What an earlier Up left half built is taken down first; if this one fails, or ctx
+// Up builds the plan, or finds it built. What an earlier Up left incomplete is removed first; if this one fails, or ctx
 // ends, nothing is left either.
 func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error) {
 	o = o.withDefaults(plan)
@@ -105,7 +105,7 @@ func (o Options) withDefaults(plan *topologies.Plan) Options {
 	return o
 }
 
-// existing is what stands under the name, if that is this plan. What is half built or broken, or differs and may be replaced,
+// existing is the network of the name, if it was built from this plan. What is incomplete or broken, or differs and may be replaced,
 // is taken down.
 func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error) {
 	nw, err := Open(o.StateDir, o.Name)
@@ -120,7 +120,7 @@ func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, 
 			nw.existing = true
 			return nw, nil
 		}
-		o.Log.Warn("lab is broken and built anew", "lab", o.Name, "err", err)
+		o.Log.Warn("network is broken and built anew", "network", o.Name, "err", err)
 	}
 	return nil, down(ctx, o.StateDir, o.Name, o.Provider)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// ReadyGate is a readiness gate of all pods of a topology: a lab says which of them take requests (SetReady).
+// ReadyGate is a readiness gate of all pods of a topology: SetReady sets which of them take requests.
 const ReadyGate corev1.PodConditionType = "dsrlab.dev/ready"
 
 // Pod is a pod of the topology as an object. Its node is not chosen yet. The image has the workload binary /labpod.

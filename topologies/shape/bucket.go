@@ -75,7 +75,7 @@ func bucketOf(link netlink.Link) *nl.TcMsg {
 	}
 }
 
-// isNone tells that a device's root qdisc is none of ours (tc_get_qdisc, net/sched/sch_api.c).
+// isNone reports whether a device's root qdisc is none of ours (tc_get_qdisc, net/sched/sch_api.c).
 func isNone(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) }
 
 // removeBucket removes a device's token bucket, if there is one.

@@ -26,7 +26,7 @@ const ethernetHeader = 14 // bytes
 // redirectPriority is the preference of the filter that redirects to the ifb device: the first of all.
 const redirectPriority = 1
 
-// MissingError says that the machine lacks something that a lab needs.
+// MissingError means that the machine lacks something that a lab needs.
 type MissingError struct {
 	Feature string // ifb device, tbf qdisc, …
 	How     string // to get it
@@ -38,7 +38,7 @@ func (e *MissingError) Error() string {
 }
 func (e *MissingError) Unwrap() error { return e.Err }
 
-// missing tells a feature that isn't there from other errors.
+// missing reports whether an error means that a feature isn't there.
 func missing(feature, how string, err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return &MissingError{Feature: feature, How: how, Err: err}
