@@ -1,5 +1,5 @@
 // Package manifest reads YAML documents into Go types, strictly: a field that the type doesn't know, a field that is there
-// twice, a value of the wrong type are errors, and all of them are reported at once, each with its place in the file.
+// twice, a value of the wrong type are errors, and all of them are reported at once, each with its line and column.
 package manifest
 
 import (
@@ -23,7 +23,7 @@ type Error struct {
 	Follows []string
 }
 
-// Errorf is an error at a field; Positions.Merge gives it its place in the file.
+// Errorf is an error at a field; Positions.Merge adds its line and column.
 func Errorf(field, format string, args ...any) Error {
 	return Error{Field: field, Message: fmt.Sprintf(format, args...)}
 }

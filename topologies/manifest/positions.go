@@ -54,7 +54,7 @@ func (p *Positions) Failed(field string) bool {
 }
 
 // Merge joins what Decode found with what a check of the decoded value found, in the order of the file. Errors of the check
-// get their places; those about fields that Decode could not read, or that follow from such, are left out. It is nil if nothing was found.
+// get their lines and columns; those about fields that Decode could not read, or that follow from such, are left out. It is nil if nothing was found.
 func (p *Positions) Merge(decoded, checked error) error {
 	all := asErrors(decoded)
 	for _, e := range asErrors(checked) {

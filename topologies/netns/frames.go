@@ -47,8 +47,8 @@ func frameByFrame(nodes []topologies.Node) map[string]bool {
 // isPoliced reports whether a direction has a policer.
 func isPoliced(s topologies.Shape) bool { return s.Rate > 0 && s.Limit == topologies.LimitPolice }
 
-// setFrameByFrame has these namespaces send frame by frame, and all other nodes and the fabric as they do by default. reach is the way into a
-// place.
+// setFrameByFrame has these namespaces send frame by frame, and all other nodes and the fabric as they do by default. reach opens a
+// namespace.
 func (nw *Network) setFrameByFrame(single map[string]bool, reach func(ns string, f func(*rtnl.Conn) error) error) error {
 	for i := range nw.plan.Nodes {
 		name := nw.plan.Nodes[i].Name

@@ -21,7 +21,7 @@ type entry struct {
 	Lab    string `json:"lab,omitempty"`
 	ID     string `json:"id,omitempty"`
 	BootID string `json:"bootID,omitempty"`
-	// folder, mount: path; namespace, process: name; adopted: place; owned: see Owned
+	// folder, mount: path; namespace, process: name; adopted: external namespace; owned: see Resource
 	Name string `json:"name,omitempty"`
 	// owned
 	What  string `json:"what,omitempty"`

@@ -12,7 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
-// linkGroup is the group of all links of a lab that are no place's eth0 (0xd5a1: "dsrl"). With one message the kernel removes
+// linkGroup is the group of all links of a network that are no namespace's eth0 (0xd5a1: "dsrl"). With one message the kernel removes
 // them all, and their peers.
 const linkGroup = 0xd5a1
 
