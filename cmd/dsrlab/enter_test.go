@@ -134,7 +134,7 @@ func TestStatusAndDown(t *testing.T) {
 	network := newNetwork(t, "test-status")
 	code, out, _ := command(t, "status", "--state-dir", network.StateDir(), "-o", "json")
 	assert.Equal(t, exitOK, code)
-	assert.JSONEq(t, `[{"name": "test-status", "topology": "talk", "state": "tb", "nodes": 3, "pods": 1}]`, out)
+	assert.JSONEq(t, `[{"name": "test-status", "topology": "talk", "state": "running", "nodes": 3, "pods": 1}]`, out)
 	for range 2 { // the second finds nothing to do
 		code, _, stderr := command(t, "down", "--state-dir", network.StateDir(), "--name", "test-status")
 		assert.Equal(t, exitOK, code)
