@@ -65,8 +65,9 @@ func newClient(t *testing.T) *client {
 	require.True(t, ns.IsOpen())
 	defer ns.Close()
 	t.Cleanup(func() { close(c.work) })
-	port := netlink.LinkAttrs{Name: "port", MasterIndex: bridge.Index}
-	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: port, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}))
+	port := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "port", MasterIndex: bridge.Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
+	require.NoError(t, netlink.LinkAdd(port))
+	t.Cleanup(func() { assert.NoError(t, netlink.LinkDel(port)) }) // the kernel is done with a namespace some time after its last thread
 	addAddresses(t, "br0", "192.0.2.1/24", "2001:db8::1/64")
 	up(t, "lo", "port", "br0")
 	c.in(func() {
