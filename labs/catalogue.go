@@ -31,14 +31,27 @@ func Catalogue() ([]string, error) {
 	return files, nil
 }
 
-// Lookup returns a lab of the catalogue.
+// Lookup returns a lab of the catalogue by its name, or by the beginning of it if no other lab's name begins so, as in 01.
 func Lookup(name string) (*Lab, error) {
-	data, err := catalogue.ReadFile(name + "/lab.yaml")
+	names, err := Catalogue()
 	if err != nil {
-		names, listErr := Catalogue()
-		return nil, errors.Join(fmt.Errorf("unknown lab %q (want %s)", name, strings.Join(names, ", ")), listErr)
+		return nil, err
 	}
-	return Parse(name+"/lab.yaml", data)
+	matches := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return name == "" || !strings.HasPrefix(n, name) })
+	if slices.Contains(names, name) {
+		matches = []string{name}
+	}
+	switch len(matches) {
+	case 0:
+		return nil, fmt.Errorf("unknown lab %q (want %s)", name, strings.Join(names, ", "))
+	case 1:
+		data, err := catalogue.ReadFile(matches[0] + "/lab.yaml")
+		if err != nil {
+			return nil, err
+		}
+		return Parse(matches[0]+"/lab.yaml", data)
+	}
+	return nil, fmt.Errorf("ambiguous lab %q (want one of %s)", name, strings.Join(matches, ", "))
 }
 
 // Parse parses a lab.yaml strictly and validates it. The error joins everything that is wrong with it.

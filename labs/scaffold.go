@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 //go:embed scaffold
@@ -67,7 +69,7 @@ func Find(nameOrPath string) (*Lab, error) {
 	if info.IsDir() {
 		nameOrPath = filepath.Join(nameOrPath, "lab.yaml")
 	}
-	data, err := os.ReadFile(nameOrPath)
+	data, err := manifest.ReadFile(nameOrPath)
 	if err != nil {
 		return nil, fmt.Errorf("find lab: %w", err)
 	}

@@ -2,7 +2,6 @@ package topologies
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -24,7 +23,7 @@ func Parse(file string, data []byte) (*Topology, error) {
 
 // ParseFile reads the topology in a file, as Parse does.
 func ParseFile(path string) (*Topology, error) {
-	data, err := os.ReadFile(path)
+	data, err := manifest.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read topology: %w", err)
 	}

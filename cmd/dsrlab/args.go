@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 // noArgs refuses arguments as bad usage.
@@ -24,6 +26,23 @@ func asUsage(err error) error {
 		return nil
 	}
 	return usageError(err)
+}
+
+// group makes a command of commands: by itself it shows its help, and an unknown command is bad usage.
+func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(commands...)
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var names []string
+		for _, c := range cmd.Commands() {
+			names = append(names, c.Name())
+		}
+		return usageError(fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), manifest.Suggest(args[0], names)))
+	}
+	return cmd
 }
 
 // outputFlag adds -o to a command that lists something.

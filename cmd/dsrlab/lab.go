@@ -20,9 +20,8 @@ import (
 
 // newLabCommand lists and runs labs.
 func newLabCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs, and begin one of your own", Args: noArgs}
-	cmd.AddCommand(newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s), newLabNewCommand(s))
-	return cmd
+	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs, and begin one of your own"}
+	return group(cmd, newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s), newLabNewCommand(s))
 }
 
 func newLabShowCommand(s streams) *cobra.Command {
@@ -99,6 +98,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	story := s.out
 	if o.output != "text" {
 		story = s.err
+	}
+	if o.repetitions < 0 {
+		return usageError(fmt.Errorf("--repetitions: found %d (want 1 or more, or 0 for what the lab says)", o.repetitions))
 	}
 	scale, err := o.parseScale()
 	if err != nil {

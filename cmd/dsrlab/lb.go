@@ -13,9 +13,7 @@ import (
 
 // newLBCommand reads the load balancer's tables.
 func newLBCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "lb", Short: "Read the load balancer's tables", Args: noArgs}
-	cmd.AddCommand(newLBListCommand(s))
-	return cmd
+	return group(&cobra.Command{Use: "lb", Short: "Read the load balancer's tables"}, newLBListCommand(s))
 }
 
 func newLBListCommand(s streams) *cobra.Command {

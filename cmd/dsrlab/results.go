@@ -31,15 +31,13 @@ func newResultsCommand(s streams) *cobra.Command {
 RUN is the path of a run's folder, the id of a run or the beginning of one, the name of a lab (its latest run), or
 "latest". Runs are looked for in the folder --dir, and then among the reference runs that come with dsrlab; of these, a lab's
 name means the one on network namespaces.`,
-		Args: cobra.NoArgs,
 	}
 	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "folder of recorded runs")
 	store := func() results.Store { return results.Store{Dir: dir, Reference: results.Reference()} }
-	command.AddCommand(
+	return group(command,
 		newResultsListCommand(s, store), newResultsShowCommand(s, store), newResultsCompareCommand(s, store),
 		newResultsClaimsCommand(s, store, labs.Catalogue), newResultsReportCommand(s, store), newResultsTableCommand(s, store),
 	)
-	return command
 }
 
 // resultError gives the result of a run its exit code and message; nil if the run passed.

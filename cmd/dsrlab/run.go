@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/results"
 )
 
 // Exit codes of every command.
@@ -74,6 +75,7 @@ func run(ctx context.Context, args []string, s streams) int {
 func newRootCommand(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dsrlab",
+		Version:       version(results.BuildRevision()),
 		Short:         "See, measure and explain where a client's address goes, and what Direct Server Return changes",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -86,6 +88,18 @@ func newRootCommand(s streams) *cobra.Command {
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
 		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s),
 	)
+	root.SetVersionTemplate("dsrlab {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root
+}
+
+// version names the revision that the program was built from.
+func version(r results.Revision) string {
+	switch {
+	case r.Commit == "":
+		return "of an unknown revision"
+	case r.Modified:
+		return fmt.Sprintf("%s, with uncommitted changes (%s)", r.Commit, r.Time)
+	}
+	return fmt.Sprintf("%s (%s)", r.Commit, r.Time)
 }

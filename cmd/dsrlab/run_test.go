@@ -16,6 +16,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/results"
 )
 
 // command runs a command line in this process.
@@ -57,6 +58,11 @@ func TestBadUsage(t *testing.T) {
 		},
 		{[]string{"demo", "dsr", "--present", "--substrate", "cluster"}, `dsrlab: --present: not with --substrate cluster`},
 		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
+		{[]string{"lab", "rum"}, `dsrlab: unknown command "rum" for "dsrlab lab": did you mean "run"?`},
+		{[]string{"results", "everything"}, `dsrlab: unknown command "everything" for "dsrlab results": want one of claims, compare, list, report, show, table`},
+		{[]string{"lab", "show", "1"}, `dsrlab: ambiguous lab "1" (want one of 10-nlb-and-bgp, 11-why-it-matters, 12-when-snat-is-fine, 13-failover)`},
+		{[]string{"lab", "run", "01", "--repetitions", "-1"}, "dsrlab: --repetitions: found -1 (want 1 or more, or 0 for what the lab says)"},
+		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: found more than 16 MiB (want a YAML file)"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			code, out, stderr := command(t, test.args...)
@@ -65,6 +71,23 @@ func TestBadUsage(t *testing.T) {
 			assert.Equal(t, test.err, strings.TrimSpace(stderr))
 		})
 	}
+}
+
+func TestVersion(t *testing.T) {
+	code, out, _ := command(t, "--version")
+	assert.Equal(t, exitOK, code)
+	assert.Regexp(t, `^dsrlab \S+.*\n$`, out)
+	assert.Equal(t, "abc, with uncommitted changes (2026-11-29T12:00:00Z)", version(results.Revision{Commit: "abc", Time: "2026-11-29T12:00:00Z", Modified: true}))
+}
+
+// A group of commands shows its help; a lab is found by the beginning of its name.
+func TestHelpAndPrefix(t *testing.T) {
+	code, out, _ := command(t, "lab")
+	assert.Equal(t, exitOK, code)
+	assert.Contains(t, out, "Available Commands")
+	code, out, _ = command(t, "lab", "show", "06")
+	assert.Equal(t, exitOK, code)
+	assert.Contains(t, out, "name: 06-dsr-packet-walk")
 }
 
 func TestVariantOf(t *testing.T) {

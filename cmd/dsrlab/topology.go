@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,10 +24,8 @@ func newTopologyCommand(s streams) *cobra.Command {
 		Long: `A topology is a YAML file: clients, LB nodes and pod nodes, the links between them, pods, and Kubernetes Services.
 
 NAME|FILE is a name of "dsrlab topology list", or a file (with a slash or a dot in its name, or - for standard input).`,
-		Args: noArgs,
 	}
-	cmd.AddCommand(newTopologyListCommand(s), newTopologyShowCommand(s), newTopologyValidateCommand(s), newTopologyGraphCommand(s))
-	return cmd
+	return group(cmd, newTopologyListCommand(s), newTopologyShowCommand(s), newTopologyValidateCommand(s), newTopologyGraphCommand(s))
 }
 
 // loadTopology reads a topology: a file, or one of the catalogue by its name. All its errors are about the user's input.
@@ -64,11 +61,11 @@ func topologyFrom(s streams, nameOrFile string) (*topologies.Topology, error) {
 	if nameOrFile != "-" {
 		return loadTopology(nameOrFile)
 	}
-	var data bytes.Buffer
-	if _, err := data.ReadFrom(s.in); err != nil {
+	data, err := manifest.Read("standard input", s.in)
+	if err != nil {
 		return nil, fmt.Errorf("read topology: %w", err)
 	}
-	return topologies.Parse("standard input", data.Bytes())
+	return topologies.Parse("standard input", data)
 }
 
 // listedTopology is a line of topology list.
