@@ -75,7 +75,8 @@ func TestSettleLittle(t *testing.T) {
 	plan := talk(t)
 	plan.Networks = append(plan.Networks, plan.Networks[0])
 	empty := &plan.Networks[len(plan.Networks)-1]
-	empty.Name, empty.Subnets[0], empty.Gateways[0] = "empty", netip.MustParsePrefix("172.30.0.0/24"), netip.MustParseAddr("172.30.0.254")
+	empty.Name = "empty"
+	empty.Subnets, empty.Gateways = []netip.Prefix{netip.MustParsePrefix("172.30.0.0/24")}, []netip.Addr{netip.MustParseAddr("172.30.0.254")}
 	nw := up(t, plan, "test-little", t.TempDir())
 	b := asBuilder(t, nw)
 	assert.Empty(t, b.pending().local)
