@@ -101,9 +101,9 @@ func (t *trial) openProxy(ctx context.Context, s *TableStep, upstream netip.Addr
 	return tcpproxy.Open(ctx, tcpproxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}, Send: proxyproto.V2})
 }
 
-// believed returns the address that an application takes for the client of a response. One that reads X-Forwarded-For trusts the
+// perceivedClient returns the address that an application takes for the client of a response. One that reads X-Forwarded-For trusts the
 // entry that the one proxy in front of it has appended.
-func believed(r workload.Response, headers bool) netip.Addr {
+func perceivedClient(r workload.Response, headers bool) netip.Addr {
 	if !headers {
 		return r.Seen.Addr()
 	}

@@ -43,8 +43,8 @@ func (x *execution) recordCalibration(l measure.Link, carried float64) error {
 	})
 }
 
-// linksOff returns why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
-func (t *trial) linksOff(client string, pods []netip.Addr) string {
+// miscalibratedLink returns why a trial between a client and pods does not count, because of a link that it uses; empty if it counts.
+func (t *trial) miscalibratedLink(client string, pods []netip.Addr) string {
 	used := append(t.lbNames(), client)
 	for _, p := range t.plan.Pods {
 		if slices.ContainsFunc(p.Addresses, func(a netip.Addr) bool { return slices.Contains(pods, a) }) {

@@ -93,8 +93,8 @@ func (t *trial) sample(metric, unit string, value float64, labels map[string]str
 	return nil
 }
 
-// caveat is the end of what is told of values that do not count; empty: they do.
-func (t *trial) caveat() string {
+// invalidNote is the end of what is told of values that do not count; empty: they do.
+func (t *trial) invalidNote() string {
 	if t.invalid == "" {
 		return ""
 	}

@@ -156,7 +156,7 @@ func (t *trial) let(ctx context.Context, e Event) error {
 	case e.Fail != "":
 		return t.testbed.FailNode(ctx, e.Fail, time.Duration(e.Detection))
 	case e.Join != "":
-		return t.testbed.ReviveNode(ctx, e.Join, t.variant)
+		return t.testbed.RestartNode(ctx, e.Join, t.variant)
 	case e.Drain != "":
 		return t.testbed.SetDraining(ctx, t.variant, e.Drain, true)
 	}

@@ -87,7 +87,7 @@ func (s *HeadersStep) measure(ctx context.Context, t *trial, chain []netip.AddrP
 	}
 	return errors.Join(
 		s.sampleHeaders(t, honest, client, chain),
-		s.sampleBelieved(t, honest, forging, client, len(chain)),
+		s.samplePerceived(t, honest, forging, client, len(chain)),
 		s.sampleOthers(ctx, t, chain, labels),
 	)
 }
@@ -179,8 +179,8 @@ func trusts(proxies int) map[string]l7proxy.Trust {
 	return all
 }
 
-// sampleBelieved records which address the application would take for the client.
-func (s *HeadersStep) sampleBelieved(t *trial, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
+// samplePerceived records which address the application would take for the client.
+func (s *HeadersStep) samplePerceived(t *trial, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
 	if len(honest) == 0 || len(forging) == 0 {
 		return nil // answered says so
 	}

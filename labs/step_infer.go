@@ -140,7 +140,7 @@ func (s *InferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	t.invalid = firstReason(t.linksOff(s.From, pods), after.disturbed, offPace(report))
+	t.invalid = firstReason(t.miscalibratedLink(s.From, pods), after.disturbed, describePaceMissed(report))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
 	crossed := port[0].Since(before[0])
@@ -184,8 +184,8 @@ const (
 	lagLimit = 0.2
 )
 
-// offPace returns why the machine did not generate the requested load; empty if it did.
-func offPace(r *inference.Report) string {
+// describePaceMissed returns why the machine did not generate the requested load; empty if it did.
+func describePaceMissed(r *inference.Report) string {
 	if mean := 1 / r.Process.Rate; r.Process.Loop == arrival.Open && r.Arrival.MaxLag.Seconds() > lagLimit*mean {
 		return fmt.Sprintf("a client began %.0f ms late, where one arrives each %.0f ms", r.Arrival.MaxLag.Seconds()*1e3, mean*1e3)
 	}
@@ -240,7 +240,7 @@ func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 		"%s%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
 		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, pace, float64(seen.replies)/float64(r.BytesIn),
 		describeLabels(all))
-	return t.evidence(told + t.caveat())
+	return t.evidence(told + t.invalidNote())
 }
 
 // sample is one value to be recorded.

@@ -78,6 +78,6 @@ func TestOffPace(t *testing.T) {
 		"arrivals on time": {onTime, ""},
 		"arrivals late":    {late, "a client began 150 ms late, where one arrives each 500 ms"},
 	} {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, offPace(test.report)) })
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, describePaceMissed(test.report)) })
 	}
 }

@@ -131,7 +131,7 @@ func (c *seenClients) add(r *workload.GetReport, client netip.Addr, headers bool
 			continue
 		}
 		served++
-		if believed(response, headers) == client {
+		if perceivedClient(response, headers) == client {
 			c.right++
 		}
 	}

@@ -78,7 +78,7 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	if err = errors.Join(err, countErr); err != nil {
 		return err
 	}
-	t.invalid = firstReason(invalid, t.linksOff(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.Goodput, after))
+	t.invalid = firstReason(invalid, t.miscalibratedLink(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.Goodput, after))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
 	return s.record(t, report, flow, after, counts)
@@ -109,7 +109,7 @@ func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workl
 	}
 	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.Goodput, "bit/s"),
 		units.Percent(flow.Retransmitted()), units.Number(float64(after.drops)), describeLabels(t.labels))
-	return t.evidence(told + t.caveat())
+	return t.evidence(told + t.invalidNote())
 }
 
 // inOneLine formats the first of several errors, and how many more there are.

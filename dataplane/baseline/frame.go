@@ -69,7 +69,7 @@ func (r *ruleset) addMasquerading() {
 	postrouting.add(jump(chainMasquerade))
 	r.chain(chainMark).add(mark{})
 	masquerading := r.chain(chainMasquerade)
-	masquerading.add(unmarked{}, giveBack())
+	masquerading.add(unmarked{}, returnVerdict())
 	masquerading.add(unmark{})
 	masquerading.add(masquerade{})
 }

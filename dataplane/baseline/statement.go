@@ -83,7 +83,7 @@ const (
 func jump(chain string) verdict { return verdict{"jump", chain} }
 func goTo(chain string) verdict { return verdict{"goto", chain} }
 func drop() verdict             { return verdict{kind: "drop"} }
-func giveBack() verdict         { return verdict{kind: "return"} }
+func returnVerdict() verdict    { return verdict{kind: "return"} }
 
 func (counter) text(family) string       { return "counter" }
 func (connectionNew) text(family) string { return "ct state new" }

@@ -115,7 +115,7 @@ func TestNodeExcluded(t *testing.T) {
 		}, false, false},
 		{"excluded", func(n *corev1.Node) { n.Labels = map[string]string{corev1.LabelNodeExcludeBalancers: ""} }, true, true},
 	} {
-		slimmed, err := slim(node(test.change))
+		slimmed, err := stripUnused(node(test.change))
 		require.NoError(t, err)
 		_, changed := c.Take(eventOf(slimmed, false))
 		assert.Equal(t, test.changes, changed, test.name)

@@ -36,7 +36,7 @@ func Watch(ctx context.Context, client kubernetes.Interface) (<-chan Event, erro
 		case <-ctx.Done():
 		}
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(stripUnused))
 	var synced []cache.InformerSynced
 	for _, informer := range []cache.SharedIndexInformer{
 		factory.Core().V1().Services().Informer(), factory.Core().V1().Nodes().Informer(),
@@ -61,8 +61,8 @@ func Watch(ctx context.Context, client kubernetes.Interface) (<-chan Event, erro
 	return events, nil
 }
 
-// slim forgets what the agent never reads.
-func slim(object any) (any, error) {
+// stripUnused forgets what the agent never reads.
+func stripUnused(object any) (any, error) {
 	if o, ok := object.(metav1.Object); ok {
 		o.SetManagedFields(nil)
 	}

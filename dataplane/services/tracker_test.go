@@ -143,8 +143,8 @@ func TestTrackerSlicesMove(t *testing.T) {
 func TestTrackerLoad(t *testing.T) {
 	w := newWorld(t, Options{})
 	state := State{Services: []corev1.Service{*vips("a", 1, 80), *vips("b", 2, 443)}}
-	assert.Equal(t, []string{"a/a: 80", "a/b: 443"}, summary(w.hear(w.tracker.Load(state))))
+	assert.Equal(t, []string{"a/a: 80", "a/b: 443"}, summary(w.record(w.tracker.Load(state))))
 	assert.Empty(t, w.tracker.Load(state))
 	state = State{Services: []corev1.Service{*vips("c", 1, 80), *vips("b", 2, 443)}}
-	assert.Equal(t, []string{"a/a:", "a/c: 80"}, summary(w.hear(w.tracker.Load(state))))
+	assert.Equal(t, []string{"a/a:", "a/c: 80"}, summary(w.record(w.tracker.Load(state))))
 }

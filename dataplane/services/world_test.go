@@ -35,27 +35,27 @@ func newWorld(t testing.TB, options Options) *world {
 
 func (w *world) apply(service *corev1.Service) []Change {
 	w.services[objectKey{service.Namespace, service.Name}] = service
-	return w.hear(w.tracker.Apply(service))
+	return w.record(w.tracker.Apply(service))
 }
 
 func (w *world) applySlice(slice *discoveryv1.EndpointSlice) []Change {
 	w.slices[objectKey{slice.Namespace, slice.Name}] = slice
-	return w.hear(w.tracker.ApplySlice(slice))
+	return w.record(w.tracker.ApplySlice(slice))
 }
 
 func (w *world) remove(namespace, name string) []Change {
 	delete(w.services, objectKey{namespace, name})
-	return w.hear(w.tracker.Delete(namespace, name))
+	return w.record(w.tracker.Delete(namespace, name))
 }
 
 func (w *world) removeSlice(namespace, name string) []Change {
 	delete(w.slices, objectKey{namespace, name})
-	return w.hear(w.tracker.DeleteSlice(namespace, name))
+	return w.record(w.tracker.DeleteSlice(namespace, name))
 }
 
 func (w *world) setNodes(nodes []Node) []Change {
 	w.nodes = nodes
-	return w.hear(w.tracker.SetNodes(nodes))
+	return w.record(w.tracker.SetNodes(nodes))
 }
 
 // state is what Build would be given.
@@ -70,8 +70,8 @@ func (w *world) state() State {
 	return state
 }
 
-// hear carries changes out as a data path would.
-func (w *world) hear(changes []Change) []Change {
+// record carries changes out as a data path would.
+func (w *world) record(changes []Change) []Change {
 	w.t.Helper()
 	for _, c := range changes {
 		before := w.reported[c.Service]
@@ -251,7 +251,7 @@ func live(t testing.TB, data []byte) {
 	}
 	w.check()
 	require.Equal(t, len(w.tracker.Tables().Frontends), len(w.tracker.reported), "frontends that nobody has are remembered")
-	w.hear(w.tracker.Load(State{}))
+	w.record(w.tracker.Load(State{}))
 	assert.Empty(t, w.tracker.slots)
 	assert.Empty(t, w.tracker.backends)
 	assert.Empty(t, w.tracker.reported)

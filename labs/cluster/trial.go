@@ -19,7 +19,7 @@ func (c *Cluster) Run(ctx context.Context, t *labs.Trial, r *labs.Report) error 
 	if err := c.setReady(ctx, &t.Variant); err != nil {
 		return err
 	}
-	if err := c.settle(ctx, t, r); err != nil {
+	if err := c.waitConverged(ctx, t, r); err != nil {
 		return err
 	}
 	for i := range t.Phase.Steps {
@@ -40,9 +40,9 @@ func (c *Cluster) Run(ctx context.Context, t *labs.Trial, r *labs.Report) error 
 	return nil
 }
 
-// settle waits, for each way in of the trial, until it does what any service proxy does in the end: lead to ready pods, and under Local
+// waitConverged waits, for each way in of the trial, until it does what any service proxy does in the end: lead to ready pods, and under Local
 // on a node without any to none. One that does not in time is told, and measured as it is.
-func (c *Cluster) settle(ctx context.Context, t *labs.Trial, r *labs.Report) error {
+func (c *Cluster) waitConverged(ctx context.Context, t *labs.Trial, r *labs.Report) error {
 	var done []labs.ConnectStep
 	for i := range t.Phase.Steps {
 		connect := t.Phase.Steps[i].Connect
@@ -55,7 +55,7 @@ func (c *Cluster) settle(ctx context.Context, t *labs.Trial, r *labs.Report) err
 			return err
 		}
 		limited, cancel := context.WithTimeout(ctx, c.Timeouts.Settle)
-		err = poll(limited, func(ctx context.Context) error { return c.trySettled(ctx, t, connect, at) })
+		err = poll(limited, func(ctx context.Context) error { return c.checkConverged(ctx, t, connect, at) })
 		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -70,8 +70,8 @@ func (c *Cluster) settle(ctx context.Context, t *labs.Trial, r *labs.Report) err
 	return nil
 }
 
-// trySettled says how a way in differs from what its service's endpoints make of it.
-func (c *Cluster) trySettled(ctx context.Context, t *labs.Trial, connect *labs.ConnectStep, at netip.AddrPort) error {
+// checkConverged says how a way in differs from what its service's endpoints make of it.
+func (c *Cluster) checkConverged(ctx context.Context, t *labs.Trial, connect *labs.ConnectStep, at netip.AddrPort) error {
 	service := c.service(connect.To.Service, &t.Variant)
 	pods := c.behind(service, connect.To, &t.Variant)
 	if len(pods) == 0 {

@@ -35,20 +35,20 @@ func (tb *Testbed) FailNode(ctx context.Context, node string, detection time.Dur
 	case <-ctx.Done():
 		return fmt.Errorf("fail %s: %w", node, ctx.Err())
 	}
-	if err := tb.routeToLiving(); err != nil {
+	if err := tb.routeToHealthy(); err != nil {
 		return errors.Join(fmt.Errorf("fail %s: %w", node, err), tb.setPort(n, netlink.LinkSetUp))
 	}
 	return nil
 }
 
-// ReviveNode brings a failed LB node back as after a reboot: with the variant's data path, and without any flow.
-func (tb *Testbed) ReviveNode(ctx context.Context, node string, v Variant) error {
+// RestartNode brings a failed LB node back as after a reboot: with the variant's data path, and without any flow.
+func (tb *Testbed) RestartNode(ctx context.Context, node string, v Variant) error {
 	if err := tb.platform().checkFailure(); err != nil {
 		return err
 	}
 	n, err := tb.lbNode(node)
 	if err != nil {
-		return fmt.Errorf("revive LB node: %w", err)
+		return fmt.Errorf("restart LB node: %w", err)
 	}
 	tables, err := tb.Tables(v)
 	if err != nil {
@@ -57,7 +57,7 @@ func (tb *Testbed) ReviveNode(ctx context.Context, node string, v Variant) error
 	if err := tb.platform().reinstall(ctx, n, v, tables); err != nil {
 		return fmt.Errorf("revive %s: %w", node, err)
 	}
-	if err := errors.Join(tb.setPort(n, netlink.LinkSetUp), tb.routeToLiving()); err != nil {
+	if err := errors.Join(tb.setPort(n, netlink.LinkSetUp), tb.routeToHealthy()); err != nil {
 		return fmt.Errorf("revive %s: %w", node, err)
 	}
 	return nil
@@ -83,10 +83,10 @@ func (tb *Testbed) setPort(n topologies.Node, set func(netlink.Link) error) erro
 	})
 }
 
-// routeToLiving routes VIPs to all LB nodes whose ports are up.
-func (tb *Testbed) routeToLiving() error {
+// routeToHealthy routes VIPs to all LB nodes whose ports are up.
+func (tb *Testbed) routeToHealthy() error {
 	return tb.network.Do(netns.Fabric, func() error {
-		routes, err := tb.routesToLiving()
+		routes, err := tb.routesToHealthy()
 		if err != nil {
 			return err
 		}
@@ -94,8 +94,8 @@ func (tb *Testbed) routeToLiving() error {
 	})
 }
 
-// routesToLiving returns the routes of VIPs to the LB nodes whose ports are up. Call it in the fabric.
-func (tb *Testbed) routesToLiving() ([]topologies.Route, error) {
+// routesToHealthy returns the routes of VIPs to the LB nodes whose ports are up. Call it in the fabric.
+func (tb *Testbed) routesToHealthy() ([]topologies.Route, error) {
 	dead := make(map[netip.Addr]bool)
 	for _, n := range tb.LBNodes() {
 		port, err := netlink.LinkByName(n.Port)

@@ -37,13 +37,13 @@ func TestDeadAndRevivedLBNode(t *testing.T) {
 	connect()
 	assert.EqualError(t, tb.FailNode(t.Context(), "lb-2", 0), "fail lb-2: the last LB node that lives must not die")
 	goOn("lb-2 lives on")
-	require.NoError(t, tb.ReviveNode(t.Context(), "lb-1", dsr))
+	require.NoError(t, tb.RestartNode(t.Context(), "lb-1", dsr))
 	goOn("with lb-1 again")
 	after, err := tb.VIPRoutes(netns.Fabric)
 	require.NoError(t, err)
 	assert.Equal(t, before, after)
 	assert.EqualError(t, tb.FailNode(t.Context(), "worker-1", 0), `fail LB node: unknown LB node "worker-1" of five-nodes`)
-	assert.EqualError(t, tb.ReviveNode(t.Context(), "worker-1", dsr), `revive LB node: unknown LB node "worker-1" of five-nodes`)
+	assert.EqualError(t, tb.RestartNode(t.Context(), "worker-1", dsr), `restart LB node: unknown LB node "worker-1" of five-nodes`)
 }
 
 // TestDrainInEveryVariant: what runs goes on, and what is new goes elsewhere, whoever balances.

@@ -154,7 +154,7 @@ func (p *onKind) setServices(ctx context.Context, v Variant) error {
 			if err != nil {
 				return err
 			}
-			v.dress(have, &want)
+			v.applyTo(have, &want)
 			_, err = api.Update(ctx, have, metav1.UpdateOptions{})
 			return err
 		})
@@ -165,8 +165,8 @@ func (p *onKind) setServices(ctx context.Context, v Variant) error {
 	return nil
 }
 
-// dress sets in an object of the cluster what the variant specifies for its service.
-func (v Variant) dress(have, want *corev1.Service) {
+// applyTo sets in an object of the cluster what the variant specifies for its service.
+func (v Variant) applyTo(have, want *corev1.Service) {
 	have.Spec.ExternalTrafficPolicy = want.Spec.ExternalTrafficPolicy
 	have.Spec.HealthCheckNodePort = want.Spec.HealthCheckNodePort
 	if have.Labels == nil {

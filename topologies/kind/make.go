@@ -55,7 +55,7 @@ func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (net
 		return netns.Provided{}, err
 	}
 	name := clusterName(network.Name())
-	if err := refuseNamesake(ctx, name); err != nil {
+	if err := checkNameFree(ctx, name); err != nil {
 		return netns.Provided{}, err
 	}
 	if err := b.own(name); err != nil {
@@ -75,8 +75,8 @@ func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (net
 	return netns.Provided{Plan: plan, Namespaces: b.adoptNodes(), Bridge: b.bridge}, err
 }
 
-// refuseNamesake leaves a cluster and a network alone that have the names, and do not belong to this network.
-func refuseNamesake(ctx context.Context, name string) error {
+// checkNameFree leaves a cluster and a network alone that have the names, and do not belong to this network.
+func checkNameFree(ctx context.Context, name string) error {
 	clusters, err := provider(nil).List()
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resourc
 		case o.Kind == ownedCluster:
 			errs = append(errs, removeCluster(ctx, o.Name, dir))
 		case o.Kind == ownedNetwork:
-			errs = append(errs, removeInhabited(ctx, o.Name, o.Value, dir))
+			errs = append(errs, removeWithContainers(ctx, o.Name, o.Value, dir))
 		case earlierBoot: // the kernel of the other two is gone
 		case o.Kind == ownedGuard && errors.Join(errs...) == nil: // it stays as long as what it guards
 			errs = append(errs, removeGuard(o.Name))
@@ -86,9 +86,9 @@ const (
 	removePause = 250 * time.Millisecond
 )
 
-// removeInhabited removes the network, and with it the cluster's nodes that come after all: who makes a cluster may have been killed,
+// removeWithContainers removes the network, and with it the cluster's nodes that come after all: who makes a cluster may have been killed,
 // and what it had started goes on. Once the network is gone none can start any more.
-func removeInhabited(ctx context.Context, name, label, dir string) error {
+func removeWithContainers(ctx context.Context, name, label, dir string) error {
 	n, err := inspectNetwork(ctx, name)
 	if err != nil || n != nil && n.Labels[labLabel] != label {
 		return err // one of the name is another lab's

@@ -64,7 +64,7 @@ func CallMe(ctx context.Context, o CallMeOptions) (*CallMeReport, error) {
 	}
 	calls := make(chan heard, 1)
 	go func() {
-		from, err := hear(ctx, listener, ticket)
+		from, err := acceptCallback(ctx, listener, ticket)
 		calls <- heard{from, err}
 	}()
 	body, err := request(ctx, o.Dialer, fmt.Sprintf("http://%s/?port=%d&ticket=%s", o.Target, report.Waited.Port(), ticket))
@@ -94,8 +94,8 @@ func (o *CallMeOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// hear accepts one call and reads its ticket.
-func hear(ctx context.Context, listener *net.TCPListener, ticket string) (netip.AddrPort, error) {
+// acceptCallback accepts one call and reads its ticket.
+func acceptCallback(ctx context.Context, listener *net.TCPListener, ticket string) (netip.AddrPort, error) {
 	deadline, _ := ctx.Deadline()
 	if err := listener.SetDeadline(deadline); err != nil {
 		return netip.AddrPort{}, err

@@ -29,8 +29,8 @@ func Main(m *testing.M) int {
 		return again()
 	}
 	if os.Getpid() == 1 { // else a test has started the binary once more
-		if err := furnish(); err != nil {
-			fmt.Fprintln(os.Stderr, "furnish sandbox:", err)
+		if err := mountPrivate(); err != nil {
+			fmt.Fprintln(os.Stderr, "mount in sandbox:", err)
 			return 1
 		}
 	}
@@ -60,8 +60,8 @@ func again() int {
 	return 0
 }
 
-// furnish gives the namespaces a /proc and a /run of their own, and lets go of the mounts that keep others' namespaces and pins.
-func furnish() error {
+// mountPrivate gives the namespaces a /proc and a /run of their own, and lets go of the mounts that keep others' namespaces and pins.
+func mountPrivate() error {
 	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts private: %w", err)
 	}
