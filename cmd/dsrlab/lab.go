@@ -89,7 +89,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept while they run")
 	hookFlag(cmd, &o.hook)
 	o.on.labFlags(cmd)
-	cmd.Flags().StringVar(&o.scale, "scale", "", "divide the rates of all links: 1 (insist on the topology's), 1/2, 1/5, 1/10 or 1/20 (default: the largest that this machine carries now)")
+	cmd.Flags().StringVar(&o.scale, "scale", "", "divide the rates of all links: 1 (the topology's), 1/2, 1/5, 1/10 or 1/20 (default: the largest that this machine carries now)")
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
 

@@ -98,6 +98,26 @@ func TestInstallAfterAnother(t *testing.T) {
 	}
 }
 
+// What someone else has changed is as it should be after the next installation.
+func TestInstallRepairs(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs the nft binary, to change rules with")
+	}
+	host := newHost(t, "repaired")
+	config := demo(FormKubeProxy)
+	require.NoError(t, Install(t.Context(), int(host.ns), config))
+	want := host.ruleset()
+	for _, damage := range []string{
+		"flush chain ip kube-proxy services", "add rule ip kube-proxy services drop", "insert rule ip kube-proxy services drop",
+		"flush map ip kube-proxy service-ips", "flush ruleset",
+	} {
+		host.nft(damage, "-f", "-")
+		require.NotEqual(t, want, host.ruleset(), damage)
+		require.NoError(t, Install(t.Context(), int(host.ns), config))
+		require.Equal(t, want, host.ruleset(), damage)
+	}
+}
+
 // ruleset is what nft lists, chain by chain and set by set, in order: each with the table that it is in.
 func (h *host) ruleset() (parts []string) {
 	h.t.Helper()

@@ -31,28 +31,28 @@ const here = "/proc/thread-self/ns/net"
 // inside runs f on a thread inside a network namespace. The thread goes back to the runtime only if it is back where it was;
 // otherwise it dies with its goroutine.
 func inside(namespace int, f func() error) error {
-	return onThread(func(giveBack func()) error {
+	return onThread(func(release func()) error {
 		home, err := openNamespace(here)
 		if err != nil {
-			giveBack()
+			release()
 			return err
 		}
 		defer unix.Close(home)
 		if err := unix.Setns(namespace, unix.CLONE_NEWNET); err != nil {
-			giveBack()
+			release()
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
 		defer func() {
 			if unix.Setns(home, unix.CLONE_NEWNET) == nil {
-				giveBack()
+				release()
 			}
 		}()
 		return f()
 	})
 }
 
-// onThread runs f on a thread of its own, which dies with the goroutine unless f gives it back.
-func onThread(f func(giveBack func()) error) error {
+// onThread runs f on a thread of its own, which dies with the goroutine unless f releases it.
+func onThread(f func(release func()) error) error {
 	done := make(chan error, 1)
 	go func() {
 		err := errLeft
