@@ -158,23 +158,22 @@ func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *Captur
 		return err
 	}
 	defer ended.close()
-	var until time.Time // when ctx ended
+	ending := false
 	frame, control := make([]byte, frameLimit), make([]byte, 128)
 	for c.options.Count == 0 || stats.Packets < c.options.Count {
-		if until.IsZero() && ctx.Err() != nil {
-			until = time.Now()
+		if !ending && ctx.Err() != nil {
+			ending = true
+			if err := c.refuse(); err != nil {
+				return err
+			}
 		}
 		n, controlLength, _, from, err := unix.Recvmsg(c.socket, frame, control, 0)
 		switch {
 		case err == nil:
-			at := timestamp(control[:controlLength])
-			if !until.IsZero() && at.After(until) {
-				return nil // others would follow it for ever
-			}
-			if err := c.write(file, from, at, frame[:n], stats); err != nil {
+			if err := c.write(file, from, timestamp(control[:controlLength]), frame[:n], stats); err != nil {
 				return err
 			}
-		case errors.Is(err, unix.EAGAIN) && !until.IsZero():
+		case errors.Is(err, unix.EAGAIN) && ending:
 			return nil
 		case errors.Is(err, unix.EAGAIN):
 			if err := errors.Join(file.Flush(), ended.wait(c.socket)); err != nil {
@@ -185,6 +184,18 @@ func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *Captur
 		case !errors.Is(err, unix.EINTR):
 			return err
 		}
+	}
+	return nil
+}
+
+// refuse lets no more packets in, so that what the socket holds has an end. The packets' timestamps would not do: the kernel begins to
+// take them some time after the first socket has asked, and gives a packet without one the time at which it is read
+// (net_enable_timestamp and __sock_recv_timestamp, net/core/dev.c and net/socket.c).
+func (c *Capture) refuse() error {
+	nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
+	program := unix.SockFprog{Len: uint16(len(nothing)), Filter: &nothing[0]}
+	if err := unix.SetsockoptSockFprog(c.socket, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
+		return fmt.Errorf("end the capture: %w", err)
 	}
 	return nil
 }

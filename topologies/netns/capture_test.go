@@ -80,6 +80,21 @@ func TestCapture(t *testing.T) {
 	assert.ErrorContains(t, err, `capture in worker: no device "eth7"; there are [lo `)
 }
 
+// What came in before the end is written, also when it is read only then, and the kernel has not taken its time yet.
+func TestCaptureReadAtItsEnd(t *testing.T) {
+	nw := up(t, talk(t), "test-late", t.TempDir())
+	c, err := nw.OpenCapture("worker", CaptureOptions{Device: "eth0"})
+	require.NoError(t, err)
+	defer c.Close()
+	dial(t, nw, "client", "tcp-echo", nw.Plan().Pods[0].Addresses[0])
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var file bytes.Buffer
+	_, err = c.Record(ctx, &file)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, len(keep(readCapture(t, &file), "TCP")), 4)
+}
+
 // All devices of a node: each packet to a pod is there twice, in the order in which it passed them.
 func TestCaptureAllDevices(t *testing.T) {
 	nw := up(t, talk(t), "test-devices", t.TempDir())
