@@ -101,6 +101,12 @@ func (c *compiler) service(name string, frontends []*services.Frontend) error {
 }
 
 func (c *compiler) frontend(f *services.Frontend) error {
+	if isElsewhere(f, c.view.node) {
+		for _, i := range f.Backends {
+			c.backend(i)
+		}
+		return nil
+	}
 	port, err := c.port(f)
 	if err != nil {
 		return err
@@ -123,10 +129,22 @@ func (c *compiler) frontend(f *services.Frontend) error {
 	for _, prefix := range f.SourceRanges {
 		c.addRanges(port, prefix)
 	}
-	if f.Kind != services.KindNodePort && !slices.Contains(c.spec.guards, address) {
+	if c.isGuarded(f) && !slices.Contains(c.spec.guards, address) {
 		c.spec.guards = append(c.spec.guards, address)
 	}
 	return nil
+}
+
+// isElsewhere reports whether the frontend is another node's alone: its NodePort with policy Local, which has that node's pods as
+// backends. A client here is sent there, as by kube-proxy, which short-circuits VIPs, externalIPs and the node's own NodePorts.
+func isElsewhere(f *services.Frontend, node string) bool {
+	return f.Kind == services.KindNodePort && f.LocalOnly && f.Node != node
+}
+
+// isGuarded reports whether no host has the frontend's address, so that what is for none of its ports must not be routed. An externalIP
+// can be a host's, whose other ports the service hasn't asked for.
+func (c *compiler) isGuarded(f *services.Frontend) bool {
+	return (f.Kind == services.KindLoadBalancer || f.Kind == services.KindClusterIP) && !c.view.hasNode(f.Address)
 }
 
 // port is the index of the frontend's port.

@@ -36,6 +36,7 @@ func TestCompileFrontends(t *testing.T) {
 	lb.SourceRanges = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	nodePort := *lb
 	nodePort.Address, nodePort.Port, nodePort.Kind, nodePort.SourceRanges = nodeAddr(0), 31000, services.KindNodePort, nil
+	nodePort.Node = nodeName(0)
 	tables.Frontends = append(tables.Frontends, nodePort)
 	spec := compiled(t, tables)
 
@@ -66,6 +67,63 @@ func TestCompileFrontends(t *testing.T) {
 	spec = compiled(t, &services.Tables{Frontends: tables.Frontends})
 	assert.Equal(t, noSet, spec.frontends[0].outside)
 	assert.Equal(t, noSet, spec.frontends[0].inside)
+}
+
+// TestCompileGuards: all ports of an address are taken from the kernel only where no host can have the address.
+func TestCompileGuards(t *testing.T) {
+	node, free := nodeAddr(1), netip.MustParseAddr("198.51.100.7")
+	for _, test := range []struct {
+		name    string
+		kind    services.Kind
+		address netip.Addr
+		guarded bool
+	}{
+		{"VIP", services.KindLoadBalancer, free, true},
+		{"ClusterIP", services.KindClusterIP, free, true},
+		{"externalIP, which may be a host's", services.KindExternalIP, free, false},
+		{"externalIP that is a node's", services.KindExternalIP, node, false},
+		{"VIP that has become a node's address", services.KindLoadBalancer, node, false},
+		{"NodePort", services.KindNodePort, node, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tables := oneService(0, 1)
+			tables.Frontends = tables.Frontends[:1]
+			f := &tables.Frontends[0]
+			f.Kind, f.Address = test.kind, test.address
+			spec := compiled(t, tables)
+			require.Len(t, spec.frontends, 1)
+			if test.guarded {
+				assert.Equal(t, []bpf.DatapathAddress{wireAddress(test.address)}, spec.guards)
+			} else {
+				assert.Empty(t, spec.guards)
+			}
+		})
+	}
+}
+
+// TestCompileNodePortElsewhere: another node's NodePort with policy Local is not served here; its backends are known all the same.
+func TestCompileNodePortElsewhere(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		node   int
+		local  bool
+		served bool
+	}{
+		{"own, Local", 0, true, true},
+		{"own, Cluster", 0, false, true},
+		{"another's, Cluster", 1, false, true},
+		{"another's, Local", 1, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tables := oneService(0, 3)
+			tables.Frontends = tables.Frontends[:1]
+			f := &tables.Frontends[0]
+			f.Kind, f.Address, f.Node, f.LocalOnly = services.KindNodePort, nodeAddr(test.node), nodeName(test.node), test.local
+			spec := compiled(t, tables)
+			assert.Equal(t, test.served, len(spec.frontends) == 1)
+			assert.Len(t, spec.backends, 3)
+		})
+	}
 }
 
 func TestCompileTableSizes(t *testing.T) {

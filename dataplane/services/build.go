@@ -9,6 +9,7 @@ package services
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ type State struct {
 	Services       []corev1.Service
 	EndpointSlices []discoveryv1.EndpointSlice
 	Nodes          []Node
+	Reserved       []Reserved
 }
 
 // Options are what no object says. The zero value is usable.
@@ -30,6 +32,8 @@ type Options struct {
 	Mode Mode
 	// TableSize is the most slots that a Maglev table has (default maglev.DefaultSize). A frontend of few backends has fewer.
 	TableSize uint32
+	// ExternalIPs are where spec.externalIPs may be (default nowhere).
+	ExternalIPs []netip.Prefix
 }
 
 // Build makes the tables. It never fails: what it cannot use it leaves out and names among the problems. Neither its
@@ -48,7 +52,7 @@ func (o Options) checked() (Options, []Problem) {
 	problem := func(field, want, format string, args ...any) {
 		problems = append(problems, Problem{Object: "options", Field: field, What: fmt.Sprintf(format, args...), Want: want})
 	}
-	checked := Options{Mode: ModeSNAT, TableSize: maglev.DefaultSize}
+	checked := Options{Mode: ModeSNAT, TableSize: maglev.DefaultSize, ExternalIPs: o.ExternalIPs}
 	if o.Mode != "" {
 		if mode, err := ParseMode(string(o.Mode)); err != nil {
 			problem("mode", "use snat, dsr or hybrid", "%q is no forwarding mode", o.Mode)
@@ -79,6 +83,7 @@ func OlderFirst(a, b *corev1.Service) int {
 func (t *Tracker) Load(state State) []Change {
 	t.duplicates = nil
 	t.setNodes(state.Nodes)
+	t.reserved = slices.Clone(state.Reserved)
 
 	ordered := make([]*corev1.Service, len(state.Services))
 	for i := range state.Services {

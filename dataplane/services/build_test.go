@@ -17,6 +17,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// everywhere lets services have any externalIPs.
+var everywhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+
+// statusOf is what a controller writes that gives a service some VIPs.
+func statusOf(vips ...string) corev1.ServiceStatus {
+	var status corev1.ServiceStatus
+	for _, vip := range vips {
+		status.LoadBalancer.Ingress = append(status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: vip})
+	}
+	return status
+}
+
 var updateGolden = flag.Bool("update", false, "write the golden files")
 
 // readState reads objects as kubectl prints them.
@@ -52,6 +64,7 @@ func nodeFrom(t testing.TB, in *corev1.Node) Node {
 	for _, address := range in.Status.Addresses {
 		node.Addresses = append(node.Addresses, netip.MustParseAddr(address.Address))
 	}
+	node.Zone = in.Labels[corev1.LabelTopologyZone]
 	for _, cidr := range append([]string{in.Spec.PodCIDR}, in.Spec.PodCIDRs...) {
 		if cidr != "" {
 			node.PodCIDRs = append(node.PodCIDRs, netip.MustParsePrefix(cidr))
@@ -86,7 +99,7 @@ func TestBuild(t *testing.T) {
 			data, err := os.ReadFile(file)
 			require.NoError(t, err)
 			state := readState(t, data)
-			got, err := yaml.Marshal(build(state, Options{Mode: ModeDSR, TableSize: 251}))
+			got, err := yaml.Marshal(build(state, Options{Mode: ModeDSR, TableSize: 251, ExternalIPs: everywhere}))
 			require.NoError(t, err)
 			wantFile := strings.TrimSuffix(file, ".yaml") + ".golden.yaml"
 			if *updateGolden {
@@ -137,7 +150,7 @@ func TestBuildOlderServiceFirst(t *testing.T) {
 	require.NoError(t, err)
 	state := readState(t, data)
 	for i := range state.Services {
-		state.Services[i].Spec.LoadBalancerIP = "203.0.113.1"
+		state.Services[i].Status = statusOf("203.0.113.1")
 		state.Services[i].CreationTimestamp.Time = state.Services[i].CreationTimestamp.AddDate(2020-i, 0, 0)
 	}
 	tables, problems := Build(state, Options{})

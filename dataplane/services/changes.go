@@ -12,7 +12,8 @@ func (u *update) changes() []Change {
 	next := make(map[*entry]*Tables)
 	for _, e := range u.entries {
 		e.touched = false
-		if tables := e.tables(largest); !tables.equal(e.reported) {
+		tables := e.tables(largest)
+		if tables.keepZones(u.tracker.nodes); !tables.equal(e.reported) {
 			changed = append(changed, e)
 			next[e] = tables
 		}

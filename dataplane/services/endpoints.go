@@ -29,6 +29,7 @@ type sliceEndpoint struct {
 	specBackend
 	port portKey
 	conditions
+	hints *discoveryv1.EndpointHints
 }
 
 // conditions of an endpoint, as KEP-1669 defines them.
@@ -50,10 +51,13 @@ func (c *compiler) endpoints(service *corev1.Service, from []*discoveryv1.Endpoi
 			if !ok {
 				continue
 			}
-			conditions := conditionsOf(&slice.Endpoints[i], service.Spec.PublishNotReadyAddresses)
+			in := &slice.Endpoints[i]
+			conditions := conditionsOf(in, service.Spec.PublishNotReadyAddresses)
 			for _, port := range ports {
 				key := backendKey{netip.AddrPortFrom(address, port.number), port.protocol}
-				all = append(all, sliceEndpoint{specBackend{key, node, weight, slice}, portKey{port.name, port.protocol, is6}, conditions})
+				all = append(all, sliceEndpoint{
+					specBackend{key, node, weight, slice}, portKey{port.name, port.protocol, is6}, conditions, in.Hints,
+				})
 			}
 		}
 	}
@@ -110,24 +114,26 @@ func (c *compiler) locate(slice *discoveryv1.EndpointSlice, index int) (netip.Ad
 			"%q is not the address of a pod", in.Addresses[0])
 		return netip.Addr{}, nil, false
 	}
-	node := c.nodeOf(in, address)
-	if node == nil {
-		what := "it names no node"
-		if in.NodeName != nil {
-			what = fmt.Sprintf("%q is no known node", *in.NodeName)
-		}
-		problem(".nodeName", "name the node of "+address.String(), "%s and no pod CIDR holds the address", what)
+	if node := c.nodeOf(in, address); node != nil {
+		return address, node, true
 	}
-	return address, node, node != nil
+	if name := deref(in.NodeName, ""); name != "" {
+		problem(".nodeName", "name a node of the cluster, or none where the address is outside of it",
+			"%q is no known node, and no node has %s or its pod CIDR", name, address)
+		return netip.Addr{}, nil, false
+	}
+	if what, ok := c.mayBeOutside(address); !ok {
+		problem(".addresses[0]", "use the address of a pod, of a node, or of a host outside of the cluster", "%s is %s, and no node has it", address, what)
+		return netip.Addr{}, nil, false
+	}
+	return address, c.nodes.outside, true
 }
 
 // nodeOf finds the node of an endpoint: the one that it names, else the one whose pod CIDR has the address or whose own address
-// it is, as that of an API server, whose endpoints name no node.
+// it is, as that of an API server, whose endpoints name no node. It is nil where there is none.
 func (c *compiler) nodeOf(in *discoveryv1.Endpoint, address netip.Addr) *nodeInfo {
-	if in.NodeName != nil {
-		if node := c.nodes.byName[*in.NodeName]; node != nil {
-			return node
-		}
+	if node := c.nodes.byName[deref(in.NodeName, "")]; node != nil {
+		return node
 	}
 	return c.nodes.owning(address)
 }

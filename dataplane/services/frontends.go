@@ -10,12 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-const (
-	// labelProxyName on a Service means that someone else serves it (kube-proxy leaves it alone too).
-	labelProxyName = "service.kubernetes.io/service-proxy-name"
-	// defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds.
-	defaultAffinity = 10800 * time.Second
-)
+// defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds.
+const defaultAffinity = 10800 * time.Second
 
 // addressOf is one of the addresses that a service is reached at.
 type addressOf struct {
@@ -44,9 +40,17 @@ func (c *compiler) addFrontends(s *spec) {
 	}
 }
 
+// isServedElsewhere reports whether labels of a Service or EndpointSlice tell proxies to leave it alone. Whatever the value is, the empty
+// one too: kube-proxy selects objects without these labels (Kubernetes, cmd/kube-proxy/app/server.go).
+func isServedElsewhere(labels map[string]string) bool {
+	_, headless := labels[corev1.IsHeadlessService]
+	_, named := labels["service.kubernetes.io/service-proxy-name"]
+	return headless || named
+}
+
 // ours reports whether the service is balanced at all: headless and external names are not, by definition.
 func (c *compiler) ours(service *corev1.Service) bool {
-	if service.Labels[labelProxyName] != "" || service.Spec.ClusterIP == corev1.ClusterIPNone {
+	if isServedElsewhere(service.Labels) || service.Spec.ClusterIP == corev1.ClusterIPNone {
 		return false
 	}
 	switch service.Spec.Type {
@@ -81,10 +85,8 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 			f.Port = nodePort
 		case KindClusterIP:
 			f.Mode = ModeSNAT
+			f.SourceRanges = nil // they are for clients outside of the cluster, who don't reach a ClusterIP
 			f.LocalOnly = deref(s.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
-		}
-		if at.kind != KindLoadBalancer {
-			f.SourceRanges = nil
 		}
 		if f.Port != 0 {
 			pool := s.poolOf(portKey{in.Name, protocol, at.address.Is6()})
@@ -103,7 +105,9 @@ func (c *compiler) addresses(service *corev1.Service) []addressOf {
 			c.problem(object, field, "use a unicast address", "%q is not the address of a service", text)
 			return
 		}
-		all = append(all, addressOf{address: address.Unmap(), kind: kind})
+		if address = address.Unmap(); c.mayClaim(object, field, address, kind) {
+			all = append(all, addressOf{address: address, kind: kind})
+		}
 	}
 	for i, text := range clusterIPs(service) {
 		if text != "" {
@@ -111,18 +115,12 @@ func (c *compiler) addresses(service *corev1.Service) []addressOf {
 		}
 	}
 	if service.Spec.Type == corev1.ServiceTypeLoadBalancer {
-		given := false
+		// spec.loadBalancerIP is what the user asks a controller for. Only the controller knows whether it is the user's to have.
 		for i, ingress := range service.Status.LoadBalancer.Ingress {
 			// With mode Proxy the load balancer in front translates, and the VIP is not for nodes (KEP-1860).
-			if proxied := deref(ingress.IPMode, corev1.LoadBalancerIPModeVIP) == corev1.LoadBalancerIPModeProxy; ingress.IP != "" {
-				given = true
-				if !proxied {
-					add(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), ingress.IP, KindLoadBalancer)
-				}
+			if ingress.IP != "" && deref(ingress.IPMode, corev1.LoadBalancerIPModeVIP) != corev1.LoadBalancerIPModeProxy {
+				add(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), ingress.IP, KindLoadBalancer)
 			}
-		}
-		if !given && service.Spec.LoadBalancerIP != "" {
-			add("spec.loadBalancerIP", service.Spec.LoadBalancerIP, KindLoadBalancer)
 		}
 	}
 	for i, text := range service.Spec.ExternalIPs {
@@ -210,7 +208,8 @@ func (c *compiler) selection(service *corev1.Service) Selection {
 	return selection
 }
 
-// sourceRanges reads who may use the service. A range that can't be read allows nobody, but does not open the service.
+// sourceRanges reads who may use the service at its VIPs, externalIPs and NodePorts. (kube-proxy has them hold at VIPs alone, so that
+// the other addresses of a service are ways around them.) A range that can't be read allows nobody, but does not open the service.
 func (c *compiler) sourceRanges(service *corev1.Service) []netip.Prefix {
 	var ranges []netip.Prefix
 	for i, text := range service.Spec.LoadBalancerSourceRanges {

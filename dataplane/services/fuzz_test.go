@@ -44,7 +44,8 @@ func checkHostile(t *testing.T, data []byte) {
 	d := &dice{data}
 	state := d.state()
 	options := Options{
-		Mode: Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1),
+		ExternalIPs: pick(d, nil, everywhere),
+		Mode:        Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1),
 	}
 	tables, problems := Build(state, options)
 	again, _ := Build(state, options)
@@ -109,6 +110,10 @@ func (d *dice) state() State {
 		}
 		state.Nodes = append(state.Nodes, node)
 	}
+	for range d.roll(3) {
+		prefix, _ := netip.ParsePrefix(pick(d, "192.0.2.1/32", "10.0.0.0/8", "::/0", ""))
+		state.Reserved = append(state.Reserved, Reserved{Prefix: prefix, What: "taken", Host: d.roll(2) == 0})
+	}
 	for range d.roll(6) {
 		state.Services = append(state.Services, d.service())
 	}
@@ -136,7 +141,6 @@ func (d *dice) service() corev1.Service {
 	service := corev1.Service{ObjectMeta: d.meta(), Spec: corev1.ServiceSpec{
 		Type:                  pick(d, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort, "", corev1.ServiceTypeExternalName, "x"),
 		ClusterIP:             d.address(),
-		LoadBalancerIP:        d.address(),
 		IPFamilies:            pick(d, nil, []corev1.IPFamily{}, []corev1.IPFamily{corev1.IPv6Protocol}, []corev1.IPFamily{"x"}),
 		ExternalTrafficPolicy: pick(d, corev1.ServiceExternalTrafficPolicyLocal, "", "x"),
 		InternalTrafficPolicy: maybe(d, corev1.ServiceInternalTrafficPolicyLocal, "x"),
@@ -146,6 +150,7 @@ func (d *dice) service() corev1.Service {
 			ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: maybe(d, d.number())}}),
 		PublishNotReadyAddresses: d.roll(2) == 1,
 	}}
+	service.Spec.LoadBalancerIP = d.address() // a wish, which nobody has granted
 	for range d.roll(3) {
 		service.Spec.ClusterIPs = append(service.Spec.ClusterIPs, d.address())
 		service.Spec.ExternalIPs = append(service.Spec.ExternalIPs, d.address())
@@ -174,6 +179,7 @@ func (d *dice) slice() discoveryv1.EndpointSlice {
 			NodeName: maybe(d, "a", "b", ""),
 			Conditions: discoveryv1.EndpointConditions{
 				Ready: maybe(d, true, false), Serving: maybe(d, true, false), Terminating: maybe(d, true, false)},
+			Hints: d.hints(),
 		}
 		for range d.roll(3) {
 			endpoint.Addresses = append(endpoint.Addresses, d.address())
@@ -195,7 +201,9 @@ func checkTables(t testing.TB, tables *Tables) {
 		names[b.Name()] = true
 		require.NotZero(t, b.Port)
 		require.NotZero(t, b.Weight)
-		require.True(t, usable(b.Address) && usable(b.NodeAddress))
+		require.True(t, usable(b.Address))
+		require.Equal(t, b.Outside(), !b.NodeAddress.IsValid())
+		require.True(t, b.Outside() || usable(b.NodeAddress))
 	}
 	frontends := map[string]bool{}
 	for i := range tables.Frontends {
@@ -218,7 +226,14 @@ func checkTables(t testing.TB, tables *Tables) {
 			used[index] = true
 			require.Equal(t, f.Protocol, b.Protocol)
 			require.Equal(t, f.Address.Is6(), b.Address.Is6(), "families differ")
-			require.Contains(t, tables.Selectable(f, b.Node), index)
+			if f.Hints == nil && !(f.LocalOnly && b.Outside()) {
+				require.Contains(t, tables.Selectable(f, b.Node), index)
+			}
+		}
+		for _, node := range []string{"a", "b", "n1", "n2", "n3", "unknown"} {
+			require.Subset(t, f.Backends, tables.Selectable(f, node))
+			require.IsIncreasing(t, append([]int{-2, -1}, tables.Selectable(f, node)...))
+			require.IsIncreasing(t, append([]int{-2, -1}, tables.SelectableInside(f, node)...))
 		}
 	}
 	if len(tables.Frontends) > 0 && tables.Frontends[0].TableSize <= 251 {

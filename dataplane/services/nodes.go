@@ -7,42 +7,76 @@ import (
 	"slices"
 )
 
-// Node is an LB node or a pod node; clients are none.
+// Node is an LB node or a pod node; clients and backends outside of the cluster have none.
 type Node struct {
 	Name string
 	// Addresses are the node's addresses of both families, at least one. The node's NodePorts are at every address. Tunnels to it
 	// end at the first.
 	Addresses []netip.Addr
+	// Others are further addresses that the node has, such as a cloud's ExternalIP. It has no NodePorts there. Like Addresses they are
+	// never VIPs.
+	Others []netip.Addr
 	// PodCIDRs say which endpoints are the node's where their slice names none; may be empty.
 	PodCIDRs []netip.Prefix
+	// Zone is the node's label topology.kubernetes.io/zone; empty where it has none.
+	Zone string
 }
 
 // nodeInfo is a node whose addresses have been checked.
 type nodeInfo struct {
 	name      string
 	addresses []netip.Addr
+	others    []netip.Addr
 	tunnelEnd netip.Addr
 	podCIDRs  []netip.Prefix
+	zone      string
 }
 
 func (p *nodeInfo) equal(other *nodeInfo) bool {
-	return p.name == other.name && p.tunnelEnd == other.tunnelEnd &&
-		slices.Equal(p.addresses, other.addresses) && slices.Equal(p.podCIDRs, other.podCIDRs)
+	return p.name == other.name && p.tunnelEnd == other.tunnelEnd && p.zone == other.zone &&
+		slices.Equal(p.addresses, other.addresses) && slices.Equal(p.others, other.others) && slices.Equal(p.podCIDRs, other.podCIDRs)
+}
+
+// String says where a backend is.
+func (p *nodeInfo) String() string {
+	if p.name == "" {
+		return "no node"
+	}
+	return "node " + p.name
 }
 
 // nodeIndex has all nodes.
 type nodeIndex struct {
-	ordered  []*nodeInfo // by name
-	byName   map[string]*nodeInfo
+	ordered []*nodeInfo // by name
+	byName  map[string]*nodeInfo
+	// holders are the nodes that have an address, of those that have several the first by name.
+	holders map[netip.Addr]*nodeInfo
+	// outside stands for all that is no node of the cluster.
+	outside *nodeInfo
+	// zones are those of nodes that have one, by the node's name.
+	zones    map[string]string
 	problems []Problem
 }
 
 func indexNodes(nodes []Node) *nodeIndex {
-	p := &nodeIndex{byName: make(map[string]*nodeInfo, len(nodes))}
+	p := &nodeIndex{
+		byName: make(map[string]*nodeInfo, len(nodes)), holders: make(map[netip.Addr]*nodeInfo, len(nodes)),
+		outside: &nodeInfo{}, zones: make(map[string]string),
+	}
 	for i := range nodes {
 		p.add(&nodes[i])
 	}
 	slices.SortFunc(p.ordered, func(a, b *nodeInfo) int { return cmp.Compare(a.name, b.name) })
+	for _, node := range p.ordered {
+		for _, address := range slices.Concat(node.addresses, node.others) {
+			if p.holders[address] == nil {
+				p.holders[address] = node
+			}
+		}
+		if node.zone != "" {
+			p.zones[node.name] = node.zone
+		}
+	}
 	return p
 }
 
@@ -63,7 +97,12 @@ func (p *nodeIndex) add(node *Node) {
 		p.problem(node, "name", "give each node a name of its own", "there are two nodes of this name")
 		return
 	}
-	added := &nodeInfo{name: node.Name, addresses: addresses, tunnelEnd: addresses[0], podCIDRs: slices.Clone(node.PodCIDRs)}
+	added := &nodeInfo{
+		name: node.Name, addresses: addresses, tunnelEnd: addresses[0], podCIDRs: slices.Clone(node.PodCIDRs), zone: node.Zone,
+	}
+	for _, address := range node.Others {
+		added.others = append(added.others, address.Unmap())
+	}
 	p.byName[node.Name] = added
 	p.ordered = append(p.ordered, added)
 }
@@ -101,5 +140,8 @@ func (p *nodeIndex) owning(address netip.Addr) *nodeInfo {
 
 // usable reports whether packets can be sent to a over a network.
 func usable(a netip.Addr) bool {
-	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+	a = a.Unmap()
+	thisNetwork := a.Is4() && a.As4()[0] == 0 // RFC 791, section 3.2
+	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() &&
+		!thisNetwork && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

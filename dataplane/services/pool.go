@@ -1,5 +1,7 @@
 package services
 
+import discoveryv1 "k8s.io/api/discovery/v1"
+
 // pool are the endpoints of one port and family. What is chosen are indices of spec.backends, ascending.
 type pool struct {
 	port      portKey
@@ -7,13 +9,15 @@ type pool struct {
 	cluster   []int // for traffic policy Cluster
 	local     []int // for Local: what every node chooses among its own, all nodes together
 	last      []int // those of local that are not ready: the last resort
-	anyReady  bool  // anywhere
+	hints     *Hints
+	anyReady  bool // anywhere
 }
 
 // endpoint is a backend at one port.
 type endpoint struct {
 	backend int // of spec.backends
 	conditions
+	hints *discoveryv1.EndpointHints
 }
 
 // add merges an endpoint that is in two slices, as happens while a controller moves it: any that says "ready" holds.
@@ -27,6 +31,9 @@ func (p *pool) add(e endpoint) {
 	known.ready = known.ready || e.ready
 	known.serving = known.serving || e.serving
 	known.terminating = known.terminating && e.terminating
+	if known.hints == nil {
+		known.hints = e.hints
+	}
 }
 
 // choose finds the endpoints that may get new flows: the ready ones; where there is none, those that still serve while they
@@ -39,6 +46,7 @@ func (p *pool) choose(backends []specBackend) {
 		}
 	}
 	p.anyReady = len(p.cluster) > 0
+	p.hints = hintsOf(p.endpoints)
 	if len(p.cluster) == len(p.endpoints) {
 		p.local = p.cluster
 		return
@@ -73,6 +81,7 @@ func (p *pool) chosen(localOnly bool) []int {
 type numberedPool struct {
 	done                 bool
 	cluster, local, last []int
+	hints                *Hints
 	anyReady, same       bool // same: cluster and local are equal
 }
 
@@ -97,10 +106,14 @@ func (n *numberedPool) number(p *pool, numbers []int) {
 	if len(p.last) > 0 {
 		n.last = number(p.last)
 	}
+	n.hints = p.hints.numbered(number)
 }
 
 // fill gives a frontend its backends.
 func (n *numberedPool) fill(f *Frontend) {
+	if !f.LocalOnly || f.Kind != KindClusterIP { // a ClusterIP of policy Local has no use for them
+		f.Hints = n.hints
+	}
 	if !f.LocalOnly {
 		f.Backends = n.cluster
 		if !n.anyReady {

@@ -7,10 +7,10 @@ import (
 )
 
 // Selectable are the backends of f that a request from outside the cluster, entering at the named node, can go to: all of
-// them, or with LocalOnly those on that node. The result is ascending and must not be changed.
+// them, of which its hints prefer some, or with LocalOnly those on that node. The result is ascending and must not be changed.
 func (t *Tables) Selectable(f *Frontend, node string) []int {
 	if !f.LocalOnly {
-		return f.Backends
+		return t.preferred(f, node, f.Backends)
 	}
 	return t.on(node, f.Backends)
 }
@@ -24,9 +24,9 @@ func (t *Tables) SelectableInside(f *Frontend, node string) []int {
 		return t.Selectable(f, node)
 	}
 	if f.Inside != nil {
-		return f.Inside
+		return t.preferred(f, node, f.Inside)
 	}
-	return f.Backends
+	return t.preferred(f, node, f.Backends)
 }
 
 // Ready are the backends of f on the named node that are ready, whatever the policy: what a health check counts (kube-proxy:

@@ -58,12 +58,14 @@ type specBackend struct {
 type compiler struct {
 	options  Options
 	nodes    *nodeIndex
+	reserved []Reserved
 	problems []Problem
 }
 
-// compileSpec is pure. The slices are those of the service, ordered by name.
-func compileSpec(service *corev1.Service, from []*discoveryv1.EndpointSlice, nodes *nodeIndex, options Options) *spec {
-	c := &compiler{options: options, nodes: nodes}
+// compileSpec is pure: of the tracker it reads options, nodes and reserved addresses alone. The slices are those of the service, ordered
+// by name.
+func compileSpec(service *corev1.Service, from []*discoveryv1.EndpointSlice, t *Tracker) *spec {
+	c := &compiler{options: t.options, nodes: t.nodes, reserved: t.reserved}
 	s := &spec{service: service}
 	if c.ours(service) {
 		c.addBackends(s, c.endpoints(service, from))
@@ -96,7 +98,7 @@ func (c *compiler) addBackends(s *spec, found []sliceEndpoint) {
 				c.problems = append(c.problems, problem)
 			}
 		}
-		s.pool(m.port, len(found)).add(endpoint{latest, m.conditions})
+		s.pool(m.port, len(found)).add(endpoint{latest, m.conditions, m.hints})
 	}
 }
 
@@ -105,7 +107,7 @@ func (c *specBackend) conflictsWith(first *specBackend) []Problem {
 	var problems []Problem
 	if c.node.name != first.node.name {
 		problems = append(problems, Problem{sliceObject(c.slice), "endpoints",
-			fmt.Sprintf("%s is on node %s here and on %s in %s", c.key.address, c.node.name, first.node.name, sliceObject(first.slice)),
+			fmt.Sprintf("%s is on %s here and on %s in %s", c.key.address, c.node, first.node, sliceObject(first.slice)),
 			"name one node for one address"})
 	}
 	if c.weight != first.weight {

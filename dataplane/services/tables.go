@@ -2,6 +2,7 @@ package services
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,8 @@ type Tables struct {
 	Backends []Backend `json:"backends"`
 	// TableSize is the most slots that a Maglev table has, a prime; Frontend.TableSize is how many each has.
 	TableSize uint32 `json:"tableSize"`
+	// Zones are those of nodes, by the node's name, where a frontend's Hints need them.
+	Zones map[string]string `json:"zones,omitempty"`
 }
 
 // Frontend is an address, port and protocol that clients talk to.
@@ -39,7 +42,7 @@ type Frontend struct {
 	LocalOnly bool `json:"localOnly,omitempty"`
 	// Node is the node that a NodePort's address belongs to.
 	Node string `json:"node,omitempty"`
-	// SourceRanges are the only clients that may use a LoadBalancer, of both address families; none means all may.
+	// SourceRanges are the only clients that may use it, of both address families; none means all may, as at every ClusterIP.
 	SourceRanges []netip.Prefix `json:"sourceRanges,omitempty"`
 	// Affinity is how long after its last connection a client keeps its backend (sessionAffinity: ClientIP); 0: no
 	// affinity.
@@ -55,6 +58,8 @@ type Frontend struct {
 	// Terminating are those of Backends that are not ready but still serve. They are the last resort (KEP-1669) and do not
 	// count as healthy.
 	Terminating []int `json:"terminating,omitempty"`
+	// Hints say which of the backends policy Cluster prefers on a node; nil: all.
+	Hints *Hints `json:"hints,omitempty"`
 }
 
 // AddrPort is where the frontend listens.
@@ -63,12 +68,13 @@ func (f *Frontend) AddrPort() netip.AddrPort { return netip.AddrPortFrom(f.Addre
 // String is ADDRESS:PORT/PROTOCOL.
 func (f *Frontend) String() string { return f.AddrPort().String() + "/" + f.Protocol.String() }
 
-// Backend is a pod's address, port and protocol.
+// Backend is the address, port and protocol of a pod, of a process of a node, or of a host outside of the cluster.
 type Backend struct {
 	Address  netip.Addr `json:"address"`
 	Port     uint16     `json:"port"`
 	Protocol Protocol   `json:"protocol"`
-	// Node is the name of the pod's node, NodeAddress where tunnels to it end.
+	// Node is the name of the pod's node, NodeAddress where tunnels to it end. A backend outside of the cluster has neither: requests to
+	// it are translated to the node's address and routed, whatever the frontend's mode is.
 	Node        string     `json:"node"`
 	NodeAddress netip.Addr `json:"nodeAddress"`
 	// Weight is the backend's share relative to the others; 1 where nothing else is said.
@@ -76,6 +82,9 @@ type Backend struct {
 	// Draining: no frontend gives it new flows (it is terminating or not ready), but it keeps those that it has.
 	Draining bool `json:"draining,omitempty"`
 }
+
+// Outside reports whether the backend is outside of the cluster.
+func (b *Backend) Outside() bool { return b.Node == "" }
 
 // AddrPort is where the backend listens.
 func (b *Backend) AddrPort() netip.AddrPort { return netip.AddrPortFrom(b.Address, b.Port) }
@@ -96,10 +105,11 @@ func (f *Frontend) equal(other *Frontend) bool {
 		f.Mode == other.Mode && f.Selection == other.Selection && f.TableSize == other.TableSize &&
 		f.LocalOnly == other.LocalOnly && f.Affinity == other.Affinity && f.HealthCheckNodePort == other.HealthCheckNodePort &&
 		slices.Equal(f.SourceRanges, other.SourceRanges) && slices.Equal(f.Backends, other.Backends) &&
-		slices.Equal(f.Inside, other.Inside) && slices.Equal(f.Terminating, other.Terminating)
+		slices.Equal(f.Inside, other.Inside) && slices.Equal(f.Terminating, other.Terminating) &&
+		f.Hints.equal(other.Hints)
 }
 
 func (t *Tables) equal(other *Tables) bool {
-	return t.TableSize == other.TableSize && slices.Equal(t.Backends, other.Backends) &&
+	return t.TableSize == other.TableSize && maps.Equal(t.Zones, other.Zones) && slices.Equal(t.Backends, other.Backends) &&
 		slices.EqualFunc(t.Frontends, other.Frontends, func(f, g Frontend) bool { return f.equal(&g) })
 }

@@ -35,7 +35,7 @@ func TestTableSizeFor(t *testing.T) {
 
 // A field that equal forgets would be a change that is not reported.
 func TestFrontendEqual(t *testing.T) {
-	values := []any{netip.MustParseAddr("192.0.2.1"), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []int{1}}
+	values := []any{netip.MustParseAddr("192.0.2.1"), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []int{1}, &Hints{Nodes: map[string][]int{"n1": {0}}}}
 	whole := Tables{Frontends: []Frontend{{}}}
 	for i := range reflect.TypeFor[Frontend]().NumField() {
 		var other Frontend
@@ -76,7 +76,7 @@ func (p pod) endpoint() discoveryv1.Endpoint {
 // policyTables are those of one service with a VIP, a NodePort and a ClusterIP, on nodes n1, n2 and n3.
 func policyTables(t *testing.T, service corev1.ServiceSpec, pods []pod) *Tables {
 	t.Helper()
-	service.Type, service.ClusterIP, service.LoadBalancerIP = corev1.ServiceTypeLoadBalancer, "10.96.0.1", "203.0.113.1"
+	service.Type, service.ClusterIP = corev1.ServiceTypeLoadBalancer, "10.96.0.1"
 	service.ExternalIPs = []string{"198.51.100.1"}
 	service.Ports = []corev1.ServicePort{{Port: 80, NodePort: 30080}}
 	port := int32(8000)
@@ -89,14 +89,14 @@ func policyTables(t *testing.T, service corev1.ServiceSpec, pods []pod) *Tables 
 		slice.Endpoints = append(slice.Endpoints, p.endpoint())
 	}
 	tables, problems := Build(State{
-		Services:       []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"}, Spec: service}},
+		Services:       []corev1.Service{{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"}, Spec: service, Status: statusOf("203.0.113.1")}},
 		EndpointSlices: []discoveryv1.EndpointSlice{slice},
 		Nodes: []Node{
 			{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 			{Name: "n2", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}},
 			{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}},
 		},
-	}, Options{})
+	}, Options{ExternalIPs: everywhere})
 	require.Empty(t, problems)
 	require.Len(t, tables.Frontends, 6)
 	return tables

@@ -18,6 +18,7 @@ type Tracker struct {
 	options    Options
 	invalid    []Problem // of the options
 	nodes      *nodeIndex
+	reserved   []Reserved
 	slices     map[objectKey]objectKey // to the service that each is of
 	byService  map[objectKey][]*discoveryv1.EndpointSlice
 	orphans    map[objectKey]Problem // slices of no service
@@ -86,8 +87,10 @@ func (t *Tracker) SetNodes(nodes []Node) []Change {
 	if !t.setNodes(nodes) {
 		return nil
 	}
-	return t.rebuild(slices.Collect(maps.Keys(t.entries))...)
+	return t.rebuildAll()
 }
+
+func (t *Tracker) rebuildAll() []Change { return t.rebuild(slices.Collect(maps.Keys(t.entries))...) }
 
 // setNodes reports whether they have changed.
 func (t *Tracker) setNodes(nodes []Node) bool {
@@ -96,9 +99,12 @@ func (t *Tracker) setNodes(nodes []Node) bool {
 	return !t.nodes.equal(before)
 }
 
-// addSlice returns the service that the slice is of; it may be unknown.
+// addSlice returns the service that the slice is of; it may be unknown. A slice that someone else serves is as if it were not there.
 func (t *Tracker) addSlice(key objectKey, slice *discoveryv1.EndpointSlice) objectKey {
 	service := objectKey{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}
+	if isServedElsewhere(slice.Labels) {
+		return service
+	}
 	if service.name == "" {
 		t.orphans[key] = Problem{sliceObject(slice), "metadata.labels", "the slice is of no service",
 			"name its service in the label " + discoveryv1.LabelServiceName}
@@ -160,6 +166,7 @@ func (t *Tracker) Tables() *Tables {
 		all.Frontends = append(all.Frontends, e.frontends(numbers, t.options.TableSize)...)
 	}
 	slices.SortFunc(all.Frontends, func(x, y Frontend) int { return x.compare(&y) })
+	all.keepZones(t.nodes)
 	return all
 }
 

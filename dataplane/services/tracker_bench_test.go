@@ -22,11 +22,11 @@ func manyServices(services, backends int) State {
 		state.Services = append(state.Services, corev1.Service{
 			ObjectMeta: meta,
 			Spec: corev1.ServiceSpec{
-				Type:           corev1.ServiceTypeLoadBalancer,
-				ClusterIP:      netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}).String(),
-				LoadBalancerIP: netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String(),
-				Ports:          []corev1.ServicePort{{Name: "web", Port: 80}},
+				Type:      corev1.ServiceTypeLoadBalancer,
+				ClusterIP: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}).String(),
+				Ports:     []corev1.ServicePort{{Name: "web", Port: 80}},
 			},
+			Status: statusOf(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String()),
 		})
 		name, port := "web", int32(8080)
 		meta.Labels = map[string]string{discoveryv1.LabelServiceName: meta.Name}

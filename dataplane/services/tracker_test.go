@@ -33,7 +33,8 @@ func FuzzTracker(f *testing.F) {
 func vips(name string, created int64, ports ...int32) *corev1.Service {
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, CreationTimestamp: metav1.Time{Time: time.Unix(created, 0)}},
-		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, LoadBalancerIP: "203.0.113.1"},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
+		Status:     statusOf("203.0.113.1"),
 	}
 	for _, port := range ports {
 		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{Name: fmt.Sprint(port), Port: port})
@@ -103,7 +104,7 @@ func TestTrackerSharedBackend(t *testing.T) {
 	assert.Equal(t, []string{"a/a: 80", "a/b: 443"}, summary(w.applySlice(endpoints("b", "443", "n2", true))), "a's backend does not drain any more")
 	assert.False(t, draining("a"))
 	assert.Equal(t, "n1", node("b"), "the older service's word counts")
-	assert.Equal(t, []Problem{{"endpointslice a/b", "endpoints", "10.0.1.1:8000 is on node n2 here and on n1 in endpointslice a/a",
+	assert.Equal(t, []Problem{{"endpointslice a/b", "endpoints", "10.0.1.1:8000 is on node n2 here and on node n1 in endpointslice a/a",
 		"name one node for one address"}}, w.problemsOf("a", "b"))
 	assert.Equal(t, []string{"a/a:", "a/b: 443"}, summary(w.remove("a", "a")))
 	assert.Equal(t, "n2", node("b"))
@@ -128,7 +129,7 @@ func TestTrackerSlicesMove(t *testing.T) {
 	assert.Len(t, w.apply(vips("a", 1, 80)), 1)
 	assert.Equal(t, 1, backends("a"))
 	b := vips("b", 1, 80)
-	b.Spec.LoadBalancerIP = "203.0.113.2"
+	b.Status = statusOf("203.0.113.2")
 	w.apply(b)
 	assert.Len(t, w.applySlice(slice("b")), 2)
 	assert.Equal(t, []int{0, 1}, []int{backends("a"), backends("b")})

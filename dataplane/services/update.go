@@ -30,7 +30,7 @@ func (t *Tracker) replace(replacements map[objectKey]*corev1.Service) []Change {
 				e = &entry{name: key.namespace + "/" + key.name, reported: t.emptyTables()}
 				t.entries[key] = e
 			}
-			e.spec = compileSpec(service, t.byService[key], t.nodes, t.options)
+			e.spec = compileSpec(service, t.byService[key], t)
 			u.add(e)
 		case e != nil:
 			e.spec = nil

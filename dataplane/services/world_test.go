@@ -23,6 +23,7 @@ type world struct {
 	services map[objectKey]*corev1.Service
 	slices   map[objectKey]*discoveryv1.EndpointSlice
 	nodes    []Node
+	reserved []Reserved
 	reported map[string]*Tables
 }
 
@@ -58,9 +59,14 @@ func (w *world) setNodes(nodes []Node) []Change {
 	return w.record(w.tracker.SetNodes(nodes))
 }
 
+func (w *world) setReserved(reserved []Reserved) []Change {
+	w.reserved = reserved
+	return w.record(w.tracker.SetReserved(reserved))
+}
+
 // state is what Build would be given.
 func (w *world) state() State {
-	state := State{Nodes: w.nodes}
+	state := State{Nodes: w.nodes, Reserved: w.reserved}
 	for _, key := range slices.SortedFunc(maps.Keys(w.services), objectKey.compare) {
 		state.Services = append(state.Services, *w.services[key])
 	}
@@ -139,6 +145,9 @@ func (w *world) merged() *Tables {
 		numbers[merged.Backends[i].Name()] = i
 	}
 	for _, tables := range w.reported {
+		if tables.Zones != nil {
+			merged.Zones = tables.Zones
+		}
 		number := func(in []int) (out []int) {
 			for _, i := range in {
 				out = append(out, numbers[tables.Backends[i].Name()])
@@ -147,7 +156,7 @@ func (w *world) merged() *Tables {
 		}
 		for _, f := range tables.Frontends {
 			f.Backends = append([]int{}, number(f.Backends)...)
-			f.Inside, f.Terminating = number(f.Inside), number(f.Terminating)
+			f.Inside, f.Terminating, f.Hints = number(f.Inside), number(f.Terminating), f.Hints.numbered(number)
 			merged.Frontends = append(merged.Frontends, f)
 		}
 	}
@@ -157,7 +166,7 @@ func (w *world) merged() *Tables {
 
 // change does something to the world, drawn from few names and addresses, so that services are in conflict.
 func (d *dice) change(w *world) {
-	switch d.roll(9) {
+	switch d.roll(10) {
 	case 0, 1, 2:
 		w.apply(d.neighbour())
 	case 3, 4, 5:
@@ -174,6 +183,9 @@ func (d *dice) change(w *world) {
 		service, slice := d.service(), d.slice()
 		w.apply(&service)
 		w.applySlice(&slice)
+	case 9:
+		w.setReserved(pick(d, nil, []Reserved{{Prefix: netip.MustParsePrefix("203.0.113.2/32"), What: "the address of the gateway", Host: true}},
+			[]Reserved{{Prefix: netip.MustParsePrefix("10.0.2.0/24"), What: "a network without hosts"}}))
 	}
 }
 
@@ -186,13 +198,16 @@ func (d *dice) neighbour() *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:                  pick(d, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort, corev1.ServiceTypeClusterIP),
 			ClusterIP:             pick(d, "10.96.0.1", "10.96.0.2", "fd00:96::1", ""),
-			LoadBalancerIP:        pick(d, "203.0.113.1", "203.0.113.2", "2001:db8:1::1"),
 			ExternalTrafficPolicy: pick(d, corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal),
 			InternalTrafficPolicy: maybe(d, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal),
 		},
+		Status: statusOf(pick(d, "203.0.113.1", "203.0.113.2", "2001:db8:1::1", "192.0.2.1")),
+	}
+	if d.roll(8) == 0 {
+		service.Labels = map[string]string{corev1.IsHeadlessService: ""}
 	}
 	if d.roll(3) == 0 {
-		service.Spec.ExternalIPs = []string{pick(d, "203.0.113.1", "203.0.113.3")}
+		service.Spec.ExternalIPs = []string{pick(d, "203.0.113.1", "203.0.113.3", "192.0.2.1", "198.51.100.1")}
 	}
 	for i := range 1 + d.roll(2) {
 		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
@@ -223,9 +238,15 @@ func (d *dice) neighbourSlice() *discoveryv1.EndpointSlice {
 			Addresses: []string{address}, NodeName: maybe(d, "n1", "n2", "n3"),
 			Conditions: discoveryv1.EndpointConditions{
 				Ready: maybe(d, true, true, false), Serving: maybe(d, true, false), Terminating: maybe(d, true, false)},
+			Hints: d.hints(),
 		})
 	}
 	return slice
+}
+
+func (d *dice) hints() *discoveryv1.EndpointHints {
+	return pick(d, nil, nil, &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: pick(d, "n1", "n2", "")}}},
+		&discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: pick(d, "a", "b", "")}, {Name: "a"}}}, &discoveryv1.EndpointHints{})
 }
 
 func (d *dice) neighbourhood() []Node {
@@ -233,7 +254,7 @@ func (d *dice) neighbourhood() []Node {
 		{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.1.0/24")}},
 		{Name: "n2", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("192.0.2.2")},
 			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.2.0/24"), netip.MustParsePrefix("fd00:2::/64")}},
-		{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}},
+		{Name: "n3", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.3")}, Zone: "a"},
 	}
 	return slices.DeleteFunc(all, func(Node) bool { return d.roll(4) == 0 })
 }
@@ -241,7 +262,7 @@ func (d *dice) neighbourhood() []Node {
 // live lets a world change until the dice have nothing left, and checks it every so often.
 func live(t testing.TB, data []byte) {
 	d := &dice{data}
-	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021})
+	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021, ExternalIPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.0.2.0/24")}})
 	w.setNodes(d.neighbourhood())
 	for len(d.data) > 0 {
 		d.change(w)
