@@ -35,33 +35,47 @@ type Peer struct {
 	Address netip.Addr
 	ASN     uint32
 	Port    uint16 // default 179
+	// Multihop is the TTL of packets to a router of another AS that is farther than one hop, from 2 on; 0: it is a neighbour, and packets
+	// have TTL 1 (RFC 4271, section 5.1.3).
+	Multihop uint8
 }
 
 // Speaker announces VIPs, each as a host route with the node itself as next hop. It is not safe for concurrent use.
 type Speaker struct {
 	server    *server.BgpServer
+	sessions  *sessions
 	options   Options
 	announced map[netip.Addr]bool
 	leaving   bool
 }
 
-// New connects to all peers, again whenever a session ends. It announces nothing yet.
+// New connects to all peers, again whenever a session ends. It announces nothing yet. The log has for each session whether it is up, and
+// otherwise why not, once and whenever that changes.
 func New(ctx context.Context, o Options) (*Speaker, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s, err := start(ctx, &api.Global{Asn: o.ASN, RouterId: o.ID.String(), ListenPort: -1}, o.Log)
+	all := newSessions(o)
+	s, err := start(ctx, &api.Global{Asn: o.ASN, RouterId: o.ID.String(), ListenPort: -1}, slog.New(all.handler(o.Log.Handler())))
 	if err != nil {
 		return nil, err
 	}
+	watching := server.WatchEventMessageCallbacks{OnPeerUpdate: all.update}
+	if err := s.WatchEvent(context.WithoutCancel(ctx), watching, server.WatchPeer()); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("watch BGP sessions: %w", err)
+	}
 	for _, p := range o.Peers {
 		peer := neighbour(p.Address, p.ASN, o.Timers, &api.Transport{RemotePort: uint32(p.Port)})
+		if p.Multihop > 0 {
+			peer.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
+		}
 		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: peer}); err != nil {
 			s.Stop()
 			return nil, fmt.Errorf("connect to router %s: %w", p.Address, err)
 		}
 	}
-	return &Speaker{server: s, options: o, announced: map[netip.Addr]bool{}}, nil
+	return &Speaker{server: s, sessions: all, options: o, announced: map[netip.Addr]bool{}}, nil
 }
 
 // Set announces vips and withdraws all others.
@@ -95,6 +109,7 @@ func (s *Speaker) Leave() error {
 
 // Close ends all sessions with a Cease notification (RFC 4271, section 6.7), which withdraws what is still announced.
 func (s *Speaker) Close() error {
+	s.sessions.close()
 	s.server.Stop()
 	return nil
 }

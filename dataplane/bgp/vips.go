@@ -20,9 +20,11 @@ type Node struct {
 // LoadBalancer for which allowed returns true and which the node can serve. allowed is needed because whoever may create a Service can
 // ask for any address. VIPs is pure.
 //
-// A node can serve a VIP if it has an address of the VIP's family, is not excluded, and with externalTrafficPolicy Local has a ready pod
-// of the service. Where services share a VIP, one that the node can serve is enough. The node's readiness doesn't count: the BGP session
-// shows that the node is up.
+// A node can serve a VIP if it has an address of the VIP's family, is not excluded, and has a backend for it: with externalTrafficPolicy
+// Cluster any that gets new flows, which are the ready ones or else those that still serve while they terminate, on whatever node or
+// outside of the cluster; with Local a ready one on this node. Where services share a VIP, one that the node can serve is enough. A VIP that
+// nobody can serve is withdrawn by all nodes, so that routers answer for it, or another cluster that announces it gets its clients. The
+// node's readiness doesn't count: the BGP session shows that the node is up.
 func VIPs(node Node, tables *services.Tables, allowed func(netip.Addr) bool) []netip.Addr {
 	if node.Excluded {
 		return nil
@@ -31,11 +33,18 @@ func VIPs(node Node, tables *services.Tables, allowed func(netip.Addr) bool) []n
 	for i := range tables.Frontends {
 		f := &tables.Frontends[i]
 		if f.Kind == services.KindLoadBalancer && allowed(f.Address) && node.hasFamilyOf(f.Address) &&
-			(!f.LocalOnly || len(tables.Ready(f, node.Name)) > 0) {
+			node.hasBackend(f, tables) {
 			vips = append(vips, f.Address) // frontends are ordered by address
 		}
 	}
 	return slices.Compact(vips)
+}
+
+func (n *Node) hasBackend(f *services.Frontend, tables *services.Tables) bool {
+	if f.LocalOnly {
+		return len(tables.Ready(f, n.Name)) > 0
+	}
+	return len(f.Backends) > 0
 }
 
 func (n *Node) hasFamilyOf(vip netip.Addr) bool { return addressOfFamily(n.Addresses, vip).IsValid() }

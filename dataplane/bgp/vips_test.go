@@ -34,7 +34,13 @@ func TestVIPs(t *testing.T) {
 	any := func(netip.Addr) bool { return true }
 	none := func(netip.Addr) bool { return false }
 	mixed := frontends(services.KindLoadBalancer, true, []string{"c"}, vip4)
-	mixed.Frontends = append(mixed.Frontends, services.Frontend{Address: vip4, Port: 81, Kind: services.KindLoadBalancer})
+	mixed.Frontends = append(mixed.Frontends, services.Frontend{Address: vip4, Port: 81, Kind: services.KindLoadBalancer, Backends: []int{0}})
+	leaving := frontends(services.KindLoadBalancer, false, []string{"c"}, vip4)
+	leaving.Frontends[0].Terminating = leaving.Frontends[0].Backends
+	leavingHere := frontends(services.KindLoadBalancer, true, []string{"a"}, vip4)
+	leavingHere.Frontends[0].Terminating = leavingHere.Frontends[0].Backends
+	half := frontends(services.KindLoadBalancer, false, nil, vip4)
+	half.Frontends = append(half.Frontends, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4).Frontends...)
 	for _, test := range []struct {
 		name    string
 		node    Node
@@ -42,16 +48,22 @@ func TestVIPs(t *testing.T) {
 		allowed func(netip.Addr) bool
 		want    []netip.Addr
 	}{
-		{"policy Cluster", dual, frontends(services.KindLoadBalancer, false, nil, vip4, vip6), any, []netip.Addr{vip4, vip6}},
-		{"several ports of a VIP", dual, frontends(services.KindLoadBalancer, false, nil, vip4, vip4), any, []netip.Addr{vip4}},
+		{"policy Cluster", dual, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4, vip6), any, []netip.Addr{vip4, vip6}},
+		{"several ports of a VIP", dual, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4, vip4), any, []netip.Addr{vip4}},
+		{"policy Cluster without backends", dual, frontends(services.KindLoadBalancer, false, nil, vip4, vip6), any, nil},
+		{"policy Cluster with backends at one of two ports", dual, half, any, []netip.Addr{vip4}},
+		{"policy Cluster with the last resort only", dual, leaving, any, []netip.Addr{vip4}},
+		{"policy Cluster with a backend outside", dual, frontends(services.KindLoadBalancer, false, []string{""}, vip4), any, []netip.Addr{vip4}},
+		{"policy Local with a backend outside", dual, frontends(services.KindLoadBalancer, true, []string{""}, vip4), any, nil},
+		{"policy Local with the last resort here", dual, leavingHere, any, nil},
 		{"policy Local with a pod here", dual, frontends(services.KindLoadBalancer, true, []string{"c", "a"}, vip4), any, []netip.Addr{vip4}},
 		{"policy Local with pods elsewhere", dual, frontends(services.KindLoadBalancer, true, []string{"c"}, vip4), any, nil},
 		{"policy Local without pods", dual, frontends(services.KindLoadBalancer, true, nil, vip4), any, nil},
 		{"a VIP shared by a Local and a Cluster service", dual, mixed, any, []netip.Addr{vip4}},
-		{"node excluded from load balancers", excluded, frontends(services.KindLoadBalancer, false, nil, vip4), any, nil},
-		{"node without an address of the family", only4, frontends(services.KindLoadBalancer, false, nil, vip4, vip6), any, []netip.Addr{vip4}},
-		{"VIP not allowed", dual, frontends(services.KindLoadBalancer, false, nil, vip4), none, nil},
-		{"ClusterIP", dual, frontends(services.KindClusterIP, false, nil, vip4), any, nil},
+		{"node excluded from load balancers", excluded, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4), any, nil},
+		{"node without an address of the family", only4, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4, vip6), any, []netip.Addr{vip4}},
+		{"VIP not allowed", dual, frontends(services.KindLoadBalancer, false, []string{"c"}, vip4), none, nil},
+		{"ClusterIP", dual, frontends(services.KindClusterIP, false, []string{"c"}, vip4), any, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Equal(t, test.want, VIPs(test.node, test.tables, test.allowed))

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	defaultHold  = 9 * time.Second
-	connectRetry = time.Second // after a session has ended
+	defaultHold         = 9 * time.Second
+	defaultConnectRetry = time.Second
 )
 
 // VIPsOf returns the VIPs that a node announces, in order. It is pure.
@@ -33,16 +34,19 @@ func newSpeaker(o Options) (*bgp.Speaker, error) {
 	if config.Mode != AnnounceBGP {
 		return nil, nil
 	}
-	hold := defaultHold
-	if config.HoldSeconds != 0 {
-		hold = time.Duration(config.HoldSeconds) * time.Second
-	}
+	seconds := func(given int) time.Duration { return time.Duration(given) * time.Second }
 	b := bgp.Options{
 		ASN: config.ASN, ID: bgpID(o.Node, o.Addresses), NextHops: o.Addresses, Log: o.Log.With("announce", config.Mode),
-		Timers: bgp.Timers{Hold: hold, Retry: connectRetry},
+		Timers: bgp.Timers{
+			Hold:  cmp.Or(seconds(config.HoldSeconds), defaultHold),
+			Retry: cmp.Or(seconds(config.ConnectRetrySeconds), defaultConnectRetry),
+		},
 	}
-	for _, p := range config.Peers {
-		b.Peers = append(b.Peers, bgp.Peer{Address: p.Address, ASN: p.ASN, Port: p.Port})
+	for i, p := range config.Peers {
+		if slices.Contains(o.Addresses, p.Address) {
+			return nil, fmt.Errorf("announce.peers[%d].address: %s: is this node's own, must be a router's", i, p.Address)
+		}
+		b.Peers = append(b.Peers, bgp.Peer{Address: p.Address, ASN: p.ASN, Port: p.Port, Multihop: uint8(p.Multihop)})
 	}
 	return bgp.New(context.Background(), b)
 }
