@@ -44,6 +44,8 @@ type Agent struct {
 	path    *dataplane.DataPath
 	cluster *Cluster
 	checks  *health.Server
+	// healthz is nil where nobody is to ask for the node's health.
+	healthz *health.Proxy
 	// speaker is nil where nothing is announced.
 	speaker *bgp.Speaker
 	synced  bool        // all objects have been told once
@@ -95,6 +97,7 @@ func New(o Options) (*Agent, error) {
 		return nil, errors.Join(err, a.path.Close())
 	}
 	a.checks = health.New(o.Log, health.Options{Healthy: func() bool { return a.applied.Load() && !a.ending.Load() }})
+	a.healthz = a.serveHealthz()
 	return a, nil
 }
 
@@ -103,6 +106,9 @@ func (a *Agent) Close() error {
 	errs := []error{a.checks.Close(), a.path.Close()}
 	if a.speaker != nil {
 		errs = append(errs, a.speaker.Close())
+	}
+	if a.healthz != nil {
+		errs = append(errs, a.healthz.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -227,9 +233,10 @@ func (a *Agent) applyAll() error {
 	if !a.synced {
 		return nil
 	}
+	errs := []error{a.reserve()}
 	a.tellProblems()
 	tables := a.cluster.Tables()
-	errs := []error{a.applyNetwork()}
+	errs = append(errs, a.applyNetwork())
 	state, err := a.state(tables)
 	errs = append(errs, err)
 	if err == nil {

@@ -3,26 +3,39 @@ package kube
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// Cluster holds what is known of a cluster, and what follows for the services. It is pure, and not safe for concurrent use.
+// Cluster holds what is known of a cluster, and what follows for the services. It is pure, and not safe for concurrent use but for
+// Leaving.
 type Cluster struct {
 	tracker  *services.Tracker
 	nodes    map[string]*corev1.Node
 	peers    []Peer
 	problems []services.Problem
+	reserved []services.Reserved // by the configuration
+	leaving  sync.Map            // names of nodes
 }
 
 // NewCluster knows nothing yet.
 func NewCluster(config Config) *Cluster {
-	return &Cluster{
-		tracker: services.NewTracker(services.Options{Mode: config.LoadBalancer.Mode, TableSize: config.LoadBalancer.TableSize}),
-		nodes:   map[string]*corev1.Node{},
+	c := &Cluster{
+		tracker: services.NewTracker(services.Options{
+			Mode: config.LoadBalancer.Mode, TableSize: config.LoadBalancer.TableSize, ExternalIPs: config.LoadBalancer.ExternalIPs,
+		}),
+		nodes: map[string]*corev1.Node{}, reserved: configReserved(config),
 	}
+	c.SetReserved(nil)
+	return c
+}
+
+// SetReserved takes the addresses that no Service may claim, beyond those of the configuration.
+func (c *Cluster) SetReserved(reserved []services.Reserved) {
+	c.tracker.SetReserved(slices.Concat(c.reserved, reserved))
 }
 
 // Take takes an event. It returns the services that it changes, and whether the nodes have changed.
@@ -49,6 +62,11 @@ func (c *Cluster) takeNode(e Event) ([]services.Change, bool) {
 	} else {
 		c.nodes[e.Node.Name] = e.Node
 	}
+	if isLeaving(e.Node) || e.Gone {
+		c.leaving.Store(e.Node.Name, nil)
+	} else {
+		c.leaving.Delete(e.Node.Name)
+	}
 	peers, problems := PeersOf(slices.Collect(maps.Values(c.nodes)))
 	c.problems = problems
 	if slices.EqualFunc(peers, c.peers, equalPeers) {
@@ -58,9 +76,22 @@ func (c *Cluster) takeNode(e Event) ([]services.Change, bool) {
 	return c.tracker.SetNodes(serviceNodes(peers)), true
 }
 
+// Leaving reports whether a node is being deleted, so that load balancers in front should send it nothing new. Any goroutine may ask.
+func (c *Cluster) Leaving(node string) bool {
+	_, leaving := c.leaving.Load(node)
+	return leaving
+}
+
+// isLeaving reports whether the cluster's autoscaler, or who has deleted the Node, is about to take the node away. kube-proxy's healthz
+// looks at the same (KEP-3836).
+func isLeaving(n *corev1.Node) bool {
+	return n.DeletionTimestamp != nil ||
+		slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "ToBeDeletedByClusterAutoscaler" })
+}
+
 func equalPeers(a, b Peer) bool {
-	return a.Name == b.Name && a.Excluded == b.Excluded &&
-		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.PodCIDRs, b.PodCIDRs)
+	return a.Name == b.Name && a.Excluded == b.Excluded && a.Zone == b.Zone &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Others, b.Others) && slices.Equal(a.PodCIDRs, b.PodCIDRs)
 }
 
 // Peers are all usable nodes, ordered by name.

@@ -5,14 +5,17 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
@@ -45,6 +48,9 @@ type Config struct {
 	// Sizes are the capacities of the data path's tables; what is not given has its default. Running flows are kept in tables of their
 	// size: the node has to be drained and its data path unloaded before a change of a size takes effect.
 	Sizes dataplane.Sizes `json:"sizes,omitzero"`
+	// HealthzBindAddress is where /healthz and /livez answer as kube-proxy's do: HOST:PORT, or :PORT for all addresses (default :10256).
+	// Empty: nowhere.
+	HealthzBindAddress string `json:"healthzBindAddress"`
 	// DrainSeconds is for how long health checks fail before the agent ends when it is told to.
 	DrainSeconds int `json:"drainSeconds,omitempty"`
 }
@@ -59,6 +65,9 @@ type LoadBalancer struct {
 	Hook dataplane.Hook `json:"hook,omitempty"`
 	// TableSize of Maglev, see services.Options.
 	TableSize uint32 `json:"tableSize,omitempty"`
+	// ExternalIPs are where Services may have spec.externalIPs (default nowhere): who may create a Service writes them, and gets the
+	// traffic of the address.
+	ExternalIPs []netip.Prefix `json:"externalIPs,omitempty"`
 }
 
 // PodNetwork is how pods get addresses and reach each other.
@@ -82,6 +91,8 @@ func DefaultConfig() Config {
 		KubeProxyReplacement: true, RoutingMode: "tunnel", TunnelProtocol: "geneve",
 		LoadBalancer: LoadBalancer{Mode: services.ModeDSR, DSRDispatch: "geneve", Hook: dataplane.HookTC},
 		PodNetwork:   PodNetwork{CNIConfDir: "/etc/cni/net.d"},
+
+		HealthzBindAddress: fmt.Sprintf(":%d", health.ProxyPort),
 	}
 }
 
@@ -140,7 +151,9 @@ func (c *Config) check() []error {
 			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, maglev.MaxSize))
 		}
 	}
+	errs = append(errs, checkPrefixes("loadBalancer.externalIPs", c.LoadBalancer.ExternalIPs)...)
 	errs = append(errs, c.Announce.check()...)
+	errs = append(errs, c.checkHealthz()...)
 	errs = append(errs, c.Sizes.Check()...)
 	errs = append(errs, checkPrefixes("podNetwork.cidrs", c.PodNetwork.CIDRs)...)
 	errs = append(errs, checkPrefixes("serviceCIDRs", c.ServiceCIDRs)...)
@@ -151,6 +164,20 @@ func (c *Config) check() []error {
 		errs = append(errs, fmt.Errorf("drainSeconds: %d: must not be negative", c.DrainSeconds))
 	}
 	return errs
+}
+
+func (c *Config) checkHealthz() []error {
+	if c.HealthzBindAddress == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(c.HealthzBindAddress)
+	if err == nil && host != "" {
+		_, err = netip.ParseAddr(host)
+	}
+	if number, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || number == 0 {
+		return []error{fmt.Errorf("healthzBindAddress: %q: must be ADDRESS:PORT, :PORT, or empty", c.HealthzBindAddress)}
+	}
+	return nil
 }
 
 func checkPrefixes(field string, all []netip.Prefix) []error {

@@ -16,10 +16,14 @@ import (
 type Peer struct {
 	Name string `json:"name"`
 	// Addresses are its InternalIPs, one of each family at most.
-	Addresses []netip.Addr   `json:"addresses"`
-	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"`
+	Addresses []netip.Addr `json:"addresses"`
+	// Others are its ExternalIPs and further InternalIPs. Nothing is served there.
+	Others   []netip.Addr   `json:"others,omitempty"`
+	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
 	// Excluded: it is labelled node.kubernetes.io/exclude-from-external-load-balancers, as kubeadm's control-plane nodes are.
 	Excluded bool `json:"excluded,omitempty"`
+	// Zone is its label topology.kubernetes.io/zone.
+	Zone string `json:"zone,omitempty"`
 }
 
 // Route leads to another node's pods.
@@ -46,25 +50,12 @@ func PeersOf(nodes []*corev1.Node) ([]Peer, []services.Problem) {
 	var peers []Peer
 	var problems []services.Problem
 	for _, n := range nodes {
-		peer := Peer{Name: n.Name}
+		peer := Peer{Name: n.Name, Zone: n.Labels[corev1.LabelTopologyZone]}
 		_, peer.Excluded = n.Labels[corev1.LabelNodeExcludeBalancers]
 		problem := func(field, what, want string) {
 			problems = append(problems, services.Problem{Object: "node " + n.Name, Field: field, What: what, Want: want})
 		}
-		for i, a := range n.Status.Addresses {
-			if a.Type != corev1.NodeInternalIP {
-				continue
-			}
-			address, err := netip.ParseAddr(a.Address)
-			switch {
-			case err != nil || !address.IsGlobalUnicast() || address.Zone() != "":
-				problem(fmt.Sprintf("status.addresses[%d]", i), fmt.Sprintf("%q is not the address of a node", a.Address), "use a unicast address")
-			case slices.ContainsFunc(peer.Addresses, func(have netip.Addr) bool { return have.Is4() == address.Unmap().Is4() }):
-				// The first of a family is the one that nodes talk to each other by.
-			default:
-				peer.Addresses = append(peer.Addresses, address.Unmap())
-			}
-		}
+		peer.addAddresses(n.Status.Addresses, problem)
 		if len(peer.Addresses) == 0 {
 			problem("status.addresses", "there is no usable InternalIP", "let kubelet or the cloud's controller set one")
 			continue
@@ -83,6 +74,37 @@ func PeersOf(nodes []*corev1.Node) ([]Peer, []services.Problem) {
 	return peers, problems
 }
 
+// addAddresses takes the first InternalIP of each family for the node's own, which nodes talk to each other by.
+func (p *Peer) addAddresses(all []corev1.NodeAddress, problem func(field, what, want string)) {
+	for i, a := range all {
+		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
+			continue
+		}
+		field := fmt.Sprintf("status.addresses[%d]", i)
+		address, err := netip.ParseAddr(a.Address)
+		if err != nil || !address.IsGlobalUnicast() || address.Zone() != "" {
+			problem(field, fmt.Sprintf("%q is not the address of a node", a.Address), "use a unicast address")
+			continue
+		}
+		address = address.Unmap()
+		if slices.Contains(p.Addresses, address) || slices.Contains(p.Others, address) {
+			continue
+		}
+		if a.Type == corev1.NodeExternalIP {
+			p.Others = append(p.Others, address)
+			continue
+		}
+		first := slices.IndexFunc(p.Addresses, func(have netip.Addr) bool { return have.Is4() == address.Is4() })
+		if first < 0 {
+			p.Addresses = append(p.Addresses, address)
+			continue
+		}
+		p.Others = append(p.Others, address)
+		problem(field, fmt.Sprintf("%s is a further InternalIP beside %s: it has no NodePorts, and its processes can't be backends there", address,
+			p.Addresses[first]), "use the first InternalIP of a family")
+	}
+}
+
 func podCIDRsOf(n *corev1.Node) []string {
 	if len(n.Spec.PodCIDRs) == 0 && n.Spec.PodCIDR != "" {
 		return []string{n.Spec.PodCIDR}
@@ -94,7 +116,7 @@ func podCIDRsOf(n *corev1.Node) []string {
 func serviceNodes(peers []Peer) []services.Node {
 	nodes := make([]services.Node, 0, len(peers))
 	for _, p := range peers {
-		nodes = append(nodes, services.Node{Name: p.Name, Addresses: p.Addresses, PodCIDRs: p.PodCIDRs})
+		nodes = append(nodes, services.Node{Name: p.Name, Addresses: p.Addresses, Others: p.Others, PodCIDRs: p.PodCIDRs, Zone: p.Zone})
 	}
 	return nodes
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
@@ -120,6 +121,67 @@ func TestNodeExcluded(t *testing.T) {
 		_, changed := c.Take(eventOf(slimmed, false))
 		assert.Equal(t, test.changes, changed, test.name)
 		assert.Equal(t, []Peer{{Name: "n", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Excluded: test.excluded}}, c.Peers(), test.name)
+	}
+}
+
+// TestNodeAddresses: the first InternalIP of a family is the node's. What can't be used of the others is said, and no VIP may be there.
+func TestNodeAddresses(t *testing.T) {
+	n := &corev1.Node{}
+	n.Name, n.Labels = "n", map[string]string{corev1.LabelTopologyZone: "east"}
+	for _, a := range []struct {
+		kind    corev1.NodeAddressType
+		address string
+	}{
+		{corev1.NodeHostName, "n"}, {corev1.NodeInternalIP, "192.0.2.1"}, {corev1.NodeExternalIP, "203.0.113.1"}, {corev1.NodeInternalIP, "2001:db8::1"},
+		{corev1.NodeInternalIP, "192.0.2.1"}, {corev1.NodeInternalIP, "10.1.0.1"}, {corev1.NodeExternalIP, "192.0.2.1"}, {corev1.NodeInternalIP, "fe80::1"},
+	} {
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: a.kind, Address: a.address})
+	}
+	peers, problems := PeersOf([]*corev1.Node{n})
+	assert.Equal(t, []Peer{{
+		Name: "n", Zone: "east", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+		Others: []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("10.1.0.1")},
+	}}, peers)
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.Error())
+	}
+	assert.Equal(t, []string{
+		"node n: status.addresses[5]: 10.1.0.1 is a further InternalIP beside 192.0.2.1: it has no NodePorts, and its processes can't be backends there; " +
+			"use the first InternalIP of a family",
+		`node n: status.addresses[7]: "fe80::1" is not the address of a node; use a unicast address`,
+	}, all)
+}
+
+// TestLeaving: a node that is being deleted is not eligible for new connections.
+func TestLeaving(t *testing.T) {
+	node := func(change func(*corev1.Node)) *corev1.Node {
+		n := &corev1.Node{}
+		n.Name = "n"
+		change(n)
+		slimmed, err := stripUnused(n)
+		require.NoError(t, err)
+		return slimmed.(*corev1.Node)
+	}
+	c := NewCluster(testConfig())
+	assert.False(t, c.Leaving("n"), "unknown yet")
+	for _, test := range []struct {
+		name   string
+		change func(*corev1.Node)
+		gone   bool
+		want   bool
+	}{
+		{"new", func(*corev1.Node) {}, false, false},
+		{"cordoned", func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeUnschedulable}} }, false, false},
+		{"tainted", func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler"}} }, false, true},
+		{"stays", func(*corev1.Node) {}, false, false},
+		{"deleted", func(n *corev1.Node) { now := metav1.Now(); n.DeletionTimestamp = &now }, false, true},
+		{"gone", func(*corev1.Node) {}, true, true},
+		{"joins again", func(*corev1.Node) {}, false, false},
+	} {
+		c.Take(eventOf(node(test.change), test.gone))
+		assert.Equal(t, test.want, c.Leaving("n"), test.name)
+		assert.False(t, c.Leaving("other"))
 	}
 }
 

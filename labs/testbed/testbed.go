@@ -132,12 +132,17 @@ func (tb *Testbed) Tables(v Variant) (*services.Tables, error) {
 	for _, n := range tb.ClusterNodes() {
 		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: n.Addrs(), PodCIDRs: n.PodCIDRs})
 	}
-	tables, problems := services.Build(state, services.Options{Mode: v.Mode})
+	tables, problems := services.Build(state, services.Options{Mode: v.Mode, ExternalIPs: everywhere()})
 	var errs []error
 	for _, p := range problems {
 		errs = append(errs, p)
 	}
 	return tables, errors.Join(errs...)
+}
+
+// everywhere lets services have any externalIPs: a topology's author is its operator.
+func everywhere() []netip.Prefix {
+	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 }
 
 // Target is where a client of the variant sends to.
