@@ -26,72 +26,81 @@ type systemClock struct{}
 func (systemClock) now() time.Time        { return time.Now() }
 func (systemClock) sleep(d time.Duration) { time.Sleep(d) }
 
-// desiredState is what the maps are to hold, according to the last Apply and the Updates since.
+// desiredState is what the maps are to hold, according to the last Apply and the Updates since, and what of it they can't hold.
 type desiredState struct {
-	view  *nodeView
-	specs map[string]*serviceSpec // by service; "" has the backends without a frontend
+	view       *nodeView
+	specs      map[string]*serviceSpec // by service; "" has the backends without a frontend
+	invalid    map[string]error        // services without a spec, and why
+	leftOut    []services.Problem      // nodes and pods
+	refused    map[string]services.Problem
+	precedence func(a, b string) int
 }
 
 // Apply makes the tables hold state. Only what differs is written, in an order in which no packet meets a half-made state.
-// It returns how many entries changed; a Maglev table counts as one. Flows of backends that stay are not touched. The first
-// call reads back what an earlier process has left, so that numbers, and flows with them, go on. After an error the next
-// call reads all back. One process at a time may change a node's tables.
-func (d *DataPath) Apply(state State) (int, error) {
-	v, err := newNodeView(state)
-	if err != nil {
-		return 0, fmt.Errorf("apply: %w", err)
-	}
+// Flows of backends that stay are not touched. The first call reads back what an earlier process has left, so that numbers, and
+// flows with them, go on. One process at a time may change a node's tables.
+//
+// Pods, nodes and prefixes come first, then services (see State.Precedence). What can't be programmed is left out and reported,
+// and nothing else is: a service that was there before stays as it was. Each Apply tries again. In a full map a service can still
+// change: if there is no other room its old entries are released before the new ones are made, and meanwhile, for about a
+// second, new flows of this one service meet no backend.
+//
+// An error is one of the kernel's, or of the mirror of its maps; the next call reads all back.
+func (d *DataPath) Apply(state State) (Result, error) {
+	v, problems := newNodeView(state)
 	tables := state.Tables
 	if tables == nil {
 		tables = &services.Tables{}
 	}
-	specs, err := compileAll(v, tables)
+	desired := desiredState{view: v, leftOut: problems, precedence: state.Precedence}
+	desired.specs, desired.invalid = compileAll(v, tables)
+	n, err := d.reconcile(desired)
 	if err != nil {
-		return 0, fmt.Errorf("apply: %w", err)
+		return Result{Changed: n}, fmt.Errorf("apply: %w", err)
 	}
-	n, err := d.reconcile(desiredState{v, specs})
-	if err != nil {
-		return n, fmt.Errorf("apply: %w", err)
-	}
-	return n, nil
+	return Result{n, d.desired.refusals()}, nil
 }
 
 // Update makes the tables hold one service's new frontends and backends, which are all that tables has; where it has none
-// the service goes. service is namespace/name. It costs what changes, however many services there are. It returns how
-// many entries changed, or ErrNotApplied when there was no Apply before.
-func (d *DataPath) Update(service string, tables *services.Tables) (int, error) {
+// the service goes. service is namespace/name. It costs what changes, however many services there are. It returns
+// ErrNotApplied when there was no Apply before. Like Apply it leaves out what can't be programmed; others that are left out are
+// not tried again.
+func (d *DataPath) Update(service string, tables *services.Tables) (Result, error) {
 	if d.desired == nil {
-		return 0, fmt.Errorf("update service %s: %w", service, ErrNotApplied)
+		return Result{}, fmt.Errorf("update service %s: %w", service, ErrNotApplied)
 	}
 	if service == "" {
-		return 0, errors.New("update service: must be named")
+		return Result{}, errors.New("update service: must be named")
 	}
 	if tables == nil {
 		tables = &services.Tables{}
 	}
-	spec, err := compileOne(d.desired.view, service, tables)
-	if err != nil {
-		return 0, fmt.Errorf("update service %s: %w", service, err)
-	}
-	n, err := d.change(service, spec)
-	if err != nil {
-		return n, fmt.Errorf("update service %s: %w", service, err)
-	}
-	return n, nil
-}
-
-// change carries out an Update. The desired state changes only if it succeeds.
-func (d *DataPath) change(service string, spec *serviceSpec) (int, error) {
 	n := 0
 	if d.mirror == nil {
 		var err error
 		if n, err = d.reconcile(*d.desired); err != nil {
-			return n, err
+			return Result{Changed: n}, fmt.Errorf("update service %s: %w", service, err)
 		}
 	}
-	if err := d.mirror.checkOwners(service, spec); err != nil {
-		return n, err
+	spec, err := compileOne(d.desired.view, service, tables)
+	if err == nil {
+		err = d.checkOwners(service, spec)
 	}
+	if err != nil {
+		delete(d.desired.specs, service)
+		d.desired.invalid[service] = err
+		d.desired.refuse(d.mirror, service, err)
+		return Result{n, d.desired.refusals()}, nil
+	}
+	made, err := d.change(service, spec)
+	if err != nil {
+		return Result{Changed: n + made}, fmt.Errorf("update service %s: %w", service, err)
+	}
+	return Result{n + made, d.desired.refusals()}, nil
+}
+
+// change carries out an Update. The desired state changes only if it succeeds.
+func (d *DataPath) change(service string, spec *serviceSpec) (int, error) {
 	changed := map[string]*serviceSpec{service: spec}
 	if unclaimed := d.desired.specs[""]; unclaimed != nil {
 		if remaining := unclaimed.without(spec.backends); len(remaining.backends) < len(unclaimed.backends) {
@@ -99,28 +108,32 @@ func (d *DataPath) change(service string, spec *serviceSpec) (int, error) {
 		}
 	}
 	d.releaseQuarantined()
-	plan := &planner{mirror: d.mirror}
+	plan := newPlanner(d.mirror)
 	for _, name := range []string{service, ""} {
 		if spec, ok := changed[name]; !ok {
 			continue
 		} else if spec.isEmpty() {
 			plan.remove(name)
-		} else if err := plan.set(name, spec); err != nil {
-			d.mirror = nil
-			return n, err
+		} else if err := plan.setOrExchange(name, spec); err != nil {
+			plan.refused[name] = err
 		}
 	}
 	plan.flush()
 	made, err := d.execute(plan.changes)
 	if err != nil {
-		return n + made, err
+		return made, err
 	}
 	for name, spec := range changed {
+		delete(d.desired.invalid, name)
+		delete(d.desired.refused, name)
 		if d.desired.specs[name] = spec; spec.isEmpty() {
 			delete(d.desired.specs, name)
 		}
 	}
-	return n + made, nil
+	for name, err := range plan.refused {
+		d.desired.refuse(d.mirror, name, err)
+	}
+	return made, nil
 }
 
 // reconcile makes the maps hold all of the desired state, and keeps it as the one in force.
@@ -133,14 +146,17 @@ func (d *DataPath) reconcile(desired desiredState) (int, error) {
 		d.mirror = m
 	}
 	d.releaseQuarantined()
-	changes, err := planAll(d.mirror, desired.view, desired.specs)
-	if err != nil {
-		d.mirror = nil // planning has changed it
-		return 0, err
-	}
-	n, err := d.execute(changes)
+	plan := planAll(d.mirror, &desired)
+	n, err := d.execute(plan.changes)
 	if err != nil {
 		return n, err
+	}
+	desired.leftOut = append(desired.leftOut, plan.leftOut...)
+	desired.refused = make(map[string]services.Problem)
+	for _, errs := range []map[string]error{desired.invalid, plan.refused} {
+		for name, err := range errs {
+			desired.refuse(d.mirror, name, err)
+		}
 	}
 	d.desired = &desired
 	return n, nil
@@ -201,16 +217,24 @@ func (d *DataPath) time() clock {
 	return d.clock
 }
 
-// checkOwners finds frontends of f that another service has.
-func (m *mirror) checkOwners(service string, spec *serviceSpec) error {
-	var errs []error
+// checkOwners finds frontends of a spec that another service has, and is to keep.
+func (d *DataPath) checkOwners(service string, spec *serviceSpec) error {
 	for i := range spec.frontends {
 		key := spec.frontends[i].key
-		if owner, taken := m.owners[key]; taken && owner != service {
-			errs = append(errs, fmt.Errorf("frontend %s is that of service %s", keyText(key), owner))
+		owner, taken := d.mirror.owners[key]
+		if !taken || owner == service {
+			continue
+		}
+		if other := d.desired.specs[owner]; other == nil || other.has(key) {
+			return takenError(key, owner)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// takenError reports that a frontend is another service's.
+func takenError(key bpf.DatapathServiceKey, owner string) error {
+	return &refusal{"frontend " + keyText(key), "it is that of service " + owner, "one service at a time can have it"}
 }
 
 // without returns the spec, which has nothing but backends, less some of them.

@@ -24,7 +24,7 @@ func BenchmarkApply10k(b *testing.B) {
 		b.StartTimer()
 		n, err := d.Apply(state)
 		require.NoError(b, err)
-		b.ReportMetric(float64(n), "changes/op")
+		b.ReportMetric(float64(n.Changed), "changes/op")
 	}
 }
 
@@ -37,7 +37,7 @@ func BenchmarkRestart10k(b *testing.B) {
 	for b.Loop() {
 		n, err := d.again().Apply(state)
 		require.NoError(b, err)
-		require.Zero(b, n)
+		require.Zero(b, n.Changed)
 	}
 }
 
@@ -52,7 +52,7 @@ func BenchmarkUpdateOne(b *testing.B) {
 	for b.Loop() {
 		n, err := d.Update("default/s05000", forms[i%2])
 		require.NoError(b, err)
-		require.NotZero(b, n)
+		require.NotZero(b, n.Changed)
 		i++
 	}
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // kernelOf reads the real maps.
@@ -64,7 +66,7 @@ func TestApplyGoesOn(t *testing.T) {
 		}
 		s := randomState(r)
 		n, err := d.Apply(s)
-		require.NoError(t, err)
+		require.NoError(t, errors.Join(err, n.Err()))
 		k := kernelOf(t, d)
 		if before != nil {
 			assertStays(t, before.serialsOf(), k.serialsOf())
@@ -90,7 +92,7 @@ func TestApplyGoesOn(t *testing.T) {
 		}
 		again, err := d.again().Apply(s)
 		require.NoError(t, err)
-		assert.Zero(t, again, "nothing is left to do after %d changes", n)
+		assert.Equal(t, Result{}, again, "nothing is left to do after %d changes", n.Changed)
 		clock.at = clock.at.Add(2 * quarantineTime)
 	}
 	assert.Zero(t, clock.slept)
@@ -111,11 +113,11 @@ func TestApplyAgainWritesNothing(t *testing.T) {
 	state := State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)}
 	n, err := d.Apply(state)
 	require.NoError(t, err)
-	assert.Equal(t, 4+6+1+3+3+6+3+12, n, "nodes, cluster, serials, names, counters, backends, tables, frontends with guards")
+	assert.Equal(t, Result{Changed: 4 + 6 + 1 + 3 + 3 + 6 + 3 + 12}, n, "nodes, cluster, serials, names, counters, backends, tables, frontends with guards")
 	for _, same := range []*DataPath{d, d.again()} {
 		n, err = same.Apply(state)
 		require.NoError(t, err)
-		assert.Zero(t, n)
+		assert.Equal(t, Result{}, n)
 	}
 }
 
@@ -128,73 +130,103 @@ func TestUpdate(t *testing.T) {
 	require.NoError(t, err)
 	n, err := d.Update("default/s00001", oneService(1, 2))
 	require.NoError(t, err)
-	assert.Zero(t, n, "it is so already")
+	assert.Equal(t, Result{}, n, "it is so already")
 	n, err = d.Update("default/s00001", oneService(1, 3))
 	require.NoError(t, err)
-	assert.Equal(t, 1+1+2, n, "a backend, a table, two frontends")
+	assert.Equal(t, Result{Changed: 1 + 1 + 2}, n, "a backend, a table, two frontends")
 	n, err = d.Update("default/s00001", nil)
 	require.NoError(t, err)
-	assert.Equal(t, 2+2+3+1, n, "frontends, guards, backends, the name")
+	assert.Equal(t, Result{Changed: 2 + 2 + 3 + 1}, n, "frontends, guards, backends, the name")
 	n, err = d.Update("default/s00001", nil)
 	require.NoError(t, err)
-	assert.Zero(t, n)
+	assert.Equal(t, Result{}, n)
 	n, err = d.Update("default/s00001", oneService(1, 2))
 	require.NoError(t, err)
-	assert.Equal(t, 1+1+2+1+2+2, n, "name, counter, backends, a table, frontends, guards")
+	assert.Equal(t, Result{Changed: 1 + 1 + 2 + 1 + 2 + 2}, n, "name, counter, backends, a table, frontends, guards")
 	n, err = d.again().Apply(state)
 	require.NoError(t, err)
-	assert.Zero(t, n, "it is as it was")
+	assert.Equal(t, Result{}, n, "it is as it was")
 }
 
 func TestUpdateErrors(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)})
+	state := State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)}
+	_, err := d.Apply(state)
 	require.NoError(t, err)
-	_, err = d.Update("default/other", oneService(1, 2))
-	assert.EqualError(t, err, `update service default/other: frontend 198.18.0.1:80/TCP: is of service "default/s00001"`)
+	refused := func(service string, tables *services.Tables) error {
+		result, err := d.Update(service, tables)
+		require.NoError(t, err)
+		return result.Err()
+	}
+	assert.EqualError(t, refused("default/other", oneService(1, 2)),
+		`service default/other: frontend 198.18.0.1:80/TCP: it is of service "default/s00001"; must be of the service itself`)
+	assert.NoError(t, refused("default/other", nil))
 	stolen := oneService(1, 2)
 	for i := range stolen.Frontends {
 		stolen.Frontends[i].Service = "default/thief"
 	}
-	_, err = d.Update("default/thief", stolen)
-	assert.EqualError(t, err, `update service default/thief: frontend 198.18.0.1:80/TCP is that of service default/s00001
-frontend 172.16.0.1:80/TCP is that of service default/s00001`)
+	assert.EqualError(t, refused("default/thief", stolen),
+		"service default/thief: frontend 198.18.0.1:80/TCP: it is that of service default/s00001; one service at a time can have it")
+	assert.NoError(t, refused("default/thief", nil))
 	broken := oneService(1, 2)
 	broken.Frontends[0].Backends = []int{7}
-	_, err = d.Update("default/s00001", broken)
-	assert.EqualError(t, err, "update service default/s00001: frontend 198.18.0.1:80/TCP: backend 7: there are 2")
+	assert.EqualError(t, refused("default/s00001", broken),
+		"service default/s00001: frontend 198.18.0.1:80/TCP: found backend 7, the service stays as it was; there are 2")
 	_, err = d.Update("", nil)
 	assert.EqualError(t, err, "update service: must be named")
+	list, err := d.List()
+	require.NoError(t, err)
+	assert.Len(t, list, 6, "nothing has gone")
+	n, err := d.Apply(state)
+	require.NoError(t, err)
+	assert.Equal(t, Result{}, n, "and it is as it was")
 }
 
-// TestFullMaps: what does not fit is refused with the name of the size to raise, and what fits afterwards is installed.
+// TestFullMaps: what does not fit is refused with the name of the setting to raise, everything else is there, and what fits
+// afterwards is installed.
 func TestFullMaps(t *testing.T) {
+	const want = "in dsrd's configuration"
 	for _, test := range []struct {
-		name string
-		size func(*Sizes)
-		want string
+		name    string
+		size    func(*Sizes)
+		refused string
+		list    int
 	}{
-		{"slots", func(s *Sizes) { s.Slots = 33 }, "service default/s00002: map slots is full with 33 entries: raise sizes.slots"},
-		{"backends", func(s *Sizes) { s.Backends = 5 }, "service default/s00002: map backends is full with 4 entries: raise sizes.backends"},
-		{"services", func(s *Sizes) { s.Services = 3 }, "service default/s00002: map service_names is full with 2 entries: raise sizes.services"},
-		{"frontends", func(s *Sizes) { s.Frontends = 11 }, "service default/s00002: map frontends is full with 11 entries: raise sizes.frontends"},
-		{"nodes", func(s *Sizes) { s.Nodes = 3 }, "map nodes is full with 3 entries: raise sizes.nodes"},
+		{"slots", func(s *Sizes) { s.Slots = 3*rowsEach(2) - 1 }, "service default/s00002: sizes.slots: no room in map slots with its " + fmt.Sprint(3*rowsEach(2)-1) + " entries; raise it " + want, 4},
+		{"backends", func(s *Sizes) { s.Backends = 6 }, "service default/s00002: sizes.backends: no room in map backends with its 6 entries; raise it " + want, 4},
+		{"services", func(s *Sizes) { s.Services = 3 }, "service default/s00002: sizes.services: no room in map service_names with its 3 entries; raise it " + want, 4},
+		{"frontends", func(s *Sizes) { s.Frontends = 11 }, "service default/s00002: sizes.frontends: no room in map frontends with its 11 entries; raise it " + want, 4},
+		{"nodes", func(s *Sizes) { s.Nodes = 3 }, "node node1: sizes.nodes: no room in map nodes with its 3 entries; raise it " + want, 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sizes := fewEntries
 			test.size(&sizes)
 			d := newMaps(t, sizes)
 			state := State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)}
-			_, err := d.Apply(state)
-			assert.EqualError(t, err, "apply: "+test.want)
-			state.Nodes, state.Tables = nodesOf(1), manyServices(2, 2)
-			_, err = d.Apply(state)
+			result, err := d.Apply(state)
 			require.NoError(t, err)
+			assert.EqualError(t, result.Err(), test.refused)
 			list, err := d.List()
+			require.NoError(t, err)
+			assert.Len(t, list, test.list)
+			result, err = d.again().Apply(state)
+			require.NoError(t, err)
+			assert.EqualError(t, result.Err(), test.refused, "another process comes to the same")
+			state.Nodes, state.Tables = nodesOf(1), manyServices(2, 2)
+			result, err = d.Apply(state)
+			require.NoError(t, err)
+			assert.NoError(t, result.Err())
+			list, err = d.List()
 			require.NoError(t, err)
 			assert.Len(t, list, 4)
 		})
 	}
+}
+
+// rowsEach is how many rows each of manyServices takes.
+func rowsEach(backends int) uint32 {
+	tables := oneService(0, backends)
+	return rowsOf(tableSize(tables, &tables.Frontends[0]))
 }
 
 // TestApplyAfterError: a change half way is an error; the next call finds out what was done and does the rest.
@@ -215,7 +247,7 @@ func TestApplyAfterError(t *testing.T) {
 
 	n, err := d.Update("default/s00002", oneService(2, 3))
 	require.NoError(t, err)
-	assert.NotZero(t, n)
+	assert.NotZero(t, n.Changed)
 	state.Tables = manyServices(3, 2)
 	k := kernelOf(t, d)
 	for key := range k.frontends {
@@ -225,5 +257,5 @@ func TestApplyAfterError(t *testing.T) {
 	assert.Equal(t, 7, len(k.serialsOf()), "the backend of what failed is free again")
 	n, err = d.again().Apply(state)
 	require.NoError(t, err)
-	assert.Equal(t, 1+2+1, n, "s00002 has one backend less: a table, frontends, the backend")
+	assert.Equal(t, Result{Changed: 1 + 2 + 1}, n, "s00002 has one backend less: a table, frontends, the backend")
 }

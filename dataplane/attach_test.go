@@ -273,7 +273,7 @@ func TestReplaceKeepsMaps(t *testing.T) {
 		assert.ElementsMatch(t, names, attached(t, "eth0"))
 		n, err := again.Apply(state)
 		assert.NoError(t, err)
-		assert.Zero(t, n, "nothing is to be done")
+		assert.Equal(t, Result{}, n, "nothing is to be done")
 		var kept bpf.DatapathFlow
 		assert.NoError(t, again.objects.Flows.Lookup(flow, &kept))
 		assert.EqualValues(t, 7, kept.Serial)

@@ -134,7 +134,9 @@ func (s *backendRefs) frees() []change {
 			continue
 		}
 		e.value.Serial = 0
-		changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
+		if e.written != (bpf.DatapathBackend{}) { // else it is of a service that found no room
+			changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
+		}
 		s.numbers.free(e.number, 1)
 		if s.entries[e.backendID] == e {
 			delete(s.entries, e.backendID)

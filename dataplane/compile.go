@@ -10,35 +10,39 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// compileAll makes the specs of all services, by name. Backends without a frontend belong to the service "".
-func compileAll(v *nodeView, t *services.Tables) (map[string]*serviceSpec, error) {
+// compileAll makes the specs of all services, by name, and returns why some of them have none. Backends without a frontend belong to
+// the service "".
+func compileAll(v *nodeView, t *services.Tables) (map[string]*serviceSpec, map[string]error) {
 	frontends := make(map[string][]*services.Frontend)
 	listed := make([]bool, len(t.Backends))
 	for i := range t.Frontends {
 		f := &t.Frontends[i]
 		frontends[f.Service] = append(frontends[f.Service], f)
 		for _, b := range f.Backends {
-			if b < 0 || b >= len(listed) {
-				return nil, fmt.Errorf("frontend %s: backend %d: there are %d", f, b, len(listed))
+			if b >= 0 && b < len(listed) {
+				listed[b] = true
 			}
-			listed[b] = true
 		}
 	}
 	owners := make(map[bpf.DatapathServiceKey]string, len(t.Frontends))
-	specs := make(map[string]*serviceSpec, len(frontends)+1)
+	specs, invalid := make(map[string]*serviceSpec, len(frontends)+1), make(map[string]error)
 	for _, name := range sortedNames(frontends) {
 		c := newCompiler(v, t)
-		if err := c.service(name, frontends[name]); err != nil {
-			return nil, err
-		}
-		for i := range c.spec.frontends {
-			key := c.spec.frontends[i].key
+		err, spec := c.service(frontends[name]), c.spec
+		for i := 0; err == nil && i < len(spec.frontends); i++ {
+			key := spec.frontends[i].key
 			if other, taken := owners[key]; taken {
-				return nil, fmt.Errorf("service %s: frontend %s is that of service %s", name, keyText(key), other)
+				err = takenError(key, other)
 			}
-			owners[key] = name
 		}
-		specs[name] = c.spec
+		if err != nil {
+			invalid[name] = err
+			continue
+		}
+		for i := range spec.frontends {
+			owners[spec.frontends[i].key] = name
+		}
+		specs[name] = spec
 	}
 	unclaimed := newCompiler(v, t)
 	for i := range listed {
@@ -49,7 +53,7 @@ func compileAll(v *nodeView, t *services.Tables) (map[string]*serviceSpec, error
 	if len(unclaimed.spec.backends) > 0 {
 		specs[""] = unclaimed.spec
 	}
-	return specs, nil
+	return specs, invalid
 }
 
 // compileOne makes the spec of the one service that t is about.
@@ -58,17 +62,12 @@ func compileOne(v *nodeView, name string, t *services.Tables) (*serviceSpec, err
 	for i := range t.Frontends {
 		f := &t.Frontends[i]
 		if f.Service != name {
-			return nil, fmt.Errorf("frontend %s: is of service %q", f, f.Service)
-		}
-		for _, b := range f.Backends {
-			if b < 0 || b >= len(t.Backends) {
-				return nil, fmt.Errorf("frontend %s: backend %d: there are %d", f, b, len(t.Backends))
-			}
+			return nil, &refusal{"frontend " + f.String(), fmt.Sprintf("it is of service %q", f.Service), "must be of the service itself"}
 		}
 		frontends = append(frontends, f)
 	}
 	c := newCompiler(v, t)
-	if err := c.service(name, frontends); err != nil {
+	if err := c.service(frontends); err != nil {
 		return nil, err
 	}
 	for i := range t.Backends {
@@ -91,10 +90,17 @@ func newCompiler(v *nodeView, t *services.Tables) *compiler {
 }
 
 // service adds the frontends of a service, which are ordered.
-func (c *compiler) service(name string, frontends []*services.Frontend) error {
+func (c *compiler) service(frontends []*services.Frontend) error {
 	for _, f := range frontends {
+		for _, list := range [][]int{f.Backends, f.Inside} {
+			for _, b := range list {
+				if b < 0 || b >= len(c.tables.Backends) {
+					return &refusal{"frontend " + f.String(), fmt.Sprintf("found backend %d", b), fmt.Sprintf("there are %d", len(c.tables.Backends))}
+				}
+			}
+		}
 		if err := c.frontend(f); err != nil {
-			return fmt.Errorf("service %s: frontend %s: %w", name, f, err)
+			return &refusal{"frontend " + f.String(), err.Error(), "must be possible"}
 		}
 	}
 	return nil
@@ -107,10 +113,7 @@ func (c *compiler) frontend(f *services.Frontend) error {
 		}
 		return nil
 	}
-	port, err := c.port(f)
-	if err != nil {
-		return err
-	}
+	port := c.port(f)
 	address := wireAddress(f.Address)
 	added := frontendSpec{
 		key:  bpf.DatapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
@@ -119,6 +122,7 @@ func (c *compiler) frontend(f *services.Frontend) error {
 			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.view.node),
 		},
 	}
+	var err error
 	if added.outside, err = c.set(f, c.tables.Selectable(f, c.view.node)); err != nil {
 		return err
 	}
@@ -148,16 +152,13 @@ func (c *compiler) isGuarded(f *services.Frontend) bool {
 }
 
 // port is the index of the frontend's port.
-func (c *compiler) port(f *services.Frontend) (int, error) {
-	name := portName(f)
-	if longest := len(bpf.DatapathServiceName{}.Text) - 1; len(name) > longest {
-		return 0, fmt.Errorf("name %q: must have %d bytes at most", name, longest)
-	}
+func (c *compiler) port(f *services.Frontend) int {
+	name := shortened(portName(f))
 	if i := slices.Index(c.spec.ports, name); i >= 0 {
-		return i, nil
+		return i
 	}
 	c.spec.ports = append(c.spec.ports, name)
-	return len(c.spec.ports) - 1, nil
+	return len(c.spec.ports) - 1
 }
 
 // portName is what a number of the data path stands for: namespace/name:port/PROTO, without :port where the port has no name.

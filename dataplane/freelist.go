@@ -80,6 +80,31 @@ func (s *freelist) releaseAll() {
 	s.quarantine, s.pending = nil, nil
 }
 
+// all returns a copy that has all that is not in use available.
+func (s *freelist) all() *freelist {
+	all := &freelist{available: slices.Clone(s.available), pending: slices.Clone(s.pending), quarantine: slices.Clone(s.quarantine)}
+	all.releaseAll()
+	return all
+}
+
+// count is how many entries are available.
+func (s *freelist) count() uint32 {
+	n := uint32(0)
+	for _, e := range s.available {
+		n += e.count
+	}
+	return n
+}
+
+// largest is how many adjacent entries are available at most.
+func (s *freelist) largest() uint32 {
+	n := uint32(0)
+	for _, e := range s.available {
+		n = max(n, e.count)
+	}
+	return n
+}
+
 // hasUnavailable reports whether anything is pending or in quarantine.
 func (s *freelist) hasUnavailable() bool { return len(s.pending) > 0 || len(s.quarantine) > 0 }
 

@@ -24,8 +24,9 @@ type kernel struct {
 	frontends  map[bpf.DatapathServiceKey]bpf.DatapathFrontend
 	backends   map[uint32]bpf.DatapathBackend
 	rows       map[uint32]bpf.DatapathRow
-	serials    map[uint32]uint32 // the last of each backend number
-	freed      map[string]bool   // what must not be used again yet
+	serials    map[uint32]uint32            // the last of each backend number
+	freed      map[string]bool              // what must not be used again yet
+	going      map[bpf.DatapathAddress]bool // pods that the plan deletes in the end
 }
 
 func newKernel(c capacities) *kernel {
@@ -209,7 +210,11 @@ func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 	for key := range k.frontends {
 		before[key] = "none"
 	}
+	k.going = make(map[bpf.DatapathAddress]bool)
 	for _, c := range changes {
+		if c.mapName == bpf.DatapathMapPods && c.delete {
+			k.going[c.key.(bpf.DatapathAddress)] = true
+		}
 		if c.mapName == bpf.DatapathMapFrontends {
 			before[c.key.(bpf.DatapathServiceKey)] = "none"
 		}
@@ -253,11 +258,11 @@ func (k *kernel) makeOne(t *testing.T, c change) {
 	}
 }
 
-// checkLocal checks that a frontend that gets a local backend finds it delivered to, if its pod is known.
+// checkLocal checks that a frontend that gets a local backend finds it delivered to, if its pod is known, and stays.
 func (k *kernel) checkLocal(t *testing.T, b bpf.DatapathBackend) {
 	t.Helper()
 	pod, known := k.pods[b.Address]
-	if known && b.Flags&uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL) != 0 {
+	if known && !k.going[b.Address] && b.Flags&uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL) != 0 {
 		require.Equal(t, pod, k.local[bpf.DatapathServiceKey{Address: b.Address, Port: b.Port, Protocol: b.Protocol}])
 	}
 }

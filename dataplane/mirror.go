@@ -11,6 +11,7 @@ import (
 // ranges and numbers, some of which services share. It is pure: planning changes the mirror and returns what to change in the
 // kernel.
 type mirror struct {
+	capacities
 	view      *nodeView
 	services  map[string]*installed
 	owners    map[bpf.DatapathServiceKey]string // of frontends
@@ -31,6 +32,8 @@ type installed struct {
 	ports    []*port
 	backends []*backendEntry // as in spec
 	tables   []*table        // likewise
+	fresh    []*table        // those of them that were made for it, until it is whole
+	ranges   int             // how many of spec's it has
 }
 
 // capacities are those of the maps, by name.
@@ -38,50 +41,80 @@ type capacities map[string]uint32
 
 func newMirror(c capacities) *mirror {
 	return &mirror{
-		services:  make(map[string]*installed),
-		owners:    make(map[bpf.DatapathServiceKey]string),
-		frontends: newRefmap[bpf.DatapathServiceKey, bpf.DatapathFrontend](bpf.DatapathMapFrontends, c[bpf.DatapathMapFrontends]),
-		tables:    newTableRefs(c[bpf.DatapathMapSlots]),
-		backends:  newBackendRefs(c[bpf.DatapathMapBackends]),
-		local:     newRefmap[bpf.DatapathServiceKey, bpf.DatapathPod](bpf.DatapathMapLocalBackends, c[bpf.DatapathMapLocalBackends]),
-		ranges:    newRefmap[bpf.DatapathRangeKey, uint8](bpf.DatapathMapRanges, c[bpf.DatapathMapRanges]),
-		ports:     newPortRefs(c[bpf.DatapathMapServiceNames]),
-		pods:      newRefmap[bpf.DatapathAddress, bpf.DatapathPod](bpf.DatapathMapPods, c[bpf.DatapathMapPods]),
-		nodes:     newRefmap[bpf.DatapathAddress, bpf.DatapathNode](bpf.DatapathMapNodes, c[bpf.DatapathMapNodes]),
-		cluster:   newRefmap[bpf.DatapathClusterKey, uint8](bpf.DatapathMapCluster, c[bpf.DatapathMapCluster]),
+		capacities: c,
+		services:   make(map[string]*installed),
+		owners:     make(map[bpf.DatapathServiceKey]string),
+		frontends:  newRefmap[bpf.DatapathServiceKey, bpf.DatapathFrontend](bpf.DatapathMapFrontends, c[bpf.DatapathMapFrontends]),
+		tables:     newTableRefs(c[bpf.DatapathMapSlots]),
+		backends:   newBackendRefs(c[bpf.DatapathMapBackends]),
+		local:      newRefmap[bpf.DatapathServiceKey, bpf.DatapathPod](bpf.DatapathMapLocalBackends, c[bpf.DatapathMapLocalBackends]),
+		ranges:     newRefmap[bpf.DatapathRangeKey, uint8](bpf.DatapathMapRanges, c[bpf.DatapathMapRanges]),
+		ports:      newPortRefs(c[bpf.DatapathMapServiceNames]),
+		pods:       newRefmap[bpf.DatapathAddress, bpf.DatapathPod](bpf.DatapathMapPods, c[bpf.DatapathMapPods]),
+		nodes:      newRefmap[bpf.DatapathAddress, bpf.DatapathNode](bpf.DatapathMapNodes, c[bpf.DatapathMapNodes]),
+		cluster:    newRefmap[bpf.DatapathClusterKey, uint8](bpf.DatapathMapCluster, c[bpf.DatapathMapCluster]),
 	}
 }
 
-// install adds a service to the mirror.
+// install adds a service to the mirror. After an error nothing of it stays.
 func (m *mirror) install(p *planner, service string, spec *serviceSpec) (*installed, error) {
+	if m.lacks(spec, nil) != nil {
+		p.flushServices() // what was replaced so far may make room
+		if err := m.lacks(spec, nil); err != nil {
+			return nil, err
+		}
+	}
 	inst := &installed{spec: spec}
+	if err := m.acquire(p, inst); err != nil {
+		m.undo(p, inst)
+		return nil, err
+	}
+	inst.fresh = nil
+	m.acquireFrontends(p, service, inst)
+	return inst, nil
+}
+
+// acquire adds references to all that the service's frontends refer to.
+func (m *mirror) acquire(p *planner, inst *installed) error {
+	spec := inst.spec
 	for i, name := range spec.ports {
 		port, err := m.acquirePort(p, name, spec.hasAffinity(i))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		inst.ports = append(inst.ports, port)
 	}
 	for i := range spec.backends {
 		e, err := m.acquireBackend(p, &spec.backends[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		inst.backends = append(inst.backends, e)
 	}
 	for i := range spec.sets {
-		t, err := m.acquireTable(p, spec, i, inst.backends)
+		t, err := m.acquireTable(p, inst, i)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		inst.tables = append(inst.tables, t)
 	}
 	for _, r := range spec.ranges {
 		if err := m.ranges.acquire(inst.rangeKey(r), 1); err != nil {
-			return nil, err
+			return err
 		}
+		inst.ranges++
 	}
-	return inst, m.acquireFrontends(service, inst)
+	return nil
+}
+
+// undo drops the references of a service that could not be acquired as a whole. No frontend refers to anything of it yet.
+func (m *mirror) undo(p *planner, inst *installed) {
+	for _, t := range inst.fresh {
+		p.rows = slices.DeleteFunc(p.rows, func(c change) bool { return c.key == t.set.First })
+		m.tables.giveBack(t)
+	}
+	inst.tables = slices.DeleteFunc(inst.tables, func(t *table) bool { return slices.Contains(inst.fresh, t) })
+	m.release(inst)
 }
 
 func (m *mirror) acquirePort(p *planner, name string, affinity bool) (*port, error) {
@@ -94,7 +127,7 @@ func (m *mirror) acquirePort(p *planner, name string, affinity bool) (*port, err
 			}
 			p.fresh = append(p.fresh, change{mapName: bpf.DatapathMapServiceCounters, key: e.number, value: bpf.DatapathServiceCounter{}})
 		} else if !p.makeRoom(m.ports.numbers) {
-			return nil, fullError(bpf.DatapathMapServiceNames, m.ports.capacity-1)
+			return nil, m.full(bpf.DatapathMapServiceNames)
 		}
 	}
 	return e, m.ports.acquire(e)
@@ -105,55 +138,57 @@ func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, e
 	for e == nil {
 		var ok bool
 		if e, ok = m.backends.add(spec); !ok && !p.makeRoom(m.backends.numbers) {
-			return nil, fullError(bpf.DatapathMapBackends, m.backends.capacity-1)
+			return nil, m.full(bpf.DatapathMapBackends)
+		}
+	}
+	if spec.here {
+		if err := m.local.acquire(spec.DatapathServiceKey, spec.pod); err != nil {
+			return nil, err
 		}
 	}
 	m.backends.acquire(e, spec)
-	if spec.here {
-		return e, m.local.acquire(spec.DatapathServiceKey, spec.pod)
-	}
 	return e, nil
 }
 
-func (m *mirror) acquireTable(p *planner, spec *serviceSpec, set int, backends []*backendEntry) (*table, error) {
-	r := spec.sets[set]
-	key := tableKey(r, backends)
+func (m *mirror) acquireTable(p *planner, inst *installed, set int) (*table, error) {
+	r := inst.spec.sets[set]
+	key := tableKey(r, inst.backends)
 	if t := m.tables.entries[key]; t != nil {
 		t.refs++
 		return t, nil
 	}
-	slots, err := p.tables.take(spec, set)
+	slots, err := p.tables.take(inst.spec, set)
 	if err != nil {
 		return nil, err
 	}
-	content := rowsFor(slots, r, backends)
+	content := rowsFor(slots, r, inst.backends)
 	t := m.tables.claim(key, r.size, content)
 	for t == nil {
 		var ok bool
 		if t, ok = m.tables.add(key, r.size); ok {
+			inst.fresh = append(inst.fresh, t)
 			p.rows = append(p.rows, change{mapName: bpf.DatapathMapSlots, key: t.set.First, value: content})
 		} else if !p.makeRoom(m.tables.rows) {
-			return nil, fullError(bpf.DatapathMapSlots, m.tables.capacity)
+			return nil, m.full(bpf.DatapathMapSlots)
 		}
 	}
 	t.refs++
 	return t, nil
 }
 
-func (m *mirror) acquireFrontends(service string, inst *installed) error {
+// acquireFrontends makes the service the owner of its frontends. It finds room, since install has counted.
+func (m *mirror) acquireFrontends(p *planner, service string, inst *installed) {
 	for i := range inst.spec.frontends {
 		f := &inst.spec.frontends[i]
-		if err := m.frontends.acquire(f.key, inst.frontend(f)); err != nil {
-			return err
+		m.frontends.add(f.key, inst.frontend(f))
+		if owner, taken := m.owners[f.key]; taken && owner != service {
+			p.taken = append(p.taken, takenFrontend{owner, f.key})
 		}
 		m.owners[f.key] = service
 	}
 	for _, address := range inst.spec.guards {
-		if err := m.frontends.acquire(guard(address)); err != nil {
-			return err
-		}
+		m.frontends.add(guard(address))
 	}
-	return nil
 }
 
 // frontend is a frontend's value, with the numbers of what it refers to.
@@ -193,7 +228,12 @@ func (m *mirror) uninstall(service string, inst *installed) {
 		key, _ := guard(address)
 		m.frontends.release(key)
 	}
-	for _, r := range inst.spec.ranges {
+	m.release(inst)
+}
+
+// release drops the references to what the service's frontends refer to, as far as it has any.
+func (m *mirror) release(inst *installed) {
+	for _, r := range inst.spec.ranges[:inst.ranges] {
 		m.ranges.release(inst.rangeKey(r))
 	}
 	for _, t := range inst.tables {

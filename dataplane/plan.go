@@ -1,6 +1,13 @@
 package dataplane
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+)
 
 // change is one entry of one map that is put or deleted.
 type change struct {
@@ -23,78 +30,119 @@ func (c change) String() string {
 }
 
 // planner collects the changes that a plan comes to, in an order in which no packet meets a half-made state: what is referred
-// to is there before what refers to it, and goes after it.
+// to is there before what refers to it, and goes after it. What finds no room is left out and noted; nothing else depends on it.
 type planner struct {
 	mirror          *mirror
 	changes         []change
-	fresh           []change // what services' numbers start with
+	refused         map[string]error   // services, and why
+	leftOut         []services.Problem // of the view
+	fresh           []change           // what services' numbers start with
 	rows            []change
 	endedAffinities []affinityID // before frontends refer to the numbers
 	tables          maglevTables
 	superseded      []superseded
+	taken           []takenFrontend
 	releases        []func() // everything else that the next flush releases
+	late            []func() // what found no room in the view, tried again when everything else is released
 }
 
 // superseded is what a service had installed before.
 type superseded struct {
 	service   string
 	installed *installed
+	selected  *installed // what the service selected from before, to end affinities; nil: they stay
 }
 
-// planAll makes the mirror hold exactly these specs, as the node sees them.
-func planAll(m *mirror, v *nodeView, specs map[string]*serviceSpec) ([]change, error) {
-	plan := &planner{mirror: m}
-	if err := plan.setView(v); err != nil {
-		return nil, err
-	}
+// takenFrontend is a frontend that a service has got while another one, which is to lose it, still has it.
+type takenFrontend struct {
+	from string
+	key  bpf.DatapathServiceKey
+}
+
+func newPlanner(m *mirror) *planner { return &planner{mirror: m, refused: make(map[string]error)} }
+
+// planAll makes the mirror hold exactly this state, as far as there is room. Pods, nodes and prefixes come first, then services by
+// precedence. A service that finds no room is tried again when everything that is not needed any more has gone, and then may be
+// exchanged (see exchange).
+func planAll(m *mirror, want *desiredState) *planner {
+	p := newPlanner(m)
+	p.setView(want.view)
 	for _, name := range sortedNames(m.services) {
-		if _, ok := specs[name]; !ok {
-			plan.remove(name)
+		_, isRefused := want.invalid[name]
+		if want.specs[name] == nil && !isRefused {
+			p.remove(name)
 		}
 	}
-	plan.tables = computeTables(m, specs)
-	for _, name := range sortedNames(specs) {
-		if err := plan.set(name, specs[name]); err != nil {
-			return nil, err
+	p.tables = computeTables(m, want.specs)
+	var again, kept []string
+	for _, name := range want.ordered() {
+		if err := p.set(name, want.specs[name]); err != nil {
+			again = append(again, name)
 		}
 	}
-	plan.releases = append(plan.releases, m.releaseRestored)
-	plan.flush()
-	return plan.changes, nil
+	for _, name := range again {
+		if m.services[name] == nil && p.keepFrontends(name, want.specs[name]) {
+			kept = append(kept, name)
+		}
+	}
+	p.releases = append(p.releases, m.releaseRestored)
+	p.flush()
+	for _, tryAgain := range p.late {
+		tryAgain()
+	}
+	for before := -1; len(again) != before; p.flush() { // what one of them gives back can be room for another one
+		before = len(again)
+		again = slices.DeleteFunc(again, func(name string) bool {
+			p.refused[name] = p.setOrExchange(name, want.specs[name])
+			return p.refused[name] == nil
+		})
+	}
+	maps.DeleteFunc(p.refused, func(_ string, err error) bool { return err == nil })
+	for _, name := range kept {
+		if p.refused[name] != nil {
+			p.remove(name)
+		}
+	}
+	p.flush()
+	return p
 }
 
-// setView makes the mirror hold the pods, nodes and prefixes of a view.
-func (p *planner) setView(to *nodeView) error {
+// setView makes the mirror hold the pods, nodes and prefixes of a view. What finds no room is taken out of the view.
+func (p *planner) setView(to *nodeView) {
 	before := p.mirror.view
 	if before == nil {
 		before = &nodeView{}
 	}
 	p.mirror.view = to
 	p.releases = append(p.releases, p.mirror.pods.releaseRestored, p.mirror.nodes.releaseRestored, p.mirror.cluster.releaseRestored)
-	if err := replace(p, p.mirror.pods, before.pods, to.pods); err != nil {
-		return err
-	}
-	if err := replace(p, p.mirror.nodes, before.nodes, to.nodes); err != nil {
-		return err
-	}
-	return replace(p, p.mirror.cluster, before.cluster, to.cluster)
+	replace(p, p.mirror.pods, before.pods, to.pods, bpf.DatapathAddress.Compare)
+	replace(p, p.mirror.nodes, before.nodes, to.nodes, bpf.DatapathAddress.Compare)
+	replace(p, p.mirror.cluster, before.cluster, to.cluster, bpf.DatapathClusterKey.Compare)
 }
 
-func replace[K, V comparable](p *planner, s *refmap[K, V], was, to map[K]V) error {
-	for key, value := range to {
-		if err := s.acquire(key, value); err != nil {
-			return err
+// replace acquires all of to, in the order of their keys, and lets the next flush release what was there before.
+func replace[K, V comparable](p *planner, s *refmap[K, V], was, to map[K]V, compare func(K, K) int) {
+	held := maps.Clone(was)
+	for _, key := range slices.SortedFunc(maps.Keys(to), compare) {
+		value := to[key]
+		if s.acquire(key, value) == nil {
+			continue
 		}
+		p.late = append(p.late, func() {
+			if err := s.acquire(key, value); err != nil {
+				delete(to, key)
+				p.leftOut = append(p.leftOut, problemOf(p.mirror.view.objects[key], err))
+			}
+		})
 	}
 	p.releases = append(p.releases, func() {
-		for key := range was {
+		for key := range held {
 			s.release(key)
 		}
 	})
-	return nil
 }
 
-// set installs a service's new spec; the old one is released by the next flush.
+// set installs a service's new spec; the old one is released by the next flush. After an error the old one stays.
 func (p *planner) set(name string, spec *serviceSpec) error {
 	old := p.mirror.services[name]
 	if old != nil && old.spec.equal(spec) {
@@ -102,11 +150,11 @@ func (p *planner) set(name string, spec *serviceSpec) error {
 	}
 	inst, err := p.mirror.install(p, name, spec)
 	if err != nil {
-		return fmt.Errorf("service %s: %w", name, err)
+		return err
 	}
 	p.mirror.services[name] = inst
 	if old != nil {
-		p.superseded = append(p.superseded, superseded{name, old})
+		p.superseded = append(p.superseded, superseded{name, old, old})
 	}
 	return nil
 }
@@ -114,7 +162,7 @@ func (p *planner) set(name string, spec *serviceSpec) error {
 func (p *planner) remove(name string) {
 	if old := p.mirror.services[name]; old != nil {
 		delete(p.mirror.services, name)
-		p.superseded = append(p.superseded, superseded{name, old})
+		p.superseded = append(p.superseded, superseded{name, old, old})
 	}
 }
 
@@ -127,18 +175,31 @@ func (p *planner) flush() {
 	}
 	p.emit(m.ports.names.puts(), p.fresh, endAffinities(p.endedAffinities), m.local.puts(), m.backends.puts(), p.rows, m.ranges.puts(), m.frontends.puts())
 	p.fresh, p.rows, p.endedAffinities = nil, nil, nil
+	for _, t := range p.taken {
+		m.takeAway(t)
+	}
 	var forgets []affinityID
 	for _, l := range p.superseded {
 		m.uninstall(l.service, l.installed)
-		forgets = append(forgets, lostAffinities(l.installed, m.services[l.service])...)
+		if l.selected != nil {
+			forgets = append(forgets, lostAffinities(l.selected, m.services[l.service])...)
+		}
 	}
 	for _, release := range p.releases {
 		release()
 	}
-	p.superseded, p.releases = nil, nil
+	p.superseded, p.releases, p.taken = nil, nil, nil
 	p.emit(m.frontends.deletes(), m.ranges.deletes(), endAffinities(forgets))
 	m.tables.frees()
 	p.emit(m.backends.frees(), m.local.deletes(), m.ports.deletes(), m.cluster.deletes(), m.nodes.deletes(), m.pods.deletes())
+}
+
+// flushServices is flush, but for what is released only when all services are as they are to be.
+func (p *planner) flushServices() {
+	releases := p.releases
+	p.releases = nil
+	p.flush()
+	p.releases = releases
 }
 
 func (p *planner) emit(groups ...[]change) {
@@ -150,16 +211,18 @@ func (p *planner) emit(groups ...[]change) {
 // makeRoom makes room in a freelist that has none left: what services no longer use is deleted, and what is in quarantine
 // becomes available after a wait. It reports whether there may be room now.
 func (p *planner) makeRoom(s *freelist) bool {
-	replaced := p.releases
-	p.releases = nil
-	p.flush()
-	p.releases = replaced
+	p.flushServices()
 	if !s.hasUnavailable() {
 		return false
 	}
+	p.wait()
+	return true
+}
+
+// wait makes all available that was freed so far.
+func (p *planner) wait() {
 	p.emit([]change{{wait: true}})
 	for _, s := range p.mirror.freelists() {
 		s.releaseAll()
 	}
-	return true
 }

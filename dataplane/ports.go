@@ -63,16 +63,21 @@ func (s *portRefs) release(p *port) { s.names.release(p.number) }
 
 // deletes returns the changes that delete entries without references, and frees their numbers.
 func (s *portRefs) deletes() []change {
-	gone := s.names.deletes()
-	for _, c := range gone {
-		number := c.key.(uint32)
+	var gone []uint32
+	for _, number := range s.names.dirty {
+		if s.names.refs(number) == 0 {
+			gone = append(gone, number)
+		}
+	}
+	changes := s.names.deletes()
+	for _, number := range gone {
 		s.numbers.free(number, 1)
 		if p := s.numbered[number]; p != nil {
 			delete(s.entries, p.name)
 			delete(s.numbered, number)
 		}
 	}
-	return gone
+	return changes
 }
 
 const reservedSerials = "serials to "

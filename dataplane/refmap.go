@@ -1,7 +1,5 @@
 package dataplane
 
-import "fmt"
-
 // refmap mirrors a hash map or trie of the kernel and counts the references to its entries. An entry is deleted with its last
 // reference.
 type refmap[K, V comparable] struct {
@@ -40,18 +38,23 @@ func (s *refmap[K, V]) releaseRestored() {
 
 // acquire adds a reference; value replaces the entry's value.
 func (s *refmap[K, V]) acquire(key K, value V) error {
+	if s.entries[key] == nil && len(s.entries) >= s.capacity {
+		return capacities{s.mapName: uint32(s.capacity)}.full(s.mapName)
+	}
+	s.add(key, value)
+	return nil
+}
+
+// add is acquire where the caller knows that there is room.
+func (s *refmap[K, V]) add(key K, value V) {
 	e := s.entries[key]
 	if e == nil {
-		if len(s.entries) >= s.capacity {
-			return fullError(s.mapName, s.capacity)
-		}
 		e = &entry[V]{}
 		s.entries[key] = e
 	}
 	e.value = value
 	e.refs++
 	s.markDirty(key, e)
-	return nil
 }
 
 // release drops a reference.
@@ -99,8 +102,4 @@ func (s *refmap[K, V]) deletes() []change {
 	}
 	s.dirty = nil
 	return changes
-}
-
-func fullError(mapName string, capacity int) error {
-	return fmt.Errorf("map %s is full with %d entries: raise %s", mapName, capacity, sizeOf(mapName))
 }

@@ -124,10 +124,10 @@ func TestDrainingOfNobody(t *testing.T) {
 	require.NoError(t, err)
 	n, err := d.Update("default/s00000", tables)
 	require.NoError(t, err)
-	assert.Zero(t, n)
+	assert.Zero(t, n.Changed)
 	n, err = d.Update("default/s00000", oneService(0, 1))
 	require.NoError(t, err)
-	assert.Equal(t, 1, n, "the backend is freed")
+	assert.Equal(t, 1, n.Changed, "the backend is freed")
 }
 
 // TestAffinityEnds: clients don't go on to a backend that the service no longer selects, nor to that of a service that had the

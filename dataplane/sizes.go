@@ -8,7 +8,7 @@ import "fmt"
 // tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
 // at once per entry of capacity for those that hash. Memory adds it all up.
 type Sizes struct {
-	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 216 when used
+	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 264 when used
 	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 65536; 104 bytes
 	Slots         uint32 `json:"slots,omitempty"`         // rows of 16 Maglev slots, default 16384; 64 bytes at once. A table of 16381 slots takes 1024 rows
 	Backends      uint32 `json:"backends,omitempty"`      // default 16384; 48 bytes at once

@@ -16,10 +16,10 @@ import (
 // compiled is the spec of one service, seen from node0.
 func compiled(t *testing.T, tables *services.Tables) *serviceSpec {
 	t.Helper()
-	v, err := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
-	require.NoError(t, err)
-	specs, err := compileAll(v, tables)
-	require.NoError(t, err)
+	v, problems := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	require.Empty(t, problems)
+	specs, invalid := compileAll(v, tables)
+	require.Empty(t, invalid)
 	require.Len(t, specs, 1)
 	for _, spec := range specs {
 		return spec
@@ -170,41 +170,76 @@ func TestCompileRanges(t *testing.T) {
 	assert.False(t, in(spec, "192.0.2.2"))
 }
 
+// What is wrong with one service is said of it alone; the other one is compiled.
 func TestCompileErrors(t *testing.T) {
-	v, err := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
-	require.NoError(t, err)
+	v, problems := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	require.Empty(t, problems)
 	for _, test := range []struct {
 		name   string
 		change func(*services.Tables)
+		of     string
 		want   string
 	}{
-		{"long name", func(s *services.Tables) { s.Frontends[0].PortName = strings.Repeat("x", 150) },
-			`service default/s00000: frontend 198.18.0.0:80/TCP: name "default/s00000:` + strings.Repeat("x", 150) + `/TCP": must have 159 bytes at most`},
-		{"size", func(s *services.Tables) { s.TableSize = 100 },
-			"service default/s00000: frontend 198.18.0.0:80/TCP: check table size: 100 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537"},
-		{"backend", func(s *services.Tables) { s.Frontends[1].Backends = []int{-1} }, "frontend 172.16.0.0:80/TCP: backend -1: there are 1"},
+		{"size", func(s *services.Tables) { s.Frontends[0].TableSize = 100 }, "default/s00000",
+			"frontend 198.18.0.0:80/TCP: check table size: 100 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537; must be possible"},
+		{"backend", func(s *services.Tables) { s.Frontends[1].Backends = []int{-1} }, "default/s00000",
+			"frontend 172.16.0.0:80/TCP: found backend -1; there are 2"},
 		{"twice", func(s *services.Tables) {
 			other := s.Frontends[1]
-			other.Service = "default/other"
+			other.Service = "default/t"
 			s.Frontends = append(s.Frontends, other)
-		}, "service default/s00000: frontend 172.16.0.0:80/TCP is that of service default/other"},
+		}, "default/t", "frontend 172.16.0.0:80/TCP: it is that of service default/s00000; one service at a time can have it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tables := oneService(0, 1)
+			tables := manyServices(2, 1)
 			test.change(tables)
-			_, err := compileAll(v, tables)
-			assert.EqualError(t, err, test.want)
+			specs, invalid := compileAll(v, tables)
+			require.Contains(t, invalid, test.of)
+			require.EqualError(t, invalid[test.of], test.want)
+			assert.Len(t, invalid, 1)
+			assert.Contains(t, specs, "default/s00001")
+			assert.NotContains(t, specs, test.of)
 		})
 	}
 }
 
+// Names of any length have a text of their own: three of 63 bytes as they are, longer ones with a hash.
+func TestLongNames(t *testing.T) {
+	tables := oneService(0, 1)
+	label := func(c string) string { return strings.Repeat(c, 63) }
+	for i := range tables.Frontends {
+		tables.Frontends[i].Service, tables.Frontends[i].PortName = label("n")+"/"+label("s"), label("p")
+	}
+	assert.Equal(t, []string{label("n") + "/" + label("s") + ":" + label("p") + "/TCP"}, compiled(t, tables).ports)
+	for i := range tables.Frontends {
+		tables.Frontends[i].PortName = strings.Repeat("p", 200+i)
+	}
+	spec := compiled(t, tables)
+	require.Len(t, spec.ports, 2, "names that differ only behind what fits stay two")
+	for _, name := range spec.ports {
+		assert.Len(t, name, 207)
+		assert.Equal(t, name, wireText(name).String())
+	}
+}
+
+// What can't be used of a node or pod is left out, and the rest of it is used.
 func TestPlaceErrors(t *testing.T) {
-	_, err := newNodeView(State{
-		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}}, PodCIDRs: []netip.Prefix{{}}}},
-		Pods:  []Pod{{Addresses: []netip.Addr{nodeAddr(0)}}, {Addresses: []netip.Addr{{}}, MAC: macOf(1), NodeMAC: macOf(2)}},
+	v, problems := newNodeView(State{
+		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}, {Address: nodeAddr(3)}}, PodCIDRs: []netip.Prefix{{}}}},
+		Pods: []Pod{
+			{Addresses: []netip.Addr{nodeAddr(0)}}, {Addresses: []netip.Addr{{}, nodeAddr(1)}, MAC: macOf(1), NodeMAC: macOf(2)},
+		},
 	})
-	assert.EqualError(t, err, `node n: address invalid IP: must be an IPv4 or IPv6 address
-node n: pods at invalid Prefix: must be a prefix like 10.0.1.0/24
-pod [192.0.2.1]: needs a MAC address at both ends of its veth
-pod [invalid IP]: address invalid IP: must be an IPv4 or IPv6 address`)
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.Error())
+	}
+	assert.Equal(t, []string{
+		"node n: addresses: found invalid IP; must be an IPv4 or IPv6 address",
+		"node n: podCIDRs: found invalid Prefix; must be a prefix like 10.0.1.0/24",
+		`pod [192.0.2.1]: veth: found MAC addresses "" and ""; must have one at both ends`,
+		"pod [invalid IP 192.0.2.2]: addresses: found invalid IP; must be an IPv4 or IPv6 address",
+	}, texts)
+	assert.Len(t, v.nodes, 1)
+	assert.Len(t, v.pods, 1)
 }

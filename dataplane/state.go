@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,6 +19,9 @@ type State struct {
 	Pods []Pod
 	// Tables are the frontends and backends, the same on all nodes.
 	Tables *services.Tables
+	// Precedence orders services, given as namespace/name: where a map is too small for all of them, those that come first
+	// get the room. Tables don't say which service is older, so the default is by name.
+	Precedence func(a, b string) int
 }
 
 // Node is a node of the cluster.
@@ -54,50 +56,60 @@ type nodeView struct {
 	nodes   map[bpf.DatapathAddress]bpf.DatapathNode
 	pods    map[bpf.DatapathAddress]bpf.DatapathPod
 	cluster map[bpf.DatapathClusterKey]uint8
+	objects map[any]string // what each key above is of, as in services.Problem
 }
 
-// newNodeView takes all of a State but its tables.
-func newNodeView(s State) (*nodeView, error) {
+// newNodeView takes all of a State but its tables. What can't be used of a node or pod is left out, and reported.
+func newNodeView(s State) (*nodeView, []services.Problem) {
 	v := &nodeView{
 		node:    s.Node,
 		nodes:   make(map[bpf.DatapathAddress]bpf.DatapathNode),
 		pods:    make(map[bpf.DatapathAddress]bpf.DatapathPod),
 		cluster: make(map[bpf.DatapathClusterKey]uint8),
+		objects: make(map[any]string),
 	}
-	var errs []error
+	var problems []services.Problem
 	for _, n := range s.Nodes {
-		errs = append(errs, v.addNode(n))
+		problems = append(problems, v.addNode(n)...)
 	}
 	for _, pod := range s.Pods {
-		errs = append(errs, v.addPod(pod))
+		problems = append(problems, v.addPod(pod)...)
 	}
-	return v, errors.Join(errs...)
+	return v, problems
 }
 
-func (v *nodeView) addNode(n Node) error {
-	var errs []error
+func (v *nodeView) addNode(n Node) []services.Problem {
+	var problems []services.Problem
+	object := "node " + n.Name
 	for _, a := range n.Addresses {
 		if !a.Address.IsValid() {
-			errs = append(errs, fmt.Errorf("node %s: address %v: must be an IPv4 or IPv6 address", n.Name, a.Address))
+			problems = append(problems, services.Problem{
+				Object: object, Field: "addresses", What: fmt.Sprintf("found %v", a.Address), Want: "must be an IPv4 or IPv6 address",
+			})
 			continue
 		}
 		address := a.Address.Unmap()
-		v.nodes[wireAddress(address)] = bpf.DatapathNode{NextHop: wireMAC(a.NextHop)}
-		v.addToCluster(netip.PrefixFrom(address, address.BitLen()))
+		key := wireAddress(address)
+		v.nodes[key] = bpf.DatapathNode{NextHop: wireMAC(a.NextHop)}
+		v.objects[key] = object
+		v.addToCluster(netip.PrefixFrom(address, address.BitLen()), object)
 	}
 	for _, cidr := range n.PodCIDRs {
 		if !cidr.IsValid() {
-			errs = append(errs, fmt.Errorf("node %s: pods at %v: must be a prefix like 10.0.1.0/24", n.Name, cidr))
+			problems = append(problems, services.Problem{
+				Object: object, Field: "podCIDRs", What: fmt.Sprintf("found %v", cidr), Want: "must be a prefix like 10.0.1.0/24",
+			})
 			continue
 		}
-		v.addToCluster(cidr)
+		v.addToCluster(cidr, object)
 	}
-	return errors.Join(errs...)
+	return problems
 }
 
-func (v *nodeView) addToCluster(prefix netip.Prefix) {
+func (v *nodeView) addToCluster(prefix netip.Prefix, object string) {
 	bits, address := wirePrefix(prefix)
-	v.cluster[bpf.DatapathClusterKey{Prefix: bits, Address: address}] = 1
+	key := bpf.DatapathClusterKey{Prefix: bits, Address: address}
+	v.cluster[key], v.objects[key] = 1, object
 }
 
 // hasNode reports whether an address is a node's own: a backend there is a process of the node, no pod.
@@ -106,17 +118,24 @@ func (v *nodeView) hasNode(a netip.Addr) bool {
 	return ok
 }
 
-func (v *nodeView) addPod(pod Pod) error {
+func (v *nodeView) addPod(pod Pod) []services.Problem {
+	object := fmt.Sprint("pod ", pod.Addresses)
 	if len(pod.MAC) != 6 || len(pod.NodeMAC) != 6 {
-		return fmt.Errorf("pod %v: needs a MAC address at both ends of its veth", pod.Addresses)
+		return []services.Problem{{
+			Object: object, Field: "veth", What: fmt.Sprintf("found MAC addresses %q and %q", pod.MAC, pod.NodeMAC), Want: "must have one at both ends",
+		}}
 	}
+	var problems []services.Problem
 	for _, a := range pod.Addresses {
 		if !a.IsValid() {
-			return fmt.Errorf("pod %v: address %v: must be an IPv4 or IPv6 address", pod.Addresses, a)
+			problems = append(problems, services.Problem{
+				Object: object, Field: "addresses", What: fmt.Sprintf("found %v", a), Want: "must be an IPv4 or IPv6 address",
+			})
+			continue
 		}
-		v.pods[wireAddress(a)] = bpf.DatapathPod{
-			Ifindex: uint32(pod.Device), Mac: wireMAC(pod.MAC), NodeMac: wireMAC(pod.NodeMAC),
-		}
+		key := wireAddress(a)
+		v.pods[key] = bpf.DatapathPod{Ifindex: uint32(pod.Device), Mac: wireMAC(pod.MAC), NodeMac: wireMAC(pod.NodeMAC)}
+		v.objects[key] = object
 	}
-	return nil
+	return problems
 }

@@ -98,6 +98,15 @@ func (s *tableRefs) release(t *table) {
 	}
 }
 
+// giveBack drops the reference to a table that no frontend ever had: its rows can be used again at once.
+func (s *tableRefs) giveBack(t *table) {
+	if t.refs--; t.refs > 0 {
+		return
+	}
+	s.rows.insert(extent{t.set.First, rowsOf(t.set.Size)})
+	delete(s.entries, t.key)
+}
+
 // releaseRestored drops the references of restored tables.
 func (s *tableRefs) releaseRestored() {
 	for _, same := range s.restored {

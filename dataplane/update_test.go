@@ -94,16 +94,23 @@ type desk struct {
 
 func newDesk(c capacities) *desk { return &desk{mirror: newMirror(c), kernel: newKernel(c)} }
 
+// desiredOf compiles a state, of which all must be valid.
+func desiredOf(t *testing.T, s State) *desiredState {
+	t.Helper()
+	v, problems := newNodeView(s)
+	require.Empty(t, problems)
+	specs, invalid := compileAll(v, s.Tables)
+	require.Empty(t, invalid)
+	return &desiredState{view: v, specs: specs, precedence: s.Precedence}
+}
+
 // planAll plans a whole state.
 func (d *desk) planAll(t *testing.T, s State) []change {
 	t.Helper()
-	v, err := newNodeView(s)
-	require.NoError(t, err)
-	specs, err := compileAll(v, s.Tables)
-	require.NoError(t, err)
-	changes, err := planAll(d.mirror, v, specs)
-	require.NoError(t, err)
-	return changes
+	p := planAll(d.mirror, desiredOf(t, s))
+	require.Empty(t, p.refused)
+	require.Empty(t, p.leftOut)
+	return p.changes
 }
 
 // settle lets time pass after the changes of a plan: enough for what was freed before to be used again, or little.
@@ -216,24 +223,13 @@ func TestUpdateOfOneService(t *testing.T) {
 			d.kernel.makeWhole(t, changes, true)
 		}
 		d.passTime(false)
-		changes, err := planAll(d.mirror, d.view, specs)
-		require.NoError(t, err)
-		assert.Empty(t, changes, "nothing is left to do")
+		assert.Empty(t, planAll(d.mirror, &desiredState{view: d.view, specs: specs}).changes, "nothing is left to do")
 	}
-}
-
-func (spec *serviceSpec) has(key bpf.DatapathServiceKey) bool {
-	for i := range spec.frontends {
-		if spec.frontends[i].key == key {
-			return true
-		}
-	}
-	return false
 }
 
 // planOne makes the mirror hold this spec of one service, or with nil none.
 func planOne(m *mirror, name string, spec *serviceSpec) ([]change, error) {
-	plan := &planner{mirror: m}
+	plan := newPlanner(m)
 	if spec == nil {
 		plan.remove(name)
 	} else if err := plan.set(name, spec); err != nil {

@@ -19,6 +19,14 @@ type MapUsage struct {
 	Evicts bool `json:"evicts,omitempty"`
 }
 
+// TableUsage is MapUsage of the maps that Apply fills, from memory: it reads no map. It is empty before the first Apply.
+func (d *DataPath) TableUsage() []MapUsage {
+	if d.mirror == nil {
+		return nil
+	}
+	return d.mirror.usage()
+}
+
 // MapUsage counts the entries of all maps that can become full, sorted by name. It reads the maps, which takes about a
 // millisecond for ten thousand entries.
 func (d *DataPath) MapUsage() ([]MapUsage, error) {

@@ -2,8 +2,11 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
@@ -64,6 +67,17 @@ func prefixOf(bits uint32, w bpf.DatapathAddress) netip.Prefix {
 		return netip.PrefixFrom(a, int(bits)-96)
 	}
 	return netip.PrefixFrom(netip.AddrFrom16(a.As16()), int(bits))
+}
+
+// shortened is a name as it fits into wireText: one that is too long ends with a hash of the whole instead, so that it stays another
+// than all others.
+func shortened(name string) string {
+	longest := len(bpf.DatapathServiceName{}.Text) - 1
+	if len(name) <= longest {
+		return name
+	}
+	hash := fmt.Sprintf("~%016x", xxhash.Sum64String(name))
+	return name[:longest-len(hash)] + hash
 }
 
 // wireText is text as a C string, cut off where the array ends.

@@ -32,7 +32,7 @@ func TestWire(t *testing.T) {
 	assert.Equal(t, [6]uint8{1, 2, 3, 4, 5, 6}, wireMAC(net.HardwareAddr{1, 2, 3, 4, 5, 6}))
 	assert.Equal(t, [6]uint8{}, wireMAC(net.HardwareAddr{1, 2}))
 	assert.Equal(t, "a/b:c/TCP", wireText("a/b:c/TCP").String())
-	assert.Len(t, wireText(string(make([]byte, 300))).Text, 160)
+	assert.Len(t, wireText(string(make([]byte, 300))).Text, 208)
 	assert.EqualValues(t, 4711, binary.NativeEndian.Uint32(bytesOf(uint32(4711))))
 }
 

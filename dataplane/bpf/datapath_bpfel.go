@@ -339,7 +339,7 @@ type DatapathServiceKey struct {
 
 type DatapathServiceName struct {
 	_    structs.HostLayout
-	Text [160]int8
+	Text [208]int8
 }
 
 type DatapathSnapshot struct {

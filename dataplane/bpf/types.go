@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 
@@ -39,6 +40,14 @@ func (w DatapathAddress) Addr() netip.Addr {
 		binary.NativeEndian.PutUint32(b[4*i:], word)
 	}
 	return netip.AddrFrom16(b).Unmap()
+}
+
+// Compare orders addresses as netip.Addr.Compare does.
+func (w DatapathAddress) Compare(other DatapathAddress) int { return w.Addr().Compare(other.Addr()) }
+
+// Compare orders prefixes by address, then by length.
+func (k DatapathClusterKey) Compare(other DatapathClusterKey) int {
+	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Prefix, other.Prefix))
 }
 
 // String is the inverse of wireText.

@@ -180,7 +180,7 @@ struct service_counter {
 };
 SIZE_IS(struct service_counter, 56);
 
-/* namespace/name:port of a service's number. */
+/* namespace/name:port/PROTO of a service's number: three names of 63 bytes (RFC 1123), the protocol and a zero fit. */
 struct service_name {
-	char text[160];
+	char text[208];
 };

@@ -53,6 +53,7 @@ type Agent struct {
 	ending  atomic.Bool
 	pods    []network.Pod
 	network Network
+	refused []services.Problem // by the data path
 	told    []services.Problem
 }
 
@@ -193,9 +194,11 @@ func (a *Agent) take(e Event) error {
 		return a.applyAll()
 	}
 	for _, change := range changes {
-		if _, err := a.path.Update(change.Service, change.Tables); err != nil {
+		result, err := a.path.Update(change.Service, change.Tables)
+		if err != nil {
 			return errors.Join(err, a.applyAll())
 		}
+		a.refused = result.Refused
 	}
 	if len(changes) == 0 {
 		return nil
@@ -234,16 +237,18 @@ func (a *Agent) applyAll() error {
 		return nil
 	}
 	errs := []error{a.reserve()}
-	a.tellProblems()
 	tables := a.cluster.Tables()
 	errs = append(errs, a.applyNetwork())
 	state, err := a.state(tables)
 	errs = append(errs, err)
 	if err == nil {
-		_, err = a.path.Apply(state)
+		var result dataplane.Result
+		result, err = a.path.Apply(state)
 		errs = append(errs, err)
 		a.applied.Store(a.applied.Load() || err == nil)
+		a.refused = result.Refused
 	}
+	a.tellProblems()
 	return errors.Join(append(errs, a.checks.Sync(tables, a.options.Node), a.announce(tables))...)
 }
 
@@ -318,7 +323,7 @@ func (a *Agent) applyNetwork() error {
 
 // tellProblems logs what is new among them.
 func (a *Agent) tellProblems() {
-	problems := a.cluster.Problems()
+	problems := slices.Concat(a.cluster.Problems(), a.refused)
 	for _, p := range problems {
 		if !slices.Contains(a.told, p) {
 			a.options.Log.Warn("object", "problem", p.Error())

@@ -124,8 +124,8 @@ func (tb *Testbed) apply(d *dataplane.DataPath, n topologies.Node, tables *servi
 			Addresses: p.Addresses, Device: device.Index, MAC: net.HardwareAddr(p.MAC), NodeMAC: net.HardwareAddr(p.HostMAC),
 		})
 	}
-	_, err := d.Apply(state)
-	return err
+	result, err := d.Apply(state)
+	return errors.Join(err, result.Err())
 }
 
 // reachedFrom are all LB and pod nodes, with the MAC addresses that lead to them: their own, or that of the gateway.
