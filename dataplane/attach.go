@@ -104,14 +104,18 @@ func attachTCX(program *ebpf.Program, ifindex int, direction Direction, links st
 	return detachIfPinned(pin + clsactSuffix)
 }
 
-// putLink makes a link and pins it, or gives one that is pinned already the new program.
+// putLink makes a link and pins it, or gives one that is pinned already the new program. One that has lost its device, or was detached,
+// is made anew.
 func putLink(program *ebpf.Program, pin string, attach func() (link.Link, error)) error {
 	old, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
 		defer old.Close()
-		return old.Update(program)
+		if err = old.Update(program); !errors.Is(err, unix.ENOLINK) {
+			return err
+		}
+		err = old.Unpin()
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	l, err := attach()

@@ -19,6 +19,9 @@ type MapUsage struct {
 	Evicts bool `json:"evicts,omitempty"`
 }
 
+// Setting is the one of dsrd's configuration that gives the map more entries.
+func (u MapUsage) Setting() string { return sizeOf(u.Name) }
+
 // TableUsage is MapUsage of the maps that Apply fills, from memory: it reads no map. It is empty before the first Apply.
 func (d *DataPath) TableUsage() []MapUsage {
 	if d.mirror == nil {

@@ -28,18 +28,14 @@ func runNode(ctx context.Context, f flags) (err error) {
 	if err != nil {
 		return err
 	}
-	node, err := kube.New(kube.Options{Node: f.Node, Config: config, Events: events, PinDir: f.PinDir, Log: f.Log})
+	node, err := kube.New(kube.Options{Node: f.Node, Config: config, Events: events, PinDir: f.PinDir, Client: client, Log: f.Log})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
 	if f.Metrics != "" {
-		stop, err := agent.Serve(ctx, f.Options, func() error {
-			if !node.Synced() {
-				return errors.New("the cluster's objects are not known yet")
-			}
-			return nil
-		})
+		f.Collectors = node.Collectors()
+		stop, err := agent.Serve(ctx, f.Options, node.Healthy)
 		if err != nil {
 			return err
 		}

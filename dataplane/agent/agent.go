@@ -14,6 +14,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
@@ -29,7 +31,9 @@ type Options struct {
 	PinDir string
 	// Metrics is where to serve /metrics and /healthz, as in :9964; empty: nowhere.
 	Metrics string
-	Log     *slog.Logger
+	// Collectors are shown beside the data path's own metrics.
+	Collectors []prometheus.Collector
+	Log        *slog.Logger
 }
 
 const (

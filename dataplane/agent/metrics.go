@@ -19,7 +19,7 @@ func (h metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	loaded := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "dsrlab_loaded", Help: "Whether a data path is loaded on the node.", ConstLabels: prometheus.Labels{"node": h.options.Node},
 	})
-	registry.MustRegister(loaded)
+	registry.MustRegister(append(h.options.Collectors, loaded)...)
 	d, err := dataplane.Open(h.options.PinDir)
 	switch {
 	case err == nil:

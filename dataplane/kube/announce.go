@@ -66,7 +66,7 @@ func bgpID(node string, addresses []netip.Addr) netip.Addr {
 
 // announce announces the VIPs that the data path can serve.
 func (a *Agent) announce(tables *services.Tables) error {
-	if a.speaker == nil || !a.applied.Load() {
+	if a.speaker == nil || !a.status.serves() {
 		return nil
 	}
 	if err := a.speaker.Set(VIPsOf(a.options.Node, a.cluster.Peers(), tables, a.options.Config)); err != nil {

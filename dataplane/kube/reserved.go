@@ -25,20 +25,20 @@ func configReserved(config Config) []services.Reserved {
 	return all
 }
 
-// reserve takes what the device's addresses and routes say that no Service may claim. What can't be read is as it was.
-func (a *Agent) reserve() error {
-	link, err := netlink.LinkByIndex(a.device.Index)
+// readReserved reads what the device's addresses and routes say that no Service may claim.
+func readReserved(device string) ([]services.Reserved, error) {
+	link, err := netlink.LinkByName(device)
 	if err != nil {
-		return fmt.Errorf("device %s: %w", a.device.Name, err)
+		return nil, fmt.Errorf("device %s: %w", device, err)
 	}
 	addresses, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
-		return fmt.Errorf("addresses of device %s: %w", a.device.Name, err)
+		return nil, fmt.Errorf("addresses of device %s: %w", device, err)
 	}
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL,
-		&netlink.Route{LinkIndex: a.device.Index, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+		&netlink.Route{LinkIndex: link.Attrs().Index, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
 	if err != nil {
-		return fmt.Errorf("routes of device %s: %w", a.device.Name, err)
+		return nil, fmt.Errorf("routes of device %s: %w", device, err)
 	}
 	var prefixes []netip.Prefix
 	for _, address := range addresses {
@@ -56,8 +56,7 @@ func (a *Agent) reserve() error {
 			}
 		}
 	}
-	a.cluster.SetReserved(hostReserved(prefixes, gateways))
-	return nil
+	return hostReserved(prefixes, gateways), nil
 }
 
 func prefixOf(n *net.IPNet) netip.Prefix {

@@ -72,6 +72,18 @@ func isEverything(n *net.IPNet) bool {
 
 // Addresses are those of a device, the first usable one of each family.
 func Addresses(device string) ([]netip.Addr, error) {
+	all, err := AllAddresses(device)
+	var first []netip.Addr
+	for _, is4 := range []bool{true, false} {
+		if i := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Is4() == is4 }); i >= 0 {
+			first = append(first, all[i])
+		}
+	}
+	return first, err
+}
+
+// AllAddresses are all usable ones of a device, in the kernel's order: IPv4 first.
+func AllAddresses(device string) ([]netip.Addr, error) {
 	link, err := netlink.LinkByName(device)
 	if err != nil {
 		return nil, fmt.Errorf("addresses of %s: %w", device, err)
@@ -85,11 +97,16 @@ func Addresses(device string) ([]netip.Addr, error) {
 		for _, a := range list {
 			if address, ok := netip.AddrFromSlice(a.IP); ok && address.Unmap().IsGlobalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
 				all = append(all, address.Unmap())
-				break
 			}
 		}
 	}
 	return all, nil
+}
+
+// HasDevice reports whether there still is a device of that name and index.
+func HasDevice(name string, index int) bool {
+	device, err := net.InterfaceByName(name)
+	return err == nil && device.Index == index
 }
 
 // SyncRoutes makes the agent's routes those, and no others.

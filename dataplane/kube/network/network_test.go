@@ -1,14 +1,12 @@
 package network
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/stretchr/testify/assert"
@@ -139,30 +137,15 @@ func TestPods(t *testing.T) {
 	require.NoError(t, netlink.NeighSet(&netlink.Neigh{
 		LinkIndex: link(t, "lxc1").Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP("10.0.0.3"), HardwareAddr: mac,
 	}))
-	pods, err := Pods([]netip.Prefix{prefix("10.0.0.0/24"), prefix("fd00::/64")})
+	neighbours, err := ReadNeighbours()
+	require.NoError(t, err)
+	pods, err := Pods([]netip.Prefix{prefix("10.0.0.0/24"), prefix("fd00::/64")}, neighbours)
 	require.NoError(t, err)
 	device := func(address, name string, mac net.HardwareAddr) Pod {
 		attributes := link(t, name).Attrs()
 		return Pod{netip.MustParseAddr(address), name, attributes.Index, mac, attributes.HardwareAddr}
 	}
 	assert.Equal(t, []Pod{device("10.0.0.3", "lxc1", mac), device("fd00::2", "lxc2", nil)}, pods)
-}
-
-// A change of routes or neighbours is reported, and several at once as one.
-func TestChanges(t *testing.T) {
-	newNode(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	changed, err := Changes(ctx)
-	require.NoError(t, err)
-	for _, address := range []string{"10.0.0.3", "10.0.0.4", "10.0.0.5"} {
-		addRoute(t, netlink.Route{LinkIndex: link(t, "eth0").Attrs().Index, Dst: netlink.NewIPNet(net.ParseIP(address)), Scope: netlink.SCOPE_LINK})
-	}
-	select {
-	case <-changed:
-	case <-time.After(20 * time.Second):
-		t.Fatal("no change reported")
-	}
 }
 
 // The rules are those of the last call, one for each prefix, and without pods there are none.
