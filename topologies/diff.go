@@ -146,6 +146,7 @@ func (d *differences) node(what string, a, b *Node) {
 	d.value(what, "network", a.Network, b.Network)
 	d.value(what, "address", a.Addresses, b.Addresses)
 	d.value(what, "pod CIDR", a.PodCIDRs, b.PodCIDRs)
+	d.value(what, "labels", a.Labels, b.Labels)
 	if reflect.DeepEqual(a.ToNode, a.FromNode) && reflect.DeepEqual(b.ToNode, b.FromNode) {
 		d.value(what, "link", a.ToNode, b.ToNode)
 		return

@@ -46,6 +46,9 @@ func TestDiff(t *testing.T) {
 			"node lb: role was lb, is worker",
 			"node lb: pod CIDR was 10.0.0.0/24, is 10.7.0.0/24",
 		}},
+		"labels of a node": {[]string{"podCIDRs: [10.0.0.0/24]", "podCIDRs: [10.0.0.0/24]\n    labels: {topology.kubernetes.io/zone: east}"}, []string{
+			"node lb: labels was none, is topology.kubernetes.io/zone=east",
+		}},
 		"pod": {[]string{"addresses: [10.0.1.50]", "addresses: [10.0.1.51]", "labels: {app: tcp-echo}", "labels: {app: tcp-echo, tier: front}", "port: 5201, name: bulk", "port: 5202, name: bulk"}, []string{
 			"pod tcp-echo: address was 10.0.1.50, is 10.0.1.51",
 			"pod tcp-echo: labels was app=tcp-echo, is app=tcp-echo, tier=front",

@@ -22,6 +22,12 @@ const (
 // endpointSlices are the slices of all services, in their order.
 func (p *planner) endpointSlices() []discoveryv1.EndpointSlice {
 	all := []discoveryv1.EndpointSlice{}
+	p.zones = map[string]string{}
+	for i := range p.Nodes {
+		if zone, ok := p.Nodes[i].Labels[corev1.LabelTopologyZone]; ok {
+			p.zones[p.Nodes[i].Name] = zone
+		}
+	}
 	for i := range p.Services {
 		all = append(all, p.slicesOf(&p.Services[i])...)
 	}
@@ -55,7 +61,7 @@ func (p *planner) slicesOfFamily(s *corev1.Service, family corev1.IPFamily) []di
 			open[key] = last
 			all = append(all, newSlice(s, discoveryv1.AddressType(family), len(all)+1, ports))
 		}
-		all[last].Endpoints = append(all[last].Endpoints, endpoint(s, pod, pod.Addresses[at]))
+		all[last].Endpoints = append(all[last].Endpoints, p.endpoint(s, pod, pod.Addresses[at]))
 	}
 	return all
 }
@@ -91,13 +97,39 @@ func endpointPorts(s *corev1.Service, pod *Pod) (ports []discoveryv1.EndpointPor
 	return ports, key
 }
 
-func endpoint(s *corev1.Service, pod *Pod, address netip.Addr) discoveryv1.Endpoint {
+func (p *planner) endpoint(s *corev1.Service, pod *Pod, address netip.Addr) discoveryv1.Endpoint {
 	node := pod.Node
 	yes, no := true, false
-	return discoveryv1.Endpoint{
+	e := discoveryv1.Endpoint{
 		Addresses:  []string{address.String()},
 		NodeName:   &node,
 		Conditions: discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes, Terminating: &no},
 		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: s.Namespace, Name: pod.Name},
 	}
+	if zone, ok := p.zones[node]; ok {
+		e.Zone = &zone
+	}
+	e.Hints = hintsFor(s, &e)
+	return e
+}
+
+// hintsFor are those that the controller of a cluster writes for an endpoint (Kubernetes,
+// staging/src/k8s.io/endpointslice/trafficdist): the endpoint is for clients of its own zone, and with PreferSameNode first for those of
+// its node.
+func hintsFor(s *corev1.Service, e *discoveryv1.Endpoint) *discoveryv1.EndpointHints {
+	var hints discoveryv1.EndpointHints
+	if s.Spec.TrafficDistribution == nil {
+		return nil
+	}
+	switch *s.Spec.TrafficDistribution {
+	case corev1.ServiceTrafficDistributionPreferSameNode:
+		hints.ForNodes = []discoveryv1.ForNode{{Name: *e.NodeName}}
+	case corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferClose:
+	default:
+		return nil
+	}
+	if e.Zone != nil {
+		hints.ForZones = []discoveryv1.ForZone{{Name: *e.Zone}}
+	}
+	return &hints
 }

@@ -8,7 +8,44 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	discoveryv1 "k8s.io/api/discovery/v1"
 )
+
+// TestHints: endpoints have the hints that a cluster's controller writes for the service.
+func TestHints(t *testing.T) {
+	source := func(distribution string) []byte {
+		return []byte(`apiVersion: dsrlab.dev/v1alpha1
+kind: Topology
+metadata: {name: zones}
+spec:
+  networks:
+  - {name: lan, subnets: [192.168.1.0/24]}
+  nodes:
+  - {name: client, role: client, addresses: [192.168.1.1]}
+  - {name: lb, role: lb, addresses: [192.168.1.11], labels: {topology.kubernetes.io/zone: east}}
+  - {name: worker, role: worker, addresses: [192.168.1.12]}
+  pods:
+  - {name: one, node: lb, labels: {app: echo}, workload: [{kind: echo, port: 8080}]}
+  - {name: two, node: worker, labels: {app: echo}, workload: [{kind: echo, port: 8080}]}
+  services:
+  - metadata: {name: echo}
+    spec: {` + distribution + `selector: {app: echo}, ports: [{port: 8080}]}
+`)
+	}
+	east, zones := "east", []discoveryv1.ForZone{{Name: "east"}}
+	node := func(name string) []discoveryv1.ForNode { return []discoveryv1.ForNode{{Name: name}} }
+	for distribution, want := range map[string][]*discoveryv1.EndpointHints{
+		"":                                      {nil, nil},
+		"trafficDistribution: PreferClose, ":    {{ForZones: zones}, {}},
+		"trafficDistribution: PreferSameZone, ": {{ForZones: zones}, {}},
+		"trafficDistribution: PreferSameNode, ": {{ForZones: zones, ForNodes: node("lb")}, {ForNodes: node("worker")}},
+		"trafficDistribution: SomethingElse, ":  {nil, nil},
+	} {
+		endpoints := planOf(t, "zones", source(distribution)).EndpointSlices[0].Endpoints
+		assert.Equal(t, want, []*discoveryv1.EndpointHints{endpoints[0].Hints, endpoints[1].Hints}, distribution)
+		assert.Equal(t, []*string{&east, nil}, []*string{endpoints[0].Zone, endpoints[1].Zone}, distribution)
+	}
+}
 
 func dualStack(t *testing.T) *Plan {
 	t.Helper()

@@ -62,13 +62,14 @@ type Network struct {
 
 // Node is one namespace (or kind container) on the fabric.
 type Node struct {
-	Name      string         `json:"name"`
-	Role      Role           `json:"role"`
-	Network   string         `json:"network"`
-	Addresses []netip.Prefix `json:"addresses"` // one or two, the primary one first, each with the length of its subnet
-	Gateways  []netip.Addr   `json:"gateways"`  // the fabric's addresses in the node's subnets, in the order of Addresses
-	MAC       HardwareAddr   `json:"mac"`
-	PodCIDRs  []netip.Prefix `json:"podCIDRs,omitempty"` // of roles lb and worker, the primary one first; in an order of their own
+	Name      string            `json:"name"`
+	Role      Role              `json:"role"`
+	Network   string            `json:"network"`
+	Addresses []netip.Prefix    `json:"addresses"` // one or two, the primary one first, each with the length of its subnet
+	Gateways  []netip.Addr      `json:"gateways"`  // the fabric's addresses in the node's subnets, in the order of Addresses
+	MAC       HardwareAddr      `json:"mac"`
+	PodCIDRs  []netip.Prefix    `json:"podCIDRs,omitempty"` // of roles lb and worker, the primary one first; in an order of their own
+	Labels    map[string]string `json:"labels,omitempty"`
 	// Port is the name of the wire's end in the fabric, at most 13 characters; the node's end is always eth0.
 	Port     string `json:"port"`
 	ToNode   Shape  `json:"toNode"`   // fabric to node, all defaults filled in

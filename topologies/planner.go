@@ -101,8 +101,9 @@ func hashOf(t *Topology) (string, error) {
 // planner is the state of one PlanOf.
 type planner struct {
 	Plan
-	t *Topology
-	x *expansion
+	t     *Topology
+	x     *expansion
+	zones map[string]string // of nodes that have one, by their names
 }
 
 func (p *planner) networks() {
@@ -123,7 +124,7 @@ func (p *planner) nodes() {
 		at := slices.IndexFunc(p.t.Spec.Networks, func(n2 NetworkSpec) bool { _, in := n2.contains(n.addresses[0]); return in })
 		network := &p.t.Spec.Networks[at]
 		node := Node{
-			Name: n.name, Role: spec.Role, Network: network.Name, MAC: macOf(macOwn, n.addresses[0]), PodCIDRs: n.podCIDRs,
+			Name: n.name, Role: spec.Role, Network: network.Name, MAC: macOf(macOwn, n.addresses[0]), PodCIDRs: n.podCIDRs, Labels: spec.Labels,
 			Port: deviceName("p-", n.name, i, 13), ToNode: spec.Link.direction(spec.Link.ToNode), FromNode: spec.Link.direction(spec.Link.FromNode),
 		}
 		for _, a := range n.addresses {

@@ -110,6 +110,9 @@ type NodeSpec struct {
 	// PodCIDRs hold the node's pods: one for each IP version of the node's addresses, the primary one first; for roles lb and worker
 	// alone (default: the next free /24 of 10.0.0.0/8, from 10.0.0.0/24; of IPv6 the next free /64 of fd00:10::/48).
 	PodCIDRs []netip.Prefix `json:"podCIDRs,omitempty"`
+	// Labels are those of the cluster's nodes, for roles lb and worker alone: a zone, say (topology.kubernetes.io/zone), for services with a
+	// trafficDistribution.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Link is the wire between the node and the fabric; without a rate it is not limited.
 	Link LinkSpec `json:"link,omitzero"`
 }

@@ -2,7 +2,12 @@ package topologies
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -26,6 +31,7 @@ func (c *checker) nodes() {
 			c.errorf(field+".addresses", "is missing, want a list of one IP address in one of the networks, or of one of each IP version")
 		}
 		onePerFamily(c, field+".addresses", n.Addresses, sameAddr)
+		c.nodeLabels(field+".labels", n)
 		c.link(field+".link", &n.Link, linkMTU(&c.t.Spec, n))
 	}
 	c.onePerEdge()
@@ -57,6 +63,27 @@ func (c *checker) role(field string, n *NodeSpec) {
 	default:
 		c.errorf(field+".role", "%q is no role%s", n.Role, manifest.Suggest(string(n.Role), []string{"client", "lb", "worker", "nlb", "router"}))
 	}
+}
+
+// nodeLabels checks that a node of the cluster can have its labels, whatever it is built from.
+func (c *checker) nodeLabels(field string, n *NodeSpec) {
+	if len(n.Labels) > 0 && n.Role != RoleLB && n.Role != RoleWorker && n.Role != "" {
+		c.errorf(field, "nodes of role %s are none of the cluster, want none", n.Role)
+		return
+	}
+	c.labels(field, n.Labels)
+	for _, key := range slices.Sorted(maps.Keys(n.Labels)) {
+		if domain, _, _ := strings.Cut(key, "/"); isSystemDomain(domain) && key != corev1.LabelTopologyZone && key != corev1.LabelTopologyRegion {
+			c.errorf(field+"["+key+"]", "a kubelet may not set labels of %s, want topology.kubernetes.io/zone, topology.kubernetes.io/region, or a domain of your own", domain)
+		}
+	}
+}
+
+// isSystemDomain reports whether labels of a domain are for Kubernetes and this program themselves.
+func isSystemDomain(domain string) bool {
+	return slices.ContainsFunc([]string{"kubernetes.io", "k8s.io", "dsrlab.dev"}, func(system string) bool {
+		return domain == system || strings.HasSuffix(domain, "."+system)
+	})
 }
 
 // onePerEdge checks that there is at most one network load balancer, and one router: there is one way to the LB nodes at a time.

@@ -55,7 +55,7 @@ func (tb *Testbed) agentObjects(t *testing.T, host string, without ...string) []
 		add(slice, "EndpointSlice", "discovery.k8s.io/v1")
 	}
 	for _, n := range tb.ClusterNodes() {
-		node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name}}
+		node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels}}
 		for _, a := range n.Addrs() {
 			node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
 		}

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -130,7 +132,7 @@ func (tb *Testbed) LBNodes() []topologies.Node { return tb.plan.LBNodes() }
 func (tb *Testbed) Tables(v Variant) (*services.Tables, error) {
 	state := services.State{Services: v.services(tb.plan.Services), EndpointSlices: v.endpoints(tb.plan.EndpointSlices)}
 	for _, n := range tb.ClusterNodes() {
-		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: n.Addrs(), PodCIDRs: n.PodCIDRs})
+		state.Nodes = append(state.Nodes, services.Node{Name: n.Name, Addresses: n.Addrs(), PodCIDRs: n.PodCIDRs, Zone: n.Labels[corev1.LabelTopologyZone]})
 	}
 	tables, problems := services.Build(state, services.Options{Mode: v.Mode, ExternalIPs: everywhere()})
 	var errs []error

@@ -3,6 +3,7 @@ package kind
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -45,8 +46,10 @@ func configOf(plan *topologies.Plan, name, image, refuse string) *v1alpha4.Clust
 		Nodes: []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole, Image: image, ExtraMounts: []v1alpha4.Mount{mount}}},
 	}
 	for _, n := range plan.ClusterNodes() {
+		labels := map[string]string{nodeLabel: n.Name}
+		maps.Copy(labels, n.Labels)
 		c.Nodes = append(c.Nodes, v1alpha4.Node{
-			Role: v1alpha4.WorkerRole, Image: image, Labels: map[string]string{nodeLabel: n.Name}, ExtraMounts: []v1alpha4.Mount{mount},
+			Role: v1alpha4.WorkerRole, Image: image, Labels: labels, ExtraMounts: []v1alpha4.Mount{mount},
 		})
 	}
 	return c

@@ -39,6 +39,20 @@ func TestConfig(t *testing.T) {
 	golden(t, "testdata/local-policy.config.yaml", configOf(planOf(t, "local-policy"), "dsrlab-x", "node:v1", "/refuse.conf"))
 }
 
+// TestConfigLabels: nodes have the topology's labels beside the one that they are found by.
+func TestConfigLabels(t *testing.T) {
+	plan := planOf(t, "talk")
+	for i := range plan.Nodes {
+		if plan.Nodes[i].Name == "worker" {
+			plan.Nodes[i].Labels = map[string]string{"topology.kubernetes.io/zone": "east"}
+		}
+	}
+	config := configOf(plan, "dsrlab-x", "node:v1", "/refuse.conf")
+	require.Len(t, config.Nodes, 3)
+	assert.Equal(t, map[string]string{"dsrlab.dev/node": "lb"}, config.Nodes[1].Labels)
+	assert.Equal(t, map[string]string{"dsrlab.dev/node": "worker", "topology.kubernetes.io/zone": "east"}, config.Nodes[2].Labels)
+}
+
 func TestRefuseUnit(t *testing.T) {
 	assert.Equal(t, `# Without kube-proxy and CNI, packets to addresses that no one has would follow the default route out.
 [Service]
