@@ -85,6 +85,11 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 			f.Port = nodePort
 		case KindClusterIP:
 			f.Mode = ModeSNAT
+			if _, said := s.service.Annotations[SelectionAnnotation]; f.Affinity > 0 && !said {
+				// After timeoutSeconds a client is to be able to get another backend. A hash of its address would give it the same one. No
+				// other node has to agree, because a ClusterIP is called on the client's own.
+				f.Selection = SelectionRandom
+			}
 			f.SourceRanges = nil // they are for clients outside of the cluster, who don't reach a ClusterIP
 			f.LocalOnly = deref(s.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
 		}

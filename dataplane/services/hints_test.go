@@ -103,3 +103,28 @@ func TestHintsChange(t *testing.T) {
 	assert.Equal(t, map[string]string{"n1": "east"}, w.reported["d/db"].Zones)
 	w.check()
 }
+
+// TestAffinitySelection: where no other node has to agree, a client whose affinity has ended gets any backend.
+func TestAffinitySelection(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		affinity       corev1.ServiceAffinity
+		annotation     string
+		clusterIP, vip Selection
+	}{
+		{"none", corev1.ServiceAffinityNone, "", SelectionMaglev, SelectionMaglev},
+		{"by client", corev1.ServiceAffinityClientIP, "", SelectionRandom, SelectionMaglev},
+		{"by client, maglev asked for", corev1.ServiceAffinityClientIP, "maglev", SelectionMaglev, SelectionMaglev},
+		{"by client, random asked for", corev1.ServiceAffinityClientIP, "random", SelectionRandom, SelectionRandom},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			state := endpointState(corev1.ServiceSpec{SessionAffinity: test.affinity})
+			if test.annotation != "" {
+				state.Services[0].Annotations = map[string]string{SelectionAnnotation: test.annotation}
+			}
+			tables, problems := Build(state, Options{})
+			require.Empty(t, problems)
+			assert.Equal(t, []Selection{test.clusterIP, test.vip}, []Selection{tables.Frontends[0].Selection, tables.Frontends[1].Selection})
+		})
+	}
+}

@@ -45,7 +45,8 @@ type Frontend struct {
 	// SourceRanges are the only clients that may use it, of both address families; none means all may, as at every ClusterIP.
 	SourceRanges []netip.Prefix `json:"sourceRanges,omitempty"`
 	// Affinity is how long after its last connection a client keeps its backend (sessionAffinity: ClientIP); 0: no
-	// affinity.
+	// affinity. After that it gets one by Selection: with maglev, on which LB nodes agree, the same one as before while there is the
+	// same choice; with random, which ClusterIPs have by default, any.
 	Affinity time.Duration `json:"affinity,omitempty"`
 	// HealthCheckNodePort is where nodes tell whether they have local backends, for all frontends of the service alike; 0:
 	// nowhere.
