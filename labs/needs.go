@@ -1,11 +1,13 @@
 package labs
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/doctor"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // Needs returns what each lab of the catalogue needs from the machine.
@@ -31,10 +33,33 @@ func Needs() ([]doctor.Lab, error) {
 
 func (l *Lab) needs(plan *topologies.Plan) doctor.Lab {
 	return doctor.Lab{
-		Name:   l.Metadata.Name,
-		Shaped: plan.Limited(),
+		Name:      l.Metadata.Name,
+		Shaped:    plan.Limited(),
+		OnlyNetns: l.onlyNetns(plan),
 		Translates: slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool {
 			return v.DataPath == testbed.DataPathKubeProxy || v.DataPath == testbed.DataPathDNATOnly || v.Edge == testbed.EdgeStateful || v.SpoofProtection
 		}),
 	}
+}
+
+// onlyNetns returns what of a lab a kind cluster can't do; empty: nothing.
+func (l *Lab) onlyNetns(plan *topologies.Plan) string {
+	onKind := *plan
+	onKind.Substrate = topologies.SubstrateKindK
+	var errs []error
+	for _, v := range l.Spec.Variants {
+		errs = append(errs, testbed.Check(&onKind, v))
+	}
+	for _, p := range l.Spec.Phases {
+		for _, s := range p.Steps {
+			if s.Downloads != nil && s.Downloads.failsNodes() {
+				errs = append(errs, testbed.CheckFailure(&onKind))
+			}
+		}
+	}
+	var missing *netns.MissingError
+	if errors.As(errors.Join(errs...), &missing) {
+		return missing.Feature
+	}
+	return ""
 }

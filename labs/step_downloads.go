@@ -119,6 +119,11 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 	return errors.Join(happenErr, t.restore(ctx, s.undone()), s.record(t, report, at))
 }
 
+// failsNodes reports whether an LB node fails or joins in the step.
+func (s *DownloadsStep) failsNodes() bool {
+	return s.Without != "" || slices.ContainsFunc(s.Events, func(e Event) bool { return e.Fail != "" || e.Join != "" })
+}
+
 // undone returns the events that a trial has to undo.
 func (s *DownloadsStep) undone() []Event {
 	return append([]Event{{Fail: s.Without}}, s.Events...)

@@ -36,12 +36,12 @@ func newDoctorCommand(s streams) *cobra.Command {
 				return err
 			}
 			checks := append(doctor.Run(cmd.Context()), doctor.Kind(cmd.Context(), on.image)...)
-			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks, needs)}
+			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks, needs, k == topologies.SubstrateKindK)}
 			if err := printAs(s.out, output, d, func(w io.Writer) { diagnosisTable(w, d) }); err != nil {
 				return err
 			}
 			for _, v := range d.Labs {
-				if !v.CanRun {
+				if len(v.Missing) > 0 {
 					return unsupportedError(fmt.Errorf("%s can't run here: missing %s", v.Lab, strings.Join(v.Missing, ", ")))
 				}
 			}
@@ -52,7 +52,7 @@ func newDoctorCommand(s streams) *cobra.Command {
 		},
 	}
 	outputFlag(cmd, &output)
-	cmd.Flags().StringVar(&on.name, "substrate", "", "kind: it is a failure, too, if no kind cluster can be made here")
+	cmd.Flags().StringVar(&on.name, "substrate", "", "kind: which labs can run on a kind cluster; it is a failure, too, if none can be made here")
 	cmd.Flags().StringVar(&on.image, "image", "", "the node image to look for (default: "+kind.DefaultImage+")")
 	return cmd
 }
@@ -71,9 +71,12 @@ func diagnosisTable(w io.Writer, d diagnosis) {
 	}
 	fmt.Fprintln(w)
 	for _, v := range d.Labs {
-		if v.CanRun {
+		switch {
+		case v.CanRun:
 			fmt.Fprintf(w, "%s can run\n", v.Lab)
-		} else {
+		case v.OnlyNetns != "":
+			fmt.Fprintln(w, terminal.Wrap(fmt.Sprintf("%s can't run: %s is not possible (run it with --substrate netns)", v.Lab, v.OnlyNetns), columns))
+		default:
 			fmt.Fprintln(w, terminal.Wrap(fmt.Sprintf("%s can't run: missing %s", v.Lab, strings.Join(v.Missing, ", ")), columns))
 		}
 	}

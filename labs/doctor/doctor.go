@@ -43,6 +43,8 @@ type Verdict struct {
 	Lab     string   `json:"lab"`
 	CanRun  bool     `json:"canRun"`
 	Missing []string `json:"missing,omitempty"`
+	// OnlyNetns says what of the lab a kind cluster can't do, on any machine; empty where that is not what is judged.
+	OnlyNetns string `json:"onlyNetns,omitempty"`
 }
 
 // probe is one check. Probes run in the scratch namespace one after the other, and may use what earlier ones have created.
@@ -121,10 +123,13 @@ type Lab struct {
 	Name string
 	// Shaped reports whether its links have rates, Translates whether it translates or filters by nftables.
 	Shaped, Translates bool
+	// OnlyNetns says what of it needs nodes that are network namespaces; empty: nothing.
+	OnlyNetns string
 }
 
-// Judge returns a verdict for each lab: whether it can run, and what is missing if not. It is pure.
-func Judge(checks []Check, labs []Lab) []Verdict {
+// Judge returns a verdict for each lab: whether it can run, on nodes that are namespaces or with onKind on those of a kind cluster, and
+// what is missing if not. It is pure.
+func Judge(checks []Check, labs []Lab, onKind bool) []Verdict {
 	var verdicts []Verdict
 	for _, l := range labs {
 		needs := []string{needAll}
@@ -134,8 +139,14 @@ func Judge(checks []Check, labs []Lab) []Verdict {
 		if l.Shaped {
 			needs = append(needs, needShaped)
 		}
-		missing := lacking(checks, needs...)
-		verdicts = append(verdicts, Verdict{Lab: l.Name, CanRun: len(missing) == 0, Missing: missing})
+		v := Verdict{Lab: l.Name}
+		if onKind {
+			needs = append(needs, needKind)
+			v.OnlyNetns = l.OnlyNetns
+		}
+		v.Missing = lacking(checks, needs...)
+		v.CanRun = len(v.Missing) == 0 && v.OnlyNetns == ""
+		verdicts = append(verdicts, v)
 	}
 	return verdicts
 }

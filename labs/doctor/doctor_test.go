@@ -23,14 +23,27 @@ func TestJudge(t *testing.T) {
 		{Lab: "plain", CanRun: true},
 		{Lab: "shaped", Missing: []string{"shaped wires"}},
 		{Lab: "translating", CanRun: true},
-	}, Judge(checks, labs))
+	}, Judge(checks, labs, false))
 	checks = append(checks, Check{Name: "nftables", Needed: needBase, State: Missing})
 	checks[0].State = Missing
 	assert.Equal(t, []Verdict{
 		{Lab: "plain", Missing: []string{"root"}},
 		{Lab: "shaped", Missing: []string{"root", "shaped wires"}},
 		{Lab: "translating", Missing: []string{"root", "nftables"}},
-	}, Judge(checks, labs))
+	}, Judge(checks, labs, false))
+}
+
+// On a kind cluster a lab needs what the cluster needs, and some labs can't run there at all.
+func TestJudgeOnKind(t *testing.T) {
+	checks := []Check{{Name: "root", Needed: needAll, State: OK}, {Name: "privileged containers", Needed: needKind, State: OK}}
+	labs := []Lab{{Name: "plain"}, {Name: "failing", OnlyNetns: "an LB node that fails"}}
+	assert.Equal(t, []Verdict{{Lab: "plain", CanRun: true}, {Lab: "failing", OnlyNetns: "an LB node that fails"}}, Judge(checks, labs, true))
+	checks[1].State = Missing
+	assert.Equal(t, []Verdict{
+		{Lab: "plain", Missing: []string{"privileged containers"}},
+		{Lab: "failing", Missing: []string{"privileged containers"}, OnlyNetns: "an LB node that fails"},
+	}, Judge(checks, labs, true))
+	assert.Equal(t, []Verdict{{Lab: "plain", CanRun: true}, {Lab: "failing", CanRun: true}}, Judge(checks, labs, false), "namespaces need none of it")
 }
 
 func TestWithoutRoot(t *testing.T) {
@@ -74,7 +87,7 @@ func TestRunLeavesNothing(t *testing.T) {
 			assert.Equal(t, OK, c.State, "%s: %s", c.Name, c.Seen)
 		}
 	}
-	for _, v := range Judge(checks, []Lab{{Name: "all", Shaped: true, Translates: true}}) {
+	for _, v := range Judge(checks, []Lab{{Name: "all", Shaped: true, Translates: true}}, false) {
 		assert.True(t, v.CanRun, v.Lab)
 	}
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/dsrlab/dsrlab/topologies/kind"
 )
@@ -20,9 +21,10 @@ func Kind(ctx context.Context, image string) []Check {
 	var checks []Check
 	for _, c := range kind.Checks(image, usualCluster) {
 		check := Check{Name: c.Name, Needed: needKind, State: OK}
+		missing := slices.IndexFunc(checks, func(before Check) bool { return before.State != OK && slices.Contains(c.Needs, before.Name) })
 		switch {
-		case len(checks) > 0 && checks[0].State != OK:
-			check.State, check.Seen = Skipped, "needs "+checks[0].Name
+		case missing >= 0:
+			check.State, check.Seen = Skipped, "needs "+checks[missing].Name
 		case os.Geteuid() != 0:
 			check.State, check.Seen = Skipped, "needs root"
 		default:

@@ -39,3 +39,8 @@ func platformOf(tb *Testbed) platform {
 func Check(plan *topologies.Plan, v Variant) error {
 	return platformOf(&Testbed{plan: plan}).check(v)
 }
+
+// CheckFailure reports why no LB node of a plan can fail, before anything is built; nil if one can.
+func CheckFailure(plan *topologies.Plan) error {
+	return platformOf(&Testbed{plan: plan}).checkFailure()
+}

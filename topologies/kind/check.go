@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,9 @@ type Check struct {
 	Name string
 	// How to get it.
 	How string
-	Do  func(ctx context.Context) error
+	// Needs are the names of checks without which this one can't be made.
+	Needs []string
+	Do    func(ctx context.Context) error
 }
 
 // What a node takes of inotify: measured on a cluster of four (13 instances and 182 watches; the control plane 26 and 222), rounded
@@ -40,39 +43,61 @@ func Checks(image string, nodes int) []Check {
 		image = DefaultImage
 	}
 	return []Check{
-		{checkDocker, "install Docker (Debian: apt-get install docker.io), start it, and be root or of the group docker", func(ctx context.Context) error {
+		{checkDocker, "install Docker (Debian: apt-get install docker.io), start it, and be root or of the group docker", nil, func(ctx context.Context) error {
 			_, err := docker(ctx, "version", "--format", "{{.Server.Version}}")
 			return err
 		}},
-		{checkImage, "docker pull " + image + ", or name another by --image", func(ctx context.Context) error {
+		{checkImage, "docker pull " + image + ", or name another by --image", []string{checkDocker}, func(ctx context.Context) error {
 			_, err := docker(ctx, "image", "inspect", "--format", "{{.Id}}", image)
 			return err
 		}},
-		{"inotify instances", "sysctl fs.inotify.max_user_instances=512", func(context.Context) error {
+		{"privileged containers", "let the engine run containers with --privileged: as root, not inside a container that lacks privileges itself",
+			[]string{checkDocker, checkImage}, func(ctx context.Context) error { return checkPrivileged(ctx, image) }},
+		{"inotify instances", "sysctl fs.inotify.max_user_instances=512", []string{checkDocker}, func(context.Context) error {
 			return atLeast("fs/inotify/max_user_instances", (nodes+1)*instancesOfNode)
 		}},
-		{"inotify watches", "sysctl fs.inotify.max_user_watches=524288", func(context.Context) error {
+		{"inotify watches", "sysctl fs.inotify.max_user_watches=524288", []string{checkDocker}, func(context.Context) error {
 			return atLeast("fs/inotify/max_user_watches", (nodes+1)*watchesOfNode)
 		}},
 		{"cgroup version", "boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or name a node image of Kubernetes 1.34 or earlier by --image",
-			func(ctx context.Context) error { return checkCgroup(ctx, image) }},
+			[]string{checkDocker}, func(ctx context.Context) error { return checkCgroup(ctx, image) }},
 	}
 }
 
 // Ready is nil where a cluster can be made, or says all that is missing.
 func Ready(ctx context.Context, image string, nodes int) error {
 	var errs []error
+	failed := make(map[string]bool)
 	for _, c := range Checks(image, nodes) {
-		err := c.Do(ctx)
-		if err == nil {
+		if slices.ContainsFunc(c.Needs, func(name string) bool { return failed[name] }) {
 			continue
 		}
-		errs = append(errs, &netns.MissingError{Feature: c.Name + " for a kind cluster", How: c.How, Err: err})
-		if c.Name == checkDocker { // who is not there answers nothing else
-			break
+		if err := c.Do(ctx); err != nil {
+			errs = append(errs, &netns.MissingError{Feature: c.Name + " for a kind cluster", How: c.How, Err: err})
+			failed[c.Name] = true
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkPrivileged runs a container, and a command in it, as kind does with a node (kind's pkg/cluster/internal/providers/docker).
+func checkPrivileged(ctx context.Context, image string) (err error) {
+	container, err := docker(ctx, "run", "--detach", "--privileged", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+		"--cgroupns", "private", "--tmpfs", "/tmp", "--tmpfs", "/run", "--network", "none", "--pull", "never", "--label", labLabel+"=doctor",
+		"--entrypoint", "sleep", image, "60")
+	if container != "" {
+		defer func() {
+			_, removeErr := docker(context.WithoutCancel(ctx), "rm", "--force", "--volumes", container)
+			err = errors.Join(err, removeErr)
+		}()
+	}
+	if err != nil {
+		return fmt.Errorf("with --privileged: %w", err)
+	}
+	if _, err = docker(ctx, "exec", "--privileged", container, "true"); err != nil {
+		return fmt.Errorf("with --privileged: %w", err)
+	}
+	return nil
 }
 
 func atLeast(sysctl string, want int) error {

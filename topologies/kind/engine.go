@@ -19,13 +19,20 @@ func docker(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
-		if said := strings.TrimSpace(complaint.String()); said != "" {
-			err = errors.New(said)
+	err := cmd.Run()
+	text := strings.TrimSpace(out.String())
+	if err != nil {
+		// exec tells on stdout why the runtime could not run a command, and run the container's ID even if it does not start.
+		said := strings.TrimSpace(complaint.String())
+		if said == "" && args[0] == "exec" {
+			said = text
 		}
-		return "", fmt.Errorf("docker %s: %w", strings.Join(args[:min(2, len(args))], " "), err)
+		if said != "" {
+			err = fmt.Errorf("%s (%w)", said, err)
+		}
+		return text, fmt.Errorf("docker %s: %w", strings.Join(args[:min(2, len(args))], " "), err)
 	}
-	return strings.TrimSpace(out.String()), nil
+	return text, nil
 }
 
 // labLabel is what marks what the engine makes for a lab.

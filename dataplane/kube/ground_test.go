@@ -1,0 +1,343 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/kube/network"
+)
+
+// soon is how long the agent may take to follow: a second, and for programs to be loaded on a busy machine.
+const soon = 10 * time.Second
+
+// node is a namespace with eth0, in which an agent runs. The test's thread is in it.
+type node struct {
+	*Agent
+	namespace netns.NsHandle
+	pins      string
+	events    chan Event
+	log       *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *syncBuffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.String()
+}
+
+func makeEth0(t *testing.T) netlink.Link {
+	t.Helper()
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 11}}, PeerName: "peer0"}))
+	for _, name := range []string{"peer0", "eth0", "lo"} {
+		l, err := netlink.LinkByName(name)
+		require.NoError(t, err)
+		require.NoError(t, netlink.LinkSetUp(l))
+	}
+	eth0, err := netlink.LinkByName("eth0")
+	require.NoError(t, err)
+	return eth0
+}
+
+func addAddress(t *testing.T, l netlink.Link, text string) {
+	t.Helper()
+	a, err := netlink.ParseAddr(text)
+	require.NoError(t, err)
+	require.NoError(t, netlink.AddrAdd(l, a))
+}
+
+// newTestNode makes a namespace with eth0, and an agent in it that does not run.
+func newTestNode(t *testing.T) *node {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes a network namespace and loads BPF programs")
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	ns, err := netns.New()
+	require.NoError(t, err)
+	t.Cleanup(func() { ns.Close() })
+	addAddress(t, makeEth0(t), "192.0.2.11/24")
+	bpffs := t.TempDir()
+	require.NoError(t, unix.Mount("bpf", bpffs, "bpf", 0, ""))
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(bpffs, unix.MNT_DETACH)) })
+	config := DefaultConfig()
+	config.Device, config.HealthzBindAddress = "eth0", ""
+	n := &node{namespace: ns, pins: filepath.Join(bpffs, "node"), events: make(chan Event, 16), log: &syncBuffer{}}
+	n.Agent, err = New(Options{
+		Node: "n1", Config: config, Events: n.events, PinDir: n.pins, Log: slog.New(slog.NewTextHandler(n.log, nil)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, n.Close()) })
+	return n
+}
+
+// runNode runs an agent that knows of itself, n1 at 192.0.2.11, and of n2 at 192.0.2.12.
+func runNode(t *testing.T) *node {
+	t.Helper()
+	n := newTestNode(t)
+	n.tell("n1", "192.0.2.11")
+	n.tell("n2", "192.0.2.12")
+	n.events <- Event{Synced: true}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		if err := netns.Set(n.namespace); err != nil {
+			ended <- err
+			return
+		}
+		ended <- n.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+		if t.Failed() {
+			t.Log(n.log.text())
+		}
+	})
+	n.eventually(t, func() bool { return n.Healthy() == nil }, "it begins")
+	return n
+}
+
+// tell tells the agent of a node.
+func (n *node) tell(name, address string) {
+	n.events <- Event{Node: &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       corev1.NodeSpec{PodCIDRs: []string{"10.244." + strings.TrimPrefix(name, "n") + ".0/24"}},
+		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}},
+	}}
+}
+
+func (n *node) eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, soon, 10*time.Millisecond, what)
+}
+
+// programs are those attached to eth0's ingress.
+func (n *node) programs(t *testing.T) []ebpf.ProgramID {
+	t.Helper()
+	eth0, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return nil
+	}
+	result, err := link.QueryPrograms(link.QueryOptions{Target: eth0.Index, Attach: ebpf.AttachTCXIngress})
+	if err != nil {
+		t.Skip("needs TCX:", err)
+	}
+	var ids []ebpf.ProgramID
+	for _, p := range result.Programs {
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+// nextHop is what the data path has for a node's address.
+func (n *node) nextHop(t *testing.T, address string) (net.HardwareAddr, bool) {
+	t.Helper()
+	m, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, "maps", bpf.DatapathMapNodes), nil)
+	require.NoError(t, err)
+	defer m.Close()
+	var key bpf.DatapathAddress
+	var value bpf.DatapathNode
+	for all := m.Iterate(); all.Next(&key, &value); {
+		if key.Addr() == netip.MustParseAddr(address) {
+			return value.NextHop[:], true
+		}
+	}
+	return nil, false
+}
+
+// Another MTU, Ethernet address or node address: the programs are loaded anew for it, while the tables stay.
+func TestGroundMoves(t *testing.T) {
+	n := runNode(t)
+	eth0, err := netlink.LinkByName("eth0")
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name   string
+		change func() error
+		says   string
+	}{
+		{"MTU", func() error { return netlink.LinkSetMTU(eth0, 1400) }, `mtu="1400, was 1500"`},
+		{"Ethernet address", func() error { return netlink.LinkSetHardwareAddr(eth0, net.HardwareAddr{2, 0, 0, 0, 0, 0x80}) }, "was 02:00:00:00:00:0b"},
+		{"address", func() error {
+			n.tell("n1", "192.0.2.21")
+			addAddress(t, eth0, "192.0.2.21/24")
+			a, err := netlink.ParseAddr("192.0.2.11/24")
+			require.NoError(t, err)
+			return netlink.AddrDel(eth0, a)
+		}, "addresses=\"[192.0.2.21], was [192.0.2.11]\""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := n.programs(t)
+			require.Len(t, before, 1)
+			require.NoError(t, test.change())
+			n.eventually(t, func() bool {
+				now := n.programs(t)
+				return len(now) == 1 && now[0] != before[0] && strings.Contains(n.log.text(), test.says)
+			}, test.says)
+			n.eventually(t, func() bool { return n.Healthy() == nil }, "healthy")
+			_, known := n.nextHop(t, "192.0.2.12")
+			assert.True(t, known, "the tables stay")
+		})
+	}
+	n.eventually(t, func() bool {
+		_, old := n.nextHop(t, "192.0.2.11")
+		_, now := n.nextHop(t, "192.0.2.21")
+		return now && !old
+	}, "the tables have the node's new address")
+}
+
+// A device that goes makes the agent unhealthy; one of the same name that comes has the programs again.
+func TestDeviceGoesAndComes(t *testing.T) {
+	n := runNode(t)
+	eth0, err := netlink.LinkByName("eth0")
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkDel(eth0))
+	n.eventually(t, func() bool { return n.Healthy() != nil }, "not healthy without its device")
+	assert.ErrorContains(t, n.Healthy(), "device eth0: ")
+	assert.False(t, n.Synced())
+	eth0 = makeEth0(t)
+	addAddress(t, eth0, "192.0.2.11/24")
+	n.eventually(t, func() bool { return n.Healthy() == nil && len(n.programs(t)) == 1 }, "attached to the new one")
+	assert.Contains(t, n.log.text(), "index=")
+	d, err := dataplane.Open(n.pins)
+	require.NoError(t, err)
+	defer d.Close()
+	require.NoError(t, d.CheckAttached("eth0"))
+}
+
+// What someone else detaches is attached again; until then the agent's word is that it is not.
+func TestDetached(t *testing.T) {
+	n := runNode(t)
+	eth0, err := net.InterfaceByName("eth0")
+	require.NoError(t, err)
+	l, err := link.LoadPinnedLink(filepath.Join(n.pins, "links", itoa(eth0.Index)), nil)
+	if err != nil {
+		t.Skip("needs TCX:", err)
+	}
+	require.NoError(t, l.Detach())
+	require.NoError(t, l.Close())
+	d, err := dataplane.Open(n.pins)
+	require.NoError(t, err)
+	defer d.Close()
+	require.EqualError(t, d.CheckAttached("eth0"), "program from_network at device eth0: is not attached")
+	require.NoError(t, netlink.LinkSetMTU(mustLink(t, "peer0"), 1400)) // any change makes it look
+	n.eventually(t, func() bool { return len(n.programs(t)) == 1 && d.CheckAttached("eth0") == nil }, "attached again")
+}
+
+// The next hop to a node follows the kernel's neighbour table, well within a second.
+func TestNextHopFollows(t *testing.T) {
+	n := runNode(t)
+	index := mustLink(t, "eth0").Attrs().Index
+	for last, state := range map[byte]int{0x21: netlink.NUD_REACHABLE, 0x22: netlink.NUD_STALE, 0x23: netlink.NUD_PERMANENT} {
+		mac := net.HardwareAddr{2, 0, 0, 0, 0, last}
+		began := time.Now()
+		require.NoError(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: net.IPv4(192, 0, 2, 12), State: state, HardwareAddr: mac}))
+		n.eventually(t, func() bool { have, _ := n.nextHop(t, "192.0.2.12"); return bytes.Equal(have, mac) }, "the next hop is the new one")
+		t.Logf("after %v", time.Since(began))
+	}
+	require.NoError(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: net.IPv4(192, 0, 2, 12), State: netlink.NUD_FAILED}))
+	n.eventually(t, func() bool { have, _ := n.nextHop(t, "192.0.2.12"); return bytes.Equal(have, make([]byte, 6)) }, "the kernel is asked")
+	assert.NoError(t, n.Healthy(), "with a single other node there is no telling whose fault it is")
+	n.tell("n3", "192.0.2.13")
+	n.eventually(t, func() bool { return len(n.Unreachable()) == 2 }, "nobody answers for the third one either")
+	assert.EqualError(t, n.Healthy(), "no other node answers: 192.0.2.12, 192.0.2.13")
+}
+
+// A pod whose device goes while the agent looks at pods is left out, and the others are applied.
+func TestPodGoes(t *testing.T) {
+	n := runNode(t)
+	pod := func(name, address string, last byte) int {
+		require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-pod"}))
+		for _, end := range []string{name + "-pod", name} {
+			require.NoError(t, netlink.LinkSetUp(mustLink(t, end)))
+		}
+		index := mustLink(t, name).Attrs().Index
+		require.NoError(t, netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: index, IP: net.ParseIP(address), State: netlink.NUD_PERMANENT, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, last},
+		}))
+		require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: netlink.NewIPNet(net.ParseIP(address)), Scope: netlink.SCOPE_LINK}))
+		return index
+	}
+	known := func(address string) bool {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(n.pins, "maps", bpf.DatapathMapPods), nil)
+		require.NoError(t, err)
+		defer m.Close()
+		var key bpf.DatapathAddress
+		var value bpf.DatapathPod
+		for all := m.Iterate(); all.Next(&key, &value); {
+			if key.Addr() == netip.MustParseAddr(address) {
+				return true
+			}
+		}
+		return false
+	}
+	pod("lxc1", "10.244.1.2", 1)
+	n.eventually(t, func() bool { return known("10.244.1.2") }, "the first pod")
+	for i := byte(2); i < 12; i++ { // as in a rollout
+		require.NoError(t, netlink.LinkDel(mustLink(t, "lxc"+itoa(int(i-1)))))
+		pod("lxc"+itoa(int(i)), "10.244.1."+itoa(int(i)+1), i)
+	}
+	n.eventually(t, func() bool { return known("10.244.1.12") && !known("10.244.1.2") }, "the last pod, and none that has gone")
+	assert.NotContains(t, n.log.text(), "level=ERROR")
+}
+
+// attachPods leaves out a pod that has gone since it was found, without an error.
+func TestAttachPodsThatHaveGone(t *testing.T) {
+	n := newTestNode(t)
+	require.NoError(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "lxc1"}, PeerName: "lxc1-pod"}))
+	lxc1 := mustLink(t, "lxc1").Attrs()
+	of := func(address, device string, index int) network.Pod {
+		return network.Pod{Address: netip.MustParseAddr(address), Device: device, Index: index, MAC: lxc1.HardwareAddr, DeviceMAC: lxc1.HardwareAddr}
+	}
+	unknown := of("10.244.1.4", "lxc1", lxc1.Index)
+	unknown.MAC = nil
+	pods, err := n.attachPods([]network.Pod{of("10.244.1.2", "lxc0", 4711), of("10.244.1.3", "lxc1", lxc1.Index), unknown})
+	require.NoError(t, err)
+	require.Len(t, pods, 1)
+	assert.Equal(t, []netip.Addr{netip.MustParseAddr("10.244.1.3")}, pods[0].Addresses)
+	_, err = n.attachPods([]network.Pod{of("10.244.1.2", "lo", 1), of("10.244.1.3", "lxc1", lxc1.Index)})
+	require.NoError(t, err)
+}
+
+func mustLink(t *testing.T, name string) netlink.Link {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	require.NoError(t, err)
+	return l
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
