@@ -22,7 +22,7 @@ func (p *planner) setOrExchange(name string, spec *serviceSpec) error {
 func (p *planner) exchange(name string, spec *serviceSpec) bool {
 	m := p.mirror
 	old := m.services[name]
-	if old == nil {
+	if old == nil || p.waits >= waitsAtOnce {
 		return false
 	}
 	p.flushServices()
@@ -30,7 +30,7 @@ func (p *planner) exchange(name string, spec *serviceSpec) bool {
 	if m.lacks(spec, old) != nil || !emptied.hasAll(old.spec, spec) {
 		return false
 	}
-	between, err := m.install(p, name, emptied)
+	between, err := m.install(p, name, emptied) // of what there is already
 	if err != nil {
 		return false
 	}
@@ -38,15 +38,14 @@ func (p *planner) exchange(name string, spec *serviceSpec) bool {
 	p.superseded = append(p.superseded, superseded{name, old, nil})
 	p.flushServices()
 	p.wait()
-	if m.services[name], err = m.install(p, name, spec); err == nil {
-		p.superseded = append(p.superseded, superseded{name, between, old})
-		return true
+	for _, next := range []*serviceSpec{spec, old.spec} { // room for the new one was counted, and there was room for the old one
+		inst, err := m.install(p, name, next)
+		if err == nil {
+			m.services[name] = inst
+			p.superseded = append(p.superseded, superseded{name, between, old})
+			return next == spec
+		}
 	}
-	if m.services[name], err = m.install(p, name, old.spec); err != nil {
-		m.services[name] = between // better than none: nothing leaks to addresses behind it
-		return false
-	}
-	p.superseded = append(p.superseded, superseded{name, between, old})
 	return false
 }
 

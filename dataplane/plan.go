@@ -44,6 +44,7 @@ type planner struct {
 	taken           []takenFrontend
 	releases        []func() // everything else that the next flush releases
 	late            []func() // what found no room in the view, tried again when everything else is released
+	waits           int
 }
 
 // superseded is what a service had installed before.
@@ -208,11 +209,15 @@ func (p *planner) emit(groups ...[]change) {
 	}
 }
 
+// waitsAtOnce bounds how long a plan holds up everything that comes after it. What would have to wait longer is refused, and finds
+// that its quarantine is over when it is tried again.
+const waitsAtOnce = 8
+
 // makeRoom makes room in a freelist that has none left: what services no longer use is deleted, and what is in quarantine
 // becomes available after a wait. It reports whether there may be room now.
 func (p *planner) makeRoom(s *freelist) bool {
 	p.flushServices()
-	if !s.hasUnavailable() {
+	if !s.hasUnavailable() || p.waits >= waitsAtOnce {
 		return false
 	}
 	p.wait()
@@ -221,6 +226,7 @@ func (p *planner) makeRoom(s *freelist) bool {
 
 // wait makes all available that was freed so far.
 func (p *planner) wait() {
+	p.waits++
 	p.emit([]change{{wait: true}})
 	for _, s := range p.mirror.freelists() {
 		s.releaseAll()

@@ -167,6 +167,28 @@ func TestExactlyFull(t *testing.T) {
 	}
 }
 
+// Where more services change at once in full maps than can wait for each other, some stay as they were, and change the next time.
+func TestExactlyFullManyChange(t *testing.T) {
+	before, after := []*services.Tables{}, []*services.Tables{}
+	for i := range 2 * waitsAtOnce {
+		before, after = append(before, oneService(i, 3)), append(after, oneService(i, 2))
+		after[i].Backends[1].Address = netip.AddrFrom4([4]byte{10, 200, 0, byte(i)})
+	}
+	sizes := exactly(t, stateOf(before...))
+	d := newDesk(sizes)
+	require.Empty(t, d.apply(t, stateOf(before...)))
+	left := len(before)
+	for range 3 {
+		p := planAll(d.mirror, desiredOf(t, stateOf(after...)))
+		d.kernel.makeWhole(t, p.changes, false)
+		assert.LessOrEqual(t, waits(p.changes), waitsAtOnce)
+		assert.True(t, len(p.refused) < left || left == 0)
+		left = len(p.refused)
+		d.passTime(true)
+	}
+	assert.Zero(t, left)
+}
+
 // A service whose new version does not fit stays as it was; all others change.
 func TestStaysAsItWas(t *testing.T) {
 	d := newDesk(exactly(t, stateOf(oneService(0, 3), oneService(1, 3))))

@@ -56,8 +56,10 @@ type Agent struct {
 	// ground is what the programs are loaded for; broken is since when it has been another, and they could not be loaded for that.
 	ground ground
 	broken time.Time
-	seen   *surroundings // when all was applied last; nil: it is to be applied
-	synced bool          // all objects have been told once
+	// unchecked: the kernel does not tell whether the programs are attached.
+	unchecked bool
+	seen      *surroundings // when all was applied last; nil: it is to be applied
+	synced    bool          // all objects have been told once
 
 	ending   atomic.Bool
 	status   status

@@ -20,6 +20,7 @@ type ground struct {
 	mac       string
 	mtu       int
 	addresses []netip.Addr
+	down      bool // nothing has to be loaded anew for that
 }
 
 func (g ground) equal(other ground) bool {
@@ -51,7 +52,9 @@ func (a *Agent) readGround() (ground, error) {
 	if err != nil {
 		return ground{}, fmt.Errorf("device %s: %w", a.device, err)
 	}
-	g := ground{device.Index, device.HardwareAddr.String(), device.MTU, a.options.Addresses}
+	g := ground{
+		index: device.Index, mac: device.HardwareAddr.String(), mtu: device.MTU, addresses: a.options.Addresses, down: device.Flags&net.FlagUp == 0,
+	}
 	if len(g.addresses) > 0 {
 		return g, nil
 	}
@@ -102,6 +105,10 @@ func (a *Agent) load(g ground) error {
 		a.log(a.path.Close())
 	}
 	a.path, a.ground, a.seen = path, g, nil // what is attached to pods are the old programs
+	if err := path.CheckAttached(a.device); err != nil {
+		a.unchecked = true
+		a.options.Log.Warn("this kernel does not tell what is attached: nobody will notice if someone detaches it", "error", err)
+	}
 	return nil
 }
 
@@ -138,7 +145,11 @@ func (a *Agent) follow(all bool) error {
 		a.options.Log.Info("the data path follows the node's device again", "device", a.device)
 		a.broken, a.seen = time.Time{}, nil
 	}
-	a.status.stands(nil)
+	if a.ground.down {
+		a.status.stands(fmt.Errorf("device %s: is down", a.device))
+	} else {
+		a.status.stands(nil)
+	}
 	seen, err := a.lookAround(all)
 	if err != nil {
 		a.log(err)
@@ -158,8 +169,12 @@ func (a *Agent) standOnGround() error {
 	if err != nil {
 		return err
 	}
-	detached := a.path.CheckAttached(a.device)
+	var detached error
+	if !a.unchecked {
+		detached = a.path.CheckAttached(a.device)
+	}
 	if now.equal(a.ground) && detached == nil {
+		a.ground.down = now.down
 		return nil
 	}
 	a.options.Log.Warn("the node's device has changed: loading the programs anew",

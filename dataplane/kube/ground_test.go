@@ -24,6 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
@@ -80,7 +82,7 @@ func addAddress(t *testing.T, l netlink.Link, text string) {
 }
 
 // newTestNode makes a namespace with eth0, and an agent in it that does not run.
-func newTestNode(t *testing.T) *node {
+func newTestNode(t *testing.T, change ...func(*Options)) *node {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes a network namespace and loads BPF programs")
@@ -96,18 +98,20 @@ func newTestNode(t *testing.T) *node {
 	config := DefaultConfig()
 	config.Device, config.HealthzBindAddress = "eth0", ""
 	n := &node{namespace: ns, pins: filepath.Join(bpffs, "node"), events: make(chan Event, 16), log: &syncBuffer{}}
-	n.Agent, err = New(Options{
-		Node: "n1", Config: config, Events: n.events, PinDir: n.pins, Log: slog.New(slog.NewTextHandler(n.log, nil)),
-	})
+	o := Options{Node: "n1", Config: config, Events: n.events, PinDir: n.pins, Log: slog.New(slog.NewTextHandler(n.log, nil))}
+	for _, c := range change {
+		c(&o)
+	}
+	n.Agent, err = New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, n.Close()) })
 	return n
 }
 
 // runNode runs an agent that knows of itself, n1 at 192.0.2.11, and of n2 at 192.0.2.12.
-func runNode(t *testing.T) *node {
+func runNode(t *testing.T, change ...func(*Options)) *node {
 	t.Helper()
-	n := newTestNode(t)
+	n := newTestNode(t, change...)
 	n.tell("n1", "192.0.2.11")
 	n.tell("n2", "192.0.2.12")
 	n.events <- Event{Synced: true}
@@ -256,6 +260,54 @@ func TestDetached(t *testing.T) {
 	require.EqualError(t, d.CheckAttached("eth0"), "program from_network at device eth0: is not attached")
 	require.NoError(t, netlink.LinkSetMTU(mustLink(t, "peer0"), 1400)) // any change makes it look
 	n.eventually(t, func() bool { return len(n.programs(t)) == 1 && d.CheckAttached("eth0") == nil }, "attached again")
+}
+
+// A device that is down is said, and is no reason to end.
+func TestDeviceDown(t *testing.T) {
+	n := runNode(t)
+	eth0 := mustLink(t, "eth0")
+	require.NoError(t, netlink.LinkSetDown(eth0))
+	n.eventually(t, func() bool { return n.Healthy() != nil }, "down")
+	assert.EqualError(t, n.Healthy(), "device eth0: is down")
+	require.NoError(t, netlink.LinkSetUp(eth0))
+	n.eventually(t, func() bool { return n.Healthy() == nil }, "up again")
+}
+
+// One service too many, or with the longest names, is no reason not to be healthy: what fits is served, and who looks at the one that
+// does not finds an Event.
+func TestRefusedService(t *testing.T) {
+	client := fake.NewClientset()
+	n := runNode(t, func(o *Options) { o.Client, o.Config.Sizes.Frontends = client, 4 })
+	label := func(c string) string { return strings.Repeat(c, 63) }
+	for i, name := range []string{label("s"), "oldest", "youngest"} {
+		n.events <- Event{Service: &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: label("n"), Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(time.Unix(int64([]int{2, 1, 3}[i]), 0))},
+			Spec: corev1.ServiceSpec{
+				Type: corev1.ServiceTypeClusterIP, ClusterIP: "172.20.60." + itoa(i+1), ClusterIPs: []string{"172.20.60." + itoa(i+1)},
+				Ports: []corev1.ServicePort{{Name: label("p"), Port: 80, Protocol: corev1.ProtocolTCP}},
+			},
+		}}
+	}
+	n.eventually(t, func() bool { return n.Refused() == 1 }, "one is refused")
+	require.NoError(t, n.Healthy())
+	d, err := dataplane.Open(n.pins)
+	require.NoError(t, err)
+	defer d.Close()
+	list, err := d.List()
+	require.NoError(t, err)
+	var served []string
+	for _, l := range list {
+		served = append(served, l.Service)
+	}
+	assert.ElementsMatch(t, []string{label("n") + "/" + label("s") + ":" + label("p") + "/TCP", label("n") + "/oldest:" + label("p") + "/TCP"}, served)
+	n.eventually(t, func() bool {
+		events, err := client.EventsV1().Events(label("n")).List(t.Context(), metav1.ListOptions{})
+		return err == nil && len(events.Items) == 1 && events.Items[0].Regarding.Name == "youngest" &&
+			strings.HasPrefix(events.Items[0].Note, "sizes.frontends: no room in map frontends with its 4 entries")
+	}, "an Event")
+	assert.Contains(t, n.log.text(), "map=frontends entries=4 capacity=4 raise=sizes.frontends")
+	n.events <- Event{Service: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: label("n"), Name: "oldest"}}, Gone: true}
+	require.Eventually(t, func() bool { return n.Refused() == 0 }, 2*resync, 10*time.Millisecond, "there is room, after a resync")
 }
 
 // The next hop to a node follows the kernel's neighbour table, well within a second.
