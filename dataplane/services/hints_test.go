@@ -31,7 +31,7 @@ func (h hinted) endpoint() discoveryv1.Endpoint {
 	return e
 }
 
-// TestHints holds which endpoints a node chooses against kube-proxy's topologyModeFromHints (pkg/proxy/topology.go).
+// TestHints holds which endpoints a node chooses for its own clients against kube-proxy's topologyModeFromHints (pkg/proxy/topology.go).
 func TestHints(t *testing.T) {
 	const a, b = "10.244.1.5", "10.244.1.6"
 	type per map[string][]int
@@ -66,7 +66,8 @@ func TestHints(t *testing.T) {
 			require.Empty(t, problems)
 			for i := range tables.Frontends {
 				for node, want := range test.want {
-					assert.Equal(t, want, tables.Selectable(&tables.Frontends[i], node), "%s from %s", &tables.Frontends[i], node)
+					f := &tables.Frontends[i]
+					assert.Equal(t, f.Backends, tables.Selectable(f, node), "%s from outside: LB nodes agree", f)
 					assert.Equal(t, want, tables.SelectableInside(&tables.Frontends[i], node), "%s in %s", &tables.Frontends[i], node)
 				}
 			}

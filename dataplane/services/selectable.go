@@ -6,22 +6,23 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
-// Selectable are the backends of f that a request from outside the cluster, entering at the named node, can go to: all of
-// them, of which its hints prefer some, or with LocalOnly those on that node. The result is ascending and must not be changed.
+// Selectable are the backends of f that a request from outside the cluster, entering at the named node, can go to: all of them, or with
+// LocalOnly those on that node. Hints do not concern it: LB nodes of several zones have to select the same backend, as a flow can come
+// to another one of them (kube-proxy has no such care). The result is ascending and must not be changed.
 func (t *Tables) Selectable(f *Frontend, node string) []int {
 	if !f.LocalOnly {
-		return t.preferred(f, node, f.Backends)
+		return f.Backends
 	}
 	return t.on(node, f.Backends)
 }
 
 // SelectableInside are the backends of f that a request of a pod or a process on the named node can go to. A ClusterIP's
-// internalTrafficPolicy concerns it. Externals' externalTrafficPolicy does not: such a request is treated as if it had
+// internalTrafficPolicy concerns it, and hints do. Externals' externalTrafficPolicy does not: such a request is treated as if it had
 // gone out of the cluster and come in where a backend is (as kube-proxy does). The result is ascending and must not be
 // changed.
 func (t *Tables) SelectableInside(f *Frontend, node string) []int {
-	if f.Kind == KindClusterIP {
-		return t.Selectable(f, node)
+	if f.Kind == KindClusterIP && f.LocalOnly {
+		return t.on(node, f.Backends)
 	}
 	if f.Inside != nil {
 		return t.preferred(f, node, f.Inside)
