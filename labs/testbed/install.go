@@ -101,7 +101,7 @@ func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) e
 			if p.Node != n.Name {
 				continue
 			}
-			if err := d.Attach(p.HostDevice, dataplane.FromPod, dataplane.AttachAuto); err != nil {
+			if err := d.AttachPod(p.HostDevice); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -50,17 +52,55 @@ func TestNoAnswerLeaks(t *testing.T) {
 	assert.NoError(t, err, "the LB node, which did not see it begin, tells the pod node the frontend again")
 	assert.Zero(t, tb.count(t, "leak"))
 
-	var listener net.PacketConn // answers that no request went before
 	pod := tb.plan.Pods[0]
-	require.NoError(t, tb.network.Do(pod.Name, func() (err error) {
-		listener, err = net.ListenPacket("udp4", ":8080")
+	client := tb.plan.Nodes[0].Addresses[0].Addr()
+	stray := segment(t, netip.AddrPortFrom(pod.Addresses[0], 8080), netip.AddrPortFrom(client, 40000))
+	require.NoError(t, tb.network.Do(pod.Name, func() error {
+		raw, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(raw)
+		return unix.Sendto(raw, stray, 0, &unix.SockaddrInet4{Addr: client.As4()})
+	}))
+	tb.eventuallyCounts(t, 1, "leak")
+}
+
+// segment is a TCP segment from the middle of a connection.
+func segment(t *testing.T, from, to netip.AddrPort) []byte {
+	tcp := &layers.TCP{SrcPort: layers.TCPPort(from.Port()), DstPort: layers.TCPPort(to.Port()), ACK: true, PSH: true, Seq: 1, Ack: 1, Window: 1000}
+	ip := &layers.IPv4{SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice(), Protocol: layers.IPProtocolTCP}
+	require.NoError(t, tcp.SetNetworkLayerForChecksum(ip))
+	buffer := gopacket.NewSerializeBuffer()
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	require.NoError(t, gopacket.SerializeLayers(buffer, options, tcp, gopacket.Payload("hello")))
+	return buffer.Bytes()
+}
+
+// TestBackendSpeaksFirst: a pod sends a datagram from the port that it serves to somebody who never called. It arrives, as all that the
+// pod sends.
+func TestBackendSpeaksFirst(t *testing.T) {
+	tb, _ := linesStand(t, nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	client := tb.plan.Nodes[0].Addresses[0].Addr()
+	var peer, speaker net.PacketConn
+	require.NoError(t, tb.network.Do("client", func() (err error) {
+		peer, err = net.ListenPacket("udp4", ":40000")
 		return err
 	}))
-	defer listener.Close()
-	client := tb.plan.Nodes[0].Addresses[0].Addr()
-	_, err = listener.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 40000)))
+	defer peer.Close()
+	require.NoError(t, tb.network.Do(tb.plan.Pods[0].Name, func() (err error) {
+		speaker, err = net.ListenPacket("udp4", ":8080")
+		return err
+	}))
+	defer speaker.Close()
+	_, err := speaker.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 40000)))
 	require.NoError(t, err)
-	tb.eventuallyCounts(t, 1, "leak")
+	require.NoError(t, peer.SetReadDeadline(time.Now().Add(patience)))
+	n, _, err := peer.ReadFrom(make([]byte, 20))
+	require.NoError(t, err)
+	assert.Equal(t, 5, n)
+	assert.Zero(t, tb.count(t, "leak"))
 }
 
 // TestCollidingFlows: a client uses one port for two frontends that lead to one port of one pod. The second connection is refused

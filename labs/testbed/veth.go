@@ -17,19 +17,22 @@ import (
 //
 //   - Checksums must be whole when a packet meets XDP. A veth passes them on unfinished, and what XDP sends on is never
 //     finished; so the wire's end in the fabric finishes them, as a card would before it puts a frame on the wire.
+//   - A VLAN tag must be in the frame. A veth passes on beside it what the sender's VLAN device has left to its card to put in, where
+//     XDP does not see it; so the wire's end in the fabric puts it in.
 //   - XDP_TX is lost, without a trace, unless the other end runs an XDP program too (drivers/net/veth.c, veth_xdp_xmit).
 //   - What XDP redirects into a pod is lost likewise, unless the pod's end polls (NAPI), which GRO turns on.
 //
 // Rates hold all the same: wires are shaped in the fabric, outside of the node.
 const (
 	featureChecksum = "tx-checksum-ip-generic"
+	featureVLAN     = "tx-vlan-hw-insert"
 	featureGRO      = "rx-gro"
 )
 
 // prepareXDP readies a node's wire and its pods for XDP; restoreWire undoes it.
 func (tb *Testbed) prepareXDP(n topologies.Node) error {
 	err := tb.network.Do(netns.Fabric, func() error {
-		if err := setFeature(n.Port, featureChecksum, false); err != nil {
+		if err := errors.Join(setFeature(n.Port, featureChecksum, false), setFeature(n.Port, featureVLAN, false)); err != nil {
 			return err
 		}
 		return attachPass(n.Port)
@@ -55,7 +58,8 @@ func (tb *Testbed) restoreWire(n topologies.Node) error {
 		if xdp := link.Attrs().Xdp; xdp == nil || !xdp.Attached {
 			return nil
 		}
-		return errors.Join(netlink.LinkSetXdpFd(link, -1), setFeature(n.Port, featureChecksum, true))
+		return errors.Join(
+			netlink.LinkSetXdpFd(link, -1), setFeature(n.Port, featureChecksum, true), setFeature(n.Port, featureVLAN, true))
 	})
 	if err != nil {
 		return fmt.Errorf("restore the wire of %s: %w", n.Name, err)
