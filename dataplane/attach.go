@@ -22,7 +22,7 @@ const (
 	FromNetworkXDP Direction = "from_network_xdp" // XDP of the same device
 	FromPod        Direction = "from_pod"         // tc ingress of the node's end of a pod's veth
 	FromNode       Direction = "from_node"        // tc egress of the device towards the fabric, and of lo: what the node itself sends
-	ToPod          Direction = "to_pod"           // tc egress of the node's end of a pod's veth: what the node itself answers
+	ToPod          Direction = "to_pod"           // tc egress of the node's end of a pod's veth: replies that come through the kernel
 )
 
 func (d Direction) isEgress() bool { return d == FromNode || d == ToPod }
@@ -40,6 +40,16 @@ func (d *DataPath) Attach(device string, direction Direction, mode AttachMode) e
 	}
 	if err := d.attach(iface.Index, direction, mode); err != nil {
 		return fmt.Errorf("attach %s to %s: %w", direction, device, err)
+	}
+	return nil
+}
+
+// AttachPod puts both programs of a pod at the node's end of its veth, likewise.
+func (d *DataPath) AttachPod(device string) error {
+	for _, direction := range []Direction{FromPod, ToPod} {
+		if err := d.Attach(device, direction, AttachAuto); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -81,9 +81,12 @@ func (s *backendRefs) add(spec *backendSpec) (*backendEntry, bool) {
 // acquire adds a reference to an entry.
 func (s *backendRefs) acquire(e *backendEntry, spec *backendSpec) {
 	e.value.NextHop = spec.nextHop
-	e.value.Flags &^= uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL)
+	e.value.Flags &^= uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL | bpf.DatapathBackendFlagsBACKEND_OUTSIDE)
 	if spec.local {
 		e.value.Flags |= uint8(bpf.DatapathBackendFlagsBACKEND_LOCAL)
+	}
+	if spec.outside {
+		e.value.Flags |= uint8(bpf.DatapathBackendFlagsBACKEND_OUTSIDE)
 	}
 	e.refs++
 	if !spec.draining {

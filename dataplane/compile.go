@@ -180,7 +180,7 @@ func (c *compiler) backend(i int) int {
 		backendID: backendID{
 			bpf.DatapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
-		nextHop: c.view.nodes[node].NextHop, draining: b.Draining,
+		nextHop: c.view.nodes[node].NextHop, draining: b.Draining, outside: b.Node == "",
 	}
 	if b.Node == c.view.node {
 		added.local = !c.view.hasNode(b.Address)

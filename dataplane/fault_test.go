@@ -49,7 +49,7 @@ func TestFaultNoOption(t *testing.T) {
 				assert.Equal(t, right[len(right)-inner:], r.frame[len(r.frame)-inner:], "the inner frame is as it should be")
 
 				refused := worker.send(t, FromNetwork, r.frame)
-				assert.EqualValues(t, actShot, refused.action)
+				assert.EqualValues(t, actRedirect, refused.action, "back to the LB node, to ask for the option")
 				assert.Equal(t, only("no-flow"), refused.reasons)
 			}
 		}

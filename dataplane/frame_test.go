@@ -43,6 +43,7 @@ type geneveSpec struct {
 	protocol uint16
 	options  []byte
 	critical bool
+	control  bool // the O bit
 }
 
 // dsrOption is the DSR option for the frontend, written down from the wire format.
@@ -184,6 +185,9 @@ func (g geneveSpec) wrap(t testing.TB, inner []byte) []byte {
 	if g.critical {
 		header[1] = 0x40
 	}
+	if g.control {
+		header[1] |= 0x80
+	}
 	header[2], header[3] = byte(g.protocol>>8), byte(g.protocol)
 	header[4], header[5], header[6] = byte(g.vni>>16), byte(g.vni>>8), byte(g.vni)
 	var ip gopacket.SerializableLayer = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP,
@@ -193,7 +197,7 @@ func (g geneveSpec) wrap(t testing.TB, inner []byte) []byte {
 	}
 	udp := &layers.UDP{SrcPort: 50000, DstPort: 6081}
 	require.NoError(t, udp.SetNetworkLayerForChecksum(ip.(gopacket.NetworkLayer)))
-	return ethernet(t, nodeMAC, clientMAC, serialize(t, ip, udp, gopacket.Payload(append(append(header, g.options...), inner...))))
+	return ethernet(t, podNodeMAC, nodeMAC, serialize(t, ip, udp, gopacket.Payload(append(append(header, g.options...), inner...))))
 }
 
 // icmpError is an ICMP error with the first 28 or 48 bytes of the IP packet that it is about, as a router sends it.

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,9 @@ func (w world) seeds(t testing.TB) [][]byte {
 	for _, piece := range pieces(fragment, 304) {
 		all = append(all, piece.frame(t))
 	}
+	begins := packetSpec{src: w.lbNode, dst: w.client, sport: portNode, dport: 443, syn: true}
+	request := geneveSpec{src: w.podTunnel, dst: w.lbTunnel, vni: 2, protocol: 0x6558, control: true}
+	all = append(all, begins.frame(t), request.wrap(t, ack.frame(t)), echoRequest(t, w.client, w.vip))
 	about := packetSpec{src: w.vip, dst: w.client, sport: portEcho, dport: 40000, ack: true, payload: 30}
 	return append(all, icmpError(t, w.other, w.vip, 1280, about.ip(t)), icmpError(t, w.pod, w.client, 0, inner.ip(t)))
 }
@@ -124,7 +128,7 @@ func (z fuzzed) check(t *testing.T, frame []byte) {
 	}
 	if isForwarding(reason) {
 		require.NotEqual(t, drop, action, reason)
-	} else if reason != "no-backend" && reason != "too-big" { // which are answered by ICMP
+	} else if !isAnswered(reason) {
 		require.Equal(t, drop, action, reason)
 	}
 	if in.sound && action != drop && len(run.DataOut) > 0 {
@@ -146,12 +150,17 @@ func (z fuzzed) onlyReason(t *testing.T, before map[string]uint64) string {
 }
 
 func isForwarding(reason string) bool {
-	for _, prefix := range []string{"to-", "from-", "reply-", "icmp-relayed", "not-ours"} {
+	for _, prefix := range []string{"to-", "from-overlay", "reply-", "icmp-relayed", "echo-reply", "not-ours"} {
 		if strings.HasPrefix(reason, prefix) {
 			return true
 		}
 	}
 	return false
+}
+
+// isAnswered reports whether the sender of a dropped packet can be told: the client by ICMP, the LB node by a request for the option.
+func isAnswered(reason string) bool {
+	return slices.Contains([]string{"no-backend", "too-big", "ttl", "no-flow"}, reason)
 }
 
 // checkForwarded: what leaves by a tunnel was for a frontend that clients outside may use, from one that may use it, and goes to

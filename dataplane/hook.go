@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/safchain/ethtool"
 )
 
 // attachDevice attaches all programs of the device towards the fabric, and of lo. XDP comes last and goes last, so that tc handles
@@ -45,9 +46,25 @@ func (d *DataPath) attachDevice(config Config) error {
 // attachXDP attaches in the device's driver. The kernel's generic XDP, which comes after the socket buffer is made, would be
 // slower than tc.
 func attachXDP(program *ebpf.Program, ifindex int, links string) error {
+	keepTags(ifindex)
 	return putLink(program, filepath.Join(links, pinOf(ifindex, FromNetworkXDP)), func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Program: program, Interface: ifindex, Flags: link.XDPDriverMode})
 	})
+}
+
+// keepTags has the device leave VLAN tags in frames, where XDP sees them: what bears one is not the device's own. Where a driver
+// refuses, it is asked in vain: most that do have nothing to take out.
+func keepTags(ifindex int) {
+	device, err := net.InterfaceByIndex(ifindex)
+	if err != nil {
+		return
+	}
+	e, err := ethtool.NewEthtool()
+	if err != nil {
+		return
+	}
+	defer e.Close()
+	_ = e.Change(device.Name, map[string]bool{"rx-vlan-hw-parse": false})
 }
 
 // Hook is the one in force: HookXDP where an XDP program of ours is attached.

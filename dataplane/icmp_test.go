@@ -52,7 +52,8 @@ func checkQuotedHeader(t *testing.T, quoted []byte) {
 	assert.Equal(t, fresh.Checksum, ip.Checksum, "checksum of the quoted IP header")
 }
 
-// A packet that can't be forwarded, and whose sender can do something about it, is answered from the frontend's address.
+// A packet that can't be forwarded, and whose sender can do something about it, is answered from the frontend's address; one that has
+// gone too far from the node's, as a router does it.
 func TestRefuseByICMP(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
 		big := packetSpec{src: w.client, dst: w.vip, sport: 40000, dport: portEcho, udp: true, payload: 1430}
@@ -64,13 +65,18 @@ func TestRefuseByICMP(t *testing.T) {
 			reason string
 			v4, v6 [2]uint8 // type and code
 			mtu    int
+			from   netip.Addr
 		}{
-			{"request with DF that does not fit", FromNetwork, big, "too-big", [2]uint8{3, 4}, [2]uint8{2, 0}, 1500 - tunnel},
-			{"service without endpoints, TCP", FromNetwork, w.syn(portNone), "no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0},
-			{"likewise, from a pod", FromPod, packetSpec{src: w.localPod, dst: w.vip, sport: 1, dport: portNone, syn: true},
-				"no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0},
+			{"request with DF that does not fit", FromNetwork, big, "too-big", [2]uint8{3, 4}, [2]uint8{2, 0}, 1500 - tunnel, w.vip},
+			{"service without endpoints, TCP", FromNetwork, w.syn(portNone), "no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0, w.vip},
+			{"request that has gone too far", FromNetwork, packetSpec{src: w.client, dst: w.vip, sport: 1, dport: portEcho, syn: true, ttl: 1},
+				"ttl", [2]uint8{11, 0}, [2]uint8{3, 0}, 0, w.lbNode},
+			{"likewise, a datagram", FromNetwork, packetSpec{src: w.client, dst: w.vip, sport: 1, dport: portEcho, udp: true, ttl: 1},
+				"ttl", [2]uint8{11, 0}, [2]uint8{3, 0}, 0, w.lbNode},
+			{"service without endpoints, from a pod", FromPod, packetSpec{src: w.localPod, dst: w.vip, sport: 1, dport: portNone, syn: true},
+				"no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0, w.vip},
 			{"likewise, from the node", FromNode, packetSpec{src: w.lbNode, dst: w.vip, sport: 1, dport: portNone, syn: true},
-				"no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0},
+				"no-backend", [2]uint8{3, 3}, [2]uint8{1, 4}, 0, w.vip},
 		}
 		d := w.lb(t, services.ModeDSR)
 		for _, test := range tests {
@@ -80,7 +86,7 @@ func TestRefuseByICMP(t *testing.T) {
 				assert.EqualValues(t, actRedirect, r.action)
 				assert.Equal(t, only(test.reason), r.reasons)
 				out := dissect(t, r.frame)
-				assert.Equal(t, [2]netip.Addr{w.vip, test.packet.src}, out.addresses(), "from the frontend")
+				assert.Equal(t, [2]netip.Addr{test.from, test.packet.src}, out.addresses())
 				assert.Equal(t, nodeMAC, out.eth.SrcMAC, "back by the way it came")
 				assert.Equal(t, clientMAC, out.eth.DstMAC)
 				e := out.icmp(t)
@@ -113,6 +119,11 @@ func TestRelayThroughDSR(t *testing.T) {
 				checkRelayed(t, outer.inner, router, netip.AddrPortFrom(w.pod, 90), netip.AddrPortFrom(w.client, 40000))
 
 				worker := w.worker(t, services.ModeDSR)
+				forged := worker.send(t, FromNetwork, r.frame)
+				assert.EqualValues(t, actShot, forged.action)
+				assert.Equal(t, only("icmp-no-flow"), forged.reasons, "about no flow of the pod's: anybody can send it")
+				request := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 90, syn: true, geneve: w.around(dsrOption(w.vip, portOther))}
+				require.Equal(t, only("from-overlay"), worker.send(t, FromNetwork, request.frame(t)).reasons)
 				assert.EqualValues(t, xdpPass, worker.send(t, FromNetworkXDP, r.frame).action, "tc delivers")
 				r = worker.send(t, FromNetwork, r.frame)
 				assert.EqualValues(t, actRedirect, r.action)

@@ -44,12 +44,16 @@ func TestPodCalls(t *testing.T) {
 				answer := packetSpec{src: test.backend, dst: w.localPod, sport: test.target, dport: source, syn: !test.udp, ack: !test.udp, udp: test.udp}
 				assert.EqualValues(t, xdpPass, d.send(t, FromNetworkXDP, answer.frame(t)).action, "tc translates answers")
 				r = d.send(t, FromNetwork, answer.frame(t))
-				assert.EqualValues(t, actRedirect, r.action)
+				assert.EqualValues(t, actOK, r.action, "the kernel routes it, as it has routed the call: a firewall sees both")
+				assert.Equal(t, only("not-ours"), r.reasons)
+				assert.Equal(t, answer.frame(t), r.frame)
+				r = d.sendForwarded(t, ToPod, answer.frame(t))
+				assert.EqualValues(t, actOK, r.action)
 				assert.Equal(t, only("reply-inside"), r.reasons)
 				back := dissect(t, r.frame)
 				assert.Equal(t, [2]netip.Addr{test.frontend, w.localPod}, back.addresses())
 				assert.Equal(t, [2]uint16{test.port, source}, back.ports())
-				assert.Equal(t, podMAC, back.eth.DstMAC)
+				assert.EqualValues(t, 64, back.ttl(), "the kernel's hop, too")
 			})
 		}
 	})

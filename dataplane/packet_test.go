@@ -78,6 +78,9 @@ var (
 	vethMAC    = mac("02:01:0a:00:01:02")
 )
 
+// podDevice is the node's end of all pods' veths in packet tests: programs run there with lo as their device.
+const podDevice = 1
+
 // Actions of programs (include/uapi/linux/pkt_cls.h, bpf.h).
 const (
 	actOK       = 0
@@ -183,11 +186,11 @@ func (w world) state(node string, mode services.Mode) State {
 	}
 	if node == "worker" {
 		s.Pods = []Pod{
-			{Addresses: []netip.Addr{w.pod}, Device: 7, MAC: podMAC, NodeMAC: vethMAC},
-			{Addresses: []netip.Addr{w.second}, Device: 9, MAC: podMAC, NodeMAC: vethMAC},
+			{Addresses: []netip.Addr{w.pod}, Device: podDevice, MAC: podMAC, NodeMAC: vethMAC},
+			{Addresses: []netip.Addr{w.second}, Device: podDevice, MAC: podMAC, NodeMAC: vethMAC},
 		}
 	} else {
-		s.Pods = []Pod{{Addresses: []netip.Addr{w.localPod}, Device: 8, MAC: podMAC, NodeMAC: vethMAC}}
+		s.Pods = []Pod{{Addresses: []netip.Addr{w.localPod}, Device: podDevice, MAC: podMAC, NodeMAC: vethMAC}}
 	}
 	return s
 }
@@ -221,8 +224,30 @@ type result struct {
 	reasons map[string]uint64
 }
 
-// send runs a program on a frame.
+// send runs a program on a frame. From the network it comes in a frame to the node's own address.
 func (d *DataPath) send(t testing.TB, point Direction, frame []byte) result {
+	t.Helper()
+	if point == FromNetwork || point == FromNetworkXDP {
+		frame = slices.Clone(frame)
+		copy(frame, nodeMAC)
+	}
+	return d.run(t, point, frame, nil)
+}
+
+// sendForwarded runs a program at egress on a frame that came to the node by another device.
+func (d *DataPath) sendForwarded(t testing.TB, point Direction, frame []byte) result {
+	t.Helper()
+	return d.run(t, point, frame, &skbContext{IngressIfindex: 1})
+}
+
+// skbContext is the beginning of struct __sk_buff (include/uapi/linux/bpf.h), as far as a test sets it.
+type skbContext struct {
+	Zero           [36]byte
+	IngressIfindex uint32
+}
+
+// run runs a program on a frame as it is.
+func (d *DataPath) run(t testing.TB, point Direction, frame []byte, context *skbContext) result {
 	t.Helper()
 	program := map[Direction]*ebpf.Program{
 		FromNetwork: d.objects.FromNetwork, FromNetworkXDP: d.objects.FromNetworkXdp, FromPod: d.objects.FromPod, FromNode: d.objects.FromNode,
@@ -230,6 +255,9 @@ func (d *DataPath) send(t testing.TB, point Direction, frame []byte) result {
 	}[point]
 	before := d.counts(t)
 	run := &ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}
+	if context != nil {
+		run.Context = context
+	}
 	action, err := program.Run(run)
 	require.NoError(t, err)
 	r := result{action, run.DataOut, d.counts(t)}

@@ -96,10 +96,12 @@ func TestProcessCalledDirectly(t *testing.T) {
 
 		// The client's port is used again, for the service and then past it: the last call decides.
 		for _, packet := range []packetSpec{
-			w.syn(portProcess), {src: w.client, dst: w.vip, sport: 40000, dport: portProcess, rst: true},
+			w.syn(portProcess), {src: w.client, dst: w.vip, sport: 40000, dport: portProcess, fin: true, ack: true},
 		} {
 			require.Equal(t, only("to-endpoint"), d.send(t, FromNetwork, packet.frame(t)).reasons)
 		}
+		last := packetSpec{src: w.lbNode, dst: w.client, sport: portListens, dport: 40000, fin: true, ack: true}
+		require.Equal(t, only("reply-direct"), d.send(t, FromNode, last.frame(t)).reasons)
 		call.sport, answer.dport = 40000, 40000
 		d.send(t, FromNetwork, call.frame(t))
 		assert.Equal(t, answer.frame(t), d.send(t, FromNode, answer.frame(t)).frame)
@@ -120,7 +122,7 @@ func TestProcessOfPodNode(t *testing.T) {
 		w.process(t, d, services.ModeDSR, "worker", w.podNode, w.podTunnel)
 		xdp := d.send(t, FromNetworkXDP, r.frame)
 		assert.EqualValues(t, xdpPass, xdp.action)
-		assert.Equal(t, r.frame, xdp.frame)
+		assert.Equal(t, r.frame[12:], xdp.frame[12:])
 		in := d.send(t, FromNetwork, r.frame)
 		assert.EqualValues(t, actRedirect, in.action)
 		assert.Equal(t, only("from-overlay"), in.reasons)
@@ -188,5 +190,88 @@ func TestProcessCallsItsNodePort(t *testing.T) {
 		back := dissect(t, r.frame)
 		assert.Equal(t, [2]netip.Addr{w.lbNode, w.lbNode}, back.addresses())
 		assert.Equal(t, [2]uint16{portProcess, 40000}, back.ports())
+	})
+}
+
+// datagrams gives a node a UDP service whose backend is a process of it.
+func (w world) datagrams(t *testing.T, d *DataPath) {
+	t.Helper()
+	tables := &services.Tables{Backends: []services.Backend{{
+		Address: w.lbNode, Port: portListens, Protocol: services.UDP, Node: "lb", NodeAddress: w.lbTunnel, Weight: 1,
+	}}}
+	for _, f := range []services.Frontend{
+		{Address: w.vip, Kind: services.KindLoadBalancer, PortName: "vip"}, {Address: w.clusterIP, Kind: services.KindClusterIP, PortName: "inside"},
+	} {
+		f.Port, f.Protocol, f.Service, f.Mode, f.Backends = portProcess, services.UDP, "default/datagrams", services.ModeDSR, []int{0}
+		tables.Frontends = append(tables.Frontends, f)
+	}
+	_, err := d.Update("default/datagrams", tables)
+	require.NoError(t, err)
+}
+
+// Nothing listens where a service leads to on the node itself: the client hears it from the frontend, be it outside, a pod, or a
+// process of the node.
+func TestProcessRefuses(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		w.datagrams(t, d)
+		tests := []struct {
+			name             string
+			request          packetSpec
+			in, out          Direction
+			frontend, client netip.Addr // as the client has them
+			action           uint32
+		}{
+			{"client outside", packetSpec{src: w.client, dst: w.vip}, FromNetwork, FromNode, w.vip, w.client, actOK},
+			{"pod of the node", packetSpec{src: w.localPod, dst: w.clusterIP}, FromPod, ToPod, w.clusterIP, w.localPod, actOK},
+			{"process of the node", packetSpec{src: w.lbNode, dst: w.clusterIP}, FromNode, FromNode, w.clusterIP, w.lbNode, actRedirect},
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				test.request.sport, test.request.dport, test.request.udp, test.request.payload = 40000, portProcess, true, 20
+				r := d.send(t, test.in, test.request.frame(t))
+				request := dissect(t, r.frame)
+				require.Equal(t, uint16(portListens), request.ports()[1])
+				asked := request.addresses()
+				refusal := icmpError(t, asked[1], asked[0], 0, r.frame[14:])
+				r = d.send(t, test.out, refusal)
+				assert.EqualValues(t, test.action, r.action)
+				assert.Equal(t, only("icmp-relayed"), r.reasons)
+				out := dissect(t, r.frame)
+				assert.Equal(t, [2]netip.Addr{test.frontend, test.client}, out.addresses())
+				src, dst := quotedTuple(out.icmp(t).quoted)
+				assert.Equal(t, netip.AddrPortFrom(test.client, 40000), src)
+				assert.Equal(t, netip.AddrPortFrom(test.frontend, portProcess), dst)
+				checkQuotedHeader(t, out.icmp(t).quoted)
+			})
+		}
+	})
+}
+
+// A process that listens on all addresses may reply from another one than it was called at: the kernel takes that of the device by which
+// the client is reached.
+func TestProcessRepliesFromAnotherAddress(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeDSR)
+		w.datagrams(t, d)
+		another := netip.MustParseAddr(map[bool]string{true: "10.0.0.1", false: "fd00:a:0::1"}[w.vip.Is4()])
+		for _, test := range []struct {
+			request packetSpec
+			in, out Direction
+			reason  string
+		}{
+			{packetSpec{src: w.localPod, dst: w.clusterIP}, FromPod, ToPod, "reply-inside"},
+			{packetSpec{src: w.client, dst: w.vip}, FromNetwork, FromNode, "reply-direct"},
+		} {
+			test.request.sport, test.request.dport, test.request.udp = 40000, portProcess, true
+			d.send(t, test.in, test.request.frame(t))
+			reply := packetSpec{src: another, dst: test.request.src, sport: portListens, dport: 40000, udp: true, payload: 4}
+			r := d.send(t, test.out, reply.frame(t))
+			assert.EqualValues(t, actOK, r.action)
+			assert.Equal(t, only(test.reason), r.reasons)
+			out := dissect(t, r.frame)
+			assert.Equal(t, [2]netip.Addr{test.request.dst, test.request.src}, out.addresses())
+			assert.Equal(t, [2]uint16{portProcess, 40000}, out.ports())
+		}
 	})
 }

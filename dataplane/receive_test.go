@@ -130,7 +130,6 @@ func TestReceiveRefused(t *testing.T) {
 			{"too many options", with(func(_ *packetSpec, g *geneveSpec) { g.options = make([]byte, 5*4) }), "geneve"},
 			{"pod that is no backend on this port", with(func(p *packetSpec, _ *geneveSpec) { p.dport = 22 }), "not-backend"},
 			{"no pod of this node", with(func(p *packetSpec, _ *geneveSpec) { p.dst = w.localPod }), "not-backend"},
-			{"client without option", with(func(_ *packetSpec, g *geneveSpec) { g.options = nil }), "no-flow"},
 		}
 		d := w.worker(t, services.ModeDSR)
 		for _, test := range tests {
@@ -141,6 +140,19 @@ func TestReceiveRefused(t *testing.T) {
 					assert.Equal(t, only(test.reason), r.reasons)
 				})
 			}
+		}
+	})
+}
+
+// A client's packet without the option, of no flow that is known: it goes back to the LB node, to ask for the option.
+func TestReceiveUnknownFlow(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeDSR)
+		packet := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, ack: true, geneve: w.around(nil)}
+		for hook, action := range map[Direction]uint32{FromNetwork: actRedirect, FromNetworkXDP: xdpTX} {
+			r := d.send(t, hook, packet.frame(t))
+			assert.EqualValues(t, action, r.action)
+			assert.Equal(t, only("no-flow"), r.reasons)
 		}
 	})
 }
@@ -197,7 +209,11 @@ func TestCollision(t *testing.T) {
 				return packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true, geneve: w.around(dsrOption(frontend, port))}
 			}
 			answer := packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, ack: true}
-			assert.Equal(t, only("from-overlay"), d.send(t, hook, through(w.vip, portEcho).frame(t)).reasons)
+			first := through(w.vip, portEcho)
+			for range 2 {
+				assert.Equal(t, only("from-overlay"), d.send(t, hook, first.frame(t)).reasons)
+				first.syn, first.ack = false, true
+			}
 			assert.Equal(t, only("collision"), d.send(t, hook, through(w.vip, portOther).frame(t)).reasons)
 			assert.Equal(t, only("collision"), d.send(t, hook, through(w.lbNode, portEcho).frame(t)).reasons)
 			assert.EqualValues(t, portEcho, dissect(t, d.send(t, FromPod, answer.frame(t)).frame).ports()[0], "the first flow goes on")

@@ -24,9 +24,10 @@ type Sizes struct {
 	FlowsUnconfirmed     uint32 `json:"flowsUnconfirmed,omitempty"`     // default 32768; likewise
 	SNATPorts            uint32 `json:"snatPorts,omitempty"`            // LB node, default 32768; 128 bytes at once
 	SNATPortsUnconfirmed uint32 `json:"snatPortsUnconfirmed,omitempty"` // default 16384; likewise
-	Replies              uint32 `json:"replies,omitempty"`              // pod node, default 65536; 120 bytes at once
+	Replies              uint32 `json:"replies,omitempty"`              // pod node, default 65536; 128 bytes at once
 	RepliesUnconfirmed   uint32 `json:"repliesUnconfirmed,omitempty"`   // default 32768; likewise
 	Affinities           uint32 `json:"affinities,omitempty"`           // clients of services with session affinity, default 32768; 88 bytes at once
+	NodeFlows            uint32 `json:"nodeFlows,omitempty"`            // what the node begins itself from a NodePort, default 8192; 96 bytes at once
 	Fragments            uint32 `json:"fragments,omitempty"`            // datagrams in fragments, default 8192; 96 bytes at once
 
 	Events uint32 `json:"events,omitempty"` // bytes of the event ring, a power of two and of pages (default 1 MiB)
@@ -68,6 +69,7 @@ func (s *Sizes) fields() []sizeField {
 		{"replies", &s.Replies, 65536, []string{bpf.DatapathMapReplies}},
 		{"repliesUnconfirmed", &s.RepliesUnconfirmed, 32768, []string{bpf.DatapathMapRepliesUnconfirmed}},
 		{"affinities", &s.Affinities, 32768, []string{bpf.DatapathMapAffinities}},
+		{"nodeFlows", &s.NodeFlows, 8192, []string{bpf.DatapathMapNodeFlows}},
 		{"fragments", &s.Fragments, 8192, []string{bpf.DatapathMapFragments}},
 		{"events", &s.Events, 1 << 20, []string{bpf.DatapathMapEvents}},
 		{"hops", &s.Hops, 1 << 18, []string{bpf.DatapathMapHops}},

@@ -31,6 +31,7 @@ type backendSpec struct {
 	backendID
 	nextHop  [6]uint8
 	local    bool
+	outside  bool // neither a pod nor a node
 	draining bool
 	here     bool            // on this node: a pod that is known, or one of its own processes
 	pod      bpf.DatapathPod // zero for a process

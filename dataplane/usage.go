@@ -51,6 +51,7 @@ func (d *DataPath) MapUsage() ([]MapUsage, error) {
 		bpf.DatapathMapReplies:              count[bpf.DatapathFlowKey, bpf.DatapathReply](o.Replies),
 		bpf.DatapathMapRepliesUnconfirmed:   count[bpf.DatapathFlowKey, bpf.DatapathReply](o.RepliesUnconfirmed),
 		bpf.DatapathMapAffinities:           count[bpf.DatapathAffinityKey, bpf.DatapathAffinity](o.Affinities),
+		bpf.DatapathMapNodeFlows:            count[bpf.DatapathFlowKey, bpf.DatapathNodeFlow](o.NodeFlows),
 		bpf.DatapathMapFragments:            count[bpf.DatapathFragmentKey, bpf.DatapathFragment](o.Fragments),
 	}
 	maps := o.DatapathMaps.ByName()

@@ -82,6 +82,8 @@ static __always_inline int leave_tc(struct hook h, const struct verdict *v)
 {
 	if (v->to_kernel)
 		return TC_ACT_OK;
+	if (v->consumed)
+		return TC_ACT_SHOT;
 	if (v->to_self) {
 		skb_of(h)->mark = SEEN_MARK;
 		return bpf_redirect(outside_ifindex, BPF_F_INGRESS);

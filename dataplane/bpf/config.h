@@ -8,9 +8,9 @@ const volatile struct address node_addr4; /* this node's addresses: outer source
 const volatile struct address node_addr6; /* zeroes: it has none of this family */
 const volatile __u8 tunnel_ipv4 = 1;	  /* of which family tunnels to this node are; those from it are as the other node wants */
 const volatile __u32 outside_ifindex;	  /* the device towards the fabric */
-const volatile __u8 outside_mac[6];	  /* its address */
-const volatile __u32 mtu = 1500;	  /* of that device */
-const volatile __u32 vni = 2;		  /* Geneve network identifier; 2 is "world" in Cilium */
+const volatile __u8 outside_mac[6] __attribute__((aligned(2))); /* its address */
+const volatile __u32 mtu = 1500;				/* of that device */
+const volatile __u32 vni = 2;					/* Geneve network identifier; 2 is "world" in Cilium */
 const volatile __u16 snat_port_first = 32768;
 const volatile __u16 snat_port_last = 65535;
 const volatile __u32 event_sample;    /* besides first and last packets of a flow: 1 in this many; 0: none */

@@ -7,13 +7,14 @@
  *   from_network_xdp   the same, before it: takes what needs nothing that only tc can do
  *   from_pod           ingress of the node's end of each pod's veth
  *   from_node          egress of the device towards the fabric, and of lo: what the node itself sends
- *   to_pod             egress of the node's end of each pod's veth: replies of the node's own processes
+ *   to_pod             egress of the node's end of each pod's veth: replies that come to the pod through the kernel
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
 #include "address.h"
 #include "apply.h"
+#include "echo.h"
 #include "flows.h"
 #include "forward.h"
 #include "fragments.h"
@@ -27,6 +28,7 @@
 #include "refuse.h"
 #include "reply.h"
 #include "report.h"
+#include "request.h"
 #include "snat.h"
 #include "types.h"
 #include "verdict.h"
@@ -37,34 +39,51 @@ static __always_inline int drop_if_guarded(const struct packet *p, int reason)
 	return is_guarded(p) ? -reason : REASON_NOT_OURS;
 }
 
+/* Reports whether what comes to a NodePort is a reply all the same: to what this node has begun itself, or to a flow that left with
+ * this node's address, where the range of NodePorts and that of SNAT's source ports overlap. */
+static __always_inline bool is_reply_to_node(const struct packet *p)
+{
+	struct snat_key key = {
+		.backend = p->tuple.source,
+		.backend_port = p->tuple.source_port,
+		.node_port = p->tuple.destination_port,
+		.protocol = p->tuple.protocol,
+	};
+	bool unconfirmed;
+
+	if (is_of_node(p))
+		return true;
+	return bpf_ntohs(key.node_port) >= snat_port_first && !is_syn(p) && find_snat(&key, &unconfirmed);
+}
+
 /* From the network, TCP or UDP with a whole tuple. */
 static __always_inline int balance_from_network(struct hook h, const struct packet *p, struct verdict *v)
 {
 	struct frontend *f = find_frontend(p);
 	int rc;
 
-	if (f)
+	if (f && !(f->kind == FRONTEND_NODE_PORT && is_reply_to_node(p)))
 		return forward_from_network(h, p, v, f);
 	if (h.kind == HOOK_XDP)
 		return PASS_TO_TC;
 	if (is_this_node(&p->tuple.destination)) {
 		rc = reply_from_snat(p, v);
 		if (rc == REASON_NOT_OURS)
-			rc = reply_from_network(p, v);
+			rc = reply_to_node(p, v);
 		return rc == REASON_NOT_OURS ? note_direct(p) : rc;
 	}
-	rc = reply_from_network(p, v);
-	if (rc != REASON_NOT_OURS)
-		return rc;
 	rc = note_direct(p);
 	return rc == REASON_NOT_OURS ? drop_if_guarded(p, REASON_DROP_NO_FRONTEND) : rc;
 }
 
 static __always_inline int decide_from_network(struct hook h, struct packet *p, struct verdict *v)
 {
-	enum parsed parsed = parse_packet(h, p);
+	enum parsed parsed;
 	int rc;
 
+	if (!is_own_frame(h))
+		return h.kind == HOOK_XDP ? PASS_TO_TC : REASON_NOT_OURS;
+	parsed = parse_packet(h, p);
 	if (h.kind == HOOK_XDP && parsed != PARSED_L4)
 		return PASS_TO_TC;
 	if (parsed == PARSED_FRAGMENT && find_ports(p))
@@ -80,6 +99,8 @@ static __always_inline int decide_from_network(struct hook h, struct packet *p, 
 	case PARSED_ICMP_ERROR:
 		rc = relay_icmp_error(h.ctx, p, v, false);
 		return rc == REASON_NOT_OURS ? drop_if_guarded(p, REASON_DROP_ICMP_NO_FLOW) : rc;
+	case PARSED_ECHO:
+		return is_guarded(p) ? echo(h, p) : REASON_NOT_OURS;
 	case PARSED_FRAGMENT:
 		return drop_if_guarded(p, REASON_DROP_FRAGMENT);
 	case PARSED_IP_OPTIONS:
@@ -105,7 +126,7 @@ static __always_inline int balance_from_pod(struct hook h, const struct packet *
 	struct frontend *f;
 
 	if (r)
-		return reply_from_pod(p, v, r);
+		return reply_from_pod(h, p, v, r);
 	f = find_frontend(p);
 	if (f)
 		return forward_inside(h, p, v, f);
@@ -134,24 +155,49 @@ static __always_inline int decide_from_pod(struct hook h, struct packet *p, stru
 	return parsed == PARSED_FRAGMENT ? drop_if_guarded(p, REASON_DROP_FRAGMENT) : REASON_NOT_OURS;
 }
 
-/* The node's own packets only: what came by a device has passed from_network or from_pod. */
+/* Reports whether the node itself sends the packet, instead of forwarding it. */
+static __always_inline bool is_sent_by_node(struct hook h)
+{
+	return !skb_of(h)->ingress_ifindex;
+}
+
+/* The node's own packets. What came by a device has passed from_network or from_pod. */
 static __always_inline int decide_from_node(struct hook h, struct packet *p, struct verdict *v)
 {
 	enum parsed parsed = parse_packet(h, p);
 	struct frontend *f;
 	struct reply *r;
-	bool unconfirmed;
 
+	if (!is_sent_by_node(h)) {
+		if (parsed == PARSED_L4 && is_this_node(&p->tuple.source))
+			note_node_flow(p, true);
+		return REASON_NOT_OURS;
+	}
+	if (parsed == PARSED_ICMP_ERROR)
+		return relay_icmp_error(h.ctx, p, v, false);
 	if (parsed == PARSED_FRAGMENT && find_ports(p))
 		parsed = PARSED_L4;
-	if (parsed != PARSED_L4 || !is_this_node(&p->tuple.source))
+	if (parsed != PARSED_L4)
 		return REASON_NOT_OURS;
 	v->to = p->tuple;
-	r = find_reply(&p->tuple, &unconfirmed);
+	r = find_reply_of_process(p);
 	if (r && r->port)
 		return reply_from_process(p, v, r);
+	if (!is_this_node(&p->tuple.source))
+		return REASON_NOT_OURS;
 	f = find_frontend(p);
-	return f ? forward_inside(h, p, v, f) : REASON_NOT_OURS;
+	if (f)
+		return forward_inside(h, p, v, f);
+	note_node_flow(p, false);
+	return REASON_NOT_OURS;
+}
+
+/* What becomes of a dropped packet. */
+static __always_inline int refuse_tc(struct hook h, const struct packet *p, struct verdict *v, enum reason reason)
+{
+	if (v->request_option)
+		return send_request_tc(h.ctx, v);
+	return v->refuse ? send_icmp_error(h.ctx, p, v, reason) : TC_ACT_SHOT;
 }
 
 /* The single exit of tc: acts, counts, reports, and says what the kernel does with the packet. */
@@ -162,34 +208,37 @@ static __always_inline int finish_tc(struct hook h, const struct packet *p, stru
 	int action = TC_ACT_OK;
 
 	if (reason >= REASON_DROP_FIRST)
-		action = v->refuse ? send_icmp_error(h.ctx, p, v, reason) : TC_ACT_SHOT;
+		action = refuse_tc(h, p, v, reason);
 	else if (reason != REASON_NOT_OURS)
 		action = leave_tc(h, v);
 	record_packet(h, p, v, reason, bytes);
 	return action;
 }
 
-/* A process of this node that is a service's backend, such as the API server, replies to a pod of this node: such a reply passes no
- * other hook. */
+/* What the kernel delivers to a pod: replies of backends on other nodes and of processes of this node, which bear the backend's
+ * address until here, and what calls the pod past its services. What we deliver ourselves does not pass here, but for a reply that
+ * is known already. */
 static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct verdict *v)
 {
+	enum parsed parsed = parse_packet(h, p);
+	bool own = is_sent_by_node(h), unconfirmed;
 	struct reply *r;
-	bool unconfirmed;
 
-	if (parse_packet(h, p) != PARSED_L4 || !is_this_node(&p->tuple.source))
+	if (parsed == PARSED_ICMP_ERROR && own)
+		return relay_icmp_error(h.ctx, p, v, false);
+	if (parsed == PARSED_FRAGMENT && find_ports(p))
+		parsed = PARSED_L4;
+	if (parsed != PARSED_L4)
 		return REASON_NOT_OURS;
 	v->to = p->tuple;
-	r = find_reply(&p->tuple, &unconfirmed);
-	if (!r || !(r->flags & FLOW_INSIDE))
-		return REASON_NOT_OURS;
-	translate_reply(p, v, r);
-	v->mode = MODE_SNAT;
-	v->to_kernel = true;
-	return REASON_REPLY_INSIDE;
+	r = own ? find_reply_of_process(p) : find_reply(&p->tuple, &unconfirmed);
+	if (r && r->flags & FLOW_INSIDE)
+		return reply_to_pod(p, v, r);
+	return own || (r && r->port) ? REASON_NOT_OURS : note_direct(p);
 }
 
-/* What the four programs of tc share. At egress only what the node itself sends is looked at; what is not ours there is most of it,
- * and is not counted. decide is a constant in each program, so the compiler makes a copy of this for each. */
+/* What the four programs of tc share. At egress most packets are not ours; they are not counted. decide is a constant in each
+ * program, so the compiler makes a copy of this for each. */
 static __always_inline int run_tc(struct __sk_buff *skb, enum point point,
 				  int (*decide)(struct hook h, struct packet *p, struct verdict *v))
 {
@@ -199,7 +248,7 @@ static __always_inline int run_tc(struct __sk_buff *skb, enum point point,
 	__u32 bytes = skb->len;
 	int rc;
 
-	if (egress && (skb->ingress_ifindex || !w))
+	if (egress && !w)
 		return TC_ACT_OK;
 	if (!w)
 		return TC_ACT_SHOT;
@@ -207,6 +256,8 @@ static __always_inline int run_tc(struct __sk_buff *skb, enum point point,
 		skb->mark = 0;
 		return TC_ACT_OK;
 	}
+	if (point == POINT_FROM_NETWORK && skb->vlan_present && !(skb->vlan_tci & VLAN_IDENTIFIER))
+		bpf_skb_vlan_pop(skb); /* a priority only, which must not go along into the tunnel */
 	linearize(skb);
 	trace_before(h);
 	if (point == POINT_FROM_NETWORK && (skb->mark & SPLIT_MARK_MASK) == SPLIT_MARK && split_second(h))
@@ -264,7 +315,9 @@ int from_network_xdp(struct xdp_md *xdp)
 	err = rc > 0 ? apply_verdict(h, &w->packet, &w->verdict) : 0;
 	reason = err ? -err : rc < 0 ? -rc : rc;
 	record_packet(h, &w->packet, &w->verdict, reason, bytes);
-	if (reason >= REASON_DROP_FIRST)
+	if (w->verdict.request_option)
+		return send_request_xdp(xdp, &w->verdict);
+	if (reason >= REASON_DROP_FIRST || w->verdict.consumed)
 		return XDP_DROP;
 	return w->verdict.pod.ifindex ? bpf_redirect(w->verdict.pod.ifindex, 0) : XDP_TX;
 }

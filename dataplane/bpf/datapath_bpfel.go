@@ -48,6 +48,7 @@ type DatapathBackendFlags uint32
 const (
 	DatapathBackendFlagsBACKEND_LOCAL    DatapathBackendFlags = 1
 	DatapathBackendFlagsBACKEND_DRAINING DatapathBackendFlags = 2
+	DatapathBackendFlagsBACKEND_OUTSIDE  DatapathBackendFlags = 4
 )
 
 type DatapathBackendSet struct {
@@ -201,6 +202,11 @@ type DatapathNode struct {
 	Pad     uint16
 }
 
+type DatapathNodeFlow struct {
+	_    structs.HostLayout
+	Seen uint64
+}
+
 type DatapathPacketState struct {
 	_      structs.HostLayout
 	Packet struct {
@@ -215,29 +221,33 @@ type DatapathPacketState struct {
 		_          [3]byte
 	}
 	Verdict struct {
-		_           structs.HostLayout
-		Point       DatapathPoint
-		Rewrite     bool
-		Clamp       bool
-		Encapsulate bool
-		Option      bool
-		Begins      bool
-		ToKernel    bool
-		ToSelf      bool
-		ToLoopback  bool
-		Refuse      bool
-		Split       bool
-		OtherFamily bool
-		Mode        uint8
-		Hash        uint32
-		Service     uint32
-		To          DatapathFlowKey
-		Pod         DatapathPod
-		Node        DatapathAddress
-		NextHop     [6]uint8
-		_           [2]byte
-		Frontend    DatapathServiceKey
-		Backend     DatapathServiceKey
+		_             structs.HostLayout
+		Point         DatapathPoint
+		Rewrite       bool
+		Clamp         bool
+		Encapsulate   bool
+		Option        bool
+		Begins        bool
+		ToKernel      bool
+		ToSelf        bool
+		ToLoopback    bool
+		Refuse        bool
+		Split         bool
+		OtherFamily   bool
+		RequestOption bool
+		Control       bool
+		Consumed      bool
+		Mode          uint8
+		_             [1]byte
+		Hash          uint32
+		Service       uint32
+		To            DatapathFlowKey
+		Pod           DatapathPod
+		Node          DatapathAddress
+		NextHop       [6]uint8
+		_             [2]byte
+		Frontend      DatapathServiceKey
+		Backend       DatapathServiceKey
 	}
 }
 
@@ -279,6 +289,8 @@ const (
 	DatapathReasonREASON_REPLY_FROM_SNAT       DatapathReason = 7
 	DatapathReasonREASON_REPLY_INSIDE          DatapathReason = 8
 	DatapathReasonREASON_ICMP_RELAYED          DatapathReason = 9
+	DatapathReasonREASON_ECHO_REPLY            DatapathReason = 10
+	DatapathReasonREASON_OPTION_REQUESTED      DatapathReason = 11
 	DatapathReasonREASON_DROP_FIRST            DatapathReason = 32
 	DatapathReasonREASON_DROP_NO_FRONTEND      DatapathReason = 32
 	DatapathReasonREASON_DROP_NO_BACKEND       DatapathReason = 33
@@ -303,7 +315,10 @@ const (
 	DatapathReasonREASON_DROP_LEAK             DatapathReason = 52
 	DatapathReasonREASON_DROP_COLLISION        DatapathReason = 53
 	DatapathReasonREASON_DROP_ICMP_NO_FLOW     DatapathReason = 54
-	DatapathReasonREASON_COUNT                 DatapathReason = 55
+	DatapathReasonREASON_DROP_FROM_FRONTEND    DatapathReason = 55
+	DatapathReasonREASON_DROP_MARTIAN          DatapathReason = 56
+	DatapathReasonREASON_DROP_SPOOFED          DatapathReason = 57
+	DatapathReasonREASON_COUNT                 DatapathReason = 58
 )
 
 type DatapathReply struct {
@@ -314,6 +329,8 @@ type DatapathReply struct {
 	Flags    uint8
 	Pad      uint8
 	Service  uint32
+	Device   uint32
+	Pad2     uint32
 }
 
 type DatapathRow struct {
@@ -392,7 +409,9 @@ const (
 	DatapathMapHops                 = "hops"
 	DatapathMapIcmpErrors           = "icmp_errors"
 	DatapathMapLocalBackends        = "local_backends"
+	DatapathMapNodeFlows            = "node_flows"
 	DatapathMapNodes                = "nodes"
+	DatapathMapOptionRequested      = "option_requested"
 	DatapathMapPacketStates         = "packet_states"
 	DatapathMapPods                 = "pods"
 	DatapathMapRanges               = "ranges"
@@ -490,7 +509,9 @@ type DatapathMapSpecs struct {
 	Hops                 *ebpf.MapSpec `ebpf:"hops"`
 	IcmpErrors           *ebpf.MapSpec `ebpf:"icmp_errors"`
 	LocalBackends        *ebpf.MapSpec `ebpf:"local_backends"`
+	NodeFlows            *ebpf.MapSpec `ebpf:"node_flows"`
 	Nodes                *ebpf.MapSpec `ebpf:"nodes"`
+	OptionRequested      *ebpf.MapSpec `ebpf:"option_requested"`
 	PacketStates         *ebpf.MapSpec `ebpf:"packet_states"`
 	Pods                 *ebpf.MapSpec `ebpf:"pods"`
 	Ranges               *ebpf.MapSpec `ebpf:"ranges"`
@@ -556,7 +577,9 @@ type DatapathMaps struct {
 	Hops                 *ebpf.Map `ebpf:"hops"`
 	IcmpErrors           *ebpf.Map `ebpf:"icmp_errors"`
 	LocalBackends        *ebpf.Map `ebpf:"local_backends"`
+	NodeFlows            *ebpf.Map `ebpf:"node_flows"`
 	Nodes                *ebpf.Map `ebpf:"nodes"`
+	OptionRequested      *ebpf.Map `ebpf:"option_requested"`
 	PacketStates         *ebpf.Map `ebpf:"packet_states"`
 	Pods                 *ebpf.Map `ebpf:"pods"`
 	Ranges               *ebpf.Map `ebpf:"ranges"`
@@ -585,7 +608,9 @@ func (m *DatapathMaps) Close() error {
 		m.Hops,
 		m.IcmpErrors,
 		m.LocalBackends,
+		m.NodeFlows,
 		m.Nodes,
+		m.OptionRequested,
 		m.PacketStates,
 		m.Pods,
 		m.Ranges,

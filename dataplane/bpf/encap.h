@@ -58,11 +58,13 @@ static __always_inline void write_udp(struct udphdr *udp, const struct verdict *
 	};
 }
 
-static __always_inline void write_geneve(struct geneve *g, __u32 words)
+static __always_inline void write_geneve(struct geneve *g, const struct verdict *v, __u32 words)
 {
 	*g = (struct geneve){
 		.opt_len = words ? 1 + words : 0,
-		.flags = words ? GENEVE_CRITICAL : 0,
+		.flags = words	      ? GENEVE_CRITICAL
+			 : v->control ? GENEVE_CONTROL
+				      : 0,
 		.protocol = bpf_htons(GENEVE_TEB),
 		.vni = bpf_htonl(vni << 8),
 	};
@@ -114,7 +116,7 @@ static __always_inline int put_tunnel(struct hook h, const struct verdict *v, bo
 	outer += ip_size;
 	write_udp(outer, v, length - ip_size);
 	outer += sizeof(struct udphdr);
-	write_geneve(outer, words);
+	write_geneve(outer, v, words);
 	write_option(outer + sizeof(struct geneve), v, words);
 	eth->h_proto = outer_ipv4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	__builtin_memcpy(eth->h_dest, v->next_hop, sizeof(eth->h_dest));

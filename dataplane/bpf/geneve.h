@@ -14,6 +14,7 @@
 #include "types.h"
 
 #define GENEVE_PORT 6081
+#define GENEVE_CONTROL 0x80  /* O bit: for the other end of the tunnel, not to be forwarded; ours asks for the option */
 #define GENEVE_CRITICAL 0x40 /* C bit: an option with bit 0x80 in its type is present */
 #define GENEVE_VERSION 0xc0
 #define GENEVE_OPT_LEN 0x3f /* in words of 4 bytes */

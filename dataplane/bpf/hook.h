@@ -9,7 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "config.h"
+
 enum hook_kind { HOOK_TC, HOOK_XDP };
+
+#define VLAN_IDENTIFIER 0x0fff /* of a tag's control information */
 
 struct hook {
 	void *ctx;
@@ -45,6 +49,23 @@ static __always_inline void *packet_at(struct hook h, __u32 offset, __u32 length
 		end = (void *)(long)skb_of(h)->data_end;
 	}
 	return data + offset + length <= end ? data + offset : NULL;
+}
+
+/* Reports whether the frame is the device's own: addressed to it, and of no VLAN. A switch floods frames to others, too, and what
+ * has a VLAN identifier belongs to a device of that VLAN (a tag with identifier 0 gives a priority only: IEEE 802.1Q, 9.6). The
+ * kernel keeps the tag beside the packet; in XDP it is a part of the frame, which then has another EtherType. */
+static __always_inline bool is_own_frame(struct hook h)
+{
+	const volatile __u16 *own = (const volatile __u16 *)outside_mac;
+	struct ethhdr *eth = packet_at(h, 0, sizeof(*eth));
+	__u16 *to;
+
+	if (!eth)
+		return false;
+	to = (__u16 *)eth->h_dest;
+	if (to[0] != own[0] || to[1] != own[1] || to[2] != own[2])
+		return false;
+	return h.kind == HOOK_XDP || !skb_of(h)->vlan_present || !(skb_of(h)->vlan_tci & VLAN_IDENTIFIER);
 }
 
 /* Bytes from the Ethernet header on. */

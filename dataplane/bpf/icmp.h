@@ -122,6 +122,15 @@ static __always_inline int write_icmp6(struct hook h, const struct icmp *from, c
 	return rewrite6(h, &outer, hop);
 }
 
+/* Reports whether the error quotes a reply of a flow that this node knows, as its backend sent it: anybody can send an error about
+ * a flow that there is not, and it would lower the path MTU of one that may come (RFC 5927, 7). */
+static __always_inline bool is_about_flow(const struct icmp *e)
+{
+	bool unconfirmed;
+
+	return find_reply(&e->quoted, &unconfirmed);
+}
+
 /* LB node: about a reply that had the frontend as its source. Goes to the backend of its flow. */
 static __always_inline int error_to_frontend(struct verdict *v, struct icmp *e, const struct frontend *f)
 {
@@ -146,7 +155,13 @@ static __always_inline int error_to_frontend(struct verdict *v, struct icmp *e, 
 		e->quoted.destination_port = flow->snat_port;
 	}
 	if (b->flags & BACKEND_LOCAL)
-		return deliver_to(v, &b->address) ?: REASON_ICMP_RELAYED;
+		return is_about_flow(e) ? deliver_to(v, &b->address) ?: REASON_ICMP_RELAYED : -REASON_DROP_ICMP_NO_FLOW;
+	if (is_this_node(&b->address)) {
+		v->to_kernel = true;
+		return is_about_flow(e) ? REASON_ICMP_RELAYED : -REASON_DROP_ICMP_NO_FLOW;
+	}
+	if (b->flags & BACKEND_OUTSIDE)
+		return flow ? REASON_ICMP_RELAYED : -REASON_DROP_ICMP_NO_FLOW;
 	v->node = b->node;
 	v->encapsulate = true;
 	__builtin_memcpy(v->next_hop, b->next_hop, sizeof(v->next_hop));
@@ -231,7 +246,10 @@ static __always_inline int receive_error(struct verdict *v, const struct icmp *e
 	v->backend = from;
 	if (!pod || !address_equal(&e->destination, &e->quoted.source))
 		return -REASON_DROP_NOT_BACKEND;
+	if (!is_about_flow(e) && !bpf_map_lookup_elem(&nodes, &e->quoted.destination)) /* the LB node knows those of SNAT */
+		return -REASON_DROP_ICMP_NO_FLOW;
 	v->pod = *pod;
+	v->to_self = !pod->ifindex;
 	return REASON_ICMP_RELAYED;
 }
 
@@ -242,11 +260,43 @@ static __always_inline int error_from_pod(struct verdict *v, struct icmp *e)
 		.port = e->quoted.destination_port,
 		.protocol = e->quoted.protocol,
 	};
-	int rc = error_about_request(v, e);
+	struct flow_key reply_tuple = reversed(&e->quoted);
+	bool unconfirmed;
+	struct reply *r = find_reply(&reply_tuple, &unconfirmed);
 
-	if (rc == REASON_NOT_OURS && bpf_map_lookup_elem(&local_backends, &about) && !is_inside(&e->destination))
-		return -REASON_DROP_LEAK;
-	return rc;
+	if (r) /* without a port the peer called the pod itself */
+		return r->port ? error_about_request(v, e) : REASON_NOT_OURS;
+	return bpf_map_lookup_elem(&local_backends, &about) && !is_inside(&e->destination) ? -REASON_DROP_LEAK : REASON_NOT_OURS;
+}
+
+/* From this node itself, about a request to a process of it that is a backend: mostly that nothing listens there. */
+static __always_inline int error_from_process(struct verdict *v, struct icmp *e)
+{
+	struct flow_key reply_tuple = reversed(&e->quoted);
+	struct address node = e->quoted.destination;
+	bool unconfirmed;
+	struct reply *r = find_reply(&reply_tuple, &unconfirmed);
+
+	if (!r || !r->port)
+		return REASON_NOT_OURS;
+	v->service = r->service;
+	as_client_sees(v, e, &r->frontend, r->port);
+	if (r->flags & FLOW_INSIDE && v->point == POINT_FROM_NODE && address_equal(&e->destination, &r->frontend) &&
+	    !is_this_node(&r->frontend)) { /* the node itself is the client: to_own_process */
+		e->destination = e->quoted.source = node;
+		v->to_self = true;
+		return REASON_ICMP_RELAYED;
+	}
+	v->to_kernel = true;
+	return REASON_ICMP_RELAYED;
+}
+
+/* By where the error was met. */
+static __always_inline int translate_error(struct verdict *v, struct icmp *e)
+{
+	if (v->point == POINT_FROM_POD)
+		return error_from_pod(v, e);
+	return v->point == POINT_FROM_NETWORK ? error_from_network(v, e) : error_from_process(v, e);
 }
 
 /* The error before and after translation: too large for the stack. */
@@ -270,7 +320,7 @@ __noinline int relay_icmp_error(struct __sk_buff *skb, const struct packet *p, s
 	*to = *from;
 	if (from_tunnel)
 		return receive_error(v, to);
-	rc = v->point == POINT_FROM_POD ? error_from_pod(v, to) : error_from_network(v, to);
+	rc = translate_error(v, to);
 	if (rc != REASON_ICMP_RELAYED)
 		return rc;
 	if (p->ttl <= 1)

@@ -124,6 +124,22 @@ struct replies_map {
 };
 struct replies_map replies SEC(".maps"), replies_unconfirmed SEC(".maps");
 
+/* What this node began itself from a NodePort, by the tuple of what comes back: that is not for the service. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct flow_key);
+	__type(value, struct node_flow);
+	__uint(max_entries, 8192);
+} node_flows SEC(".maps");
+
+/* LB node: until when each packet of DSR carries the option, because a pod node has asked for it; ns, coarse monotonic clock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} option_requested SEC(".maps");
+
 /* Clients of services with session affinity. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -25,6 +25,8 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 #define TCP_FLAGS_OFFSET 13
+#define ICMP4_ECHO 8   /* RFC 792 */
+#define ICMP6_ECHO 128 /* RFC 4443, 4.1 */
 
 /* What a packet is. */
 enum parsed {
@@ -32,6 +34,7 @@ enum parsed {
 	PARSED_L4,	   /* tuple is whole */
 	PARSED_FRAGMENT,   /* tuple is whole if it is the first one, else without ports */
 	PARSED_ICMP_ERROR, /* tuple has no ports */
+	PARSED_ECHO,	   /* an ICMP echo request; likewise */
 	PARSED_IP_OPTIONS, /* likewise */
 	PARSED_TRUNCATED,  /* likewise */
 };
@@ -62,22 +65,31 @@ static __always_inline bool is_icmp_error(bool ipv4, __u8 type)
 	return ipv4 ? type == 3 || type == 11 || type == 12 /* RFC 792 */ : type >= 1 && type <= 4 /* RFC 4443 */;
 }
 
-/* Reads what is behind the IP header, at *offset*. */
-static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u32 offset)
+static __always_inline enum parsed parse_icmp(struct hook h, struct packet *p, __u32 offset)
+{
+	__u8 *type = packet_at(h, offset, 8);
+
+	if (!type || p->fragment)
+		return PARSED_OTHER;
+	if (is_icmp_error(p->ipv4, *type))
+		return PARSED_ICMP_ERROR;
+	return *type == (p->ipv4 ? ICMP4_ECHO : ICMP6_ECHO) ? PARSED_ECHO : PARSED_OTHER;
+}
+
+/* Reads what is behind the IP header, at *offset*; *length* bytes of it, by what that header says. */
+static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u32 offset, __u32 length)
 {
 	__be16 *ports;
 	__u8 *l4;
 
-	if (p->tuple.protocol == (p->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
-		l4 = packet_at(h, offset, 1);
-		return l4 && !p->fragment && is_icmp_error(p->ipv4, *l4) ? PARSED_ICMP_ERROR : PARSED_OTHER;
-	}
+	if (p->tuple.protocol == (p->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return parse_icmp(h, p, offset);
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
 		return PARSED_OTHER;
 	if (p->fragment == FRAGMENT_LATER)
 		return PARSED_FRAGMENT;
 	ports = packet_at(h, offset, sizeof(struct udphdr));
-	if (!ports)
+	if (!ports || length < (p->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
 		return PARSED_TRUNCATED;
 	p->tuple.source_port = ports[0];
 	p->tuple.destination_port = ports[1];
@@ -90,18 +102,19 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
 	return p->fragment ? PARSED_FRAGMENT : PARSED_L4;
 }
 
-/* Reports whether the IP packet ends where its header says, or has padding behind (RFC 1812, 5.2.2). Super-packets are made by
- * the kernel, and their length may not fit the field. */
-static __always_inline bool is_whole(struct hook h, __u32 length, __u32 header)
+/* The bytes behind the IP header, by what that says, or 0 unless the packet ends there or has padding behind (RFC 1812, 5.2.2).
+ * Super-packets are made by the kernel, and their length may not fit the field. */
+static __always_inline __u32 length_behind(struct hook h, __u32 length, __u32 header)
 {
 	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
-		return true;
-	return length > header && L3 + length <= length_of(h);
+		return skb_of(h)->len - L3 - header;
+	return length > header && L3 + length <= length_of(h) ? length - header : 0;
 }
 
 static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 {
 	struct iphdr *ip = packet_at(h, L3, sizeof(*ip));
+	__u32 length;
 
 	if (!ip || ip->version != 4)
 		return PARSED_OTHER;
@@ -112,14 +125,15 @@ static __always_inline enum parsed parse4(struct hook h, struct packet *p)
 	p->ttl = ip->ttl;
 	if (ip->ihl != 5)
 		return PARSED_IP_OPTIONS;
-	if (!is_whole(h, bpf_ntohs(ip->tot_len), sizeof(*ip)))
+	length = length_behind(h, bpf_ntohs(ip->tot_len), sizeof(*ip));
+	if (!length)
 		return PARSED_TRUNCATED;
 	if (ip->frag_off & (IP4_OFFSET | IP4_MORE)) {
 		p->fragment = ip->frag_off & IP4_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
 		p->fragment_id = ip->id;
 		p->may_split = !(ip->frag_off & IP4_DF);
 	}
-	return parse_l4(h, p, L3 + sizeof(*ip));
+	return parse_l4(h, p, L3 + sizeof(*ip), length);
 }
 
 static __always_inline enum parsed parse6(struct hook h, struct packet *p)
@@ -130,6 +144,7 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 		__be16 offset;
 		__be32 id;
 	} *fragment;
+	__u32 length;
 
 	if (!ip || ip->version != 6)
 		return PARSED_OTHER;
@@ -137,7 +152,8 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 	__builtin_memcpy(&p->tuple.destination, &ip->daddr, sizeof(p->tuple.destination));
 	p->tuple.protocol = ip->nexthdr;
 	p->ttl = ip->hop_limit;
-	if (!is_whole(h, sizeof(*ip) + bpf_ntohs(ip->payload_len), sizeof(*ip)))
+	length = length_behind(h, sizeof(*ip) + bpf_ntohs(ip->payload_len), sizeof(*ip));
+	if (!length)
 		return PARSED_TRUNCATED;
 	switch (ip->nexthdr) {
 	case IPPROTO_HOPOPTS:
@@ -146,14 +162,14 @@ static __always_inline enum parsed parse6(struct hook h, struct packet *p)
 		return PARSED_IP_OPTIONS;
 	case IPPROTO_FRAGMENT:
 		fragment = packet_at(h, L3 + sizeof(*ip), sizeof(*fragment));
-		if (!fragment)
+		if (!fragment || length < IP6_FRAGMENT_HEADER)
 			return PARSED_TRUNCATED;
 		p->tuple.protocol = fragment->next;
 		p->fragment = fragment->offset & IP6_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
 		p->fragment_id = fragment->id;
-		return parse_l4(h, p, L3 + sizeof(*ip) + IP6_FRAGMENT_HEADER);
+		return parse_l4(h, p, L3 + sizeof(*ip) + IP6_FRAGMENT_HEADER, length - IP6_FRAGMENT_HEADER);
 	}
-	return parse_l4(h, p, L3 + sizeof(*ip));
+	return parse_l4(h, p, L3 + sizeof(*ip), length);
 }
 
 static __always_inline enum parsed parse_packet(struct hook h, struct packet *p)
@@ -172,9 +188,20 @@ static __always_inline bool is_syn(const struct packet *p)
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-static __always_inline __u8 closing_flags(const struct packet *p, __u8 fin)
+/* Notes in a flow's flags what the packet says about its end; fin is the flag of the side that sends it. What a pod says is true. A
+ * client's reset may be forged, and is taken back by whatever follows it: its sequence number did not fit, and TCP has ignored it
+ * (RFC 5961, 3.2). */
+static __always_inline void note_closing(__u8 *flags, const struct packet *p, __u8 fin)
 {
-	return (p->tcp_flags & TCP_FIN ? fin : 0) | (p->tcp_flags & TCP_RST ? FLOW_RESET : 0);
+	__u8 now = *flags;
+
+	if (p->tcp_flags & TCP_RST)
+		now |= fin == FLOW_POD_FIN ? FLOW_CLIENT_FIN | FLOW_POD_FIN : FLOW_RESET;
+	else
+		now &= ~FLOW_RESET;
+	if (p->tcp_flags & TCP_FIN)
+		now |= fin;
+	*flags = now;
 }
 
 static __always_inline bool is_closed(__u8 flags)

@@ -14,6 +14,8 @@ enum reason {
 	REASON_REPLY_FROM_SNAT,	      /* LB node: the reply of an SNAT flow, translated back */
 	REASON_REPLY_INSIDE,	      /* node of a client inside the cluster: source is the frontend, to the pod or the node */
 	REASON_ICMP_RELAYED,	      /* an ICMP error, translated for the flow that it is about */
+	REASON_ECHO_REPLY,	      /* an ICMP echo request to a VIP, answered */
+	REASON_OPTION_REQUESTED,      /* LB node: a pod node has lost a flow's frontend and asks for the DSR option */
 	REASON_DROP_FIRST = 32,	      /* from here on the packet was dropped */
 	REASON_DROP_NO_FRONTEND = 32, /* to a VIP, but to no port of a service */
 	REASON_DROP_NO_BACKEND,	      /* the frontend has no backend: refused with ICMP port unreachable */
@@ -37,7 +39,10 @@ enum reason {
 	REASON_DROP_POD_GENEVE,	      /* a pod sent Geneve to a node */
 	REASON_DROP_LEAK,      /* a backend's reply to a client outside, of a flow never learned: it would show the pod's address */
 	REASON_DROP_COLLISION, /* a client's address and port reached one pod through two frontends at once */
-	REASON_DROP_ICMP_NO_FLOW, /* an ICMP error to a frontend, about no flow that is known */
+	REASON_DROP_ICMP_NO_FLOW,  /* an ICMP error about no flow that is known */
+	REASON_DROP_FROM_FRONTEND, /* a new flow whose source is a frontend: two of them would answer each other for ever */
+	REASON_DROP_MARTIAN,	   /* a new flow from an address that no client has: unspecified, loopback, multicast, broadcast */
+	REASON_DROP_SPOOFED,	   /* a pod sent with the address of another pod */
 	REASON_COUNT,
 };
 
@@ -76,6 +81,7 @@ enum frontend_flags {
 enum backend_flags {
 	BACKEND_LOCAL = 1,    /* a pod of this node */
 	BACKEND_DRAINING = 2, /* keeps its flows, gets no new ones */
+	BACKEND_OUTSIDE = 4,  /* neither a pod nor a node: no tunnel leads there, requests are sent with this node's address */
 };
 
 enum flow_flags {

@@ -18,6 +18,8 @@
 #include "types.h"
 #include "verdict.h"
 
+#define OPTION_REQUEST_NS (60 * SECOND) /* for how long an LB node heeds a request for the option */
+
 #define GENEVE_OPTIONS_MAX 4 /* looked through; an LB node of ours sends at most one (the verifier wants a bound) */
 
 /* Reads a DSR option: 0 and *frontend, or a drop reason. */
@@ -68,6 +70,18 @@ static __always_inline int find_option(struct hook h, __u32 offset, __u32 words,
 	return words ? -REASON_DROP_GENEVE : 0;
 }
 
+/* LB node: a pod node has lost the frontend of a flow that began here. Which one is not asked: from now on all packets carry the
+ * option for a while, as it will have lost others, too. */
+static __always_inline int note_request(struct verdict *v)
+{
+	__u64 until = bpf_ktime_get_coarse_ns() + OPTION_REQUEST_NS;
+	__u32 zero = 0;
+
+	bpf_map_update_elem(&option_requested, &zero, &until, BPF_ANY);
+	v->consumed = true;
+	return REASON_OPTION_REQUESTED;
+}
+
 /* Checks the outer headers: 0, *room, what stands before the inner IP header, and v->frontend; or a drop reason. */
 static __always_inline int check_outer(struct hook h, const struct packet *p, struct verdict *v, __u32 *room)
 {
@@ -81,28 +95,34 @@ static __always_inline int check_outer(struct hook h, const struct packet *p, st
 		return -REASON_DROP_GENEVE;
 	if (g->vni != bpf_htonl(vni << 8))
 		return -REASON_DROP_VNI;
+	if (g->flags & GENEVE_CONTROL)
+		return note_request(v);
 	words = g->opt_len & GENEVE_OPT_LEN;
 	*room = (p->ipv4 ? OUTER4_ROOM : OUTER6_ROOM) + words * 4;
 	return words ? find_option(h, offset + sizeof(*g), words, &v->frontend) : 0;
 }
 
-/* Checks that the pod's reply to this packet will find its way: the frontend is learned, or the peer is a node (SNAT). */
-static __always_inline int check_reply_path(const struct packet *p, struct verdict *v)
+/* Checks that the pod's reply to this packet will find its way: the frontend is learned, or the peer is a node (SNAT). Where it
+ * will not, the LB node is asked for the option, so that the client's next packet brings it. */
+static __always_inline int check_reply_path(const struct packet *p, struct verdict *v, __u32 device)
 {
 	struct flow_key reply_tuple = reversed(&p->tuple);
 	struct reply *known;
 	bool unconfirmed;
 
 	if (v->option)
-		return learn_reply(p, &p->tuple, &v->frontend, v->service, 0);
+		return learn_reply(p, &p->tuple, &v->frontend, v->service, 0, device);
 	known = find_reply(&reply_tuple, &unconfirmed);
 	if (known) {
 		v->mode = MODE_DSR;
 		v->service = known->service;
 		set_frontend(v, &known->frontend, known->port);
-		return confirm_reply(p, &reply_tuple, known, unconfirmed);
+		return confirm_reply(p, &reply_tuple, known, unconfirmed, device);
 	}
-	return bpf_map_lookup_elem(&nodes, &p->tuple.source) ? 0 : -REASON_DROP_NO_FLOW;
+	if (bpf_map_lookup_elem(&nodes, &p->tuple.source))
+		return 0;
+	v->request_option = true;
+	return -REASON_DROP_NO_FLOW;
 }
 
 /* The frontend's service, if this node knows it too. */
@@ -132,7 +152,7 @@ static __always_inline int receive_inner(const struct packet *p, struct verdict 
 	v->option = v->frontend.port != 0;
 	v->mode = v->option ? MODE_DSR : MODE_SNAT;
 	v->service = v->option ? service_of(p, v) : 0;
-	err = check_reply_path(p, v);
+	err = check_reply_path(p, v, pod->ifindex);
 	if (err)
 		return err;
 	v->pod = *pod;

@@ -25,6 +25,8 @@
 #define ICMP6_UNREACHABLE 1 /* RFC 4443 */
 #define ICMP6_PORT 4
 #define ICMP6_TOO_BIG 2
+#define ICMP4_TIME_EXCEEDED 11
+#define ICMP6_TIME_EXCEEDED 3
 
 /* How much of the packet is quoted: much of it if it is large, else its IP header and L4 header. RFC 1812, 4.3.2.3 and RFC
  * 4443, 2.4 allow 576 and 1280 bytes in all; one call of bpf_csum_diff sums up to 512. */
@@ -71,7 +73,8 @@ static __always_inline __u32 quoted_l4_sum(struct hook h, const struct packet *p
 	return found == start ? (__u16)~start : sum_of(l4, quoted - header);
 }
 
-static __always_inline void write_error_ip(struct hook h, const struct packet *p, void *at_ip, __u32 length)
+static __always_inline void write_error_ip(struct hook h, const struct packet *p, const struct address *from, void *at_ip,
+					   __u32 length)
 {
 	if (p->ipv4) {
 		struct iphdr *ip = at_ip;
@@ -82,7 +85,7 @@ static __always_inline void write_error_ip(struct hook h, const struct packet *p
 			.tot_len = bpf_htons(length),
 			.ttl = OUTER_TTL,
 			.protocol = IPPROTO_ICMP,
-			.saddr = p->tuple.destination.word[3],
+			.saddr = from->word[3],
 			.daddr = p->tuple.source.word[3],
 		};
 		ip->check = header_checksum(ip);
@@ -95,17 +98,16 @@ static __always_inline void write_error_ip(struct hook h, const struct packet *p
 			.nexthdr = IPPROTO_ICMPV6,
 			.hop_limit = OUTER_TTL,
 		};
-		__builtin_memcpy(&ip->saddr, &p->tuple.destination, sizeof(ip->saddr));
+		__builtin_memcpy(&ip->saddr, from, sizeof(ip->saddr));
 		__builtin_memcpy(&ip->daddr, &p->tuple.source, sizeof(ip->daddr));
 	}
 }
 
 /* Turns the packet into an ICMP error that quotes its first *quoted* bytes; header, quoted and p->ipv4 are constants. */
-static __always_inline int make_error(struct hook h, const struct packet *p, __u32 header, __u32 quoted, __u8 type, __u8 code,
-				      __u32 error_mtu)
+static __always_inline int make_error(struct hook h, const struct packet *p, __u32 header, __u32 quoted, struct icmp_error *error,
+				      const struct address *from)
 {
-	__u32 room = header + sizeof(struct icmp_error), message = sizeof(struct icmp_error) + quoted;
-	struct icmp_error error = {.type = type, .code = code, .mtu = bpf_htonl(error_mtu)};
+	__u32 room = header + sizeof(*error), message = sizeof(*error) + quoted;
 	__u8 mac[ETH_ALEN];
 	struct ethhdr *eth;
 	__u64 sum;
@@ -116,46 +118,67 @@ static __always_inline int make_error(struct hook h, const struct packet *p, __u
 	eth = packet_at(h, 0, L3 + room + header);
 	if (!eth)
 		return -1;
-	write_error_ip(h, p, eth + 1, room + quoted);
-	sum += (__u64)sum_of((void *)(eth + 1) + room, header) + sum_of(&error, sizeof(error));
+	write_error_ip(h, p, from, eth + 1, room + quoted);
+	sum += (__u64)sum_of((void *)(eth + 1) + room, header) + sum_of(error, sizeof(*error));
 	if (!p->ipv4)
-		sum += pseudo_sum(&p->tuple.source, &p->tuple.destination, false, message, IPPROTO_ICMPV6);
-	error.check = ~fold16(fold32(sum));
-	__builtin_memcpy((void *)(eth + 1) + header, &error, sizeof(error));
+		sum += pseudo_sum(from, &p->tuple.source, false, message, IPPROTO_ICMPV6);
+	error->check = ~fold16(fold32(sum));
+	__builtin_memcpy((void *)(eth + 1) + header, error, sizeof(*error));
 	__builtin_memcpy(mac, eth->h_dest, sizeof(mac));
 	__builtin_memcpy(eth->h_dest, eth->h_source, sizeof(mac));
 	__builtin_memcpy(eth->h_source, mac, sizeof(mac));
 	return 0;
 }
 
-static __always_inline int make_error_of_size(struct hook h, const struct packet *p, __u32 header, __u8 type, __u8 code,
-					      __u32 error_mtu)
+static __always_inline int make_error_of_size(struct hook h, const struct packet *p, __u32 header, struct icmp_error *error,
+					      const struct address *from)
 {
 	if (skb_of(h)->len >= L3 + QUOTED_LARGE)
-		return make_error(h, p, header, QUOTED_LARGE, type, code, error_mtu);
+		return make_error(h, p, header, QUOTED_LARGE, error, from);
 	if (p->tuple.protocol == IPPROTO_TCP)
-		return make_error(h, p, header, header + sizeof(struct tcphdr), type, code, error_mtu);
-	return make_error(h, p, header, header + sizeof(struct udphdr), type, code, error_mtu);
+		return make_error(h, p, header, header + sizeof(struct tcphdr), error, from);
+	return make_error(h, p, header, header + sizeof(struct udphdr), error, from);
 }
 
-/* Sends an ICMP error about a dropped packet back the way the packet came. Returns tc's action. Verified on its own, as all
- * functions that are not inline: that takes the verifier less time. */
+/* The error that says why a packet was dropped. */
+static __always_inline struct icmp_error error_of(const struct packet *p, const struct verdict *v, enum reason reason)
+{
+	__u32 limit = mtu - tunnel_room(is_ipv4(&v->node), option_words(p->ipv4));
+
+	switch (reason) {
+	case REASON_DROP_TTL:
+		return (struct icmp_error){.type = p->ipv4 ? ICMP4_TIME_EXCEEDED : ICMP6_TIME_EXCEEDED};
+	case REASON_DROP_TOO_BIG:
+		if (p->ipv4)
+			return (struct icmp_error){.type = ICMP4_UNREACHABLE, .code = ICMP4_TOO_BIG, .mtu = bpf_htonl(limit)};
+		return (struct icmp_error){.type = ICMP6_TOO_BIG, .mtu = bpf_htonl(limit)};
+	default:
+		if (p->ipv4)
+			return (struct icmp_error){.type = ICMP4_UNREACHABLE, .code = ICMP4_PORT};
+		return (struct icmp_error){.type = ICMP6_UNREACHABLE, .code = ICMP6_PORT};
+	}
+}
+
+/* Sends an ICMP error about a dropped packet back the way the packet came. Returns tc's action. It is from the address that the
+ * packet was sent to; that the packet has gone too far, this node says by its own address, as a router does. Verified on its own,
+ * as all functions that are not inline: that takes the verifier less time. */
 __noinline int send_icmp_error(struct __sk_buff *skb, const struct packet *p, const struct verdict *v, enum reason reason)
 {
 	struct hook h = {.ctx = skb, .kind = HOOK_TC};
-	bool too_big = reason == REASON_DROP_TOO_BIG;
-	__u32 limit;
+	struct icmp_error error;
+	struct address from;
 	int err;
 
 	if (!p || !v || p->fragment)
 		return TC_ACT_SHOT;
-	limit = mtu - tunnel_room(is_ipv4(&v->node), option_words(p->ipv4));
+	error = error_of(p, v, reason);
+	from = node_address(p->ipv4);
+	if (reason != REASON_DROP_TTL || v->point == POINT_FROM_NODE || is_zero(&from))
+		from = p->tuple.destination;
 	if (p->ipv4)
-		err = make_error_of_size(h, p, sizeof(struct iphdr), ICMP4_UNREACHABLE, too_big ? ICMP4_TOO_BIG : ICMP4_PORT,
-					 too_big ? limit : 0);
+		err = make_error_of_size(h, p, sizeof(struct iphdr), &error, &from);
 	else
-		err = make_error_of_size(h, p, sizeof(struct ipv6hdr), too_big ? ICMP6_TOO_BIG : ICMP6_UNREACHABLE,
-					 too_big ? 0 : ICMP6_PORT, too_big ? limit : 0);
+		err = make_error_of_size(h, p, sizeof(struct ipv6hdr), &error, &from);
 	if (err)
 		return TC_ACT_SHOT;
 	return bpf_redirect(skb_of(h)->ifindex, v->point == POINT_FROM_NODE ? BPF_F_INGRESS : 0);

@@ -68,15 +68,22 @@ static __always_inline struct backend *select_backend(const struct packet *p, co
 	return select_slot(set, v->hash, number);
 }
 
-/* The backend that a known flow keeps, or NULL. A SYN after the flow's end, or while the backend drains, begins a new flow. */
+/* Reports whether the packet begins a connection anew from an address and port that had one. */
+static __always_inline bool is_next(const struct packet *p, const struct flow *known)
+{
+	return is_syn(p) && known->flags & (FLOW_CLIENT_FIN | FLOW_RESET);
+}
+
+/* The backend that a known flow keeps, or NULL. A flow that begins anew keeps it, too, unless the backend drains: who forges a FIN
+ * and a SYN must not lead a connection that lives to another backend. */
 static __always_inline struct backend *keep_backend(const struct packet *p, const struct frontend *f, const struct flow *known)
 {
 	struct backend *b;
 
-	if (known->service != f->service || (is_syn(p) && known->flags & (FLOW_CLIENT_FIN | FLOW_RESET)))
+	if (known->service != f->service)
 		return NULL;
 	b = find_backend(known->backend, known->serial);
-	return b && !(is_syn(p) && b->flags & BACKEND_DRAINING) ? b : NULL;
+	return b && !(is_next(p, known) && b->flags & BACKEND_DRAINING) ? b : NULL;
 }
 
 /* The flow's backend, or NULL if there is none to select. Fills in *flow. */
@@ -87,18 +94,23 @@ static __always_inline struct backend *choose_backend(const struct packet *p, st
 	struct flow *known = find_flow(&p->tuple, &unconfirmed);
 	struct backend *b = known ? keep_backend(p, f, known) : NULL;
 
-	if (b) {
-		known->flags |= closing_flags(p, FLOW_CLIENT_FIN);
+	if (b && !is_next(p, known)) {
+		note_closing(&known->flags, p, FLOW_CLIENT_FIN);
 		*flow = *known;
 		if (unconfirmed && !is_syn(p))
 			confirm_flow(&p->tuple, flow); /* else it stays where it is */
 		return b;
 	}
 	v->begins = true;
-	*flow = (struct flow){.service = f->service, .flags = is_syn(p) ? FLOW_BEGUN_HERE : 0};
-	b = select_backend(p, v, f, set, &flow->backend);
-	if (b)
-		flow->serial = b->serial;
+	if (b) {
+		*flow = *known;
+		flow->flags = FLOW_BEGUN_HERE;
+	} else {
+		*flow = (struct flow){.service = f->service, .flags = is_syn(p) ? FLOW_BEGUN_HERE : 0};
+		b = select_backend(p, v, f, set, &flow->backend);
+		if (b)
+			flow->serial = b->serial;
+	}
 	if (known && !unconfirmed)
 		bpf_map_delete_elem(&flows, &p->tuple);
 	return b;

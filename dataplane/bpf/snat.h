@@ -20,11 +20,13 @@
 
 static __always_inline bool is_free(const struct snat *s, __u8 protocol, bool unconfirmed, __u64 now)
 {
-	__u64 idle = unconfirmed ? SNAT_UNCONFIRMED_NS : idle_limit(protocol);
+	__u64 life = life_of(s->flags, protocol);
 
-	if (is_closed(s->flags))
-		idle = SNAT_CLOSED_NS;
-	return s->seen + idle < now;
+	if (!life)
+		life = SNAT_CLOSED_NS;
+	else if (unconfirmed && life > SNAT_UNCONFIRMED_NS)
+		life = SNAT_UNCONFIRMED_NS;
+	return s->seen + life < now;
 }
 
 static __always_inline struct snat *find_snat(const struct snat_key *key, bool *unconfirmed)
@@ -32,12 +34,22 @@ static __always_inline struct snat *find_snat(const struct snat_key *key, bool *
 	return find_in(&snat_ports, &snat_ports_unconfirmed, key, unconfirmed);
 }
 
-/* Takes the port in key for the flow if no other flow has it. */
+static __always_inline bool is_same_flow(const struct snat *a, const struct snat *b)
+{
+	return address_equal(&a->client, &b->client) && a->client_port == b->client_port &&
+	       address_equal(&a->frontend, &b->frontend) && a->frontend_port == b->frontend_port;
+}
+
+/* Takes the port in key for the flow if no other flow has it, or if the flow has it already. */
 static __always_inline bool take_port(const struct snat_key *key, const struct snat *back)
 {
 	bool unconfirmed;
 	struct snat *taken = find_snat(key, &unconfirmed);
 
+	if (taken && is_same_flow(taken, back)) {
+		taken->seen = back->seen;
+		return true;
+	}
 	if (taken && !is_free(taken, key->protocol, unconfirmed, back->seen))
 		return false;
 	if (taken && !unconfirmed)
@@ -47,19 +59,35 @@ static __always_inline bool take_port(const struct snat_key *key, const struct s
 	return !bpf_map_update_elem(&snat_ports_unconfirmed, key, back, BPF_NOEXIST);
 }
 
-static __always_inline __u16 random_port(void)
+/* Reports whether the port in key is the flow's. */
+static __always_inline bool has_port(const struct snat_key *key, const struct snat *back)
 {
-	return snat_port_first + bpf_get_prandom_u32() % ((__u32)snat_port_last - snat_port_first + 1);
+	bool unconfirmed;
+	struct snat *taken = find_snat(key, &unconfirmed);
+
+	return taken && is_same_flow(taken, back);
 }
 
-/* Gives a new flow a port of this node: 0 and flow->snat_port, or a drop reason. The first choice is the client's own port: when
- * the client uses it again its timestamps go on, where those of another client could look old to a pod that still has the last
- * connection in TIME-WAIT (RFC 7323, 5.3), and the SYN would be lost. */
-__noinline int new_port(const struct packet *p, struct flow *flow, const struct snat_key *of)
+/* The i-th port that a flow tries. It depends on the flow alone, so that one whose entry in flows was evicted finds the port that
+ * it has. The first choice is the client's own port: when the client uses it again its timestamps go on, where those of another
+ * client could look old to a pod that still has the last connection in TIME-WAIT (RFC 7323, 5.3), and the SYN would be lost. */
+static __always_inline __be16 port_to_try(const struct packet *p, __u32 hash, int i)
 {
-	__u16 port;
+	__u16 own = bpf_ntohs(p->tuple.source_port);
+	__u32 ports = (__u32)snat_port_last - snat_port_first + 1;
+
+	if (!i && own >= snat_port_first && own <= snat_port_last)
+		return p->tuple.source_port;
+	return bpf_htons(snat_port_first + ((hash_mix(hash, i) >> 32) * ports >> 32));
+}
+
+/* Gives a flow a port of this node: 0 and flow->snat_port, or a drop reason. A flow that runs may have one of the ports that it
+ * tries; that is looked for before a free one is taken. */
+__noinline int new_port(const struct packet *p, struct flow *flow, const struct snat_key *of, __u32 hash)
+{
 	struct snat_key key; /* kernels before 6.2 take no key from where it may be anything, as an argument may */
 	struct snat back;
+	int i;
 
 	if (!p || !flow || !of)
 		return -REASON_DROP_TABLE;
@@ -72,11 +100,17 @@ __noinline int new_port(const struct packet *p, struct flow *flow, const struct 
 		.frontend_port = p->tuple.destination_port,
 		.service = flow->service,
 	};
-	port = bpf_ntohs(p->tuple.source_port);
-	if (port < snat_port_first || port > snat_port_last)
-		port = random_port();
-	for (int i = 0; i < SNAT_TRIES; i++, port = random_port()) {
-		key.node_port = bpf_htons(port);
+	if (key.node_port && take_port(&key, &back)) /* the half that is missing is this one */
+		return 0;
+	for (i = 0; i < SNAT_TRIES && p->tuple.protocol == IPPROTO_TCP && !is_syn(p); i++) {
+		key.node_port = port_to_try(p, hash, i);
+		if (has_port(&key, &back)) {
+			flow->snat_port = key.node_port;
+			return 0;
+		}
+	}
+	for (i = 0; i < SNAT_TRIES; i++) {
+		key.node_port = port_to_try(p, hash, i);
 		if (take_port(&key, &back)) {
 			flow->snat_port = key.node_port;
 			return 0;
@@ -96,7 +130,7 @@ static __always_inline bool keep_port(const struct packet *p, const struct snat_
 	if (is_syn(p))
 		s->flags = 0;
 	s->seen = bpf_ktime_get_coarse_ns();
-	s->flags |= closing_flags(p, FLOW_CLIENT_FIN);
+	note_closing(&s->flags, p, FLOW_CLIENT_FIN);
 	if (unconfirmed && !is_syn(p) && !bpf_map_update_elem(&snat_ports, key, s, BPF_ANY))
 		bpf_map_delete_elem(&snat_ports_unconfirmed, key);
 	return true;
@@ -115,7 +149,7 @@ static __always_inline int ensure_port(const struct packet *p, struct verdict *v
 	if (flow->snat_port && keep_port(p, &key))
 		return 0;
 	v->begins = true;
-	return new_port(p, flow, &key);
+	return new_port(p, flow, &key, v->hash);
 }
 
 /* LB node, from the network: a pod's reply in a flow that left with this node's address. */
@@ -133,14 +167,16 @@ static __always_inline int reply_from_snat(const struct packet *p, struct verdic
 	if (!back)
 		return REASON_NOT_OURS;
 	back->seen = bpf_ktime_get_coarse_ns();
-	back->flags |= closing_flags(p, FLOW_POD_FIN);
+	note_closing(&back->flags, p, FLOW_POD_FIN);
 	v->service = back->service;
 	v->mode = MODE_SNAT;
 	v->node = back->client;
 	set_frontend(v, &back->frontend, back->frontend_port);
 	set_backend(v, &p->tuple.source, p->tuple.source_port);
-	if (p->ttl <= 1)
+	if (p->ttl <= 1) {
+		v->refuse = true;
 		return -REASON_DROP_TTL;
+	}
 	v->to.source = back->frontend;
 	v->to.source_port = back->frontend_port;
 	v->to.destination = back->client;

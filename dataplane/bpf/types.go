@@ -15,6 +15,7 @@ func (m *DatapathMaps) ByName() map[string]**ebpf.Map {
 		DatapathMapCounters: &m.Counters, DatapathMapEvents: &m.Events, DatapathMapFlows: &m.Flows,
 		DatapathMapFlowsUnconfirmed: &m.FlowsUnconfirmed, DatapathMapFragments: &m.Fragments, DatapathMapFrontends: &m.Frontends,
 		DatapathMapHops: &m.Hops, DatapathMapLocalBackends: &m.LocalBackends, DatapathMapNodes: &m.Nodes,
+		DatapathMapNodeFlows: &m.NodeFlows, DatapathMapOptionRequested: &m.OptionRequested,
 		DatapathMapPods: &m.Pods, DatapathMapRanges: &m.Ranges, DatapathMapReplies: &m.Replies,
 		DatapathMapRepliesUnconfirmed: &m.RepliesUnconfirmed, DatapathMapServiceCounters: &m.ServiceCounters,
 		DatapathMapServiceNames: &m.ServiceNames, DatapathMapSlots: &m.Slots, DatapathMapSnapshots: &m.Snapshots,

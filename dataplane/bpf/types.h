@@ -64,7 +64,7 @@ struct backend {
 	__u8 protocol;
 	__u8 flags;	     /* enum backend_flags */
 	__u32 serial;	     /* changes when the number goes to another backend, so that old flows don't follow; 0: free */
-	struct address node; /* where the tunnel to the pod's node ends */
+	struct address node; /* where the tunnel to the pod's node ends; zeroes: BACKEND_OUTSIDE */
 	__u8 next_hop[6];    /* MAC address that leads to the node by the outside device; zeroes: ask the kernel's tables */
 	__u16 pad;
 };
@@ -117,8 +117,16 @@ struct reply {
 	__u8 flags; /* enum flow_flags */
 	__u8 pad;
 	__u32 service; /* 0: not known here */
+	__u32 device;  /* node's end of the veth of the pod that replies; 0: no pod of this node */
+	__u32 pad2;
 };
-SIZE_IS(struct reply, 32);
+SIZE_IS(struct reply, 40);
+
+/* A connection, or UDP flow, that this node or a pod behind its address began, from a port that is a NodePort. */
+struct node_flow {
+	__u64 seen; /* ns, coarse monotonic clock */
+};
+SIZE_IS(struct node_flow, 8);
 
 /* A node of the cluster. */
 struct node {

@@ -26,6 +26,9 @@ struct verdict {
 	bool refuse;		     /* send the sender an ICMP error */
 	bool split;		     /* a fragment that does not fit: cut it in two */
 	bool other_family;	     /* inner and outer IP header are of different families */
+	bool request_option;	     /* send the packet back to the LB node as a request for the DSR option */
+	bool control;		     /* a control packet of the tunnel (RFC 8926, 3.4, O bit) */
+	bool consumed;		     /* nothing is left to do with the packet, which was for this program */
 	__u8 mode;		     /* enum mode, where there is a frontend */
 	__u32 hash;		     /* of the flow */
 	__u32 service;		     /* 0: none */

@@ -55,10 +55,7 @@ func (a *Agent) attachPods(found []network.Pod) ([]dataplane.Pod, error) {
 		if p.MAC == nil {
 			continue
 		}
-		err := a.path.Attach(p.Device, dataplane.FromPod, dataplane.AttachAuto)
-		if err == nil {
-			err = a.path.Attach(p.Device, dataplane.ToPod, dataplane.AttachAuto)
-		}
+		err := a.path.AttachPod(p.Device)
 		switch {
 		case err == nil:
 			pods = append(pods, dataplane.Pod{Addresses: []netip.Addr{p.Address}, Device: p.Index, MAC: p.MAC, NodeMAC: p.DeviceMAC})
