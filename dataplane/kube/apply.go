@@ -86,7 +86,8 @@ func (a *Agent) applyNetwork() error {
 		routes = append(routes, network.Route{To: r.To, Via: r.Via})
 	}
 	errs := []error{network.SyncRoutes(a.device, routes)}
-	if !slices.Equal(want.Masquerade, a.network.Masquerade) || !slices.Equal(want.Inside, a.network.Inside) {
+	changed := !slices.Equal(want.Masquerade, a.network.Masquerade) || !slices.Equal(want.Inside, a.network.Inside)
+	if changed || !network.IsMasqueraded(want.Masquerade, want.Inside) {
 		errs = append(errs, network.Masquerade(want.Masquerade, want.Inside))
 	}
 	errs = append(errs, network.WriteCNI(config.PodNetwork.CNIConfDir, want.CNI)) // last: pods start with it

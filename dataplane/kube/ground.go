@@ -157,8 +157,14 @@ func (a *Agent) follow(all bool) error {
 	}
 	if all || a.seen == nil || !seen.equal(*a.seen) {
 		a.log(a.applyAll(seen))
-	} else {
-		a.seen = &seen
+		return nil
+	}
+	a.seen = &seen
+	if !a.synced {
+		return nil
+	}
+	if err := a.applyNetwork(); err != nil { // it may be a route of the agent's own that has gone
+		a.options.Log.Debug("pod network", "error", err)
 	}
 	return nil
 }

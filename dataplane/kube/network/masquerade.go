@@ -11,8 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tableName is that of the agent's nftables tables, one of each family.
-const tableName = "dsrlab-agent"
+// Names of the agent's nftables tables, one of each family, and of their chain.
+const (
+	tableName = "dsrlab-agent"
+	chainName = "postrouting"
+)
 
 // Masquerade gives what pods send to elsewhere than inside the node's address. Answers of DSR flows never get here: the data path
 // sends them out at the pod's veth, before netfilter sees them. No pods: the rules go.
@@ -32,7 +35,7 @@ func Masquerade(pods, inside []netip.Prefix) error {
 		}
 		conn.FlushTable(table) // and the chain stays: no packet on its way finds it gone
 		chain := conn.AddChain(&nftables.Chain{
-			Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
+			Name: chainName, Table: table, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 		})
 		for _, to := range ofFamily(inside, is6) {
@@ -46,6 +49,28 @@ func Masquerade(pods, inside []netip.Prefix) error {
 		return fmt.Errorf("masquerade: %w", err)
 	}
 	return nil
+}
+
+// IsMasqueraded reports whether there are as many rules as Masquerade makes for these: others may have flushed them.
+func IsMasqueraded(pods, inside []netip.Prefix) bool {
+	conn, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
+		is6 := family == nftables.TableFamilyIPv6
+		want := len(ofFamily(pods, is6))
+		if want == 0 {
+			continue
+		}
+		want += len(ofFamily(inside, is6))
+		table := &nftables.Table{Name: tableName, Family: family}
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: chainName, Table: table})
+		if err != nil || len(rules) != want {
+			return false
+		}
+	}
+	return true
 }
 
 func ofFamily(all []netip.Prefix, is6 bool) []netip.Prefix {

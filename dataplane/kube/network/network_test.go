@@ -168,12 +168,16 @@ func TestMasquerade(t *testing.T) {
 	pods := []netip.Prefix{prefix("10.0.0.0/24"), prefix("fd00::/64")}
 	require.NoError(t, Masquerade(pods, []netip.Prefix{prefix("10.0.0.0/16"), prefix("192.0.2.0/25"), prefix("fd00::/48")}))
 	assert.Equal(t, map[string]int{"ip " + tableName: 3, "ip6 " + tableName: 2}, rules())
+	assert.True(t, IsMasqueraded(pods, []netip.Prefix{prefix("10.0.0.0/16"), prefix("192.0.2.0/25"), prefix("fd00::/48")}))
+	assert.False(t, IsMasqueraded(pods, nil))
 	require.NoError(t, Masquerade(pods, []netip.Prefix{prefix("10.0.0.0/16")}))
 	assert.Equal(t, map[string]int{"ip " + tableName: 2, "ip6 " + tableName: 1}, rules())
 	require.NoError(t, Masquerade(pods[:1], nil))
 	assert.Equal(t, map[string]int{"ip " + tableName: 1}, rules())
 	require.NoError(t, Masquerade(nil, nil))
 	assert.Empty(t, rules())
+	assert.True(t, IsMasqueraded(nil, nil))
+	assert.False(t, IsMasqueraded(pods, nil), "as if someone had flushed them")
 	require.NoError(t, Masquerade(nil, nil), "nothing to remove")
 }
 
