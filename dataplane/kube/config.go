@@ -51,7 +51,7 @@ type Config struct {
 	// HealthzBindAddress is where /healthz and /livez answer as kube-proxy's do: HOST:PORT, or :PORT for all addresses (default :10256).
 	// Empty: nowhere.
 	HealthzBindAddress string `json:"healthzBindAddress"`
-	// DrainSeconds is for how long health checks fail before the agent ends when it is told to.
+	// DrainSeconds is for how long health checks fail before the agent ends when it is told to, up to 3600.
 	DrainSeconds int `json:"drainSeconds,omitempty"`
 }
 
@@ -160,8 +160,8 @@ func (c *Config) check() []error {
 	if c.PodNetwork.Enabled && len(c.PodNetwork.CIDRs) == 0 {
 		errs = append(errs, errors.New("podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16"))
 	}
-	if c.DrainSeconds < 0 {
-		errs = append(errs, fmt.Errorf("drainSeconds: %d: must not be negative", c.DrainSeconds))
+	if c.DrainSeconds < 0 || c.DrainSeconds > 3600 {
+		errs = append(errs, fmt.Errorf("drainSeconds: %d: must be from 0 to 3600", c.DrainSeconds))
 	}
 	return errs
 }
@@ -183,7 +183,9 @@ func (c *Config) checkHealthz() []error {
 func checkPrefixes(field string, all []netip.Prefix) []error {
 	var errs []error
 	for i, p := range all {
-		if p != p.Masked() {
+		if !p.IsValid() {
+			errs = append(errs, fmt.Errorf("%s[%d]: empty: must be a prefix such as 192.0.2.0/24", field, i))
+		} else if p != p.Masked() {
 			errs = append(errs, fmt.Errorf("%s[%d]: %s: has bits behind its length, use %s", field, i, p, p.Masked()))
 		}
 	}

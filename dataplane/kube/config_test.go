@@ -90,7 +90,9 @@ c.yaml: sizes.flows: 300000000: must be 268435456 at most
 c.yaml: sizes.events: 5000: must be a power of two from 4096 on
 c.yaml: serviceCIDRs[0]: 10.96.0.1/16: has bits behind its length, use 10.96.0.0/16
 c.yaml: podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16
-c.yaml: drainSeconds: -1: must not be negative`},
+c.yaml: drainSeconds: -1: must be from 0 to 3600`},
+		{"an hour and more", head + "drainSeconds: 10000000000\nloadBalancer: {externalIPs: ['']}\n", `c.yaml: loadBalancer.externalIPs[0]: empty: must be a prefix such as 192.0.2.0/24
+c.yaml: drainSeconds: 10000000000: must be from 0 to 3600`},
 		{"pools", head + "loadBalancer: {pools: []}\n", `c.yaml: unknown field "loadBalancer.pools"`},
 		{"announce", head + "announce: {mode: l2, asn: 1}\n", `c.yaml: announce.mode: "l2": must be bgp, or empty
 c.yaml: announce.asn, peers, holdSeconds, connectRetrySeconds: they are for mode bgp`},

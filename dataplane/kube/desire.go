@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -49,13 +50,14 @@ type Network struct {
 func PeersOf(nodes []*corev1.Node) ([]Peer, []services.Problem) {
 	var peers []Peer
 	var problems []services.Problem
-	for _, n := range nodes {
+	takenBy := map[netip.Addr]string{}
+	for _, n := range slices.SortedFunc(slices.Values(nodes), newerFirst) {
 		peer := Peer{Name: n.Name, Zone: n.Labels[corev1.LabelTopologyZone]}
 		_, peer.Excluded = n.Labels[corev1.LabelNodeExcludeBalancers]
 		problem := func(field, what, want string) {
 			problems = append(problems, services.Problem{Object: "node " + n.Name, Field: field, What: what, Want: want})
 		}
-		peer.addAddresses(n.Status.Addresses, problem)
+		peer.addAddresses(n.Status.Addresses, takenBy, problem)
 		if len(peer.Addresses) == 0 {
 			problem("status.addresses", "there is no usable InternalIP", "let kubelet or the cloud's controller set one")
 			continue
@@ -74,8 +76,14 @@ func PeersOf(nodes []*corev1.Node) ([]Peer, []services.Problem) {
 	return peers, problems
 }
 
+// newerFirst orders nodes so that of two with one address the one that has it now comes first: a cloud may give the address of a node that
+// is gone to another before the Node is deleted.
+func newerFirst(a, b *corev1.Node) int {
+	return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+}
+
 // addAddresses takes the first InternalIP of each family for the node's own, which nodes talk to each other by.
-func (p *Peer) addAddresses(all []corev1.NodeAddress, problem func(field, what, want string)) {
+func (p *Peer) addAddresses(all []corev1.NodeAddress, takenBy map[netip.Addr]string, problem func(field, what, want string)) {
 	for i, a := range all {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
 			continue
@@ -90,6 +98,11 @@ func (p *Peer) addAddresses(all []corev1.NodeAddress, problem func(field, what, 
 		if slices.Contains(p.Addresses, address) || slices.Contains(p.Others, address) {
 			continue
 		}
+		if other, taken := takenBy[address]; taken {
+			problem(field, fmt.Sprintf("%s is an address of node %s, too", address, other), "give each node addresses of its own")
+			continue
+		}
+		takenBy[address] = p.Name
 		if a.Type == corev1.NodeExternalIP {
 			p.Others = append(p.Others, address)
 			continue

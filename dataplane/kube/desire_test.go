@@ -153,6 +153,31 @@ func TestNodeAddresses(t *testing.T) {
 	}, all)
 }
 
+// TestSharedNodeAddress: an address is that of the newest node that has it, and the others' problem.
+func TestSharedNodeAddress(t *testing.T) {
+	node := func(name string, created int64, addresses ...string) *corev1.Node {
+		n := &corev1.Node{}
+		n.Name, n.CreationTimestamp = name, metav1.Unix(created, 0)
+		for _, a := range addresses {
+			n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a})
+		}
+		return n
+	}
+	peers, problems := PeersOf([]*corev1.Node{node("old", 1, "192.0.2.1", "2001:db8::1"), node("new", 2, "192.0.2.1"), node("gone", 1, "192.0.2.1")})
+	assert.Equal(t, []Peer{
+		{Name: "new", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, {Name: "old", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
+	}, peers)
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.Error())
+	}
+	assert.Equal(t, []string{
+		"node gone: status.addresses[0]: 192.0.2.1 is an address of node new, too; give each node addresses of its own",
+		"node gone: status.addresses: there is no usable InternalIP; let kubelet or the cloud's controller set one",
+		"node old: status.addresses[0]: 192.0.2.1 is an address of node new, too; give each node addresses of its own",
+	}, all)
+}
+
 // TestLeaving: a node that is being deleted is not eligible for new connections.
 func TestLeaving(t *testing.T) {
 	node := func(change func(*corev1.Node)) *corev1.Node {

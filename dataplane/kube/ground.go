@@ -207,7 +207,7 @@ func (a *Agent) pauseAnnouncing() error {
 type surroundings struct {
 	pods     []network.Pod
 	hops     map[netip.Addr]hop  // to other nodes' addresses
-	reserved []services.Reserved // what the device's addresses and routes keep from Services
+	reserved []services.Reserved // what the addresses and routes of the node's devices keep from Services
 }
 
 // hop is where packets to a node go first.
@@ -234,7 +234,7 @@ func (a *Agent) lookAround(all bool) (surroundings, error) {
 		return surroundings{}, err
 	}
 	seen := surroundings{hops: map[netip.Addr]hop{}}
-	if seen.reserved, err = readReserved(a.device); err != nil {
+	if seen.reserved, err = readReserved(); err != nil {
 		return surroundings{}, err
 	}
 	var inside []netip.Prefix

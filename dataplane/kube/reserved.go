@@ -13,7 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// configReserved are where the cluster's own addresses are from, as far as the configuration says.
+// configReserved are where the cluster's own addresses are from, as far as the configuration says, and its routers.
 func configReserved(config Config) []services.Reserved {
 	var all []services.Reserved
 	for _, p := range config.ServiceCIDRs {
@@ -22,23 +22,22 @@ func configReserved(config Config) []services.Reserved {
 	for _, p := range config.PodNetwork.CIDRs {
 		all = append(all, services.Reserved{Prefix: p, What: fmt.Sprintf("in podNetwork.cidrs %s, where pods' addresses are from", p)})
 	}
+	for i, p := range config.Announce.Peers {
+		prefix := netip.PrefixFrom(p.Address, p.Address.BitLen())
+		all = append(all, services.Reserved{Prefix: prefix, What: fmt.Sprintf("the address of the router announce.peers[%d]", i), Host: true})
+	}
 	return all
 }
 
-// readReserved reads what the device's addresses and routes say that no Service may claim.
-func readReserved(device string) ([]services.Reserved, error) {
-	link, err := netlink.LinkByName(device)
+// readReserved reads what the addresses and routes of the node's devices say that no Service may claim.
+func readReserved() ([]services.Reserved, error) {
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", device, err)
+		return nil, fmt.Errorf("addresses of the node's devices: %w", err)
 	}
-	addresses, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 	if err != nil {
-		return nil, fmt.Errorf("addresses of device %s: %w", device, err)
-	}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL,
-		&netlink.Route{LinkIndex: link.Attrs().Index, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
-	if err != nil {
-		return nil, fmt.Errorf("routes of device %s: %w", device, err)
+		return nil, fmt.Errorf("routes of the node's main table: %w", err)
 	}
 	var prefixes []netip.Prefix
 	for _, address := range addresses {
@@ -65,8 +64,8 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 	return netip.PrefixFrom(address.Unmap(), bits)
 }
 
-// hostReserved are the gateways of a device with some addresses, and the addresses of its networks that no host can have, in order. The
-// device's own addresses are not among them: a node may be given those of VIPs, so that it answers ARP for them. It is pure.
+// hostReserved are gateways, and the addresses that no host of a device's networks can have, in order. The devices' own addresses are not
+// among them: a node may be given those of VIPs, so that it answers ARP for them. It is pure.
 func hostReserved(prefixes []netip.Prefix, gateways []netip.Addr) []services.Reserved {
 	var all []services.Reserved
 	add := func(a netip.Addr, what string, host bool) {
@@ -77,7 +76,7 @@ func hostReserved(prefixes []netip.Prefix, gateways []netip.Addr) []services.Res
 	}
 	for _, p := range prefixes {
 		network := p.Masked()
-		if p.Addr().IsLinkLocalUnicast() || p.Addr().BitLen()-p.Bits() < 2 { // no more than two addresses: all are hosts' (RFC 3021, RFC 6164)
+		if p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Addr().BitLen()-p.Bits() < 2 { // no more than two addresses: all are hosts' (RFC 3021, RFC 6164)
 			continue
 		}
 		if p.Addr().Is6() {

@@ -42,6 +42,7 @@ func TestHostReserved(t *testing.T) {
 			"2001:db8:1::/128": "the anycast address of the routers of 2001:db8:1::/64", "fe80::fe/128": "the address of a gateway",
 		}},
 		{"a VIP on the device", prefixes("203.0.113.1/32", "2001:db8::1/128"), nil, map[string]string{}},
+		{"loopback", prefixes("127.0.0.1/8", "::1/128"), nil, map[string]string{}},
 		{"two hosts", prefixes("192.0.2.0/31", "2001:db8::/127"), nil, map[string]string{}},
 		{"two addresses of a network", prefixes("192.0.2.1/30", "192.0.2.2/30"), gateways("192.0.2.2", "192.0.2.2"), map[string]string{
 			"192.0.2.0/32": "the network address of 192.0.2.0/30", "192.0.2.2/32": "the address of a gateway",
@@ -63,8 +64,11 @@ func TestHostReserved(t *testing.T) {
 
 // TestClusterReserved: a VIP may not be from where ClusterIPs and pods' addresses are, nor what a node's device says.
 func TestClusterReserved(t *testing.T) {
-	c := NewCluster(testConfig())
-	for name, vip := range map[string]string{"free": "203.0.113.1", "cluster": "10.96.0.1", "pod": "10.244.9.9", "gateway": "192.168.1.1"} {
+	config := testConfig()
+	config.Announce.Peers = []BGPPeer{{Address: netip.MustParseAddr("192.168.1.2"), ASN: 1}}
+	c := NewCluster(config)
+	for name, vip := range map[string]string{
+		"router": "192.168.1.2", "free": "203.0.113.1", "cluster": "10.96.0.1", "pod": "10.244.9.9", "gateway": "192.168.1.1"} {
 		s := &corev1.Service{}
 		s.Namespace, s.Name = "d", name
 		s.Spec.Type, s.Spec.Ports = corev1.ServiceTypeLoadBalancer, []corev1.ServicePort{{Port: 80}}
@@ -81,5 +85,6 @@ func TestClusterReserved(t *testing.T) {
 		"service d/cluster: status.loadBalancer.ingress[0].ip: 10.96.0.1 is in serviceCIDRs 10.96.0.0/16, where ClusterIPs are from; use an address that no host has",
 		"service d/gateway: status.loadBalancer.ingress[0].ip: 192.168.1.1 is the address of a gateway; use an address that no host has",
 		"service d/pod: status.loadBalancer.ingress[0].ip: 10.244.9.9 is in podNetwork.cidrs 10.244.0.0/16, where pods' addresses are from; use an address that no host has",
+		"service d/router: status.loadBalancer.ingress[0].ip: 192.168.1.2 is the address of the router announce.peers[0]; use an address that no host has",
 	}, problems)
 }

@@ -47,7 +47,7 @@ patches:
 `, agentName, agentNamespace, apiServer.String(), kind.APIServerPort)
 }
 
-// deployAgents applies the manifests as they are in the repository, by the node's own kubectl, and waits until every node's agent
+// deployAgents applies the manifests of the repository, whose configuration it lets have externalIPs, by the node's own kubectl, and waits until every node's agent
 // holds what the cluster's objects say.
 func deployAgents(ctx context.Context, c *kind.Cluster) error {
 	node, err := c.ControlPlaneNode()
@@ -78,6 +78,12 @@ func deployAgents(ctx context.Context, c *kind.Cluster) error {
 		}
 	}
 	return c.WaitRollout(ctx, agentNamespace, agentName)
+}
+
+// allowExternalIPs lets services of the manifests' configuration have any externalIPs: a topology's author is its operator.
+func allowExternalIPs(manifest []byte) []byte {
+	const before = "      dsrDispatch: geneve\n"
+	return bytes.ReplaceAll(manifest, []byte(before), fmt.Appendf(nil, "%s      externalIPs: [%q, %q]\n", before, everywhere()[0], everywhere()[1]))
 }
 
 // outputOf returns the output of a program that failed.
@@ -111,7 +117,7 @@ func overlayArchive(apiServer netip.Addr) (io.Reader, error) {
 			if err != nil {
 				return err
 			}
-			return add("base/"+path, data)
+			return add("base/"+path, allowExternalIPs(data))
 		}),
 		w.Close(),
 	)
