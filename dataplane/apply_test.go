@@ -192,7 +192,7 @@ func TestFullMaps(t *testing.T) {
 		refused string
 		list    int
 	}{
-		{"slots", func(s *Sizes) { s.Slots = 3*rowsEach(2) - 1 }, "service default/s00002: sizes.slots: no room in map slots with its " + fmt.Sprint(3*rowsEach(2)-1) + " entries; raise it " + want, 4},
+		{"slots", func(s *Sizes) { s.Slots = 2 }, "service default/s00002: sizes.slots: no room in map slots with its 2 entries; raise it " + want, 4},
 		{"backends", func(s *Sizes) { s.Backends = 6 }, "service default/s00002: sizes.backends: no room in map backends with its 6 entries; raise it " + want, 4},
 		{"services", func(s *Sizes) { s.Services = 3 }, "service default/s00002: sizes.services: no room in map service_names with its 3 entries; raise it " + want, 4},
 		{"frontends", func(s *Sizes) { s.Frontends = 11 }, "service default/s00002: sizes.frontends: no room in map frontends with its 11 entries; raise it " + want, 4},
@@ -221,12 +221,6 @@ func TestFullMaps(t *testing.T) {
 			assert.Len(t, list, 4)
 		})
 	}
-}
-
-// rowsEach is how many rows each of manyServices takes.
-func rowsEach(backends int) uint32 {
-	tables := oneService(0, backends)
-	return rowsOf(tableSize(tables, &tables.Frontends[0]))
 }
 
 // TestApplyAfterError: a change half way is an error; the next call finds out what was done and does the rest.

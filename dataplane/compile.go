@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -99,19 +98,17 @@ func (c *compiler) service(frontends []*services.Frontend) error {
 				}
 			}
 		}
-		if err := c.frontend(f); err != nil {
-			return &refusal{"frontend " + f.String(), err.Error(), "must be possible"}
-		}
+		c.frontend(f)
 	}
 	return nil
 }
 
-func (c *compiler) frontend(f *services.Frontend) error {
+func (c *compiler) frontend(f *services.Frontend) {
 	if isElsewhere(f, c.view.node) {
 		for _, i := range f.Backends {
 			c.backend(i)
 		}
-		return nil
+		return
 	}
 	port := c.port(f)
 	address := wireAddress(f.Address)
@@ -122,13 +119,8 @@ func (c *compiler) frontend(f *services.Frontend) error {
 			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.view.node),
 		},
 	}
-	var err error
-	if added.outside, err = c.set(f, c.tables.Selectable(f, c.view.node)); err != nil {
-		return err
-	}
-	if added.inside, err = c.set(f, c.tables.SelectableInside(f, c.view.node)); err != nil {
-		return err
-	}
+	added.outside = c.set(c.tables.Selectable(f, c.view.node))
+	added.inside = c.set(c.tables.SelectableInside(f, c.view.node))
 	c.spec.frontends = append(c.spec.frontends, added)
 	for _, prefix := range f.SourceRanges {
 		c.addRanges(port, prefix)
@@ -136,7 +128,6 @@ func (c *compiler) frontend(f *services.Frontend) error {
 	if c.isGuarded(f) && !slices.Contains(c.spec.guards, address) {
 		c.spec.guards = append(c.spec.guards, address)
 	}
-	return nil
 }
 
 // isElsewhere reports whether the frontend is another node's alone: its NodePort with policy Local, which has that node's pods as
@@ -192,8 +183,8 @@ func (c *compiler) backend(i int) int {
 	return c.index[i]
 }
 
-// set is the index of a table over some backends of the tables. Backends without weight have no part in it.
-func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
+// set is the index of a set of some backends of the tables. Backends without weight have no part in it.
+func (c *compiler) set(backends []int) int {
 	r := tableSpec{shares: make([]share, 0, len(backends))}
 	for _, i := range backends {
 		at := c.backend(i)
@@ -202,21 +193,16 @@ func (c *compiler) set(f *services.Frontend, backends []int) (int, error) {
 		}
 	}
 	if len(r.shares) == 0 {
-		return noSet, nil
+		return noSet
 	}
-	r.size = tableSize(c.tables, f)
 	r.reduce()
 	for i := range c.spec.sets {
 		if c.spec.sets[i].equal(r) {
-			return i, nil
+			return i
 		}
 	}
-	// The shares' names say nothing here: the size alone can be wrong.
-	if err := maglev.CheckSize(r.size); err != nil {
-		return 0, err
-	}
 	c.spec.sets = append(c.spec.sets, r)
-	return len(c.spec.sets) - 1, nil
+	return len(c.spec.sets) - 1
 }
 
 // addRanges lets the clients of a prefix use a port. A short IPv6 prefix doesn't mean the IPv4 addresses that are mapped into

@@ -31,8 +31,15 @@ func newFreelist(first, end uint32) *freelist {
 	return s
 }
 
-// allocate returns the first of count adjacent entries, the lowest that are available.
+// largeExtent is how many entries are many: these come from the top.
+const largeExtent = 8
+
+// allocate returns the first of count adjacent entries: the lowest that are available, or if they are many the highest. So what is
+// small, such as lists of backends, doesn't end up in the gaps that something large, such as a table, has left.
 func (s *freelist) allocate(count uint32) (uint32, bool) {
+	if count >= largeExtent {
+		return s.allocateHighest(count)
+	}
 	for i := range s.available {
 		e := &s.available[i]
 		if e.count < count {
@@ -40,6 +47,22 @@ func (s *freelist) allocate(count uint32) (uint32, bool) {
 		}
 		first := e.first
 		e.first, e.count = e.first+count, e.count-count
+		if e.count == 0 {
+			s.available = slices.Delete(s.available, i, i+1)
+		}
+		return first, true
+	}
+	return 0, false
+}
+
+func (s *freelist) allocateHighest(count uint32) (uint32, bool) {
+	for i := len(s.available) - 1; i >= 0; i-- {
+		e := &s.available[i]
+		if e.count < count {
+			continue
+		}
+		e.count -= count
+		first := e.first + e.count
 		if e.count == 0 {
 			s.available = slices.Delete(s.available, i, i+1)
 		}

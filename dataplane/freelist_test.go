@@ -44,6 +44,26 @@ func TestSpace(t *testing.T) {
 	assert.False(t, ok)
 }
 
+// TestSpaceApart: what is small stays out of the gaps of what is large.
+func TestSpaceApart(t *testing.T) {
+	s := newFreelist(0, 100)
+	var large [3]uint32
+	for i := range large {
+		large[i], _ = s.allocate(30)
+		small, ok := s.allocate(2)
+		require.True(t, ok)
+		assert.EqualValues(t, 2*i, small)
+	}
+	assert.Equal(t, [3]uint32{70, 40, 10}, large)
+	s.free(large[1], 30)
+	s.releaseAll()
+	_, ok := s.allocate(2)
+	require.True(t, ok)
+	again, ok := s.allocate(30)
+	assert.True(t, ok)
+	assert.Equal(t, large[1], again)
+}
+
 // TestSpaceNeverGivesTwice takes and gives at random, and looks at every entry.
 func TestSpaceNeverGivesTwice(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))

@@ -182,10 +182,9 @@ func TestNodeAnswersItsPod(t *testing.T) {
 		d := w.lb(t, services.ModeDSR)
 		const port, nodePort = 4443, 6443
 		tables := &services.Tables{
-			TableSize: 251,
 			Frontends: []services.Frontend{{
 				Address: w.clusterIP, Port: port, Protocol: services.TCP, Kind: services.KindClusterIP, Service: "default/kubernetes",
-				Mode: services.ModeSNAT, Selection: services.SelectionMaglev, TableSize: 251, Backends: []int{0},
+				Mode: services.ModeSNAT, Backends: []int{0},
 			}},
 			Backends: []services.Backend{{Address: w.lbNode, Port: nodePort, Protocol: services.TCP, Node: "lb", NodeAddress: w.lbNode, Weight: 1}},
 		}

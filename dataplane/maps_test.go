@@ -12,13 +12,12 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // fewEntries make maps that are quickly made.
 var fewEntries = Sizes{
-	Services: 64, Frontends: 256, Slots: 512, Backends: 128, LocalBackends: 64, Pods: 64, Nodes: 64, Cluster: 64, Ranges: 256,
+	Services: 64, Frontends: 256, Slots: 8192, Backends: 128, LocalBackends: 64, Pods: 64, Nodes: 64, Cluster: 64, Ranges: 256,
 	Flows: 1024, FlowsUnconfirmed: 1024, SNATPorts: 1024, SNATPortsUnconfirmed: 1024, Replies: 1024, RepliesUnconfirmed: 1024,
 	Affinities: 1024, Fragments: 1024, Events: 1 << 16, Hops: 1 << 16,
 }
@@ -85,7 +84,7 @@ func nodesOf(n int) []Node {
 
 // manyServices are services with some backends each on other nodes, and a LoadBalancer and a ClusterIP.
 func manyServices(count, backends int) *services.Tables {
-	t := &services.Tables{TableSize: maglev.DefaultSize}
+	t := &services.Tables{}
 	for i := range count {
 		one := oneService(i, backends)
 		for f := range one.Frontends {
@@ -101,7 +100,7 @@ func manyServices(count, backends int) *services.Tables {
 
 // oneService is the i-th of them.
 func oneService(i, backends int) *services.Tables {
-	t := &services.Tables{TableSize: maglev.DefaultSize}
+	t := &services.Tables{}
 	all := make([]int, backends)
 	for b := range backends {
 		n := i*16 + b

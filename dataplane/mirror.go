@@ -152,20 +152,17 @@ func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, e
 
 func (m *mirror) acquireTable(p *planner, inst *installed, set int) (*table, error) {
 	r := inst.spec.sets[set]
-	key := tableKey(r, inst.backends)
+	numbers := r.numbers(inst.backends)
+	key := tableKey(r, numbers)
 	if t := m.tables.entries[key]; t != nil {
 		t.refs++
 		return t, nil
 	}
-	slots, err := p.tables.take(inst.spec, set)
-	if err != nil {
-		return nil, err
-	}
-	content := rowsFor(slots, r, inst.backends)
-	t := m.tables.claim(key, r.size, content)
+	content := p.selections.take(inst.spec, set).rows(numbers)
+	t := m.tables.claim(key, r.size(), content)
 	for t == nil {
 		var ok bool
-		if t, ok = m.tables.add(key, r.size); ok {
+		if t, ok = m.tables.add(key, r.size()); ok {
 			inst.fresh = append(inst.fresh, t)
 			p.rows = append(p.rows, change{mapName: bpf.DatapathMapSlots, key: t.set.First, value: content})
 		} else if !p.makeRoom(m.tables.rows) {

@@ -125,7 +125,6 @@ func (w world) tables(mode services.Mode) *services.Tables {
 			Mode: mode, Backends: backends}
 	}
 	tables := &services.Tables{
-		TableSize: 251,
 		Backends: []services.Backend{
 			backend(w.pod, 8080, services.TCP, "worker", w.podTunnel),
 			backend(w.pod, 8080, services.UDP, "worker", w.podTunnel),

@@ -14,7 +14,7 @@ type change struct {
 	mapName string
 	delete  bool
 	key     any // for slots the first row
-	value   any // for slots all rows of a table
+	value   any // for slots all rows of a set
 	// wait: nothing is changed, but for a moment packets get by that may still use what was freed before.
 	wait bool
 }
@@ -39,7 +39,7 @@ type planner struct {
 	fresh           []change           // what services' numbers start with
 	rows            []change
 	endedAffinities []affinityID // before frontends refer to the numbers
-	tables          maglevTables
+	selections      selections
 	superseded      []superseded
 	taken           []takenFrontend
 	releases        []func() // everything else that the next flush releases
@@ -74,7 +74,7 @@ func planAll(m *mirror, want *desiredState) *planner {
 			p.remove(name)
 		}
 	}
-	p.tables = computeTables(m, want.specs)
+	p.selections = computeSelections(m, want.specs)
 	var again, kept []string
 	for _, name := range want.ordered() {
 		if err := p.set(name, want.specs[name]); err != nil {

@@ -22,11 +22,10 @@ func (w world) process(t *testing.T, d *DataPath, mode services.Mode, node strin
 	frontend := func(address netip.Addr, kind services.Kind, name string) services.Frontend {
 		return services.Frontend{
 			Address: address, Port: portProcess, Protocol: services.TCP, Kind: kind, Service: "default/process", PortName: name,
-			Mode: mode, TableSize: 251, Backends: []int{0},
+			Mode: mode, Backends: []int{0},
 		}
 	}
 	_, err := d.Update("default/process", &services.Tables{
-		TableSize: 251,
 		Frontends: []services.Frontend{
 			frontend(w.vip, services.KindLoadBalancer, "vip"), frontend(w.clusterIP, services.KindClusterIP, "inside"),
 			frontend(address, services.KindNodePort, "node"),

@@ -13,17 +13,16 @@ import (
 
 // Listed is a frontend as the tables hold it.
 type Listed struct {
-	Address   netip.AddrPort `json:"address"`
-	Protocol  string         `json:"protocol"`
-	Service   string         `json:"service"`            // namespace/name:port/PROTO
-	Number    uint32         `json:"number"`             // of the service's port, as in counters and events
-	Kind      string         `json:"kind"`               // LoadBalancer, NodePort, ExternalIP or ClusterIP
-	Mode      string         `json:"mode"`               // dsr or snat
-	Local     bool           `json:"local,omitempty"`    // externalTrafficPolicy, for a ClusterIP internalTrafficPolicy: Local
-	Random    bool           `json:"random,omitempty"`   // selects at random, not by Maglev
-	Affinity  uint32         `json:"affinity,omitempty"` // seconds for which a client keeps its backend
-	Ranges    []netip.Prefix `json:"ranges,omitempty"`   // who may use it; none: all
-	TableSize uint32         `json:"tableSize"`          // slots of its Maglev table; 0: no backend
+	Address  netip.AddrPort `json:"address"`
+	Protocol string         `json:"protocol"`
+	Service  string         `json:"service"`            // namespace/name:port/PROTO
+	Number   uint32         `json:"number"`             // of the service's port, as in counters and events
+	Kind     string         `json:"kind"`               // LoadBalancer, NodePort, ExternalIP or ClusterIP
+	Mode     string         `json:"mode"`               // dsr or snat
+	Local    bool           `json:"local,omitempty"`    // externalTrafficPolicy, for a ClusterIP internalTrafficPolicy: Local
+	Random   bool           `json:"random,omitempty"`   // selects at random, not by the flow's hash
+	Affinity uint32         `json:"affinity,omitempty"` // seconds for which a client keeps its backend
+	Ranges   []netip.Prefix `json:"ranges,omitempty"`   // who may use it; none: all
 	// Backends are those for clients outside of the cluster.
 	Backends []ListedBackend `json:"backends"`
 	// Inside are those for pods and nodes, where they are others.
@@ -38,7 +37,6 @@ type ListedBackend struct {
 	Protocol string         `json:"protocol"`
 	Node     netip.Addr     `json:"node"`            // where the tunnel to it ends
 	Local    bool           `json:"local,omitempty"` // a pod of this node
-	Slots    int            `json:"slots"`           // of the frontend's Maglev table
 	Share    float64        `json:"share"`           // of new flows, from 0 to 1
 	Draining bool           `json:"draining,omitempty"`
 	State    string         `json:"state"` // active, draining, or gone
@@ -50,12 +48,15 @@ type listing struct {
 	ranges   map[uint32][]netip.Prefix
 	backends map[uint32]bpf.DatapathBackend
 	rows     map[uint32]bpf.DatapathRow
+	sets     map[bpf.DatapathBackendSet][]ListedBackend // those read already: frontends share them
 }
 
 // List reads all frontends with their backends, sorted by address, port and protocol. It says what packets meet, not what was
 // asked for.
 func (d *DataPath) List() ([]Listed, error) {
-	l := listing{ranges: make(map[uint32][]netip.Prefix), rows: make(map[uint32]bpf.DatapathRow)}
+	l := listing{
+		ranges: make(map[uint32][]netip.Prefix), rows: make(map[uint32]bpf.DatapathRow), sets: make(map[bpf.DatapathBackendSet][]ListedBackend),
+	}
 	frontends := make(map[bpf.DatapathServiceKey]bpf.DatapathFrontend)
 	var err error
 	if l.names, err = d.serviceNames(); err == nil {
@@ -90,17 +91,16 @@ func (d *DataPath) List() ([]Listed, error) {
 func (l listing) frontend(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) Listed {
 	flags := bpf.DatapathFrontendFlags(f.Flags)
 	listed := Listed{
-		Address:   addrPort(key.Address, key.Port),
-		Protocol:  protocolName(key.Protocol),
-		Service:   l.names[f.Service],
-		Number:    f.Service,
-		Kind:      kindName(bpf.DatapathFrontendKind(f.Kind)),
-		Mode:      modeName(bpf.DatapathMode(f.Mode)),
-		Local:     flags&bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
-		Random:    flags&bpf.DatapathFrontendFlagsFRONTEND_RANDOM != 0,
-		Affinity:  f.Affinity,
-		TableSize: f.Outside.Size,
-		Backends:  l.set(f.Outside),
+		Address:  addrPort(key.Address, key.Port),
+		Protocol: protocolName(key.Protocol),
+		Service:  l.names[f.Service],
+		Number:   f.Service,
+		Kind:     kindName(bpf.DatapathFrontendKind(f.Kind)),
+		Mode:     modeName(bpf.DatapathMode(f.Mode)),
+		Local:    flags&bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY != 0,
+		Random:   flags&bpf.DatapathFrontendFlagsFRONTEND_RANDOM != 0,
+		Affinity: f.Affinity,
+		Backends: l.set(f.Outside),
 	}
 	if f.Inside != f.Outside {
 		listed.Inside = l.set(f.Inside)
@@ -111,20 +111,32 @@ func (l listing) frontend(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) Li
 	return listed
 }
 
-// set reads a Maglev table slot by slot.
+// set reads a set of backends.
 func (l listing) set(s bpf.DatapathBackendSet) []ListedBackend {
-	count := make(map[uint32]int)
-	for slot := range s.Size {
-		count[l.rows[s.First+slot/uint32(rowSlots)].Backend[slot%uint32(rowSlots)]]++
+	if list, ok := l.sets[s]; ok {
+		return list
+	}
+	count := make(map[uint32]int) // of a list 1 each
+	for i := range s.Size {
+		count[backendAt(s, i, func(row uint32) bpf.DatapathRow { return l.rows[row] })]++
 	}
 	var list []ListedBackend
-	for id, slots := range count {
+	for id, n := range count {
 		b := listBackend(id, l.backends[id])
-		b.Slots, b.Share = slots, float64(slots)/float64(s.Size)
+		b.Share = float64(n) / float64(s.Size)
 		list = append(list, b)
 	}
 	sortBackends(list)
+	l.sets[s] = list
 	return list
+}
+
+// backendAt is the number of a list's i-th backend, or of a table's in slot i.
+func backendAt(s bpf.DatapathBackendSet, i uint32, row func(uint32) bpf.DatapathRow) uint32 {
+	if s.Size <= listBackends {
+		return row(s.First + i/uint32(rowBackends)).Word[i%uint32(rowBackends)*2]
+	}
+	return row(s.First + i/uint32(rowSlots)).Word[i%uint32(rowSlots)]
 }
 
 func listBackend(id uint32, b bpf.DatapathBackend) ListedBackend {

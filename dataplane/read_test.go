@@ -32,21 +32,23 @@ func TestList(t *testing.T) {
 	got := list[slices.IndexFunc(list, func(l Listed) bool { return l.Address.String() == "198.18.0.0:80" })]
 	first := got.Number
 	assert.NotZero(t, first)
-	node := nodeAddr(1)
+	node, shares := nodeAddr(1), [2]float64{got.Backends[0].Share, got.Backends[1].Share}
+	assert.InDelta(t, 0.25, shares[0], 0.02, "weights 1 and 3")
+	assert.InDelta(t, 1, shares[0]+shares[1], 1e-9)
 	assert.Equal(t, Listed{
 		Address: netip.MustParseAddrPort("198.18.0.0:80"), Protocol: "TCP", Service: "default/s00000:http/TCP", Number: first,
-		Kind: "LoadBalancer", Mode: "dsr", Affinity: 60, TableSize: 251,
+		Kind: "LoadBalancer", Mode: "dsr", Affinity: 60,
 		Ranges: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 		Backends: []ListedBackend{
-			{ID: 2, Serial: 2, Address: netip.MustParseAddrPort("10.1.0.0:8080"), Protocol: "TCP", Node: node, Slots: 63, Share: 63. / 251, State: "active"},
-			{ID: 3, Serial: 3, Address: netip.MustParseAddrPort("10.1.0.1:8080"), Protocol: "TCP", Node: node, Slots: 188, Share: 188. / 251, State: "active"},
+			{ID: 2, Serial: 2, Address: netip.MustParseAddrPort("10.1.0.0:8080"), Protocol: "TCP", Node: node, Share: shares[0], State: "active"},
+			{ID: 3, Serial: 3, Address: netip.MustParseAddrPort("10.1.0.1:8080"), Protocol: "TCP", Node: node, Share: shares[1], State: "active"},
 		},
 	}, got)
 	got = list[slices.IndexFunc(list, func(l Listed) bool { return l.Address.String() == "198.18.0.1:80" })]
 	assert.True(t, got.Local)
 	assert.Empty(t, got.Backends, "none is on this node")
 	require.Len(t, got.Inside, 1)
-	assert.Equal(t, 251, got.Inside[0].Slots)
+	assert.InDelta(t, 1, got.Inside[0].Share, 0)
 	clusterIP := list[0]
 	assert.Equal(t, "ClusterIP", clusterIP.Kind)
 	assert.Equal(t, "snat", clusterIP.Mode)
@@ -106,7 +108,7 @@ func TestMapUsage(t *testing.T) {
 		used[u.Name] = u
 	}
 	assert.Equal(t, MapUsage{Name: "frontends", Used: 12, Capacity: 256}, used["frontends"])
-	assert.Equal(t, MapUsage{Name: "slots", Used: 3 * 16, Capacity: 512}, used["slots"])
+	assert.Equal(t, MapUsage{Name: "slots", Used: 3, Capacity: 8192}, used["slots"])
 	assert.Equal(t, MapUsage{Name: "backends", Used: 6, Capacity: 128}, used["backends"])
 	assert.Equal(t, MapUsage{Name: "cluster", Used: 6, Capacity: 64}, used["cluster"])
 	assert.Equal(t, MapUsage{Name: "flows", Used: 5, Capacity: 1024, Evicts: true}, used["flows"])

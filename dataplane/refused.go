@@ -12,7 +12,7 @@ import (
 
 // Result is what Apply or Update came to.
 type Result struct {
-	// Changed is how many entries of maps changed; a Maglev table counts as one.
+	// Changed is how many entries of maps changed; a set of backends counts as one.
 	Changed int
 	// Refused are all objects that the data path does not hold as they are meant to be: what can't be used or finds no room is
 	// left out, and nothing else. Problem.Field is a field of the object, or a setting of dsrd's configuration (sizes.…).

@@ -17,7 +17,7 @@ import (
 // TestRowsRest: what was freed is used again only after a second, waited for if need be.
 func TestRowsRest(t *testing.T) {
 	sizes := fewEntries
-	sizes.Slots = 48 // three tables of 251
+	sizes.Slots = 3 // three lists
 	d := newMaps(t, sizes)
 	clock := &stoppedClock{at: time.Unix(1, 0)}
 	d.clock = clock

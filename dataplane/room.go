@@ -65,7 +65,7 @@ func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 	rows := m.tables.rows
 	need := uint32(0)
 	for i := range spec.sets {
-		need += rowsOf(spec.sets[i].size)
+		need += rowsOf(spec.sets[i].size())
 	}
 	if len(m.tables.restored) > 0 || rows.largest() >= need {
 		return true // if not, acquireTable finds out: tables that were read back are found by their content
@@ -80,7 +80,7 @@ func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 		if t := m.findTable(spec, i); t != nil && (t.refs > 1 || !slices.Contains(old.tables, t)) {
 			continue // another service has it, too
 		}
-		if _, ok := free.allocate(rowsOf(spec.sets[i].size)); !ok {
+		if _, ok := free.allocate(rowsOf(spec.sets[i].size())); !ok {
 			return false
 		}
 	}
@@ -95,7 +95,8 @@ func (m *mirror) findTable(spec *serviceSpec, set int) *table {
 			return nil
 		}
 	}
-	return m.tables.entries[tableKey(spec.sets[set], entries)]
+	r := spec.sets[set]
+	return m.tables.entries[tableKey(r, r.numbers(entries))]
 }
 
 // usage is how full the maps are that plans fill.

@@ -70,7 +70,7 @@ func (d *desk) checkReferences(t *testing.T) {
 
 // tablesOf are those of some services of some backends each.
 func tablesOf(parts ...*services.Tables) *services.Tables {
-	all := &services.Tables{TableSize: parts[0].TableSize}
+	all := &services.Tables{}
 	for _, part := range parts {
 		for _, f := range part.Frontends {
 			f.Backends = slices.Clone(f.Backends)
@@ -92,7 +92,6 @@ func stateOf(parts ...*services.Tables) State {
 func exactly(t *testing.T, s State) capacities {
 	t.Helper()
 	c := capacitiesOf(fewEntries)
-	c[bpf.DatapathMapSlots] = 1 << 14
 	d := newDesk(c)
 	require.Empty(t, d.apply(t, s))
 	for _, u := range d.usage() {

@@ -1,12 +1,11 @@
 package dataplane
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
+	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -37,13 +36,12 @@ type backendSpec struct {
 	pod      bpf.DatapathPod // zero for a process
 }
 
-// tableSpec is what a Maglev table is made of.
+// tableSpec is what a set of backends is made of.
 type tableSpec struct {
-	size   uint32
 	shares []share
 }
 
-// share is a backend of a table, as an index into the spec's backends.
+// share is a backend of a set, as an index into the spec's backends.
 type share struct {
 	backend int
 	weight  uint32
@@ -72,10 +70,25 @@ func (spec *serviceSpec) equal(other *serviceSpec) bool {
 }
 
 func (r tableSpec) equal(other tableSpec) bool {
-	return r.size == other.size && slices.Equal(r.shares, other.shares)
+	return slices.Equal(r.shares, other.shares)
 }
 
-// reduce divides the weights by what they have in common, which makes no other table.
+// isList reports whether the packet programs compare the backends' scores themselves: few, and of equal weight. Else they look the
+// backend up in a table.
+func (r tableSpec) isList() bool {
+	return len(r.shares) <= listBackends &&
+		!slices.ContainsFunc(r.shares, func(s share) bool { return s.weight != r.shares[0].weight })
+}
+
+// size is that of the bpf.DatapathBackendSet.
+func (r tableSpec) size() uint32 {
+	if r.isList() {
+		return uint32(len(r.shares))
+	}
+	return rendezvous.Slots
+}
+
+// reduce divides the weights by what they have in common, which makes no other set.
 func (r tableSpec) reduce() {
 	common := uint32(0)
 	for _, s := range r.shares {
@@ -86,11 +99,6 @@ func (r tableSpec) reduce() {
 	for i := range r.shares {
 		r.shares[i].weight /= common
 	}
-}
-
-// tableSize is the number of slots of the frontend's tables.
-func tableSize(t *services.Tables, f *services.Frontend) uint32 {
-	return cmp.Or(f.TableSize, services.TableSizeFor(len(f.Backends), cmp.Or(t.TableSize, maglev.DefaultSize)))
 }
 
 func flagsOf(t *services.Tables, f *services.Frontend, node string) uint8 {

@@ -126,13 +126,23 @@ func TestCompileNodePortElsewhere(t *testing.T) {
 	}
 }
 
-func TestCompileTableSizes(t *testing.T) {
-	for _, test := range []struct{ most, backends, want uint32 }{
-		{16381, 1, 251}, {16381, 2, 251}, {16381, 3, 1021}, {16381, 10, 1021}, {16381, 11, 4093}, {16381, 163, 16381},
-		{16381, 1000, 16381}, {65537, 164, 65537}, {65537, 1000, 65537}, {251, 10, 251}, {0, 300, 16381}, {509, 10, 509},
+// TestCompileSetSizes: few backends of equal weight are a list, others have a table.
+func TestCompileSetSizes(t *testing.T) {
+	for _, test := range []struct {
+		backends   int
+		weights    []uint32 // of the first; 1 for the others
+		size, rows uint32
+	}{
+		{1, nil, 1, 1}, {8, nil, 8, 1}, {9, nil, 9, 2}, {16, nil, 16, 2}, {17, nil, 32768, 2048}, {500, nil, 32768, 2048},
+		{2, []uint32{3, 3}, 2, 1}, {2, []uint32{1, 3}, 32768, 2048}, {3, []uint32{0, 3, 3}, 2, 1}, {17, []uint32{0}, 16, 2},
 	} {
-		got := tableSize(&services.Tables{TableSize: test.most}, &services.Frontend{Backends: make([]int, test.backends)})
-		assert.Equal(t, test.want, got, "%d backends, at most %d slots", test.backends, test.most)
+		tables := oneService(0, test.backends)
+		for i, weight := range test.weights {
+			tables.Backends[i].Weight = weight
+		}
+		size := compiled(t, tables).sets[0].size()
+		assert.Equal(t, test.size, size, "%d backends of weights %d", test.backends, test.weights)
+		assert.Equal(t, test.rows, rowsOf(size))
 	}
 }
 
@@ -180,8 +190,6 @@ func TestCompileErrors(t *testing.T) {
 		of     string
 		want   string
 	}{
-		{"size", func(s *services.Tables) { s.Frontends[0].TableSize = 100 }, "default/s00000",
-			"frontend 198.18.0.0:80/TCP: check table size: 100 is no prime from 3 to 65537, use for instance 251, 1021, 16381 or 65537; must be possible"},
 		{"backend", func(s *services.Tables) { s.Frontends[1].Backends = []int{-1} }, "default/s00000",
 			"frontend 172.16.0.0:80/TCP: found backend -1; there are 2"},
 		{"twice", func(s *services.Tables) {

@@ -9,9 +9,9 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-const rowSlots = len(bpf.DatapathRow{}.Backend)
+const rowSlots = len(bpf.DatapathRow{}.Word)
 
-// tableRefs counts the references to the Maglev tables in the array of slots. Equal tables share their rows.
+// tableRefs counts the references to the sets of backends in the array of slots, lists and tables alike. Equal sets share their rows.
 type tableRefs struct {
 	capacity int
 	entries  map[string]*table
@@ -20,7 +20,7 @@ type tableRefs struct {
 	rows     *freelist
 }
 
-// table is a Maglev table in the kernel.
+// table is a set of backends in the kernel: a list or a table.
 type table struct {
 	set     bpf.DatapathBackendSet
 	key     string            // see tableKey; empty for one that was restored and not claimed
@@ -35,37 +35,41 @@ func newTableRefs(capacity uint32) *tableRefs {
 	}
 }
 
-// rowsOf is how many rows a table takes.
-func rowsOf(size uint32) uint32 { return (size + uint32(rowSlots) - 1) / uint32(rowSlots) }
+// rowsOf is how many rows a set of a size takes; see bpf.DatapathBackendSet.
+func rowsOf(size uint32) uint32 {
+	if size <= listBackends {
+		return (size + uint32(rowBackends) - 1) / uint32(rowBackends)
+	}
+	return (size + uint32(rowSlots) - 1) / uint32(rowSlots)
+}
 
-// tableKey identifies what a table is made of: its size, and number and weight of each backend. Numbers stand for the
-// same backends for as long as there is a table with them.
-func tableKey(r tableSpec, backends []*backendEntry) string {
-	key := make([]byte, 0, 4+8*len(r.shares))
-	key = binary.NativeEndian.AppendUint32(key, r.size)
-	for _, s := range r.shares {
-		key = binary.NativeEndian.AppendUint32(key, backends[s.backend].number)
+// tableKey identifies what a set is made of: number and weight of each backend. Numbers stand for the same backends for as long as
+// there is a set with them.
+func tableKey(r tableSpec, numbers []uint32) string {
+	key := make([]byte, 0, 8*len(r.shares))
+	for i, s := range r.shares {
+		key = binary.NativeEndian.AppendUint32(key, numbers[i])
 		key = binary.NativeEndian.AppendUint32(key, s.weight)
 	}
 	return string(key)
 }
 
-// rowsFor are a table's rows; slots after its last are zero, which is no backend.
-func rowsFor(slots []uint32, r tableSpec, backends []*backendEntry) []bpf.DatapathRow {
-	rows := make([]bpf.DatapathRow, rowsOf(r.size))
-	for i, slot := range slots {
-		rows[i/rowSlots].Backend[i%rowSlots] = backends[r.shares[slot].backend].number
+// numbers are those of the set's backends, given the entries of the spec's.
+func (r tableSpec) numbers(entries []*backendEntry) []uint32 {
+	numbers := make([]uint32, len(r.shares))
+	for i, s := range r.shares {
+		numbers[i] = entries[s.backend].number
 	}
-	return rows
+	return numbers
 }
 
-// restore adds a table that the kernel holds already, with a reference that releaseRestored drops.
+// restore adds a set that the kernel holds already, with a reference that releaseRestored drops.
 func (s *tableRefs) restore(set bpf.DatapathBackendSet, content []bpf.DatapathRow) {
 	hash := contentHash(set.Size, content)
 	s.restored[hash] = append(s.restored[hash], &table{set: set, content: content, refs: 1})
 }
 
-// claim finds a restored table by its content, and gives it a key.
+// claim finds a restored set by its content, and gives it a key.
 func (s *tableRefs) claim(key string, size uint32, content []bpf.DatapathRow) *table {
 	if len(s.restored) == 0 {
 		return nil
@@ -80,7 +84,7 @@ func (s *tableRefs) claim(key string, size uint32, content []bpf.DatapathRow) *t
 	return nil
 }
 
-// add finds rows for a table. It reports false when there are none at the moment.
+// add finds rows for a set. It reports false when there are none at the moment.
 func (s *tableRefs) add(key string, size uint32) (*table, bool) {
 	first, ok := s.rows.allocate(rowsOf(size))
 	if !ok {
@@ -98,7 +102,7 @@ func (s *tableRefs) release(t *table) {
 	}
 }
 
-// giveBack drops the reference to a table that no frontend ever had: its rows can be used again at once.
+// giveBack drops the reference to a set that no frontend ever had: its rows can be used again at once.
 func (s *tableRefs) giveBack(t *table) {
 	if t.refs--; t.refs > 0 {
 		return
@@ -107,7 +111,7 @@ func (s *tableRefs) giveBack(t *table) {
 	delete(s.entries, t.key)
 }
 
-// releaseRestored drops the references of restored tables.
+// releaseRestored drops the references of restored sets.
 func (s *tableRefs) releaseRestored() {
 	for _, same := range s.restored {
 		for _, t := range same {
@@ -117,7 +121,7 @@ func (s *tableRefs) releaseRestored() {
 	clear(s.restored)
 }
 
-// frees frees the rows of tables without references. Nothing is written: packets on their way may still read them.
+// frees frees the rows of sets without references. Nothing is written: packets on their way may still read them.
 func (s *tableRefs) frees() {
 	for _, t := range s.dirty {
 		t.dirty = false
@@ -138,7 +142,7 @@ func contentHash(size uint32, rows []bpf.DatapathRow) uint64 {
 	buffer := make([]byte, 0, 4*rowSlots)
 	for i := range rows {
 		buffer = buffer[:0]
-		for _, slot := range rows[i].Backend {
+		for _, slot := range rows[i].Word {
 			buffer = binary.NativeEndian.AppendUint32(buffer, slot)
 		}
 		_, _ = hash.Write(buffer) // never fails

@@ -11,12 +11,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // randomState has some services with some backends of some pods, shared, draining, local or not.
 func randomState(r *rand.Rand) State {
-	s := State{Node: nodeName(0), Nodes: nodesOf(2 + r.IntN(2)), Tables: &services.Tables{TableSize: 251}}
+	s := State{Node: nodeName(0), Nodes: nodesOf(2 + r.IntN(2)), Tables: &services.Tables{}}
+	weights := []uint32{0, 1, 1, 1} // mostly lists, which take no time
+	if r.IntN(8) == 0 {
+		weights = []uint32{1, 2}
+	}
 	for i := range 8 {
 		if r.IntN(4) == 0 {
 			continue
@@ -28,7 +33,7 @@ func randomState(r *rand.Rand) State {
 		}
 		s.Tables.Backends = append(s.Tables.Backends, services.Backend{
 			Address: addr, Port: 80, Protocol: services.TCP, Node: nodeName(node), NodeAddress: nodeAddr(node),
-			Weight: uint32(r.IntN(3)), Draining: r.IntN(4) == 0,
+			Weight: weights[r.IntN(len(weights))], Draining: r.IntN(4) == 0,
 		})
 		if node == 0 && r.IntN(8) > 0 {
 			s.Pods = append(s.Pods, Pod{Addresses: []netip.Addr{addr}, Device: 2 + r.IntN(3), MAC: macOf(1), NodeMAC: macOf(2)})
@@ -65,7 +70,7 @@ func randomFrontend(r *rand.Rand, i, backends int) services.Frontend {
 
 // ofService is the part of tables that Update is called with.
 func ofService(name string, t *services.Tables) *services.Tables {
-	part := &services.Tables{TableSize: t.TableSize}
+	part := &services.Tables{}
 	index := make(map[int]int)
 	for _, f := range t.Frontends {
 		if f.Service != name {
@@ -160,7 +165,7 @@ func TestUpdateIsWholeAtEveryStep(t *testing.T) {
 		name     string
 		rows     uint32
 		mustWait bool
-	}{{"room", 4096, false}, {"little room", 16 * 14, true}} {
+	}{{"room", 64 * rowsOf(rendezvous.Slots), false}, {"little room", 14, true}} {
 		t.Run(room.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
 			c := capacitiesOf(fewEntries)
@@ -169,6 +174,11 @@ func TestUpdateIsWholeAtEveryStep(t *testing.T) {
 			waited := 0
 			for range rounds() {
 				s := randomState(r)
+				if room.mustWait {
+					for i := range s.Tables.Backends {
+						s.Tables.Backends[i].Weight = 1 // lists only
+					}
+				}
 				changes := d.planAll(t, s)
 				d.kernel.makeWhole(t, changes, !room.mustWait)
 				d.kernel.checkEqual(t, d.mirror)
@@ -186,9 +196,14 @@ func TestUpdateIsWholeAtEveryStep(t *testing.T) {
 // TestUpdateOfOneService: services change one by one, and the maps come to the same as if all were applied at once.
 func TestUpdateOfOneService(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	d := newDesk(capacitiesOf(fewEntries))
+	c := capacitiesOf(fewEntries)
+	c[bpf.DatapathMapSlots] = 64 * rowsOf(rendezvous.Slots)
+	d := newDesk(c)
 	s := randomState(r)
 	d.kernel.makeWhole(t, d.planAll(t, s), true)
+	changes, err := planOne(d.mirror, "", nil) // backends of no service
+	require.NoError(t, err)
+	d.kernel.makeWhole(t, changes, true)
 	d.passTime(true)
 	for range rounds() {
 		next := randomState(r)

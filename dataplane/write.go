@@ -73,7 +73,7 @@ func deleteEntry[K any](m *ebpf.Map, key K) error {
 	return nil
 }
 
-// rowWriter writes Maglev tables.
+// rowWriter writes sets of backends.
 type rowWriter struct{ m *ebpf.Map }
 
 // rowsAtOnce bounds the memory that a batch takes.

@@ -27,7 +27,9 @@ const (
 	partsMapFrontends            = "frontends"
 	partsMapHops                 = "hops"
 	partsMapLocalBackends        = "local_backends"
+	partsMapNodeFlows            = "node_flows"
 	partsMapNodes                = "nodes"
+	partsMapOptionRequested      = "option_requested"
 	partsMapPacketStates         = "packet_states"
 	partsMapPods                 = "pods"
 	partsMapRanges               = "ranges"
@@ -124,7 +126,9 @@ type partsMapSpecs struct {
 	Frontends            *ebpf.MapSpec `ebpf:"frontends"`
 	Hops                 *ebpf.MapSpec `ebpf:"hops"`
 	LocalBackends        *ebpf.MapSpec `ebpf:"local_backends"`
+	NodeFlows            *ebpf.MapSpec `ebpf:"node_flows"`
 	Nodes                *ebpf.MapSpec `ebpf:"nodes"`
+	OptionRequested      *ebpf.MapSpec `ebpf:"option_requested"`
 	PacketStates         *ebpf.MapSpec `ebpf:"packet_states"`
 	Pods                 *ebpf.MapSpec `ebpf:"pods"`
 	Ranges               *ebpf.MapSpec `ebpf:"ranges"`
@@ -189,7 +193,9 @@ type partsMaps struct {
 	Frontends            *ebpf.Map `ebpf:"frontends"`
 	Hops                 *ebpf.Map `ebpf:"hops"`
 	LocalBackends        *ebpf.Map `ebpf:"local_backends"`
+	NodeFlows            *ebpf.Map `ebpf:"node_flows"`
 	Nodes                *ebpf.Map `ebpf:"nodes"`
+	OptionRequested      *ebpf.Map `ebpf:"option_requested"`
 	PacketStates         *ebpf.Map `ebpf:"packet_states"`
 	Pods                 *ebpf.Map `ebpf:"pods"`
 	Ranges               *ebpf.Map `ebpf:"ranges"`
@@ -217,7 +223,9 @@ func (m *partsMaps) Close() error {
 		m.Frontends,
 		m.Hops,
 		m.LocalBackends,
+		m.NodeFlows,
 		m.Nodes,
+		m.OptionRequested,
 		m.PacketStates,
 		m.Pods,
 		m.Ranges,

@@ -72,7 +72,7 @@ static __always_inline __u64 hash_mix_address(__u64 h, const struct address *a)
 	return hash_mix(h, (__u64)a->word[2] << 32 | a->word[3]);
 }
 
-/* One hash of a 5-tuple, the same on every node: it selects the Maglev slot and gives Geneve its entropy. */
+/* One hash of a 5-tuple, the same on every node: it selects the backend and gives Geneve its entropy. */
 static __always_inline __u32 hash_flow(const struct flow_key *t)
 {
 	__u64 h = hash_mix_address(hash_mix_address(0, &t->source), &t->destination);

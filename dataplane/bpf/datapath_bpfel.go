@@ -334,8 +334,8 @@ type DatapathReply struct {
 }
 
 type DatapathRow struct {
-	_       structs.HostLayout
-	Backend [16]uint32
+	_    structs.HostLayout
+	Word [16]uint32
 }
 
 type DatapathServiceCounter struct {

@@ -142,8 +142,8 @@ static __always_inline int error_to_frontend(struct verdict *v, struct icmp *e, 
 
 	v->hash = hash_flow(&request);
 	v->service = f->service;
-	if (!b && f->mode == MODE_DSR && f->outside.size)
-		b = select_slot(&f->outside, v->hash, &number); /* of a flow that another LB node had */
+	if (!b && f->mode == MODE_DSR)
+		b = select_as_elsewhere(f, &request, v->hash, &number); /* of a flow that another LB node had */
 	if (!b)
 		return -REASON_DROP_ICMP_NO_FLOW;
 	set_frontend(v, &e->quoted.source, e->quoted.source_port);

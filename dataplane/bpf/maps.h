@@ -16,8 +16,8 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } frontends SEC(".maps");
 
-/* All Maglev tables, one after the other: slot to backend number. A table is written before a frontend refers to it, and its
- * rows are not used again for as long as a packet could still read them. */
+/* All sets of backends, one after the other. A set is written before a frontend refers to it, and its rows are not used again for
+ * as long as a packet could still read them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);

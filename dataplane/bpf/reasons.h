@@ -73,7 +73,7 @@ enum point {
 
 enum frontend_flags {
 	FRONTEND_LOCAL_ONLY = 1, /* externalTrafficPolicy, for a ClusterIP internalTrafficPolicy: Local */
-	FRONTEND_RANDOM = 2,	 /* selects at random, not by Maglev */
+	FRONTEND_RANDOM = 2,	 /* selects at random, not by the flow's hash */
 	FRONTEND_RANGES = 4,	 /* has loadBalancerSourceRanges */
 	FRONTEND_EMPTY = 8,	 /* there is no endpoint anywhere */
 };

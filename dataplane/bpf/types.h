@@ -32,10 +32,11 @@ struct service_key {
 };
 SIZE_IS(struct service_key, 20);
 
-/* A Maglev table: a part of the map slots. */
+/* The backends among which a frontend's flows are shared out: a list of at most LIST_BACKENDS, or a table of TABLE_SLOTS slots.
+ * Both are rows of the map slots. */
 struct backend_set {
 	__u32 first; /* row of slots where it begins */
-	__u32 size;  /* slots, a prime; 0: no backend */
+	__u32 size;  /* backends of the list, or TABLE_SLOTS; 0: no backend */
 };
 SIZE_IS(struct backend_set, 8);
 
@@ -51,10 +52,13 @@ struct frontend {
 };
 SIZE_IS(struct frontend, 32);
 
+#define TABLE_SLOTS (1 << 15)
+#define LIST_BACKENDS 16
 #define ROW_SLOTS 16
-/* A row of slots is one cache line of backend numbers. */
+#define ROW_BACKENDS 8
+/* A row is one cache line: of a table 16 backend numbers, of a list 8 times a backend's number and its seed. */
 struct row {
-	__u32 backend[ROW_SLOTS];
+	__u32 word[ROW_SLOTS];
 };
 SIZE_IS(struct row, 64);
 

@@ -25,7 +25,7 @@ type Cluster struct {
 func NewCluster(config Config) *Cluster {
 	c := &Cluster{
 		tracker: services.NewTracker(services.Options{
-			Mode: config.LoadBalancer.Mode, TableSize: config.LoadBalancer.TableSize, ExternalIPs: config.LoadBalancer.ExternalIPs,
+			Mode: config.LoadBalancer.Mode, ExternalIPs: config.LoadBalancer.ExternalIPs,
 		}),
 		nodes: map[string]*corev1.Node{}, reserved: configReserved(config),
 	}

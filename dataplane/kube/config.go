@@ -16,7 +16,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/health"
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
@@ -63,8 +62,6 @@ type LoadBalancer struct {
 	DSRDispatch string `json:"dsrDispatch"`
 	// Hook is tc (default) or xdp.
 	Hook dataplane.Hook `json:"hook,omitempty"`
-	// TableSize of Maglev, see services.Options.
-	TableSize uint32 `json:"tableSize,omitempty"`
 	// ExternalIPs are where Services may have spec.externalIPs (default nowhere): who may create a Service writes them, and gets the
 	// traffic of the address.
 	ExternalIPs []netip.Prefix `json:"externalIPs,omitempty"`
@@ -119,9 +116,17 @@ func ParseConfig(file string, data []byte) (Config, error) {
 	}
 	var errs []error
 	for _, err := range append(strict, c.check()...) {
-		errs = append(errs, fmt.Errorf("%s: %w", file, err))
+		errs = append(errs, fmt.Errorf("%s: %w", file, explainRemoved(err)))
 	}
 	return c, errors.Join(errs...)
+}
+
+// explainRemoved says what became of a field that a configuration could have in the past.
+func explainRemoved(err error) error {
+	if err.Error() == `unknown field "loadBalancer.tableSize"` {
+		return fmt.Errorf("%w: leave it out, as all sets of backends have the same number of slots now", err)
+	}
+	return err
 }
 
 // check finds what is wrong with values.
@@ -145,11 +150,6 @@ func (c *Config) check() []error {
 	}
 	if h := c.LoadBalancer.Hook; h != dataplane.HookTC && h != dataplane.HookXDP {
 		errs = append(errs, fmt.Errorf("loadBalancer.hook: %q: must be tc or xdp", h))
-	}
-	if size := c.LoadBalancer.TableSize; size != 0 {
-		if err := maglev.CheckSize(size); err != nil {
-			errs = append(errs, fmt.Errorf("loadBalancer.tableSize: %d: must be a prime from 3 to %d", size, maglev.MaxSize))
-		}
 	}
 	errs = append(errs, checkPrefixes("loadBalancer.externalIPs", c.LoadBalancer.ExternalIPs)...)
 	errs = append(errs, c.Announce.check()...)

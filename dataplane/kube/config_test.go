@@ -21,7 +21,7 @@ func TestConfig(t *testing.T) {
 	assert.Equal(t, services.ModeDSR, c.LoadBalancer.Mode)
 
 	c, err = ParseConfig("config.yaml", []byte(head+`
-loadBalancer: {mode: hybrid, hook: xdp, tableSize: 251}
+loadBalancer: {mode: hybrid, hook: xdp}
 podNetwork: {enabled: true, cidrs: [10.244.0.0/16, "fd00:10:244::/56"]}
 serviceCIDRs: [10.96.0.0/16]
 sizes: {slots: 65536, flows: 1000000}
@@ -71,7 +71,7 @@ c.yaml: kind: "": must be AgentConfig`},
 kubeProxyReplacement: false
 routingMode: native
 tunnelProtocol: vxlan
-loadBalancer: {mode: DSR, dsrDispatch: opt, hook: generic, tableSize: 250, externalIPs: [203.0.113.1/24]}
+loadBalancer: {mode: DSR, dsrDispatch: opt, hook: generic, externalIPs: [203.0.113.1/24]}
 podNetwork: {enabled: true}
 serviceCIDRs: [10.96.0.1/16]
 sizes: {flows: 300000000, events: 5000}
@@ -83,7 +83,6 @@ c.yaml: loadBalancer.dsrDispatch: "opt": must be geneve
 c.yaml: kubeProxyReplacement: false: must be true, as nothing else serves ClusterIPs
 c.yaml: loadBalancer.mode: "DSR": must be snat, dsr or hybrid
 c.yaml: loadBalancer.hook: "generic": must be tc or xdp
-c.yaml: loadBalancer.tableSize: 250: must be a prime from 3 to 65537
 c.yaml: loadBalancer.externalIPs[0]: 203.0.113.1/24: has bits behind its length, use 203.0.113.0/24
 c.yaml: healthzBindAddress: "localhost:0": must be ADDRESS:PORT, :PORT, or empty
 c.yaml: sizes.flows: 300000000: must be 268435456 at most
@@ -94,6 +93,8 @@ c.yaml: drainSeconds: -1: must be from 0 to 3600`},
 		{"an hour and more", head + "drainSeconds: 10000000000\nloadBalancer: {externalIPs: ['']}\n", `c.yaml: loadBalancer.externalIPs[0]: empty: must be a prefix such as 192.0.2.0/24
 c.yaml: drainSeconds: 10000000000: must be from 0 to 3600`},
 		{"pools", head + "loadBalancer: {pools: []}\n", `c.yaml: unknown field "loadBalancer.pools"`},
+		{"table size", head + "loadBalancer: {mode: dsr, tableSize: 251}\n",
+			`c.yaml: unknown field "loadBalancer.tableSize": leave it out, as all sets of backends have the same number of slots now`},
 		{"announce", head + "announce: {mode: l2, asn: 1}\n", `c.yaml: announce.mode: "l2": must be bgp, or empty
 c.yaml: announce.asn, peers, holdSeconds, connectRetrySeconds: they are for mode bgp`},
 		{"no CIDRs", head + "announce: {mode: bgp, asn: 1, peers: [{address: 192.0.2.1, asn: 2}]}\n",

@@ -1,5 +1,5 @@
 // Package services turns Kubernetes objects (Services, EndpointSlices, nodes) into what the data path of a node needs:
-// frontends, backends, and Maglev tables. It is pure: the same objects give the same tables on every node.
+// frontends and backends. It is pure: the same objects give the same tables on every node.
 //
 // Build does it for all objects at once. A Tracker takes them one by one and reports what each changes: for 10,000 services of 10
 // endpoints Build takes hundreds of milliseconds, one change of a Tracker some tens of microseconds (BenchmarkBuild10k,
@@ -14,8 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
 // State is all that the tables follow from.
@@ -30,8 +28,6 @@ type State struct {
 type Options struct {
 	// Mode of services without ModeAnnotation (default snat).
 	Mode Mode
-	// TableSize is the most slots that a Maglev table has (default maglev.DefaultSize). A frontend of few backends has fewer.
-	TableSize uint32
 	// ExternalIPs are where spec.externalIPs may be (default nowhere).
 	ExternalIPs []netip.Prefix
 }
@@ -52,19 +48,12 @@ func (o Options) checked() (Options, []Problem) {
 	problem := func(field, want, format string, args ...any) {
 		problems = append(problems, Problem{Object: "options", Field: field, What: fmt.Sprintf(format, args...), Want: want})
 	}
-	checked := Options{Mode: ModeSNAT, TableSize: maglev.DefaultSize, ExternalIPs: o.ExternalIPs}
+	checked := Options{Mode: ModeSNAT, ExternalIPs: o.ExternalIPs}
 	if o.Mode != "" {
 		if mode, err := ParseMode(string(o.Mode)); err != nil {
 			problem("mode", "use snat, dsr or hybrid", "%q is no forwarding mode", o.Mode)
 		} else {
 			checked.Mode = mode
-		}
-	}
-	if o.TableSize != 0 {
-		if err := maglev.CheckSize(o.TableSize); err != nil {
-			problem("tableSize", "use for instance 251, 1021, 16381 or 65537", "%d is no prime from 3 to %d", o.TableSize, maglev.MaxSize)
-		} else {
-			checked.TableSize = o.TableSize
 		}
 	}
 	return checked, problems

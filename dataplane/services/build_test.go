@@ -99,7 +99,7 @@ func TestBuild(t *testing.T) {
 			data, err := os.ReadFile(file)
 			require.NoError(t, err)
 			state := readState(t, data)
-			got, err := yaml.Marshal(build(state, Options{Mode: ModeDSR, TableSize: 251, ExternalIPs: everywhere}))
+			got, err := yaml.Marshal(build(state, Options{Mode: ModeDSR, ExternalIPs: everywhere}))
 			require.NoError(t, err)
 			wantFile := strings.TrimSuffix(file, ".yaml") + ".golden.yaml"
 			if *updateGolden {
@@ -135,13 +135,11 @@ func TestBuildOrderDoesNotMatter(t *testing.T) {
 func TestBuildOptions(t *testing.T) {
 	tables, problems := Build(State{}, Options{})
 	assert.Empty(t, problems)
-	assert.Equal(t, &Tables{Frontends: []Frontend{}, Backends: []Backend{}, TableSize: 16381}, tables)
+	assert.Equal(t, &Tables{Frontends: []Frontend{}, Backends: []Backend{}}, tables)
 
-	tables, problems = Build(State{}, Options{Mode: "maglev", TableSize: 4096})
-	require.Len(t, problems, 2)
-	assert.EqualError(t, problems[0], `options: mode: "maglev" is no forwarding mode; use snat, dsr or hybrid`)
-	assert.EqualError(t, problems[1], "options: tableSize: 4096 is no prime from 3 to 65537; use for instance 251, 1021, 16381 or 65537")
-	assert.Equal(t, uint32(16381), tables.TableSize)
+	_, problems = Build(State{}, Options{Mode: "consistent"})
+	require.Len(t, problems, 1)
+	assert.EqualError(t, problems[0], `options: mode: "consistent" is no forwarding mode; use snat, dsr or hybrid`)
 }
 
 // The older of two services keeps an address, whatever their names.
@@ -161,10 +159,10 @@ func TestBuildOlderServiceFirst(t *testing.T) {
 		"use an address, port and protocol of its own")
 }
 
-func TestSelectableAndSlots(t *testing.T) {
+func TestSelectable(t *testing.T) {
 	data, err := os.ReadFile("testdata/local.yaml")
 	require.NoError(t, err)
-	tables, _ := Build(readState(t, data), Options{TableSize: 251})
+	tables, _ := Build(readState(t, data), Options{})
 	var vip *Frontend
 	for i := range tables.Frontends {
 		if tables.Frontends[i].Kind == KindLoadBalancer {
@@ -182,18 +180,6 @@ func TestSelectableAndSlots(t *testing.T) {
 	assert.Equal(t, []string{"10.0.1.10:8000/TCP"}, onNode("a"), "a ready one is there")
 	assert.Equal(t, []string{"10.0.2.10:8000/TCP"}, onNode("b"), "the last resort")
 	assert.Empty(t, onNode("c"))
-	assert.Nil(t, tables.Slots(tables.Selectable(vip, "c"), 251))
-
-	slots := tables.Slots(vip.Backends, vip.TableSize)
-	require.Len(t, slots, 251)
-	count := map[uint32]int{}
-	for _, backend := range slots {
-		count[backend]++
-	}
-	require.Len(t, count, 2)
-	for _, i := range vip.Backends {
-		assert.InDelta(t, 251/2, count[uint32(i)], 1)
-	}
 }
 
 func TestModeFor(t *testing.T) {

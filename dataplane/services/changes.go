@@ -7,12 +7,11 @@ import (
 
 // changes returns a Change for each entry whose tables differ from what was last reported.
 func (u *update) changes() []Change {
-	largest := u.tracker.options.TableSize
 	var changed []*entry
 	next := make(map[*entry]*Tables)
 	for _, e := range u.entries {
 		e.touched = false
-		tables := e.tables(largest)
+		tables := e.tables()
 		if tables.keepZones(u.tracker.nodes); !tables.equal(e.reported) {
 			changed = append(changed, e)
 			next[e] = tables

@@ -14,7 +14,7 @@ import (
 // WeightAnnotation on an EndpointSlice gives its endpoints a weight from 1 to MaxWeight (default 1).
 const WeightAnnotation = "dsrlab.dev/weight"
 
-// MaxWeight bounds how long a Maglev table takes to fill: rounds grow with the greatest weight.
+// MaxWeight is the greatest weight. With it and the least one a backend still has 300 slots of rendezvous.Slots beside one other.
 const MaxWeight = 100
 
 // portKey is what a service's port and a slice's port have in common.

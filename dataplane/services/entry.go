@@ -118,8 +118,8 @@ func (e *entry) findConflicts() {
 }
 
 // tables are what the service alone has got.
-func (e *entry) tables(largest uint32) *Tables {
-	t := &Tables{Frontends: []Frontend{}, Backends: []Backend{}, TableSize: largest}
+func (e *entry) tables() *Tables {
+	t := emptyTables()
 	if e.spec == nil {
 		return t
 	}
@@ -130,13 +130,13 @@ func (e *entry) tables(largest uint32) *Tables {
 			t.Backends = append(t.Backends, s.backend())
 		}
 	}
-	t.Frontends = append(t.Frontends, e.frontends(numbers, largest)...)
+	t.Frontends = append(t.Frontends, e.frontends(numbers)...)
 	slices.SortFunc(t.Frontends, func(x, y Frontend) int { return x.compare(&y) })
 	return t
 }
 
 // frontends are those won, with the numbers that their backends have.
-func (e *entry) frontends(numbers []int, largest uint32) []Frontend {
+func (e *entry) frontends(numbers []int) []Frontend {
 	pools := make([]numberedPool, len(e.spec.pools))
 	all := make([]Frontend, 0, len(e.won))
 	for i, won := range e.won {
@@ -150,7 +150,6 @@ func (e *entry) frontends(numbers []int, largest uint32) []Frontend {
 			pools[w.pool].number(&e.spec.pools[w.pool], numbers)
 			pools[w.pool].fill(&f)
 		}
-		f.TableSize = TableSizeFor(len(f.Backends), largest)
 		all = append(all, f)
 	}
 	return all

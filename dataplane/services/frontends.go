@@ -199,16 +199,16 @@ func (c *compiler) mode(service *corev1.Service) Mode {
 	return mode
 }
 
-// selection is what the annotation says, or else maglev.
+// selection is what the annotation says, or else consistent.
 func (c *compiler) selection(service *corev1.Service) Selection {
 	text, ok := service.Annotations[SelectionAnnotation]
 	if !ok {
-		return SelectionMaglev
+		return SelectionConsistent
 	}
 	selection, err := ParseSelection(text)
 	if err != nil {
-		c.problem(serviceObject(service), "metadata.annotations["+SelectionAnnotation+"]", "use maglev or random", "%q is no selection", text)
-		return SelectionMaglev
+		c.problem(serviceObject(service), "metadata.annotations["+SelectionAnnotation+"]", "use consistent or random", "%q is no selection", text)
+		return SelectionConsistent
 	}
 	return selection
 }

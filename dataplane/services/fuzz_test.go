@@ -10,8 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
 
 // FuzzBuild gives Build objects that no API server would let pass. It must not panic, must say the same twice, and its
@@ -43,10 +41,7 @@ func noise(random *rand.Rand, size int) []byte {
 func checkHostile(t *testing.T, data []byte) {
 	d := &dice{data}
 	state := d.state()
-	options := Options{
-		ExternalIPs: pick(d, nil, everywhere),
-		Mode:        Mode(d.text()), TableSize: pick(d, uint32(0), 1, 3, 251, 4096, 65537, 1<<32-1),
-	}
+	options := Options{ExternalIPs: pick(d, nil, everywhere), Mode: Mode(d.text())}
 	tables, problems := Build(state, options)
 	again, _ := Build(state, options)
 	require.Equal(t, tables, again)
@@ -131,7 +126,7 @@ func (d *dice) meta(labels ...string) metav1.ObjectMeta {
 		}
 	}
 	meta.Annotations = pick(d, nil, map[string]string{
-		ModeAnnotation: d.text(), SelectionAnnotation: pick(d, "random", "maglev", "", "x"),
+		ModeAnnotation: d.text(), SelectionAnnotation: pick(d, "random", "consistent", "maglev", "", "x"),
 		WeightAnnotation: pick(d, "1", "3", "0", "-1", "1e9", "")})
 	meta.CreationTimestamp = metav1.Time{Time: pick(d, time.Time{}, time.Unix(1, 0))}
 	return meta
@@ -192,7 +187,6 @@ func (d *dice) slice() discoveryv1.EndpointSlice {
 // checkTables checks what consumers of the tables rely on.
 func checkTables(t testing.TB, tables *Tables) {
 	t.Helper()
-	require.NoError(t, maglev.CheckSize(tables.TableSize))
 	used := map[int]bool{}
 	names := map[string]bool{}
 	for i := range tables.Backends {
@@ -211,9 +205,7 @@ func checkTables(t testing.TB, tables *Tables) {
 		require.False(t, frontends[f.String()], "frontend %s twice", f)
 		frontends[f.String()] = true
 		require.Contains(t, []Mode{ModeSNAT, ModeDSR}, f.Mode)
-		require.Contains(t, []Selection{SelectionMaglev, SelectionRandom}, f.Selection)
-		require.NoError(t, maglev.CheckSize(f.TableSize))
-		require.LessOrEqual(t, f.TableSize, tables.TableSize)
+		require.Contains(t, []Selection{SelectionConsistent, SelectionRandom}, f.Selection)
 		require.NotZero(t, f.Port)
 		require.True(t, usable(f.Address))
 		require.IsIncreasing(t, append([]int{-2, -1}, f.Backends...))
@@ -235,10 +227,6 @@ func checkTables(t testing.TB, tables *Tables) {
 			require.IsIncreasing(t, append([]int{-2, -1}, tables.Selectable(f, node)...))
 			require.IsIncreasing(t, append([]int{-2, -1}, tables.SelectableInside(f, node)...))
 		}
-	}
-	if len(tables.Frontends) > 0 && tables.Frontends[0].TableSize <= 251 {
-		f := &tables.Frontends[0]
-		require.Equal(t, len(f.Backends) > 0, len(tables.Slots(f.Backends, f.TableSize)) == int(f.TableSize))
 	}
 	for i, b := range tables.Backends {
 		require.Equal(t, !used[i], b.Draining, "backend %s", b.Name())

@@ -113,9 +113,9 @@ func TestAffinitySelection(t *testing.T) {
 		annotation     string
 		clusterIP, vip Selection
 	}{
-		{"none", corev1.ServiceAffinityNone, "", SelectionMaglev, SelectionMaglev},
-		{"by client", corev1.ServiceAffinityClientIP, "", SelectionRandom, SelectionMaglev},
-		{"by client, maglev asked for", corev1.ServiceAffinityClientIP, "maglev", SelectionMaglev, SelectionMaglev},
+		{"none", corev1.ServiceAffinityNone, "", SelectionConsistent, SelectionConsistent},
+		{"by client", corev1.ServiceAffinityClientIP, "", SelectionRandom, SelectionConsistent},
+		{"by client, consistent asked for", corev1.ServiceAffinityClientIP, "consistent", SelectionConsistent, SelectionConsistent},
 		{"by client, random asked for", corev1.ServiceAffinityClientIP, "random", SelectionRandom, SelectionRandom},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -40,15 +40,16 @@ func (m Mode) For(protocol Protocol) Mode {
 	return ModeSNAT
 }
 
-// SelectionAnnotation on a Service sets how new flows find their backend: maglev (default) or random.
+// SelectionAnnotation on a Service sets how new flows find their backend: consistent (default) or random.
 const SelectionAnnotation = "dsrlab.dev/selection"
 
 // Selection is how a new flow finds its backend.
 type Selection string
 
 const (
-	// SelectionMaglev hashes the flow into a table that is the same on all nodes, so another LB node chooses the same backend.
-	SelectionMaglev Selection = "maglev"
+	// SelectionConsistent follows from the flow and the backends alone (rendezvous hashing), so another LB node chooses the same
+	// backend, and of n backends one that comes or goes moves one in n flows.
+	SelectionConsistent Selection = "consistent"
 	// SelectionRandom draws one, by weight; nodes do not agree.
 	SelectionRandom Selection = "random"
 )
@@ -56,10 +57,10 @@ const (
 // ParseSelection reads a selection as written in annotations. It does not fold case.
 func ParseSelection(text string) (Selection, error) {
 	switch selection := Selection(text); selection {
-	case SelectionMaglev, SelectionRandom:
+	case SelectionConsistent, SelectionRandom:
 		return selection, nil
 	}
-	return "", fmt.Errorf("unknown selection %q (want maglev or random)", text)
+	return "", fmt.Errorf("unknown selection %q (want consistent or random)", text)
 }
 
 // Protocol is an IP protocol number (IANA "Protocol Numbers").

@@ -1,10 +1,6 @@
 package services
 
-import (
-	"slices"
-
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
-)
+import "slices"
 
 // Selectable are the backends of f that a request from outside the cluster, entering at the named node, can go to: all of them, or with
 // LocalOnly those on that node. Hints do not concern it: LB nodes of several zones have to select the same backend, as a flow can come
@@ -84,35 +80,4 @@ func refusal(f *Frontend, selectable []int) Refusal {
 		return RefusalReject
 	}
 	return RefusalDrop
-}
-
-// TableSizeFor is how many slots a frontend of some backends has: the least of 251, 1021, 4093 and 16381 that is at least 100
-// times their number, so that shares differ by 1 % at most (the Maglev paper, section 3.4, has M much larger than N); no more
-// than largest, and largest where none of them will do. All nodes must use the same size, so where each has backends of its
-// own it is the number of all that counts.
-func TableSizeFor(backends int, largest uint32) uint32 {
-	for _, size := range []uint32{251, 1021, 4093, 16381} {
-		if size < largest && uint64(size) >= 100*uint64(backends) {
-			return size
-		}
-	}
-	return largest
-}
-
-// Slots is the Maglev table of some backends, given and returned as indices into t.Backends: size slots (Frontend.TableSize),
-// or none where there is no backend or size is no prime that a table can have.
-func (t *Tables) Slots(backends []int, size uint32) []uint32 {
-	names := make([]maglev.Backend, len(backends))
-	for i, index := range backends {
-		b := &t.Backends[index]
-		names[i] = maglev.Backend{Name: b.Name(), Weight: b.Weight}
-	}
-	slots, err := maglev.Table(names, size)
-	if err != nil {
-		return nil
-	}
-	for i, slot := range slots {
-		slots[i] = uint32(backends[slot])
-	}
-	return slots
 }

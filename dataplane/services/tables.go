@@ -15,8 +15,6 @@ type Tables struct {
 	Frontends []Frontend `json:"frontends"`
 	// Backends are ordered by address, port and protocol, each once even when several services share them.
 	Backends []Backend `json:"backends"`
-	// TableSize is the most slots that a Maglev table has, a prime; Frontend.TableSize is how many each has.
-	TableSize uint32 `json:"tableSize"`
 	// Zones are those of nodes, by the node's name, where a frontend's Hints need them.
 	Zones map[string]string `json:"zones,omitempty"`
 }
@@ -35,8 +33,6 @@ type Frontend struct {
 	Mode Mode `json:"mode"`
 	// Selection is how new flows find their backend.
 	Selection Selection `json:"selection"`
-	// TableSize is the number of slots of the frontend's Maglev tables, a prime; see TableSizeFor.
-	TableSize uint32 `json:"tableSize"`
 	// LocalOnly: only backends on the node where a request enters (externalTrafficPolicy, for a ClusterIP
 	// internalTrafficPolicy, is Local).
 	LocalOnly bool `json:"localOnly,omitempty"`
@@ -45,7 +41,7 @@ type Frontend struct {
 	// SourceRanges are the only clients that may use it, of both address families; none means all may, as at every ClusterIP.
 	SourceRanges []netip.Prefix `json:"sourceRanges,omitempty"`
 	// Affinity is how long after its last connection a client keeps its backend (sessionAffinity: ClientIP); 0: no
-	// affinity. After that it gets one by Selection: with maglev, on which LB nodes agree, the same one as before while there is the
+	// affinity. After that it gets one by Selection: with consistent, on which LB nodes agree, the same one as before while there is the
 	// same choice; with random, which ClusterIPs have by default, any.
 	Affinity time.Duration `json:"affinity,omitempty"`
 	// HealthCheckNodePort is where nodes tell whether they have local backends, for all frontends of the service alike; 0:
@@ -90,7 +86,7 @@ func (b *Backend) Outside() bool { return b.Node == "" }
 // AddrPort is where the backend listens.
 func (b *Backend) AddrPort() netip.AddrPort { return netip.AddrPortFrom(b.Address, b.Port) }
 
-// Name is ADDRESS:PORT/PROTOCOL. Maglev hashes it, so it must be the same on every node.
+// Name is ADDRESS:PORT/PROTOCOL. Rendezvous hashing begins with it, so it must be the same on every node.
 func (b *Backend) Name() string { return b.AddrPort().String() + "/" + b.Protocol.String() }
 
 func (f *Frontend) key() frontendKey { return frontendKey{f.AddrPort(), f.Protocol} }
@@ -103,7 +99,7 @@ func (f *Frontend) compare(other *Frontend) int {
 func (f *Frontend) equal(other *Frontend) bool {
 	return f.Address == other.Address && f.Port == other.Port && f.Protocol == other.Protocol && f.Kind == other.Kind &&
 		f.Service == other.Service && f.PortName == other.PortName && f.Node == other.Node &&
-		f.Mode == other.Mode && f.Selection == other.Selection && f.TableSize == other.TableSize &&
+		f.Mode == other.Mode && f.Selection == other.Selection &&
 		f.LocalOnly == other.LocalOnly && f.Affinity == other.Affinity && f.HealthCheckNodePort == other.HealthCheckNodePort &&
 		slices.Equal(f.SourceRanges, other.SourceRanges) && slices.Equal(f.Backends, other.Backends) &&
 		slices.Equal(f.Inside, other.Inside) && slices.Equal(f.Terminating, other.Terminating) &&
@@ -111,6 +107,6 @@ func (f *Frontend) equal(other *Frontend) bool {
 }
 
 func (t *Tables) equal(other *Tables) bool {
-	return t.TableSize == other.TableSize && maps.Equal(t.Zones, other.Zones) && slices.Equal(t.Backends, other.Backends) &&
+	return maps.Equal(t.Zones, other.Zones) && slices.Equal(t.Backends, other.Backends) &&
 		slices.EqualFunc(t.Frontends, other.Frontends, func(f, g Frontend) bool { return f.equal(&g) })
 }

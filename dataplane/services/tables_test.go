@@ -11,27 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/dsrlab/dsrlab/dataplane/maglev"
 )
-
-func TestTableSizeFor(t *testing.T) {
-	for _, c := range []struct {
-		backends int
-		largest  uint32
-		want     uint32
-	}{
-		{0, 16381, 251}, {1, 16381, 251}, {2, 16381, 251}, {3, 16381, 1021}, {10, 16381, 1021}, {11, 16381, 4093},
-		{40, 16381, 4093}, {41, 16381, 16381}, {163, 16381, 16381}, {1000, 16381, 16381},
-		{163, 65537, 16381}, {164, 65537, 65537}, {1000, 65537, 65537}, {1 << 30, 65537, 65537},
-		{3, 251, 251}, {1, 13, 13}, {5, 509, 509}, {2, 509, 251},
-	} {
-		assert.Equal(t, c.want, TableSizeFor(c.backends, c.largest), "%d backends, largest %d", c.backends, c.largest)
-	}
-	for _, size := range []uint32{251, 1021, 4093, 16381, 65537} {
-		assert.NoError(t, maglev.CheckSize(size))
-	}
-}
 
 // A field that equal forgets would be a change that is not reported.
 func TestFrontendEqual(t *testing.T) {
@@ -205,24 +185,6 @@ func TestConditionsUnknown(t *testing.T) {
 	}
 }
 
-// With policy Local the size follows from all nodes' backends, or nodes would not agree.
-func TestTableSizeOfLocalFrontend(t *testing.T) {
-	var pods []pod
-	for i := range byte(12) {
-		pods = append(pods, pod{netip.AddrFrom4([4]byte{10, 0, 0, i + 1}).String(), []string{"n1", "n2", "n3"}[i%3], "rs"})
-	}
-	tables := policyTables(t, corev1.ServiceSpec{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal}, pods)
-	for i := range tables.Frontends {
-		f := &tables.Frontends[i]
-		assert.Equal(t, uint32(4093), f.TableSize, "100 times 12 backends")
-		if f.LocalOnly {
-			assert.Len(t, tables.Selectable(f, "n1"), 4)
-		}
-		assert.Len(t, tables.Slots(tables.Selectable(f, "n1"), f.TableSize), 4093)
-	}
-	assert.Equal(t, uint32(maglev.DefaultSize), tables.TableSize)
-}
-
 func TestSelectionAnnotation(t *testing.T) {
 	service := vips("web", 1, 80)
 	build := func(annotation string) (Selection, []Problem) {
@@ -230,15 +192,18 @@ func TestSelectionAnnotation(t *testing.T) {
 		tables, problems := Build(State{Services: []corev1.Service{*service}}, Options{})
 		return tables.Frontends[0].Selection, problems
 	}
-	for _, want := range []Selection{SelectionMaglev, SelectionRandom} {
+	for _, want := range []Selection{SelectionConsistent, SelectionRandom} {
 		got, problems := build(string(want))
 		assert.Equal(t, want, got)
 		assert.Empty(t, problems)
 	}
-	got, problems := build("Random")
-	assert.Equal(t, SelectionMaglev, got)
-	require.Len(t, problems, 1)
-	assert.EqualError(t, problems[0], `service a/web: metadata.annotations[dsrlab.dev/selection]: "Random" is no selection; use maglev or random`)
-	_, err := ParseSelection("hash")
-	assert.EqualError(t, err, `unknown selection "hash" (want maglev or random)`)
+	for _, wrong := range []string{"Random", "maglev", ""} {
+		got, problems := build(wrong)
+		assert.Equal(t, SelectionConsistent, got)
+		require.Len(t, problems, 1)
+		assert.EqualError(t, problems[0],
+			`service a/web: metadata.annotations[dsrlab.dev/selection]: "`+wrong+`" is no selection; use consistent or random`)
+	}
+	_, err := ParseSelection("maglev")
+	assert.EqualError(t, err, `unknown selection "maglev" (want consistent or random)`)
 }

@@ -152,7 +152,7 @@ func (t *Tracker) Tables() *Tables {
 		}
 	}
 	slices.SortFunc(known, func(x, y *shared) int { return x.key.compare(y.key) })
-	all := t.emptyTables()
+	all := emptyTables()
 	all.Backends = make([]Backend, len(known))
 	for i, s := range known {
 		s.number = i
@@ -163,7 +163,7 @@ func (t *Tracker) Tables() *Tables {
 		for i, s := range e.shared {
 			numbers[i] = s.number
 		}
-		all.Frontends = append(all.Frontends, e.frontends(numbers, t.options.TableSize)...)
+		all.Frontends = append(all.Frontends, e.frontends(numbers)...)
 	}
 	slices.SortFunc(all.Frontends, func(x, y Frontend) int { return x.compare(&y) })
 	all.keepZones(t.nodes)
@@ -171,8 +171,8 @@ func (t *Tracker) Tables() *Tables {
 }
 
 // emptyTables are tables without frontends.
-func (t *Tracker) emptyTables() *Tables {
-	return &Tables{Frontends: []Frontend{}, Backends: []Backend{}, TableSize: t.options.TableSize}
+func emptyTables() *Tables {
+	return &Tables{Frontends: []Frontend{}, Backends: []Backend{}}
 }
 
 // Problems are those of all objects in the tracker: of options, nodes and slices first, then of services, the oldest first.

@@ -27,7 +27,7 @@ func (t *Tracker) replace(replacements map[objectKey]*corev1.Service) []Change {
 		switch {
 		case service != nil:
 			if e == nil {
-				e = &entry{name: key.namespace + "/" + key.name, reported: t.emptyTables()}
+				e = &entry{name: key.namespace + "/" + key.name, reported: emptyTables()}
 				t.entries[key] = e
 			}
 			e.spec = compileSpec(service, t.byService[key], t)

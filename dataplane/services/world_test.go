@@ -82,7 +82,7 @@ func (w *world) record(changes []Change) []Change {
 	for _, c := range changes {
 		before := w.reported[c.Service]
 		if before == nil {
-			before = w.tracker.emptyTables()
+			before = emptyTables()
 		}
 		require.NotEqual(w.t, before, c.Tables, "service %s: a change that changes nothing", c.Service)
 		w.reported[c.Service] = c.Tables
@@ -127,7 +127,6 @@ func (w *world) problemsOf(namespace, name string) []Problem {
 func (w *world) merged() *Tables {
 	backends := map[string]Backend{}
 	for name, tables := range w.reported {
-		require.Equal(w.t, w.tracker.options.TableSize, tables.TableSize)
 		for _, b := range tables.Backends {
 			if other, twice := backends[b.Name()]; twice {
 				require.Equal(w.t, other, b, "service %s has another idea of a backend", name)
@@ -135,7 +134,7 @@ func (w *world) merged() *Tables {
 			backends[b.Name()] = b
 		}
 	}
-	merged := w.tracker.emptyTables()
+	merged := emptyTables()
 	merged.Backends = append(merged.Backends, slices.Collect(maps.Values(backends))...)
 	slices.SortFunc(merged.Backends, func(x, y Backend) int {
 		return backendKey{x.AddrPort(), x.Protocol}.compare(backendKey{y.AddrPort(), y.Protocol})
@@ -262,7 +261,7 @@ func (d *dice) neighbourhood() []Node {
 // live lets a world change until the dice have nothing left, and checks it every so often.
 func live(t testing.TB, data []byte) {
 	d := &dice{data}
-	w := newWorld(t, Options{Mode: ModeDSR, TableSize: 1021, ExternalIPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.0.2.0/24")}})
+	w := newWorld(t, Options{Mode: ModeDSR, ExternalIPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("192.0.2.0/24")}})
 	w.setNodes(d.neighbourhood())
 	for len(d.data) > 0 {
 		d.change(w)
