@@ -10,7 +10,7 @@ import (
 
 // manyEntries hold ten thousand services of ten backends, and what changes among them within a second.
 var manyEntries = Sizes{
-	Services: 16384, Frontends: 65536, Slots: 1 << 20, Backends: 1 << 18, LocalBackends: 4096, Pods: 1024, Nodes: 1024, Cluster: 1024,
+	Services: 16384, Frontends: 65536, Slots: 1 << 15, Backends: 1 << 18, LocalBackends: 4096, Pods: 1024, Nodes: 1024, Cluster: 1024,
 	Ranges: 1024, Flows: 1024, FlowsUnconfirmed: 1024, SNATPorts: 1024, SNATPortsUnconfirmed: 1024, Replies: 1024, RepliesUnconfirmed: 1024,
 	Affinities: 1024, Fragments: 1024, Events: 1 << 16, Hops: 1 << 16,
 }

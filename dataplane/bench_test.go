@@ -28,7 +28,7 @@ var benchSizes = Sizes{
 	Replies: 1 << 18, RepliesUnconfirmed: 1 << 17, Pods: 16, LocalBackends: 64, Nodes: 16, Services: 64, Ranges: 64, Events: 1 << 12,
 }
 
-// benchWorld is the world of a family with a service of eight backends, so that SNAT has ports for many flows.
+// benchWorld is the world of a family with a service of ten backends, so that SNAT has ports for many flows.
 func benchWorld(family string) world {
 	for _, w := range worlds() {
 		if w.name == family {
@@ -42,7 +42,7 @@ func (w world) benchState(node string, mode services.Mode) State {
 	s := w.state(node, mode)
 	var backends []int
 	backend := w.second
-	for range 8 {
+	for range 10 {
 		backend = backend.Next()
 		backends = append(backends, len(s.Tables.Backends))
 		s.Tables.Backends = append(s.Tables.Backends, services.Backend{Address: backend, Port: portTwo, Protocol: services.TCP,

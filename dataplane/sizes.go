@@ -9,8 +9,8 @@ import "fmt"
 // at once per entry of capacity for those that hash. Memory adds it all up.
 type Sizes struct {
 	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 264 when used
-	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 65536; 104 bytes
-	Slots         uint32 `json:"slots,omitempty"`         // rows of 16 Maglev slots, default 16384; 64 bytes at once. A table of 16381 slots takes 1024 rows
+	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 131072; 104 bytes
+	Slots         uint32 `json:"slots,omitempty"`         // rows for sets of backends, default 196608; 64 bytes at once. A set of up to 8 takes one, of up to 16 two, a larger or weighted one 2048
 	Backends      uint32 `json:"backends,omitempty"`      // default 16384; 48 bytes at once
 	LocalBackends uint32 `json:"localBackends,omitempty"` // this node's, default 4096; 88 bytes
 	Pods          uint32 `json:"pods,omitempty"`          // this node's, default 1024; 80 bytes
@@ -54,8 +54,8 @@ type sizeField struct {
 func (s *Sizes) fields() []sizeField {
 	return []sizeField{
 		{"services", &s.Services, 4096, []string{bpf.DatapathMapServiceNames, bpf.DatapathMapServiceCounters}},
-		{"frontends", &s.Frontends, 65536, []string{bpf.DatapathMapFrontends}},
-		{"slots", &s.Slots, 16384, []string{bpf.DatapathMapSlots}},
+		{"frontends", &s.Frontends, 131072, []string{bpf.DatapathMapFrontends}},
+		{"slots", &s.Slots, 196608, []string{bpf.DatapathMapSlots}},
 		{"backends", &s.Backends, 16384, []string{bpf.DatapathMapBackends}},
 		{"localBackends", &s.LocalBackends, 4096, []string{bpf.DatapathMapLocalBackends}},
 		{"pods", &s.Pods, 1024, []string{bpf.DatapathMapPods}},

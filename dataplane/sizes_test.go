@@ -1,6 +1,11 @@
 package dataplane
 
 import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -8,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 )
 
 func TestDefaultsAreModest(t *testing.T) {
@@ -18,7 +24,22 @@ func TestDefaultsAreModest(t *testing.T) {
 	twice, err := Sizes{Flows: 1 << 20}.Memory(2)
 	require.NoError(t, err)
 	assert.Equal(t, m.Loaded+(1<<20-65536)*(104+16), twice.Loaded, "as the comment says: 104 bytes, and 16 to find them")
-	t.Logf("defaults: %.1f MiB loaded, %.1f MiB full", float64(m.Loaded)/(1<<20), float64(m.Full)/(1<<20))
+	assertSays(t, "README.md", `defaults a node with two CPUs takes (\d+) MiB when loaded, (\d+) MiB when every map is full`, m.Loaded, m.Full)
+	assertSays(t, "kube/README.md", `; the maps take (\d+) MiB\.`, m.Loaded)
+}
+
+// assertSays checks that a document has the pattern, with these numbers of bytes as MiB, give or take two.
+func assertSays(t *testing.T, file, pattern string, bytes ...uint64) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	found := regexp.MustCompile(pattern).FindStringSubmatch(strings.Join(strings.Fields(string(text)), " "))
+	require.Len(t, found, 1+len(bytes), "%s does not say %s", file, pattern)
+	for i, n := range bytes {
+		says, err := strconv.Atoi(found[i+1])
+		require.NoError(t, err)
+		assert.InDelta(t, float64(n)/(1<<20), says, 2, "%s: %s", file, found[0])
+	}
 }
 
 // TestMemoryIsWhatTheKernelSays compares the sum with what the kernel counts for each map.
@@ -39,6 +60,41 @@ func TestMemoryIsWhatTheKernelSays(t *testing.T) {
 	want, err := Sizes{}.Memory(cpus)
 	require.NoError(t, err)
 	assert.InEpsilon(t, want.Loaded, sum, 0.02)
+}
+
+// TestDefaultsHold: what users of other load balancers run fits without a setting.
+func TestDefaultsHold(t *testing.T) {
+	s := Sizes{}.withDefaults()
+	assert.GreaterOrEqual(t, s.Slots, uint32(64+16)*rowsOf(rendezvous.Slots), "64 services of 50 pods, and 16 that change within a second")
+	assert.GreaterOrEqual(t, s.Services, uint32(1+400), "400 ports")
+	assert.GreaterOrEqual(t, s.Backends, uint32(1+64*50))
+	assert.GreaterOrEqual(t, s.Frontends, uint32(350*200), "350 NodePorts on 200 nodes")
+}
+
+// tenThousand are the sizes that kube/README.md gives for 10,000 services of 10 backends each.
+var tenThousand = Sizes{Services: 16384, Backends: 131072}
+
+// TestTenThousandServices: they fit, and what changes among them within a second; all maps of a node with 64 CPUs take 256 MiB at
+// most, full ones of flows included.
+func TestTenThousandServices(t *testing.T) {
+	s := tenThousand.withDefaults()
+	const services, backends, changes = 10000, 10, 1000
+	assert.GreaterOrEqual(t, s.Services, uint32(1+services+changes))
+	assert.GreaterOrEqual(t, s.Frontends, uint32(4*services), "an address, a NodePort, and both guards")
+	assert.GreaterOrEqual(t, s.Backends, uint32(1+(services+changes)*backends))
+	assert.GreaterOrEqual(t, s.Slots, (services+changes)*rowsOf(backends))
+	for cpus, says := range map[int]string{
+		2:  `take (\d+) MiB on a node with 2 CPUs, at most (\d+) MiB when all are full`,
+		64: `with 64 CPUs, as counters are per CPU, (\d+) MiB and (\d+) MiB`,
+	} {
+		m, err := tenThousand.Memory(cpus)
+		require.NoError(t, err)
+		assert.Less(t, m.Full, uint64(256<<20))
+		assertSays(t, "kube/README.md", says, m.Loaded, m.Full)
+	}
+	text, err := os.ReadFile("kube/README.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(text), fmt.Sprintf("sizes: {services: %d, backends: %d}", tenThousand.Services, tenThousand.Backends))
 }
 
 func TestSizesNameTheirMaps(t *testing.T) {
