@@ -6,12 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -74,6 +76,18 @@ func (c caller) ask(t *testing.T) string {
 		require.NoError(t, err, "%v asks %v\n%s", c.LocalAddr(), c.RemoteAddr(), c.testbed.counters())
 	}
 	return string(name)
+}
+
+// acknowledgeAtOnce has the client's kernel acknowledge what comes next without delay (TCP_QUICKACK, tcp(7)).
+func (c caller) acknowledgeAtOnce(t *testing.T) {
+	t.Helper()
+	raw, err := c.Conn.(syscall.Conn).SyscallConn()
+	require.NoError(t, err)
+	var inner error
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		inner = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+	}))
+	require.NoError(t, inner)
 }
 
 // linesStand is five-nodes with lineServers behind the VIP's port 5201.
