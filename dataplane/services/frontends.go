@@ -85,13 +85,12 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 			f.Port = nodePort
 		case KindClusterIP:
 			f.Mode = ModeSNAT
-			if _, said := s.service.Annotations[SelectionAnnotation]; f.Affinity > 0 && !said {
-				// After timeoutSeconds a client is to be able to get another backend. A hash of its address would give it the same one. No
-				// other node has to agree, because a ClusterIP is called on the client's own.
-				f.Selection = SelectionRandom
-			}
 			f.SourceRanges = nil // they are for clients outside of the cluster, who don't reach a ClusterIP
 			f.LocalOnly = deref(s.service.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal
+		}
+		if _, said := s.service.Annotations[SelectionAnnotation]; f.Affinity > 0 && !said && isOneNodes(at.kind) {
+			// After timeoutSeconds a client is to be able to get another backend. A hash of its address would give it the same one.
+			f.Selection = SelectionRandom
 		}
 		if f.Port != 0 {
 			pool := s.poolOf(portKey{in.Name, protocol, at.address.Is6()})
@@ -99,6 +98,10 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 		}
 	}
 }
+
+// isOneNodes reports whether all of a client's requests to an address of this kind enter at one node, so that no other has to agree with
+// it on a backend: at the client's own, or at the node whose address it is.
+func isOneNodes(k Kind) bool { return k == KindClusterIP || k == KindNodePort }
 
 // addresses are all that the service is reached at, valid ones only.
 func (c *compiler) addresses(service *corev1.Service) []addressOf {

@@ -108,24 +108,29 @@ func TestHintsChange(t *testing.T) {
 // TestAffinitySelection: where no other node has to agree, a client whose affinity has ended gets any backend.
 func TestAffinitySelection(t *testing.T) {
 	for _, test := range []struct {
-		name           string
-		affinity       corev1.ServiceAffinity
-		annotation     string
-		clusterIP, vip Selection
+		name                     string
+		affinity                 corev1.ServiceAffinity
+		annotation               string
+		clusterIP, nodePort, vip Selection
 	}{
-		{"none", corev1.ServiceAffinityNone, "", SelectionConsistent, SelectionConsistent},
-		{"by client", corev1.ServiceAffinityClientIP, "", SelectionRandom, SelectionConsistent},
-		{"by client, consistent asked for", corev1.ServiceAffinityClientIP, "consistent", SelectionConsistent, SelectionConsistent},
-		{"by client, random asked for", corev1.ServiceAffinityClientIP, "random", SelectionRandom, SelectionRandom},
+		{"none", corev1.ServiceAffinityNone, "", SelectionConsistent, SelectionConsistent, SelectionConsistent},
+		{"by client", corev1.ServiceAffinityClientIP, "", SelectionRandom, SelectionRandom, SelectionConsistent},
+		{"by client, consistent asked for", corev1.ServiceAffinityClientIP, "consistent", SelectionConsistent, SelectionConsistent, SelectionConsistent},
+		{"by client, random asked for", corev1.ServiceAffinityClientIP, "random", SelectionRandom, SelectionRandom, SelectionRandom},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			state := endpointState(corev1.ServiceSpec{SessionAffinity: test.affinity})
 			if test.annotation != "" {
 				state.Services[0].Annotations = map[string]string{SelectionAnnotation: test.annotation}
 			}
+			state.Services[0].Spec.Ports[0].NodePort = 30080
 			tables, problems := Build(state, Options{})
 			require.Empty(t, problems)
-			assert.Equal(t, []Selection{test.clusterIP, test.vip}, []Selection{tables.Frontends[0].Selection, tables.Frontends[1].Selection})
+			selections := map[Kind]Selection{}
+			for _, f := range tables.Frontends {
+				selections[f.Kind] = f.Selection
+			}
+			assert.Equal(t, map[Kind]Selection{KindClusterIP: test.clusterIP, KindNodePort: test.nodePort, KindLoadBalancer: test.vip}, selections)
 		})
 	}
 }

@@ -42,7 +42,7 @@ type Frontend struct {
 	SourceRanges []netip.Prefix `json:"sourceRanges,omitempty"`
 	// Affinity is how long after its last connection a client keeps its backend (sessionAffinity: ClientIP); 0: no
 	// affinity. After that it gets one by Selection: with consistent, on which LB nodes agree, the same one as before while there is the
-	// same choice; with random, which ClusterIPs have by default, any.
+	// same choice; with random, which ClusterIPs and NodePorts have by default, any.
 	Affinity time.Duration `json:"affinity,omitempty"`
 	// HealthCheckNodePort is where nodes tell whether they have local backends, for all frontends of the service alike; 0:
 	// nowhere.
