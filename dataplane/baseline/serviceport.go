@@ -84,7 +84,7 @@ func (p *servicePort) add(f *services.Frontend) {
 func (p *servicePort) addEndpoints(c *Config, f *services.Frontend) {
 	all := c.endpoints(f.Backends)
 	if !f.LocalOnly {
-		p.cluster = c.endpoints(c.Tables.Selectable(f, c.Node))
+		p.cluster = c.endpoints(c.Tables.SelectableInside(f, c.Node)) // by hints, too
 		if p.local == nil {
 			p.local = c.endpoints(local(c, f))
 		}
