@@ -54,7 +54,7 @@ func lostAffinities(before, now *installed) []affinityID {
 	return clients
 }
 
-// selected are the backends that the service's tables have, some perhaps twice.
+// selected are the backends that the service's sets have, some perhaps twice.
 func (inst *installed) selected() func(yield func(*backendEntry) bool) {
 	return func(yield func(*backendEntry) bool) {
 		for _, set := range inst.spec.sets {

@@ -185,7 +185,7 @@ func (c *compiler) backend(i int) int {
 
 // set is the index of a set of some backends of the tables. Backends without weight have no part in it.
 func (c *compiler) set(backends []int) int {
-	r := tableSpec{shares: make([]share, 0, len(backends))}
+	r := setSpec{shares: make([]share, 0, len(backends))}
 	for _, i := range backends {
 		at := c.backend(i)
 		if weight := c.tables.Backends[i].Weight; weight > 0 {

@@ -59,7 +59,7 @@ func (p *planner) keepFrontends(name string, spec *serviceSpec) bool {
 	return p.set(name, emptied) == nil
 }
 
-// emptied returns the part of a spec that the maps hold already, without tables: frontends have no backends to select, but flows
+// emptied returns the part of a spec that the maps hold already, without sets of backends: frontends have no backends to select, but flows
 // keep theirs.
 func (m *mirror) emptied(spec *serviceSpec) *serviceSpec {
 	kept := &serviceSpec{}

@@ -74,7 +74,7 @@ func (k *kernel) make(t *testing.T, c change) {
 	case bpf.DatapathMapBackends:
 		k.putBackend(t, c)
 	case bpf.DatapathMapSlots:
-		k.putTable(t, c)
+		k.putSet(t, c)
 	case bpf.DatapathMapServiceCounters, bpf.DatapathMapAffinities:
 	default:
 		require.Fail(t, "unknown map", c.mapName)
@@ -112,7 +112,7 @@ func (k *kernel) putBackend(t *testing.T, c change) {
 	k.backends[number] = value
 }
 
-func (k *kernel) putTable(t *testing.T, c change) {
+func (k *kernel) putSet(t *testing.T, c change) {
 	first, rows := c.key.(uint32), c.value.([]bpf.DatapathRow)
 	for i, row := range rows {
 		at := first + uint32(i)

@@ -7,7 +7,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-// mirror is what a node's maps hold, with reference counts: each service refers to its frontends, backends, tables, source
+// mirror is what a node's maps hold, with reference counts: each service refers to its frontends, backends, sets, source
 // ranges and numbers, some of which services share. It is pure: planning changes the mirror and returns what to change in the
 // kernel.
 type mirror struct {
@@ -16,7 +16,7 @@ type mirror struct {
 	services  map[string]*installed
 	owners    map[bpf.DatapathServiceKey]string // of frontends
 	frontends *refmap[bpf.DatapathServiceKey, bpf.DatapathFrontend]
-	tables    *tableRefs
+	sets      *setRefs
 	backends  *backendRefs
 	local     *refmap[bpf.DatapathServiceKey, bpf.DatapathPod]
 	ranges    *refmap[bpf.DatapathRangeKey, uint8]
@@ -31,8 +31,8 @@ type installed struct {
 	spec     *serviceSpec
 	ports    []*port
 	backends []*backendEntry // as in spec
-	tables   []*table        // likewise
-	fresh    []*table        // those of them that were made for it, until it is whole
+	sets     []*backendSet   // likewise
+	fresh    []*backendSet   // those of them that were made for it, until it is whole
 	ranges   int             // how many of spec's it has
 }
 
@@ -45,7 +45,7 @@ func newMirror(c capacities) *mirror {
 		services:   make(map[string]*installed),
 		owners:     make(map[bpf.DatapathServiceKey]string),
 		frontends:  newRefmap[bpf.DatapathServiceKey, bpf.DatapathFrontend](bpf.DatapathMapFrontends, c[bpf.DatapathMapFrontends]),
-		tables:     newTableRefs(c[bpf.DatapathMapSlots]),
+		sets:       newSetRefs(c[bpf.DatapathMapSlots]),
 		backends:   newBackendRefs(c[bpf.DatapathMapBackends]),
 		local:      newRefmap[bpf.DatapathServiceKey, bpf.DatapathPod](bpf.DatapathMapLocalBackends, c[bpf.DatapathMapLocalBackends]),
 		ranges:     newRefmap[bpf.DatapathRangeKey, uint8](bpf.DatapathMapRanges, c[bpf.DatapathMapRanges]),
@@ -92,11 +92,11 @@ func (m *mirror) acquire(p *planner, inst *installed) error {
 		inst.backends = append(inst.backends, e)
 	}
 	for i := range spec.sets {
-		t, err := m.acquireTable(p, inst, i)
+		t, err := m.acquireSet(p, inst, i)
 		if err != nil {
 			return err
 		}
-		inst.tables = append(inst.tables, t)
+		inst.sets = append(inst.sets, t)
 	}
 	for _, r := range spec.ranges {
 		if err := m.ranges.acquire(inst.rangeKey(r), 1); err != nil {
@@ -111,9 +111,9 @@ func (m *mirror) acquire(p *planner, inst *installed) error {
 func (m *mirror) undo(p *planner, inst *installed) {
 	for _, t := range inst.fresh {
 		p.rows = slices.DeleteFunc(p.rows, func(c change) bool { return c.key == t.set.First })
-		m.tables.giveBack(t)
+		m.sets.giveBack(t)
 	}
-	inst.tables = slices.DeleteFunc(inst.tables, func(t *table) bool { return slices.Contains(inst.fresh, t) })
+	inst.sets = slices.DeleteFunc(inst.sets, func(t *backendSet) bool { return slices.Contains(inst.fresh, t) })
 	m.release(inst)
 }
 
@@ -150,22 +150,22 @@ func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, e
 	return e, nil
 }
 
-func (m *mirror) acquireTable(p *planner, inst *installed, set int) (*table, error) {
+func (m *mirror) acquireSet(p *planner, inst *installed, set int) (*backendSet, error) {
 	r := inst.spec.sets[set]
 	numbers := r.numbers(inst.backends)
-	key := tableKey(r, numbers)
-	if t := m.tables.entries[key]; t != nil {
+	key := setKey(r, numbers)
+	if t := m.sets.entries[key]; t != nil {
 		t.refs++
 		return t, nil
 	}
 	content := p.selections.take(inst.spec, set).rows(numbers)
-	t := m.tables.claim(key, r.size(), content)
+	t := m.sets.claim(key, r.size(), content)
 	for t == nil {
 		var ok bool
-		if t, ok = m.tables.add(key, r.size()); ok {
+		if t, ok = m.sets.add(key, r.size()); ok {
 			inst.fresh = append(inst.fresh, t)
 			p.rows = append(p.rows, change{mapName: bpf.DatapathMapSlots, key: t.set.First, value: content})
-		} else if !p.makeRoom(m.tables.rows) {
+		} else if !p.makeRoom(m.sets.rows) {
 			return nil, m.full(bpf.DatapathMapSlots)
 		}
 	}
@@ -193,10 +193,10 @@ func (inst *installed) frontend(f *frontendSpec) bpf.DatapathFrontend {
 	value := f.value
 	value.Service = inst.ports[f.port].number
 	if f.outside != noSet {
-		value.Outside = inst.tables[f.outside].set
+		value.Outside = inst.sets[f.outside].set
 	}
 	if f.inside != noSet {
-		value.Inside = inst.tables[f.inside].set
+		value.Inside = inst.sets[f.inside].set
 	}
 	return value
 }
@@ -233,8 +233,8 @@ func (m *mirror) release(inst *installed) {
 	for _, r := range inst.spec.ranges[:inst.ranges] {
 		m.ranges.release(inst.rangeKey(r))
 	}
-	for _, t := range inst.tables {
-		m.tables.release(t)
+	for _, t := range inst.sets {
+		m.sets.release(t)
 	}
 	for i, e := range inst.backends {
 		spec := &inst.spec.backends[i]
@@ -253,7 +253,7 @@ func (m *mirror) release(inst *installed) {
 func (m *mirror) releaseRestored() {
 	m.frontends.releaseRestored()
 	m.ranges.releaseRestored()
-	m.tables.releaseRestored()
+	m.sets.releaseRestored()
 	m.backends.releaseRestored()
 	m.local.releaseRestored()
 	m.ports.releaseRestored()
@@ -261,7 +261,7 @@ func (m *mirror) releaseRestored() {
 
 // freelists are those of all arrays.
 func (m *mirror) freelists() []*freelist {
-	return []*freelist{m.tables.rows, m.backends.numbers, m.ports.numbers}
+	return []*freelist{m.sets.rows, m.backends.numbers, m.ports.numbers}
 }
 
 // sortedNames orders services, so that the same calls give the same plans.

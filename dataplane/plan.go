@@ -191,7 +191,7 @@ func (p *planner) flush() {
 	}
 	p.superseded, p.releases, p.taken = nil, nil, nil
 	p.emit(m.frontends.deletes(), m.ranges.deletes(), endAffinities(forgets))
-	m.tables.frees()
+	m.sets.frees()
 	p.emit(m.backends.frees(), m.local.deletes(), m.ports.deletes(), m.cluster.deletes(), m.nodes.deletes(), m.pods.deletes())
 }
 

@@ -38,7 +38,7 @@ func (d *DataPath) restoreMirror() (*mirror, error) {
 	if m.backends.reserved == 0 && len(sets) == 0 {
 		return m, nil // there never was a backend
 	}
-	if err := errors.Join(d.restoreBackends(m, now), d.restoreTables(m, sets, now)); err != nil {
+	if err := errors.Join(d.restoreBackends(m, now), d.restoreSets(m, sets, now)); err != nil {
 		return nil, fmt.Errorf("read back: %w", err)
 	}
 	return m, nil
@@ -115,7 +115,7 @@ func (d *DataPath) restoreBackends(m *mirror, now time.Time) error {
 	return err
 }
 
-func (d *DataPath) restoreTables(m *mirror, sets map[bpf.DatapathBackendSet]bool, now time.Time) error {
+func (d *DataPath) restoreSets(m *mirror, sets map[bpf.DatapathBackendSet]bool, now time.Time) error {
 	rows := make([]bpf.DatapathRow, d.objects.Slots.MaxEntries())
 	used := make([]entryUse, len(rows))
 	err := readEntries(d.objects.Slots, func(number uint32, row bpf.DatapathRow) {
@@ -132,9 +132,9 @@ func (d *DataPath) restoreTables(m *mirror, sets map[bpf.DatapathBackendSet]bool
 		for i := set.First; i < uint32(end); i++ {
 			used[i] = inUse
 		}
-		m.tables.restore(set, rows[set.First:end])
+		m.sets.restore(set, rows[set.First:end])
 	}
-	m.tables.rows = restoreFreelist(0, used, now)
+	m.sets.rows = restoreFreelist(0, used, now)
 	return err
 }
 

@@ -60,24 +60,24 @@ func fits[K comparable](free, most int, refs func(K) int, wanted, old iter.Seq[K
 	return free >= 0
 }
 
-// fitsRows is fits for tables.
+// fitsRows is fits for sets of backends.
 func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
-	rows := m.tables.rows
+	rows := m.sets.rows
 	need := uint32(0)
 	for i := range spec.sets {
 		need += rowsOf(spec.sets[i].size())
 	}
-	if len(m.tables.restored) > 0 || rows.largest() >= need {
-		return true // if not, acquireTable finds out: tables that were read back are found by their content
+	if len(m.sets.restored) > 0 || rows.largest() >= need {
+		return true // if not, acquireSet finds out: sets that were read back are found by their content
 	}
 	free := rows.all()
-	for _, t := range old.tables {
+	for _, t := range old.sets {
 		if t.refs == 1 {
 			free.insert(extent{t.set.First, rowsOf(t.set.Size)})
 		}
 	}
 	for i := range spec.sets {
-		if t := m.findTable(spec, i); t != nil && (t.refs > 1 || !slices.Contains(old.tables, t)) {
+		if t := m.findSet(spec, i); t != nil && (t.refs > 1 || !slices.Contains(old.sets, t)) {
 			continue // another service has it, too
 		}
 		if _, ok := free.allocate(rowsOf(spec.sets[i].size())); !ok {
@@ -87,8 +87,8 @@ func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 	return true
 }
 
-// findTable is the table of a set where there is one already. It needs a number for each of its backends.
-func (m *mirror) findTable(spec *serviceSpec, set int) *table {
+// findSet is the set that the kernel has already for a spec's. It needs a number for each of its backends.
+func (m *mirror) findSet(spec *serviceSpec, set int) *backendSet {
 	entries := make([]*backendEntry, len(spec.backends))
 	for _, s := range spec.sets[set].shares {
 		if entries[s.backend] = m.backends.find(&spec.backends[s.backend]); entries[s.backend] == nil {
@@ -96,7 +96,7 @@ func (m *mirror) findTable(spec *serviceSpec, set int) *table {
 		}
 	}
 	r := spec.sets[set]
-	return m.tables.entries[tableKey(r, r.numbers(entries))]
+	return m.sets.entries[setKey(r, r.numbers(entries))]
 }
 
 // usage is how full the maps are that plans fill.
@@ -106,14 +106,14 @@ func (m *mirror) usage() []MapUsage {
 		bpf.DatapathMapLocalBackends: len(m.local.entries), bpf.DatapathMapRanges: len(m.ranges.entries),
 		bpf.DatapathMapFrontends: len(m.frontends.entries), bpf.DatapathMapPods: len(m.pods.entries),
 		bpf.DatapathMapNodes: len(m.nodes.entries), bpf.DatapathMapCluster: len(m.cluster.entries),
-		bpf.DatapathMapSlots: m.tables.capacity - int(m.tables.rows.all().count()),
+		bpf.DatapathMapSlots: m.sets.capacity - int(m.sets.rows.all().count()),
 	}
 	capacities := map[string]int{
 		bpf.DatapathMapServiceNames: m.ports.capacity - 1, bpf.DatapathMapBackends: m.backends.capacity - 1,
 		bpf.DatapathMapLocalBackends: m.local.capacity, bpf.DatapathMapRanges: m.ranges.capacity,
 		bpf.DatapathMapFrontends: m.frontends.capacity, bpf.DatapathMapPods: m.pods.capacity,
 		bpf.DatapathMapNodes: m.nodes.capacity, bpf.DatapathMapCluster: m.cluster.capacity,
-		bpf.DatapathMapSlots: m.tables.capacity,
+		bpf.DatapathMapSlots: m.sets.capacity,
 	}
 	var all []MapUsage
 	for _, name := range sortedNames(used) {

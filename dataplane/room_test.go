@@ -29,14 +29,14 @@ func (d *desk) apply(t *testing.T, s State) map[string]error {
 // checkReferences counts the references that services have, and compares them with those that the mirror has counted.
 func (d *desk) checkReferences(t *testing.T) {
 	t.Helper()
-	backends, tables, names := map[backendID]int{}, map[*table]int{}, map[string]int{}
+	backends, sets, names := map[backendID]int{}, map[*backendSet]int{}, map[string]int{}
 	frontends := map[bpf.DatapathServiceKey]int{}
 	for _, inst := range d.services {
 		for id := range inst.spec.backendIDs() {
 			backends[id]++
 		}
-		for _, table := range inst.tables {
-			tables[table]++
+		for _, set := range inst.sets {
+			sets[set]++
 		}
 		for _, name := range inst.spec.ports {
 			names[name]++
@@ -49,13 +49,13 @@ func (d *desk) checkReferences(t *testing.T) {
 	for id, n := range backends {
 		require.Equal(t, n, d.backends.refs(id))
 	}
-	require.Len(t, d.tables.entries, len(tables))
+	require.Len(t, d.sets.entries, len(sets))
 	rows := uint32(0)
-	for table, n := range tables {
-		require.Equal(t, n, table.refs)
-		rows += rowsOf(table.set.Size)
+	for set, n := range sets {
+		require.Equal(t, n, set.refs)
+		rows += rowsOf(set.set.Size)
 	}
-	require.EqualValues(t, d.tables.capacity, d.tables.rows.all().count()+rows, "no row is lost")
+	require.EqualValues(t, d.sets.capacity, d.sets.rows.all().count()+rows, "no row is lost")
 	require.EqualValues(t, d.backends.capacity-1, int(d.backends.numbers.all().count())+len(backends), "no number is lost")
 	require.EqualValues(t, d.ports.capacity-1, int(d.ports.numbers.all().count())+len(names), "no number is lost")
 	require.Len(t, d.ports.entries, len(names))

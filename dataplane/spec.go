@@ -13,7 +13,7 @@ import (
 type serviceSpec struct {
 	ports     []string // names of numbers, see portName
 	backends  []backendSpec
-	sets      []tableSpec
+	sets      []setSpec
 	ranges    []rangeSpec
 	frontends []frontendSpec
 	guards    []bpf.DatapathAddress
@@ -36,8 +36,8 @@ type backendSpec struct {
 	pod      bpf.DatapathPod // zero for a process
 }
 
-// tableSpec is what a set of backends is made of.
-type tableSpec struct {
+// setSpec is what a set of backends is made of.
+type setSpec struct {
 	shares []share
 }
 
@@ -65,23 +65,23 @@ const noSet = -1
 
 func (spec *serviceSpec) equal(other *serviceSpec) bool {
 	return slices.Equal(spec.ports, other.ports) && slices.Equal(spec.backends, other.backends) &&
-		slices.EqualFunc(spec.sets, other.sets, tableSpec.equal) && slices.Equal(spec.ranges, other.ranges) &&
+		slices.EqualFunc(spec.sets, other.sets, setSpec.equal) && slices.Equal(spec.ranges, other.ranges) &&
 		slices.Equal(spec.frontends, other.frontends) && slices.Equal(spec.guards, other.guards)
 }
 
-func (r tableSpec) equal(other tableSpec) bool {
+func (r setSpec) equal(other setSpec) bool {
 	return slices.Equal(r.shares, other.shares)
 }
 
 // isList reports whether the packet programs compare the backends' scores themselves: few, and of equal weight. Else they look the
 // backend up in a table.
-func (r tableSpec) isList() bool {
+func (r setSpec) isList() bool {
 	return len(r.shares) <= listBackends &&
 		!slices.ContainsFunc(r.shares, func(s share) bool { return s.weight != r.shares[0].weight })
 }
 
 // size is that of the bpf.DatapathBackendSet.
-func (r tableSpec) size() uint32 {
+func (r setSpec) size() uint32 {
 	if r.isList() {
 		return uint32(len(r.shares))
 	}
@@ -89,7 +89,7 @@ func (r tableSpec) size() uint32 {
 }
 
 // reduce divides the weights by what they have in common, which makes no other set.
-func (r tableSpec) reduce() {
+func (r setSpec) reduce() {
 	common := uint32(0)
 	for _, s := range r.shares {
 		for a := s.weight; a != 0; {

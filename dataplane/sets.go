@@ -11,27 +11,27 @@ import (
 
 const rowSlots = len(bpf.DatapathRow{}.Word)
 
-// tableRefs counts the references to the sets of backends in the array of slots, lists and tables alike. Equal sets share their rows.
-type tableRefs struct {
+// setRefs counts the references to the sets of backends in the array of slots, lists and tables alike. Equal sets share their rows.
+type setRefs struct {
 	capacity int
-	entries  map[string]*table
-	restored map[uint64][]*table // by hash of their rows, until releaseRestored
-	dirty    []*table
+	entries  map[string]*backendSet
+	restored map[uint64][]*backendSet // by hash of their rows, until releaseRestored
+	dirty    []*backendSet
 	rows     *freelist
 }
 
-// table is a set of backends in the kernel: a list or a table.
-type table struct {
+// backendSet is a set of backends in the kernel: a list or a table.
+type backendSet struct {
 	set     bpf.DatapathBackendSet
-	key     string            // see tableKey; empty for one that was restored and not claimed
+	key     string            // see setKey; empty for one that was restored and not claimed
 	content []bpf.DatapathRow // of one that was restored, until it is claimed
 	dirty   bool
 	refs    int
 }
 
-func newTableRefs(capacity uint32) *tableRefs {
-	return &tableRefs{
-		capacity: int(capacity), entries: make(map[string]*table), restored: make(map[uint64][]*table), rows: newFreelist(0, capacity),
+func newSetRefs(capacity uint32) *setRefs {
+	return &setRefs{
+		capacity: int(capacity), entries: make(map[string]*backendSet), restored: make(map[uint64][]*backendSet), rows: newFreelist(0, capacity),
 	}
 }
 
@@ -43,9 +43,9 @@ func rowsOf(size uint32) uint32 {
 	return (size + uint32(rowSlots) - 1) / uint32(rowSlots)
 }
 
-// tableKey identifies what a set is made of: number and weight of each backend. Numbers stand for the same backends for as long as
+// setKey identifies what a set is made of: number and weight of each backend. Numbers stand for the same backends for as long as
 // there is a set with them.
-func tableKey(r tableSpec, numbers []uint32) string {
+func setKey(r setSpec, numbers []uint32) string {
 	key := make([]byte, 0, 8*len(r.shares))
 	for i, s := range r.shares {
 		key = binary.NativeEndian.AppendUint32(key, numbers[i])
@@ -55,7 +55,7 @@ func tableKey(r tableSpec, numbers []uint32) string {
 }
 
 // numbers are those of the set's backends, given the entries of the spec's.
-func (r tableSpec) numbers(entries []*backendEntry) []uint32 {
+func (r setSpec) numbers(entries []*backendEntry) []uint32 {
 	numbers := make([]uint32, len(r.shares))
 	for i, s := range r.shares {
 		numbers[i] = entries[s.backend].number
@@ -64,13 +64,13 @@ func (r tableSpec) numbers(entries []*backendEntry) []uint32 {
 }
 
 // restore adds a set that the kernel holds already, with a reference that releaseRestored drops.
-func (s *tableRefs) restore(set bpf.DatapathBackendSet, content []bpf.DatapathRow) {
+func (s *setRefs) restore(set bpf.DatapathBackendSet, content []bpf.DatapathRow) {
 	hash := contentHash(set.Size, content)
-	s.restored[hash] = append(s.restored[hash], &table{set: set, content: content, refs: 1})
+	s.restored[hash] = append(s.restored[hash], &backendSet{set: set, content: content, refs: 1})
 }
 
 // claim finds a restored set by its content, and gives it a key.
-func (s *tableRefs) claim(key string, size uint32, content []bpf.DatapathRow) *table {
+func (s *setRefs) claim(key string, size uint32, content []bpf.DatapathRow) *backendSet {
 	if len(s.restored) == 0 {
 		return nil
 	}
@@ -85,17 +85,17 @@ func (s *tableRefs) claim(key string, size uint32, content []bpf.DatapathRow) *t
 }
 
 // add finds rows for a set. It reports false when there are none at the moment.
-func (s *tableRefs) add(key string, size uint32) (*table, bool) {
+func (s *setRefs) add(key string, size uint32) (*backendSet, bool) {
 	first, ok := s.rows.allocate(rowsOf(size))
 	if !ok {
 		return nil, false
 	}
-	t := &table{set: bpf.DatapathBackendSet{First: first, Size: size}, key: key}
+	t := &backendSet{set: bpf.DatapathBackendSet{First: first, Size: size}, key: key}
 	s.entries[key] = t
 	return t, true
 }
 
-func (s *tableRefs) release(t *table) {
+func (s *setRefs) release(t *backendSet) {
 	if t.refs--; t.refs == 0 && !t.dirty {
 		t.dirty = true
 		s.dirty = append(s.dirty, t)
@@ -103,7 +103,7 @@ func (s *tableRefs) release(t *table) {
 }
 
 // giveBack drops the reference to a set that no frontend ever had: its rows can be used again at once.
-func (s *tableRefs) giveBack(t *table) {
+func (s *setRefs) giveBack(t *backendSet) {
 	if t.refs--; t.refs > 0 {
 		return
 	}
@@ -112,7 +112,7 @@ func (s *tableRefs) giveBack(t *table) {
 }
 
 // releaseRestored drops the references of restored sets.
-func (s *tableRefs) releaseRestored() {
+func (s *setRefs) releaseRestored() {
 	for _, same := range s.restored {
 		for _, t := range same {
 			s.release(t)
@@ -122,7 +122,7 @@ func (s *tableRefs) releaseRestored() {
 }
 
 // frees frees the rows of sets without references. Nothing is written: packets on their way may still read them.
-func (s *tableRefs) frees() {
+func (s *setRefs) frees() {
 	for _, t := range s.dirty {
 		t.dirty = false
 		if t.refs > 0 {
