@@ -20,7 +20,7 @@ func TestDefaultsAreModest(t *testing.T) {
 	m, err := Sizes{}.Memory(2)
 	require.NoError(t, err)
 	assert.Less(t, m.Loaded, uint64(60<<20), "dozens of nodes fit on a laptop")
-	assert.Less(t, m.Full, uint64(72<<20))
+	assert.Less(t, m.Full, uint64(80<<20))
 	twice, err := Sizes{Flows: 1 << 20}.Memory(2)
 	require.NoError(t, err)
 	assert.Equal(t, m.Loaded+(1<<20-65536)*(104+16), twice.Loaded, "as the comment says: 104 bytes, and 16 to find them")
