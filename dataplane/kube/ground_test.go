@@ -198,10 +198,11 @@ func TestGroundMoves(t *testing.T) {
 		{"Ethernet address", func() error { return netlink.LinkSetHardwareAddr(eth0, net.HardwareAddr{2, 0, 0, 0, 0, 0x80}) }, "was 02:00:00:00:00:0b"},
 		{"address", func() error {
 			n.tell("n1", "192.0.2.21")
-			addAddress(t, eth0, "192.0.2.21/24")
 			a, err := netlink.ParseAddr("192.0.2.11/24")
 			require.NoError(t, err)
-			return netlink.AddrDel(eth0, a)
+			require.NoError(t, netlink.AddrDel(eth0, a))
+			addAddress(t, eth0, "192.0.2.21/24")
+			return nil
 		}, "addresses=\"[192.0.2.21], was [192.0.2.11]\""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
