@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/bgp"
+	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -48,8 +49,8 @@ func (a *announcers) stop(t *testing.T, node string, signal syscall.Signal) {
 	require.Eventually(t, func() bool { return !a.alive(node) }, patience, 10*time.Millisecond)
 }
 
-// TestAnnounceBGP: agents tell a router about the VIP: all of them, or with externalTrafficPolicy Local those with pods of it; who
-// ends takes its route back first, and who is killed is forgotten.
+// TestAnnounceBGP: agents tell a router about the VIP: all of them, or with externalTrafficPolicy Local those with pods of it; nobody
+// where there are no pods; who ends takes its route back first and fails healthz, and who is killed is forgotten.
 func TestAnnounceBGP(t *testing.T) {
 	tb := edgeStand(t)
 	i := slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Role == topologies.RoleRouter })
@@ -98,9 +99,26 @@ func TestAnnounceBGP(t *testing.T) {
 		become(all)
 	})
 
+	t.Run("no pods", func(t *testing.T) {
+		var pods []string
+		for _, p := range tb.plan.Pods {
+			pods = append(pods, p.Name)
+		}
+		putFile(t, a.objects, tb.agentObjects(t, "", pods...))
+		become(nil)
+		putFile(t, a.objects, tb.agentObjects(t, ""))
+		become(all)
+	})
+
 	t.Run("ends", func(t *testing.T) {
+		healthy := func(path string) int {
+			status, _ := tb.get(t, "lb-2", fmt.Sprintf("http://%s:%d/%s", tb.addressOf(t, "lb-2"), health.ProxyPort, path))
+			return status
+		}
+		assert.Equal(t, [2]int{200, 200}, [2]int{healthy("healthz"), healthy("livez")})
 		require.NoError(t, syscall.Kill(a.pids["lb-2"], syscall.SIGTERM))
 		become(without("lb-2"))
+		assert.Equal(t, [2]int{503, 200}, [2]int{healthy("healthz"), healthy("livez")}, "it drains")
 		assert.True(t, a.alive("lb-2"), "it takes its route back as soon as it is told to end")
 		for a.alive("lb-2") {
 			tb.expectCalls(t, allPreserved, echoVIP)
