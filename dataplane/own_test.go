@@ -81,6 +81,25 @@ func TestPodCalledPastService(t *testing.T) {
 	})
 }
 
+// A request out of a tunnel of another family is delivered through the pod's device, and passes its program.
+func TestDeliveredThroughDevice(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.worker(t, services.ModeDSR)
+		request := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true, geneve: w.around(dsrOption(w.vip, portEcho))}
+		for range 2 {
+			require.Equal(t, only("from-overlay"), d.send(t, FromNetwork, request.frame(t)).reasons)
+			inner := request
+			inner.geneve = nil
+			r := d.sendForwarded(t, ToPod, inner.frame(t))
+			assert.EqualValues(t, actOK, r.action)
+			assert.Empty(t, r.reasons)
+			reply := packetSpec{src: w.pod, dst: w.client, sport: 8080, dport: 40000, syn: true, ack: true}
+			assert.Equal(t, only("reply-direct"), d.send(t, FromPod, reply.frame(t)).reasons)
+			request.syn, request.ack = false, true
+		}
+	})
+}
+
 // A pod that speaks first from the port that it serves is heard, over TCP and UDP.
 func TestBackendSpeaksFirst(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {

@@ -70,9 +70,9 @@ static __always_inline int balance_from_network(struct hook h, const struct pack
 		rc = reply_from_snat(p, v);
 		if (rc == REASON_NOT_OURS)
 			rc = reply_to_node(p, v);
-		return rc == REASON_NOT_OURS ? note_direct(p) : rc;
+		return rc == REASON_NOT_OURS ? note_direct(p, false) : rc;
 	}
-	rc = note_direct(p);
+	rc = note_direct(p, false);
 	return rc == REASON_NOT_OURS ? drop_if_guarded(p, REASON_DROP_NO_FRONTEND) : rc;
 }
 
@@ -234,7 +234,7 @@ static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct
 	r = own ? find_reply_of_process(p) : find_reply(&p->tuple, &unconfirmed);
 	if (r && r->flags & FLOW_INSIDE)
 		return reply_to_pod(p, v, r);
-	return own || (r && r->port) ? REASON_NOT_OURS : note_direct(p);
+	return own ? REASON_NOT_OURS : note_direct(p, true);
 }
 
 /* What the four programs of tc share. At egress most packets are not ours; they are not counted. decide is a constant in each

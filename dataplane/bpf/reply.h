@@ -122,19 +122,26 @@ static __always_inline int reply_to_pod(const struct packet *p, struct verdict *
 	return REASON_REPLY_INSIDE;
 }
 
-/* From the network, straight to a backend of this node without a frontend: noted, so that its reply is not taken for a leak. */
-static __always_inline int note_direct(const struct packet *p)
+/* What comes to a backend of this node without a frontend is noted, so that its reply is not taken for a leak. delivered: it is on
+ * its last step to the pod, where what we have sent on its way passes, too, if the family of its tunnel is another. */
+static __always_inline int note_direct(const struct packet *p, bool delivered)
 {
-	struct pod *pod;
 	struct service_key to = {
 		.address = p->tuple.destination,
 		.port = p->tuple.destination_port,
 		.protocol = p->tuple.protocol,
 	};
+	struct flow_key reply_tuple = reversed(&p->tuple);
 	struct service_key none = {};
+	struct reply *known;
+	bool unconfirmed;
+	struct pod *pod;
 
 	pod = bpf_map_lookup_elem(&local_backends, &to);
 	if (!pod || is_inside(&p->tuple.source))
+		return REASON_NOT_OURS;
+	known = delivered ? find_reply(&reply_tuple, &unconfirmed) : NULL;
+	if (known && known->port)
 		return REASON_NOT_OURS;
 	return learn_reply(p, &p->tuple, &none, 0, 0, pod->ifindex) ?: REASON_NOT_OURS;
 }
