@@ -55,7 +55,9 @@ func (k *kernel) numbersOf() map[string]uint32 {
 // TestApplyGoesOn: random states follow each other, by turns in the hands of the same process and of a new one. The maps come
 // to what a simulated kernel has, and what stays keeps its numbers.
 func TestApplyGoesOn(t *testing.T) {
-	d := newMaps(t, fewEntries)
+	sizes := fewEntries
+	sizes.Slots = 64 * 2048 // sets of unequal weights are tables; of two states there are more than fewEntries has room for
+	d := newMaps(t, sizes)
 	clock := &stoppedClock{at: time.Unix(1, 0)}
 	d.clock = clock
 	r := rand.New(rand.NewPCG(7, 8))
