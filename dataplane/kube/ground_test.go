@@ -145,9 +145,19 @@ func (n *node) tell(name, address string) {
 	}}
 }
 
+// eventually asks on the test's own thread, which is in the node's namespace: require.Eventually asks on another.
 func (n *node) eventually(t *testing.T, condition func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, condition, soon, 10*time.Millisecond, what)
+	for end := time.Now().Add(soon); !condition(); time.Sleep(10 * time.Millisecond) {
+		require.True(t, time.Now().Before(end), what)
+	}
+}
+
+// enter takes the thread of a subtest into the node's namespace.
+func (n *node) enter(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked: the thread ends with the subtest
+	require.NoError(t, netns.Set(n.namespace))
 }
 
 // programs are those attached to eth0's ingress.
@@ -206,6 +216,7 @@ func TestGroundMoves(t *testing.T) {
 		}, "addresses=\"[192.0.2.21], was [192.0.2.11]\""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			n.enter(t)
 			before := n.programs(t)
 			require.Len(t, before, 1)
 			require.NoError(t, test.change())

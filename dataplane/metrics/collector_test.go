@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
 var _ Source = (*dataplane.DataPath)(nil)
@@ -18,11 +19,10 @@ var _ Source = (*dataplane.DataPath)(nil)
 // fixed is a node that has counted a little, or cannot be read.
 type fixed struct{ err error }
 
-func (f fixed) Counters(names *dataplane.Names) ([]dataplane.Counter, error) {
-	reasons := names.Reasons()
+func (f fixed) Counters(*dataplane.Names) ([]dataplane.Counter, error) {
 	return []dataplane.Counter{
-		{Reason: reasons[1], Packets: 3, Bytes: 222},
-		{Reason: reasons[len(reasons)-1], Packets: 1, Bytes: 60},
+		{Reason: bpf.DatapathReasonREASON_TO_OVERLAY_DSR, Packets: 3, Bytes: 222},
+		{Reason: bpf.DatapathReasonREASON_DROP_ICMP_NO_FLOW, Packets: 1, Bytes: 60},
 	}, f.err
 }
 
