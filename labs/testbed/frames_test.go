@@ -1,7 +1,10 @@
 package testbed
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,12 +41,15 @@ func TestTaggedFrames(t *testing.T) {
 				}
 				return err
 			}))
-			tagged := tb.addVLAN(t, node.Port, 10)
+			tagged := tb.addVLAN(t, node.Port, 10) // "": this kernel has no VLAN devices, so the frame itself has the tag only
 			forwarded := func() uint64 { return tb.count(t, "to-overlay-dsr") + tb.count(t, "to-endpoint") }
 			tb.sendFrame(t, node.Port, datagramTo(t, tb, own, 1))
 			require.Eventually(t, func() bool { return forwarded() == 1 }, patience, 10*time.Millisecond)
 
-			tb.sendFrame(t, tagged, datagramTo(t, tb, own, 2))
+			if tagged != "" {
+				tb.sendFrame(t, tagged, datagramTo(t, tb, own, 2))
+			}
+			tb.sendFrame(t, node.Port, withTag(datagramTo(t, tb, own, 5), 10))
 			tb.sendFrame(t, node.Port, datagramTo(t, tb, net.HardwareAddr{2, 0, 0, 0, 0, 0x77}, 3))
 			tb.sendFrame(t, node.Port, datagramTo(t, tb, own, 4)) // the last: what came before it has been counted, too
 			require.Eventually(t, func() bool { return forwarded() >= 2 }, patience, 10*time.Millisecond)
@@ -52,11 +58,17 @@ func TestTaggedFrames(t *testing.T) {
 	}
 }
 
-// addVLAN adds a VLAN device to one in the fabric, which leaves it to that to put the tag in.
+// withTag is a frame with an 802.1Q tag.
+func withTag(frame []byte, id uint16) []byte {
+	tag := binary.BigEndian.AppendUint16([]byte{0x81, 0x00}, id)
+	return slices.Concat(frame[:12], tag, frame[12:])
+}
+
+// addVLAN adds a VLAN device to one in the fabric, which leaves it to that to put the tag in. It returns "" where the kernel has none.
 func (tb *Testbed) addVLAN(t *testing.T, on string, id int) string {
 	t.Helper()
 	const name = "vlan-test"
-	require.NoError(t, tb.network.Do(netns.Fabric, func() error {
+	err := tb.network.Do(netns.Fabric, func() error {
 		parent, err := netlink.LinkByName(on)
 		if err != nil {
 			return err
@@ -68,7 +80,12 @@ func (tb *Testbed) addVLAN(t *testing.T, on string, id int) string {
 			return err
 		}
 		return netlink.LinkSetUp(vlan)
-	}))
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		t.Log("needs VLAN devices (8021q), which this kernel does not have: tags beside the frame are not tried")
+		return ""
+	}
+	require.NoError(t, err)
 	return name
 }
 
