@@ -216,8 +216,7 @@ static __always_inline int finish_tc(struct hook h, const struct packet *p, stru
 }
 
 /* What the kernel delivers to a pod: replies of backends on other nodes and of processes of this node, which bear the backend's
- * address until here, and what calls the pod past its services. What we deliver ourselves does not pass here, but for a reply that
- * is known already. */
+ * address until here, and what calls the pod past its services. */
 static __always_inline int decide_to_pod(struct hook h, struct packet *p, struct verdict *v)
 {
 	enum parsed parsed = parse_packet(h, p);

@@ -61,7 +61,7 @@ static __always_inline int no_backend(struct verdict *v, const struct frontend *
 /* Reports whether no host has the address (RFC 1122, 3.2.1.3; RFC 4291, 2.4). */
 static __always_inline bool is_martian(const struct address *a)
 {
-	__u8 first = a->word[3]; /* of an IPv4 address in network byte order, on a little-endian machine */
+	__u8 first = bpf_ntohl(a->word[3]) >> 24;
 
 	if (is_ipv4(a))
 		return !first || first >= 224 || is_loopback(a);
@@ -175,7 +175,7 @@ static __always_inline bool is_option_requested(void)
 	__u32 zero = 0;
 	__u64 *until = bpf_map_lookup_elem(&option_requested, &zero);
 
-	return until && *until && *until > bpf_ktime_get_coarse_ns();
+	return until && *until && *until > bpf_ktime_get_coarse_ns(); /* mostly it is 0, and no clock is read */
 }
 
 /* DSR: the client's address stays, and the option carries the frontend to the pod node. It is on the first packet, on every UDP

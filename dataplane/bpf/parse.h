@@ -203,8 +203,3 @@ static __always_inline void note_closing(__u8 *flags, const struct packet *p, __
 		now |= fin;
 	*flags = now;
 }
-
-static __always_inline bool is_closed(__u8 flags)
-{
-	return flags & FLOW_RESET || (flags & (FLOW_CLIENT_FIN | FLOW_POD_FIN)) == (FLOW_CLIENT_FIN | FLOW_POD_FIN);
-}
