@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/meter"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // onTestbed runs a lab's trials on a testbed that is built for the run (Substrate). What is different between network namespaces and
@@ -16,6 +18,8 @@ import (
 type onTestbed struct {
 	session *Session
 	*execution
+	// lock keeps the testbed from all others, from Open to Close.
+	lock *netns.Lock
 	// restorePriority undoes prioritize.
 	restorePriority func()
 }
@@ -33,14 +37,20 @@ func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 	}
-	restore, how := prioritize()
-	o.restorePriority = restore
 	options := o.runner.Testbed
 	options.Name = "lab-" + o.session.planned.Name
 	options.Recreate = true
+	o.lock, err = netns.Acquire(ctx, cmp.Or(options.StateDir, netns.DefaultStateDir), options.Name, o.runner.Waiting)
+	if err != nil {
+		return err
+	}
+	options.Lock = o.lock
+	restore, how := prioritize()
+	o.restorePriority = restore
 	built, _, err := testbed.Up(ctx, o.session.planned, options)
 	if err != nil {
 		restore()
+		o.lock.Release()
 		return err
 	}
 	o.testbed, o.plan = built, built.Plan()
@@ -68,6 +78,7 @@ func (o *onTestbed) Run(ctx context.Context, _ *Trial, r *Report) error {
 
 // Close takes the testbed down.
 func (o *onTestbed) Close(ctx context.Context) error {
+	defer o.lock.Release()
 	defer o.restorePriority()
 	return o.testbed.Down(ctx)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 // Narrator is told what a lab does while it runs. Calls come one at a time.
@@ -52,6 +53,8 @@ type Runner struct {
 	Proxy    proxies.Engine
 	Narrator Narrator
 	Log      *slog.Logger
+	// Waiting is called when another process uses the testbed of the lab's topology. Default: the lab is not run then.
+	Waiting lockfile.Waiting
 }
 
 // Run builds the lab's topology, runs all its phases, records everything and takes the topology down again, whatever

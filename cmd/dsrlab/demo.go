@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // demoLabs are what `demo dsr` shows.
@@ -83,11 +84,16 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 	if err != nil {
 		return err
 	}
+	release, err := netns.AcquireMachine(cmd.Context(), o.wait.waiting(s))
+	if err != nil {
+		return err
+	}
+	defer release()
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
 			Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(s.err)}, Substrate: on,
-			RunsDir: o.runs, Repetitions: max(o.repetitions, 1), Scale: scale,
+			RunsDir: o.runs, Repetitions: max(o.repetitions, 1), Scale: scale, Waiting: o.wait.waiting(s),
 		}
 		live, err := present.NewLive(runner, lab, o.timeout)
 		if err != nil {

@@ -78,6 +78,7 @@ type runOptions struct {
 	output, runs, stateDir, router, proxy, hook, fault, scale string
 	repetitions                                               int
 	on                                                        substrate
+	wait                                                      waitFlag
 	// verbose adds the evidence to what is printed in the end; all are the labs that run all there are.
 	verbose, all bool
 }
@@ -89,6 +90,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept while they run")
 	hookFlag(cmd, &o.hook)
 	o.on.labFlags(cmd)
+	o.wait.flag(cmd)
 	cmd.Flags().StringVar(&o.scale, "scale", "", "divide the rates of all links: 1 (the topology's), 1/2, 1/5, 1/10 or 1/20 (default: the largest that this machine carries now)")
 	cmd.Flags().IntVar(&o.repetitions, "repetitions", 0, "repetitions of every phase (default: what the lab says)")
 }
@@ -127,10 +129,15 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err != nil {
 		return err
 	}
+	release, err := netns.AcquireMachine(cmd.Context(), o.wait.waiting(s))
+	if err != nil {
+		return err
+	}
+	defer release()
 	console := newConsole(story, s.err)
 	runner := &labs.Runner{
 		Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
-		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: console,
+		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: console, Waiting: o.wait.waiting(s),
 	}
 	var summaries []results.Summary
 	for _, lab := range all {

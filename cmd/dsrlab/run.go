@@ -10,13 +10,14 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 // Exit codes of every command.
 const (
 	exitOK          = 0 // done, and as expected
 	exitFailed      = 1 // an expectation failed, or the work itself did
-	exitUsage       = 2 // bad usage or input
+	exitUsage       = 2 // bad usage or input, or another dsrlab is at work on the same
 	exitUnsupported = 3 // the machine lacks something
 	exitUntested    = 4 // nothing could be measured, or not all that had to be
 )
@@ -59,7 +60,11 @@ func run(ctx context.Context, args []string, s streams) int {
 		return exitOK
 	}
 	var exit *exitError
+	var held *lockfile.HeldError
 	if !errors.As(err, &exit) {
+		if errors.As(err, &held) {
+			code = exitUsage
+		}
 		exit = &exitError{code, err}
 	}
 	if exit.err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -25,10 +26,23 @@ func newStatusCommand(s streams) *cobra.Command {
 					t.Row(l.Name, l.Topology, l.State, l.Nodes, l.Pods)
 				}
 				t.Render()
+				describeStatus(w, all)
 			})
 		},
 	}
 	outputFlag(cmd, &output)
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 	return cmd
+}
+
+// describeStatus says what is wrong with testbeds, and who is at work on them.
+func describeStatus(w io.Writer, all []netns.Status) {
+	for _, l := range all {
+		if l.Reason != "" {
+			fmt.Fprintf(w, "%s is broken: %s; `dsrlab down --name %[1]s` removes it\n", l.Name, l.Reason)
+		}
+		if l.Holder != nil {
+			fmt.Fprintf(w, "%s is in use by %s\n", l.Name, l.Holder)
+		}
+	}
 }

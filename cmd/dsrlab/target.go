@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,14 +22,23 @@ func (t *testbedTarget) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 }
 
-// resolve is the testbed's name: the one that was given, or that of the only one.
+// resolve is the testbed's name: the one that was given, or that of the only one that runs.
 func (t *testbedTarget) resolve() (string, error) {
-	if t.name != "" {
-		return t.name, nil
-	}
 	all, err := netns.List(t.stateDir)
 	if err != nil {
 		return "", err
+	}
+	running := slices.DeleteFunc(slices.Clone(all), func(s netns.Status) bool { return s.State != netns.Running })
+	if len(running) == 0 {
+		running = all // for the reason why it can't be used
+	}
+	return t.oneOf(running)
+}
+
+// oneOf is the name that was given, or that of the only testbed.
+func (t *testbedTarget) oneOf(all []netns.Status) (string, error) {
+	if t.name != "" {
+		return t.name, nil
 	}
 	var names []string
 	for _, s := range all {
@@ -53,7 +63,8 @@ func (t *testbedTarget) attach() (*testbed.Testbed, error) {
 		return nil, err
 	}
 	tb, err := testbed.Attach(t.stateDir, name)
-	if errors.Is(err, netns.ErrNotFound) {
+	var broken *netns.BrokenError
+	if errors.Is(err, netns.ErrNotFound) || errors.As(err, &broken) {
 		return nil, usageError(err)
 	}
 	return tb, err

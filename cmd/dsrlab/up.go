@@ -20,6 +20,7 @@ func newUpCommand(s streams) *cobra.Command {
 	var file, mode, hook, fault, name, stateDir string
 	var recreate bool
 	var on substrate
+	var wait waitFlag
 	cmd := &cobra.Command{
 		Use:   "up -f FILE|NAME",
 		Short: "Build a topology, start its workload, and leave it running",
@@ -51,8 +52,13 @@ func newUpCommand(s streams) *cobra.Command {
 			if err := testbed.Check(plan, variant); err != nil {
 				return upError(err)
 			}
+			lock, err := netns.Acquire(cmd.Context(), stateDir, cmp.Or(name, plan.Name), wait.waiting(s))
+			if err != nil {
+				return err
+			}
+			defer lock.Release()
 			tb, existing, err := testbed.Up(cmd.Context(), plan, testbed.Options{
-				StateDir: stateDir, Name: name, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
+				StateDir: stateDir, Name: name, Lock: lock, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 			})
 			if err != nil {
@@ -74,6 +80,7 @@ func newUpCommand(s streams) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "name of the testbed (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 	on.flags(cmd)
+	wait.flag(cmd)
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what runs under this name, if it differs")
 	return cmd
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/kind"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -38,7 +39,10 @@ type Options struct {
 	StateDir string // default netns.DefaultStateDir
 	Name     string // default the topology's
 	Recreate bool   // take down what runs under this name
-	Keep     bool   // leave a partially built testbed in place for inspection
+	// Lock is the testbed's, held by the caller until it is done with the testbed. Default: Up alone holds it, and whoever comes next may
+	// remove the testbed.
+	Lock *netns.Lock
+	Keep bool // leave a partially built testbed in place for inspection
 	// NodeImage is the image of a kind cluster's nodes (default kind.DefaultImage).
 	NodeImage string
 	// LabPod is the workload binary (default: labpod beside this program).
@@ -64,7 +68,8 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, exi
 		}
 	}
 	lab, err := netns.Up(ctx, plan, netns.Options{
-		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep, Provider: makerOf(o, labPod),
+		StateDir: o.StateDir, Name: o.Name, Recreate: o.Recreate, Keep: o.Keep, Lock: o.Lock, Log: o.Log, OnStep: o.OnStep,
+		Provider: makerOf(o, labPod),
 	})
 	if err != nil {
 		return nil, false, err
@@ -92,14 +97,13 @@ func Attach(stateDir, name string) (*Testbed, error) {
 	return &Testbed{network: lab, plan: lab.Plan(), log: slog.New(slog.DiscardHandler), ports: workload.NewPorts()}, nil
 }
 
-// Down removes the testbed.
-func (tb *Testbed) Down(ctx context.Context) error {
-	return Down(ctx, tb.network.StateDir(), tb.network.Name())
-}
+// Down removes the testbed. If Up was given its lock, that must still be held.
+func (tb *Testbed) Down(ctx context.Context) error { return tb.network.Down(ctx, &kind.Provider{}) }
 
-// Down removes a testbed, in whatever state it is and without its topology file.
-func Down(ctx context.Context, stateDir, name string) error {
-	return netns.Down(ctx, stateDir, name, &kind.Provider{})
+// Down removes a testbed, in whatever state it is and without its topology file. If another process uses it the error is a
+// *lockfile.HeldError, or Down waits.
+func Down(ctx context.Context, stateDir, name string, waiting lockfile.Waiting) error {
+	return netns.DownWaiting(ctx, stateDir, name, &kind.Provider{}, waiting)
 }
 
 func (tb *Testbed) platform() platform { return platformOf(tb) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,31 @@ func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resourc
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Find returns what a network has whose record is lost: the cluster by its mounts, and the network by its label. Where that is gone so is
+// the name of what guarded it, and settings have their values of before in the record only.
+func (m *Provider) Find(ctx context.Context, network, dir string, ids []string) ([]netns.Resource, error) {
+	if _, err := exec.LookPath("docker"); err != nil {
+		return nil, nil
+	}
+	name := clusterName(network)
+	mine, err := ownsNodes(ctx, name, dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []netns.Resource
+	if mine {
+		found = append(found, netns.Resource{Kind: ownedCluster, Name: name})
+	}
+	n, err := inspectNetwork(ctx, name)
+	if err != nil || n == nil {
+		return found, err
+	}
+	if id := n.Labels[labLabel]; mine || slices.Contains(ids, id) {
+		found = append(found, netns.Resource{Kind: ownedNetwork, Name: name, Value: id}, netns.Resource{Kind: ownedGuard, Name: n.Options[bridgeOption]})
+	}
+	return found, nil
 }
 
 // removeCluster removes the nodes of a cluster, if they are the lab's. It is no error if there are none.

@@ -4,42 +4,55 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 const pollEvery = 2 * time.Millisecond
 
-// Down removes a network, whatever its state: it goes by the journal, and by the network's mark on what it finds. With no network of
-// this name it does nothing. It returns when processes, links, names, mounts and BPF programs are gone; the namespaces, empty by
-// then, the kernel frees when it gets to it.
+// Down removes a network, whatever its state: it goes by the journal, and by the network's marks on what it finds; see readRecord. With no
+// network of this name it does nothing. It returns when processes, links, names, mounts and BPF programs are gone; the namespaces, empty
+// by then, the kernel frees when it gets to it.
 //
-// External nodes are removed by their provider; nodes may be nil for a network that has none.
+// External nodes are removed by their provider; nodes may be nil for a network that has none. If another process has the network's lock
+// the error is a *lockfile.HeldError.
 func Down(ctx context.Context, stateDir, name string, nodes NodeProvider) error {
+	return DownWaiting(ctx, stateDir, name, nodes, nil)
+}
+
+// DownWaiting is Down, but waits for another process that has the network's lock.
+func DownWaiting(ctx context.Context, stateDir, name string, nodes NodeProvider, waiting lockfile.Waiting) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	if !exists(filepath.Join(stateDir, name)) && !exists(lockPath(stateDir, name)) {
-		return nil
+		marked, err := markedNamespaces(stateDir, name, nil)
+		if err != nil || len(marked) == 0 {
+			return err
+		}
 	}
-	held, err := takeLock(stateDir, name)
+	held, err := Acquire(ctx, stateDir, name, waiting)
 	if err != nil {
 		return err
 	}
-	defer releaseLock(stateDir, held)
+	defer held.Release()
 	return down(ctx, stateDir, name, nodes)
 }
 
-// releaseLock releases the lock. It removes the state folder if that is the default one and empty.
-func releaseLock(stateDir string, held *lock) {
-	held.unlock()
-	if stateDir == DefaultStateDir {
-		_ = os.Remove(stateDir) // fails if another lab is there
+// Down removes the network. If Up was given its lock, that must still be held.
+func (nw *Network) Down(ctx context.Context, nodes NodeProvider) error {
+	if !nw.lock.isHeld() {
+		return Down(ctx, nw.stateDir, nw.name, nodes)
 	}
+	return down(ctx, nw.stateDir, nw.name, nodes)
 }
 
 func exists(path string) bool {
@@ -47,55 +60,19 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// journaled is what the journal names, by kind.
-type journaled struct {
-	owner                       owner
-	namespaces, mounts, folders []string
-	processes                   []entry
-	resources                   []Resource
-	earlierBoot                 bool
-}
-
-func readJournaled(j *journal) (*journaled, error) {
-	entries, err := j.read()
-	if err != nil {
-		return nil, err
-	}
-	r := &journaled{}
-	for _, e := range entries {
-		switch e.Kind {
-		case "begin":
-			r.owner.id, r.earlierBoot = e.ID, e.BootID != bootID()
-		case "namespace":
-			r.namespaces = append(r.namespaces, e.Name)
-		case "mount":
-			r.mounts = append(r.mounts, e.Name)
-		case "folder":
-			r.folders = append(r.folders, e.Name)
-		case "process":
-			r.processes = append(r.processes, e)
-		case "owned":
-			r.resources = append(r.resources, Resource{Kind: e.What, Name: e.Name, Value: e.Value})
-		}
-	}
-	return r, nil
-}
-
 // down is Down for who holds the lock.
 func down(ctx context.Context, stateDir, name string, nodes NodeProvider) error {
 	nw := &Network{stateDir: stateDir, name: name}
 	nw.journal = journalOf(nw.Dir())
-	r, err := readJournaled(nw.journal)
+	r, err := nw.readRecord()
 	if err != nil {
-		return err
+		return fmt.Errorf("take down %s: %w", name, err)
 	}
 	var errs []error
 	if !r.earlierBoot { // nothing but files outlives the kernel that made it
 		errs = append(errs, r.remove(ctx, namespaceName(name, Fabric)))
 	}
-	if len(r.resources) > 0 { // but containers do
-		errs = append(errs, r.removeResources(ctx, nw.Dir(), nodes))
-	}
+	errs = append(errs, r.removeResources(ctx, nw, nodes)) // but containers do
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take down %s: %w", name, err)
 	}
@@ -103,24 +80,30 @@ func down(ctx context.Context, stateDir, name string, nodes NodeProvider) error 
 }
 
 // removeResources has the node provider remove what it made.
-func (r *journaled) removeResources(ctx context.Context, dir string, nodes NodeProvider) error {
+func (r *record) removeResources(ctx context.Context, nw *Network, nodes NodeProvider) error {
+	if nodes != nil && (r.damaged || r.lost && exists(nw.requestedPath())) {
+		found, err := nodes.Find(ctx, nw.name, nw.Dir(), slices.Collect(maps.Keys(r.owner.ids)))
+		if err != nil && exists(nw.requestedPath()) { // else it may never have had any
+			return err
+		}
+		r.resources = append(r.resources, found...)
+	}
+	if len(r.resources) == 0 {
+		return nil
+	}
 	if nodes == nil {
 		return errors.New("it has external nodes, and no node provider to remove them")
 	}
-	return nodes.Remove(ctx, dir, r.resources, r.earlierBoot)
+	return nodes.Remove(ctx, nw.Dir(), r.resources, r.earlierBoot)
 }
 
 // remove removes all that is in namespaces; fabric is the name of that with the wires.
-func (r *journaled) remove(ctx context.Context, fabric string) error {
+func (r *record) remove(ctx context.Context, fabric string) error {
 	named, err := r.namespacesByOwnership()
 	if err != nil {
 		return err
 	}
-	marked := ""
-	if len(r.resources) > 0 {
-		marked = r.owner.id
-	}
-	if err := endProcesses(ctx, r.processes, named[owned], marked); err != nil {
+	if err := endProcesses(ctx, r.processes, named[owned], r.variables()); err != nil {
 		return err
 	}
 	var errs []error
@@ -143,8 +126,8 @@ func (r *journaled) remove(ctx context.Context, fabric string) error {
 	return errors.Join(append(errs, waitGone(ctx, programs))...)
 }
 
-// namespacesByOwnership sorts the journal's namespaces by whose they are, now.
-func (r *journaled) namespacesByOwnership() (map[ownership][]string, error) {
+// namespacesByOwnership sorts the record's namespaces by whose they are, now.
+func (r *record) namespacesByOwnership() (map[ownership][]string, error) {
 	by := make(map[ownership][]string)
 	for _, name := range r.namespaces {
 		whose, err := r.owner.of(name)
@@ -182,29 +165,38 @@ func removeLinks(namespace string) error {
 	return nil
 }
 
-// removeDir removes the network's folder, its journal last: until then Down can be tried again. A folder without a journal is only
-// removed if it is empty, as Up leaves it when it is killed before it begins; anything else is no network's.
+// removeDir removes the network's folder, its journal last: until then Down can be tried again. Of a folder that nothing shows to be a
+// network's only what networks have is removed.
 func (nw *Network) removeDir() error {
-	if !nw.journal.exists() {
-		if err := os.Remove(nw.Dir()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is no network's: it has no journal, and isn't empty", nw.Dir())
-		}
+	mine := nw.ownsDir()
+	info, err := os.Lstat(nw.Dir())
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is kept: no testbed has made it, as it is no folder", nw.Dir())
 	}
 	entries, err := os.ReadDir(nw.Dir())
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", nw.name, err)
 	}
-	var errs []error
+	var foreign []string
 	for _, e := range entries {
-		if path := filepath.Join(nw.Dir(), e.Name()); path != nw.journal.path {
-			errs = append(errs, os.RemoveAll(path))
+		switch path := filepath.Join(nw.Dir(), e.Name()); {
+		case path == nw.journal.path:
+		case mine || isPartOfNetwork(e.Name()):
+			err = errors.Join(err, os.RemoveAll(path))
+		default:
+			foreign = append(foreign, e.Name())
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("forget %s: %w", nw.name, err)
 	}
-	return errors.Join(os.Remove(nw.journal.path), os.Remove(nw.Dir()))
+	if len(foreign) > 0 {
+		return fmt.Errorf("%s has no journal, and is kept for what no testbed has: %s", nw.Dir(), strings.Join(foreign, ", "))
+	}
+	return errors.Join(os.RemoveAll(nw.journal.path), os.Remove(nw.Dir()))
 }
 
 // waitUntil looks until the condition holds; it returns false after the timeout, or when ctx ends.

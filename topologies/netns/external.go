@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/proc"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
@@ -24,6 +25,9 @@ type NodeProvider interface {
 	// Remove removes all recorded resources, of which some may never have been made and some may be gone. dir is the network's
 	// folder. earlierBoot says that the machine was started anew since.
 	Remove(ctx context.Context, dir string, owned []Resource, earlierBoot bool) error
+	// Find returns the resources of a network that has lost its record of them, by the marks that they bear. ids are those that are known
+	// of the network; there may be none.
+	Find(ctx context.Context, network, dir string, ids []string) ([]Resource, error)
 }
 
 // Provided is what a NodeProvider has made.
@@ -55,19 +59,18 @@ type ExternalNamespace struct {
 
 // NewExternalNamespace returns the network namespace of a running process.
 func NewExternalNamespace(ns string, pid int, pins string) (ExternalNamespace, error) {
-	p, err := readProcess(pid)
+	p, err := proc.Read(pid)
 	if err != nil {
 		return ExternalNamespace{}, fmt.Errorf("adopt %s: %w", ns, err)
 	}
-	return ExternalNamespace{Name: ns, PID: pid, Start: p.start, PinDir: pins}, nil
+	return ExternalNamespace{Name: ns, PID: pid, Start: p.Start, PinDir: pins}, nil
 }
 
 // netNS opens the namespace; the caller closes it.
 func (a ExternalNamespace) netNS() (*os.File, error) {
 	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", a.PID))
 	if err == nil {
-		var p process
-		if p, err = readProcess(a.PID); err == nil && p.start == a.Start && !p.ended() {
+		if proc.IsRunning(a.PID, a.Start) {
 			return ns, nil
 		}
 		ns.Close()

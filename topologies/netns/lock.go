@@ -1,62 +1,65 @@
 package netns
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
-// lock keeps other processes from building or taking down the same lab. It ends by unlock, or with the process.
-type lock struct {
-	file *os.File
-	path string
+// Lock makes this process the only one that builds, changes or removes a network. It ends by Release, or with the process.
+type Lock struct {
+	stateDir, name string
+	file           *lockfile.Lock // nil once it is released
 }
 
-func lockPath(stateDir, name string) string { return filepath.Join(stateDir, name+".lock") }
+const lockSuffix = ".lock"
 
-// takeLock takes a network's lock, or says at once that someone else has it.
-func takeLock(stateDir, name string) (*lock, error) {
-	path := lockPath(stateDir, name)
-	for {
-		if err := os.MkdirAll(stateDir, 0o755); err != nil {
-			return nil, fmt.Errorf("lock %s: %w", name, err)
-		}
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the folder went with the last lab
-		}
-		if err != nil {
-			return nil, fmt.Errorf("lock %s: %w", name, err)
-		}
-		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			file.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, fmt.Errorf("network %s is being built or removed by another process", name)
-			}
-			return nil, fmt.Errorf("lock %s: %w", name, err)
-		}
-		if isSameFile(file, path) {
-			return &lock{file: file, path: path}, nil
-		}
-		file.Close() // who held it has removed it since it was opened: it keeps nobody out
+func lockPath(stateDir, name string) string { return filepath.Join(stateDir, name+lockSuffix) }
+
+// Acquire takes a network's lock, whether there is such a network or not. If another process holds it, the error is a
+// *lockfile.HeldError, or Acquire waits.
+func Acquire(ctx context.Context, stateDir, name string, waiting lockfile.Waiting) (*Lock, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
-}
-
-// isSameFile reports whether path still names the open file.
-func isSameFile(file *os.File, path string) bool {
-	opened, err := file.Stat()
+	file, err := lockfile.Take(ctx, lockPath(stateDir, name), "testbed "+name+" is in use", waiting)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	named, err := os.Stat(path)
-	return err == nil && os.SameFile(opened, named)
+	return &Lock{stateDir: stateDir, name: name, file: file}, nil
 }
 
-// unlock removes the lock's file while it is still held, and lets go.
-func (l *lock) unlock() {
-	_ = os.Remove(l.path) // left behind, it does no harm
-	l.file.Close()
+// isHeld reports whether the lock was not released yet.
+func (l *Lock) isHeld() bool { return l != nil && l.file != nil }
+
+// Release lets go of the lock. It removes the state folder if that is the default one and empty.
+func (l *Lock) Release() {
+	if !l.isHeld() {
+		return
+	}
+	l.file.Release()
+	l.file = nil
+	removeIfDefault(l.stateDir)
+}
+
+// removeIfDefault removes the default state folder if it is empty: another network may be there.
+func removeIfDefault(stateDir string) {
+	if filepath.Clean(stateDir) == DefaultStateDir {
+		_ = os.Remove(stateDir)
+	}
+}
+
+// AcquireMachine takes the lock of what measures on this machine: two at once would spoil each other. It is one for all state folders.
+func AcquireMachine(ctx context.Context, waiting lockfile.Waiting) (release func(), err error) {
+	// No network has such a name.
+	l, err := lockfile.Take(ctx, filepath.Join(DefaultStateDir, ".measuring"+lockSuffix), "this machine is in use for measuring", waiting)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		l.Release()
+		removeIfDefault(DefaultStateDir)
+	}, nil
 }

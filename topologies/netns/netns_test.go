@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns/hoststate"
@@ -38,7 +41,33 @@ func TestMain(m *testing.M) {
 	os.Exit(sandbox.Main(m))
 }
 
+// mainThread is where the goroutine of main is if it is locked before main begins.
+var mainThread = func() int {
+	if os.Getenv(dieAtVariable) == "visit" {
+		runtime.LockOSThread()
+	}
+	return unix.Gettid()
+}()
+
+// visit looks into a namespace from the process's main thread until its input ends, as a command may.
+func visit(path string) {
+	ns, err := os.Open(path)
+	if err == nil {
+		err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+	}
+	if err != nil || mainThread != os.Getpid() {
+		fmt.Println("main thread", mainThread, err)
+		os.Exit(1)
+	}
+	fmt.Println("inside")
+	_, _ = io.ReadAll(os.Stdin)
+	os.Exit(0)
+}
+
 func dieAt(step, dir string) {
+	if step == "visit" {
+		visit(dir)
+	}
 	if step == "down" { // and die whenever
 		fmt.Print(".")
 		if err := Down(context.Background(), dir, "test-down", nil); err != nil {

@@ -24,6 +24,14 @@ const Fabric = "fabric"
 // namespaceDir is where named namespaces are, for `ip netns` too.
 const namespaceDir = "/run/netns"
 
+// Entries of a network's folder; see also journalFile. Packages that build on a network have others.
+const (
+	planFile      = "plan.json"
+	requestedFile = "asked.json"
+	bpfFolder     = "bpf"
+	logsFolder    = "logs"
+)
+
 // nodeDevice is every node's and pod's own device.
 const nodeDevice = "eth0"
 
@@ -36,6 +44,7 @@ type Network struct {
 	id             string
 	plan           *topologies.Plan
 	existing       bool
+	lock           *Lock // that Up was given
 	journal        *journal
 	// external are the namespaces that a provider made, by name.
 	external map[string]ExternalNamespace
@@ -64,11 +73,14 @@ func (nw *Network) Existing() bool { return nw.existing }
 // alias marks a link as the network's.
 func (nw *Network) alias(what string) string { return markOf(nw.id, what) }
 
+// namespacePrefix is what the names of all networks' namespaces begin with.
+const namespacePrefix = "dsrlab-"
+
 // namespaceName is the name of a namespace.
-func namespaceName(lab, ns string) string { return "dsrlab-" + lab + "-" + ns }
+func namespaceName(lab, ns string) string { return namespacePrefix + lab + "-" + ns }
 
 // bpfDir is where the network mounts its bpffs.
-func (nw *Network) bpfDir() string { return filepath.Join(nw.Dir(), "bpf") }
+func (nw *Network) bpfDir() string { return filepath.Join(nw.Dir(), bpfFolder) }
 
 // BPFDir is the node's folder for pins, on the network's own bpffs or that of an external node. It may not exist yet.
 func (nw *Network) BPFDir(node string) (string, error) {

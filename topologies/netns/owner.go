@@ -1,6 +1,8 @@
 package netns
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -22,8 +24,60 @@ const loopback = 1
 // markOf is what the links of a network carry as their alias.
 func markOf(id, what string) string { return "dsrlab:" + id + ":" + what }
 
+// mark is what a namespace of a network carries as the alias of its lo: enough to find the network's namespaces when its journal is lost.
+type mark struct {
+	id, namespace string
+	// place is that of the network's state folder: others may have networks of the same name.
+	place string
+}
+
+func (m mark) String() string { return markOf(m.id, m.namespace) + ":" + m.place }
+
+func parseMark(alias string) (mark, bool) {
+	parts := strings.SplitN(alias, ":", 4)
+	if len(parts) < 3 || parts[0] != "dsrlab" || parts[1] == "" {
+		return mark{}, false
+	}
+	m := mark{id: parts[1], namespace: parts[2]}
+	if len(parts) == 4 {
+		m.place = parts[3]
+	}
+	return m, true
+}
+
+// longestPlace leaves room for the rest of an alias, which has at most 255 bytes (IFALIASZ).
+const longestPlace = 160
+
+// placeOf is how marks name a state folder: by its path or, if that is long, by a hash of it.
+func placeOf(stateDir string) string {
+	path, err := filepath.Abs(stateDir)
+	if err != nil {
+		path = stateDir
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if len(path) > longestPlace {
+		sum := sha256.Sum256([]byte(path))
+		return "sha256:" + hex.EncodeToString(sum[:8])
+	}
+	return path
+}
+
 // owner distinguishes what is the network's from what only has the same name.
-type owner struct{ id string }
+type owner struct {
+	ids map[string]bool
+	// network and place are set where a namespace may also be recognized by those, for a network whose journal is lost.
+	network, place string
+}
+
+// ownerOf recognizes what bears a network's ID.
+func ownerOf(id string) owner { return owner{ids: map[string]bool{id: true}} }
+
+// owns reports whether the namespace of this name has a mark of the network's.
+func (o owner) owns(name string, m mark) bool {
+	return o.ids[m.id] || o.network != "" && o.place == m.place && name == namespaceName(o.network, m.namespace)
+}
 
 // ownership is whose a name in the namespace folder is.
 type ownership int
@@ -37,36 +91,48 @@ const (
 
 // of looks into the namespace itself: its lo carries the network's mark since before it had a name.
 func (o owner) of(name string) (ownership, error) {
+	m, whose, err := readMark(name)
+	if whose == owned && !o.owns(name, m) {
+		whose = notOwned
+	}
+	return whose, err
+}
+
+// readMark reads the mark of a namespace; it is owned if it has one.
+func readMark(name string) (mark, ownership, error) {
 	path := filepath.Join(namespaceDir, name)
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return absent, nil
+		return mark{}, absent, nil
 	}
 	if err != nil {
-		return notOwned, err
+		return mark{}, notOwned, err
 	}
 	if !isMounted(path) {
 		if info.Mode().IsRegular() && info.Size() == 0 {
-			return unbound, nil
+			return mark{}, unbound, nil
 		}
-		return notOwned, nil
+		return mark{}, notOwned, nil
 	}
 	conn, err := dialAt(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return mark{}, absent, nil // it has gone since
+	}
 	if errors.Is(err, errNoNetNS) {
-		return notOwned, nil
+		return mark{}, notOwned, nil
 	}
 	if err != nil {
-		return notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
+		return mark{}, notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
 	defer conn.Close()
 	lo, err := conn.LinkByIndex(loopback)
 	if err != nil {
-		return notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
+		return mark{}, notOwned, fmt.Errorf("look into namespace %s: %w", name, err)
 	}
-	if o.id != "" && strings.HasPrefix(lo.Attrs().Alias, markOf(o.id, "")) {
-		return owned, nil
+	if m, ok := parseMark(lo.Attrs().Alias); ok {
+		return m, owned, nil
 	}
-	return notOwned, nil
+	return mark{}, notOwned, nil
 }
 
 // errNoNetNS means that a file is no network namespace.

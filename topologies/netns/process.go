@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/dsrlab/dsrlab/topologies/proc"
 )
 
 // Process is a program that runs in a namespace until the network is removed.
@@ -29,19 +31,29 @@ type Streams struct {
 // NetworkVariable is the environment variable that marks a network's processes, by its ID; Down ends them.
 const NetworkVariable = "DSRLAB_LAB"
 
+// folderVariable has the network's folder. Processes are found by it when the network's ID is lost.
+const folderVariable = "DSRLAB_FOLDER"
+
+func (nw *Network) folder() string { return filepath.Join(placeOf(nw.stateDir), nw.name) }
+
+// environment is that of the network's programs: the caller's, and marks.
+func (nw *Network) environment(more ...string) []string {
+	return append(append(os.Environ(), more...), NetworkVariable+"="+nw.id, folderVariable+"="+nw.folder())
+}
+
 // Start starts a program in the background of a namespace, in a session of its own, with its output in the network's logs. It ends with
 // the network.
 func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	log, err := os.OpenFile(filepath.Join(nw.Dir(), "logs", p.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(nw.Dir(), logsFolder, p.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	defer log.Close()
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
-	cmd.Env = append(append(os.Environ(), p.Env...), NetworkVariable+"="+nw.id)
+	cmd.Env = nw.environment(p.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// A program that starts between the fork and this entry is found by its namespace, which only the network's are in, or in a namespace
@@ -49,9 +61,9 @@ func (nw *Network) Start(ctx context.Context, ns string, p Process) (pid int, er
 	if err := nw.Do(ns, cmd.Start); err != nil {
 		return 0, fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	started, err := readProcess(cmd.Process.Pid) // a zombie at least: it isn't reaped before Wait
+	started, err := proc.Read(cmd.Process.Pid) // a zombie at least: it isn't reaped before Wait
 	if err == nil {
-		err = nw.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: started.start})
+		err = nw.journal.add(entry{Kind: "process", Name: p.Name, PID: cmd.Process.Pid, Start: started.Start})
 	}
 	if err != nil {
 		err = errors.Join(fmt.Errorf("start %s: %w", p.Name, err), cmd.Process.Kill())
@@ -67,7 +79,7 @@ const runGrace = 2 * time.Second
 // gets SIGTERM, and SIGKILL if it doesn't heed it.
 func (nw *Network) Run(ctx context.Context, ns string, argv []string, s Streams) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), NetworkVariable+"="+nw.id)
+	cmd.Env = nw.environment()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = runGrace
@@ -83,7 +95,7 @@ func (nw *Network) Stop(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
-	if err := endProcesses(ctx, started, nil, ""); err != nil {
+	if err := endProcesses(ctx, started, nil, nil); err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
 	return nil
@@ -97,6 +109,10 @@ func (nw *Network) IsRunning(name string) bool {
 
 // started is what the journal has of Start under this name.
 func (nw *Network) started(name string) ([]entry, error) {
-	entries, err := nw.journal.read()
+	entries, damage := nw.journal.read()
+	var err error
+	if damage != "" {
+		err = &BrokenError{Name: nw.name, Reason: damage}
+	}
 	return slices.DeleteFunc(entries, func(e entry) bool { return e.Kind != "process" || e.Name != name }), err
 }

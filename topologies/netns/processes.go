@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies/proc"
 )
 
 const (
@@ -24,17 +25,14 @@ const (
 type processSet struct {
 	recorded   map[int]uint64  // process number to start time
 	namespaces map[uint64]bool // inodes
-	// mark is the variable of the network's programs, for networks with namespaces in which others live, too; empty: it is not looked for.
-	mark []byte
+	// variables are those of their environment that only the network's programs have, each with its value; see record.variables.
+	variables []string
 }
 
-// endProcesses ends those that the journal names, all that live in the network's namespaces, however they came there, and, if marked is a
-// network's ID, all that were started for it in external namespaces.
-func endProcesses(ctx context.Context, recorded []entry, namespaces []string, marked string) error {
-	in := processSet{recorded: startTimes(recorded), namespaces: make(map[uint64]bool)}
-	if marked != "" {
-		in.mark = []byte(NetworkVariable + "=" + marked)
-	}
+// endProcesses ends those that the journal names, all that live in the network's namespaces, however they came there, and all that have one
+// of the variables in their environment.
+func endProcesses(ctx context.Context, recorded []entry, namespaces, variables []string) error {
+	in := processSet{recorded: startTimes(recorded), namespaces: make(map[uint64]bool), variables: variables}
 	for _, name := range namespaces {
 		var st unix.Stat_t
 		if err := unix.Stat(filepath.Join(namespaceDir, name), &st); err != nil {
@@ -89,19 +87,40 @@ func (in processSet) contains(pid int) bool {
 		return false
 	}
 	if recorded, ok := in.recorded[pid]; ok {
-		p, err := readProcess(pid)
-		if err == nil && p.start == recorded && !p.ended() {
+		if proc.IsRunning(pid, recorded) {
 			return true
 		}
 	}
-	if len(in.mark) > 0 {
-		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err == nil && slices.ContainsFunc(bytes.Split(environment, []byte{0}), func(v []byte) bool { return bytes.Equal(v, in.mark) }) {
-			return true
-		}
+	return in.hasVariable(pid) || in.livesInside(pid)
+}
+
+// hasVariable reports whether a process was started with one of the variables.
+func (in processSet) hasVariable(pid int) bool {
+	if len(in.variables) == 0 {
+		return false
 	}
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return err == nil && slices.ContainsFunc(bytes.Split(environment, []byte{0}), func(v []byte) bool { return slices.Contains(in.variables, string(v)) })
+}
+
+// livesInside reports whether a process is in one of the namespaces with all its threads. One that has others elsewhere only looks in, as
+// our own commands do: it is not the network's.
+func (in processSet) livesInside(pid int) bool {
 	var st unix.Stat_t
-	return unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) == nil && in.namespaces[st.Ino] // gone once it has ended
+	if unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) != nil || !in.namespaces[st.Ino] {
+		return false // gone once it has ended
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return false
+	}
+	for _, thread := range threads {
+		var of unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/task/%s/ns/net", pid, thread.Name()), &of) == nil && of.Ino != st.Ino {
+			return false
+		}
+	}
+	return true
 }
 
 // signal sends a signal to a process if it is still one of them. By its pidfd it can't become another one meanwhile.
@@ -114,28 +133,4 @@ func (in processSet) signal(pid int, s unix.Signal) {
 	if in.contains(pid) {
 		_ = unix.PidfdSendSignal(fd, s, nil, 0) // it may have ended meanwhile
 	}
-}
-
-// process is what identifies a process, and its state.
-type process struct {
-	state byte
-	start uint64 // clock ticks since boot
-}
-
-// ended: it is a zombie, and only waits to be reaped.
-func (p process) ended() bool { return p.state == 'Z' || p.state == 'X' }
-
-// readProcess reads proc_pid_stat(5): field 3 is the state, 22 the start time.
-func readProcess(pid int) (process, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return process{}, err
-	}
-	end := bytes.LastIndexByte(stat, ')') // the name before it may hold anything
-	fields := strings.Fields(string(stat[end+1:]))
-	if end < 0 || len(fields) < 20 {
-		return process{}, errors.New("unreadable /proc stat")
-	}
-	start, err := strconv.ParseUint(fields[19], 10, 64)
-	return process{state: fields[0][0], start: start}, err
 }

@@ -1,8 +1,6 @@
 package netns
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,60 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/topologies/proc"
 )
-
-func TestDownKeepsWhatIsNoLab(t *testing.T) {
-	dir := t.TempDir()
-	photos := filepath.Join(dir, "photos")
-	require.NoError(t, os.Mkdir(photos, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(photos, "cat"), nil, 0o644))
-	assert.EqualError(t, Down(t.Context(), dir, "photos", nil), photos+" is no network's: it has no journal, and isn't empty")
-	assert.FileExists(t, filepath.Join(photos, "cat"))
-	list, err := List(dir)
-	require.NoError(t, err)
-	assert.Empty(t, list)
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	assert.Len(t, left, 1, "no lock either")
-
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "unbegun"), 0o755))
-	require.NoError(t, Down(t.Context(), dir, "unbegun", nil), "Up was killed before it wrote the journal")
-	assert.NoDirExists(t, filepath.Join(dir, "unbegun"))
-}
-
-func TestLock(t *testing.T) {
-	requireRoot(t)
-	dir, tried := t.TempDir(), 0
-	t.Cleanup(func() { require.NoError(t, Down(context.Background(), dir, "test-lock", nil)) })
-	_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock", OnStep: func(string) {
-		tried++
-		const busy = "network test-lock is being built or removed by another process"
-		_, err := Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-lock"})
-		assert.EqualError(t, err, busy)
-		assert.EqualError(t, Down(t.Context(), dir, "test-lock", nil), busy)
-	}})
-	require.NoError(t, err)
-	assert.Greater(t, tried, 5)
-	assert.NoFileExists(t, lockPath(dir, "test-lock"))
-}
-
-// A lock whose file was removed keeps nobody out: who opened it before must look again.
-func TestLockOfRemovedFile(t *testing.T) {
-	dir := t.TempDir()
-	first, err := takeLock(dir, "lab")
-	require.NoError(t, err)
-	stale, err := os.Open(lockPath(dir, "lab"))
-	require.NoError(t, err)
-	defer stale.Close()
-	first.unlock()
-	assert.False(t, isSameFile(stale, lockPath(dir, "lab")))
-	second, err := takeLock(dir, "lab")
-	require.NoError(t, err)
-	defer second.unlock()
-	assert.False(t, isSameFile(stale, lockPath(dir, "lab")))
-	_, err = takeLock(dir, "lab")
-	assert.EqualError(t, err, "network lab is being built or removed by another process")
-}
 
 func TestDownKeepsForeignNamespace(t *testing.T) {
 	dir := t.TempDir()
@@ -94,9 +41,9 @@ func TestDownKeepsForeignNamespace(t *testing.T) {
 	}()
 	require.NoError(t, Down(t.Context(), dir, "test-foreign", nil))
 	assert.True(t, isMounted(path), "it has the name of one of ours, but it isn't")
-	p, err := readProcess(sleeper.Process.Pid)
+	p, err := proc.Read(sleeper.Process.Pid)
 	require.NoError(t, err)
-	assert.False(t, p.ended(), "nor is who lives there")
+	assert.False(t, p.Ended(), "nor is who lives there")
 	assert.NoDirExists(t, filepath.Join(dir, "test-foreign"))
 	_, err = Up(t.Context(), talk(t), Options{StateDir: dir, Name: "test-foreign"})
 	var occupied *OccupiedError
@@ -210,18 +157,6 @@ func TestEarlierBoot(t *testing.T) {
 	assert.NoDirExists(t, nw.Dir())
 }
 
-func TestJournalCutShort(t *testing.T) {
-	j := &journal{path: filepath.Join(t.TempDir(), "journal.jsonl")}
-	require.NoError(t, j.add(entry{Kind: "begin", ID: "1"}))
-	file, err := os.OpenFile(j.path, os.O_APPEND|os.O_WRONLY, 0)
-	require.NoError(t, err)
-	fmt.Fprint(file, `{"kind":"namesp`)
-	require.NoError(t, file.Close())
-	entries, err := j.read()
-	require.NoError(t, err)
-	assert.Equal(t, []entry{{Kind: "begin", ID: "1"}}, entries)
-}
-
 func TestStubbornProcess(t *testing.T) {
 	dir := t.TempDir()
 	nw := up(t, talk(t), "test-stubborn", dir)
@@ -233,8 +168,8 @@ func TestStubbornProcess(t *testing.T) {
 		return string(content) == "ready\n"
 	}, 20*time.Second, time.Millisecond)
 	require.NoError(t, Down(t.Context(), dir, "test-stubborn", nil))
-	p, err := readProcess(pid)
-	assert.True(t, err != nil || p.ended())
+	p, err := proc.Read(pid)
+	assert.True(t, err != nil || p.Ended())
 }
 
 // Whatever goes wrong at whatever step, nothing stays.

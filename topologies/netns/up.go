@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/proc"
 )
 
 // Options say where and how a network is built.
@@ -28,6 +29,9 @@ type Options struct {
 	Log *slog.Logger
 	// OnStep is told each step right before it is taken.
 	OnStep func(step string)
+	// Lock is the network's, held by the caller until it is done with what it builds on the network. Default: Up takes it, and releases it
+	// when it returns.
+	Lock *Lock
 	// Provider makes the LB and pod nodes, with their pods, of a plan whose substrate is not netns.
 	Provider NodeProvider
 }
@@ -67,15 +71,17 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error)
 	if os.Geteuid() != 0 {
 		return nil, &MissingError{Feature: "root", How: "run it with sudo: network namespaces and BPF programs are made"}
 	}
-	held, err := takeLock(o.StateDir, o.Name)
-	if err != nil {
-		return nil, err
+	if o.Lock == nil {
+		held, err := Acquire(ctx, o.StateDir, o.Name, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Release()
 	}
-	defer releaseLock(o.StateDir, held)
 	if nw, err := existing(ctx, plan, o); nw != nil || err != nil {
 		return nw, err
 	}
-	nw := &Network{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan}
+	nw := &Network{stateDir: o.StateDir, name: o.Name, id: newID(), plan: plan, lock: o.Lock}
 	nw.journal = journalOf(nw.Dir())
 	if err := nw.checkFree(); err != nil {
 		return nil, err
@@ -109,15 +115,18 @@ func (o Options) withDefaults(plan *topologies.Plan) Options {
 // is taken down.
 func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, error) {
 	nw, err := Open(o.StateDir, o.Name)
+	var broken *BrokenError
 	switch {
 	case errors.Is(err, ErrNotFound):
+	case errors.As(err, &broken):
+		o.Log.Warn("network is broken and built anew", "network", o.Name, "err", broken.Reason)
 	case err != nil:
 		return nil, err
 	case nw.plan.Hash != plan.Hash && !o.Recreate:
 		return nil, &DiffersError{Name: o.Name, Differences: nw.requested().Diff(plan)}
 	case nw.plan.Hash == plan.Hash:
 		if err = nw.checkIntact(); err == nil {
-			nw.existing = true
+			nw.existing, nw.lock = true, o.Lock
 			return nw, nil
 		}
 		o.Log.Warn("network is broken and built anew", "network", o.Name, "err", err)
@@ -129,7 +138,7 @@ func existing(ctx context.Context, plan *topologies.Plan, o Options) (*Network, 
 func (nw *Network) checkIntact() error {
 	var errs []error
 	for _, ns := range nw.ownNamespaces() {
-		whose, err := owner{nw.id}.of(namespaceName(nw.name, ns))
+		whose, err := ownerOf(nw.id).of(namespaceName(nw.name, ns))
 		switch {
 		case err != nil:
 			errs = append(errs, err)
@@ -168,13 +177,17 @@ func (nw *Network) begin() error {
 		return err
 	}
 	begin := entry{Kind: "begin", Lab: nw.name, ID: nw.id, BootID: bootID(), PID: os.Getpid()}
-	if self, err := readProcess(os.Getpid()); err == nil {
-		begin.Start = self.start
+	if self, err := proc.Read(os.Getpid()); err == nil {
+		begin.Start = self.Start
 	}
 	if err := nw.journal.add(begin); err != nil {
 		return err
 	}
-	return errors.Join(os.Mkdir(filepath.Join(nw.Dir(), "logs"), 0o755), nw.writePlan())
+	document, err := json.Marshal(begin)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(nw.Dir(), ownerFile), document, 0o644), os.Mkdir(filepath.Join(nw.Dir(), logsFolder), 0o755), nw.writePlan())
 }
 
 // writePlan stores the plan for Open.
@@ -187,7 +200,7 @@ func (nw *Network) writePlan() error {
 }
 
 // requestedPath is where the requested plan is stored, for networks with external nodes.
-func (nw *Network) requestedPath() string { return filepath.Join(nw.Dir(), "asked.json") }
+func (nw *Network) requestedPath() string { return filepath.Join(nw.Dir(), requestedFile) }
 
 // requested is the plan as Up was given it, before a provider assigned addresses.
 func (nw *Network) requested() *topologies.Plan {
@@ -199,7 +212,7 @@ func (nw *Network) requested() *topologies.Plan {
 	return p
 }
 
-func (nw *Network) planPath() string { return filepath.Join(nw.Dir(), "plan.json") }
+func (nw *Network) planPath() string { return filepath.Join(nw.Dir(), planFile) }
 
 // mountBPF mounts the network's own bpffs: that of the host may not be mounted, and pins there would be nobody's.
 func (nw *Network) mountBPF() error {
@@ -213,58 +226,4 @@ func (nw *Network) mountBPF() error {
 		return missing("bpffs", "a kernel with CONFIG_BPF_SYSCALL", err)
 	}
 	return nil
-}
-
-// Open opens an existing network. It returns ErrNotFound if there is none, or only an incomplete one.
-func Open(stateDir, name string) (*Network, error) {
-	nw, state, err := load(stateDir, name)
-	switch {
-	case err != nil:
-		return nil, err
-	case state == "":
-		return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
-	case state != Running:
-		return nil, fmt.Errorf("%s: %w: it is %s", name, ErrNotFound, state)
-	}
-	return nw, nil
-}
-
-// load reads a network's folder. It returns a network only if that is complete, and no state if there is no journal.
-func load(stateDir, name string) (nw *Network, state string, err error) {
-	nw = &Network{stateDir: stateDir, name: name}
-	nw.journal = journalOf(nw.Dir())
-	entries, err := nw.journal.read()
-	if err != nil {
-		return nil, "", err
-	}
-	if nw.journal.exists() {
-		state = Incomplete
-	}
-	for _, e := range entries {
-		switch {
-		case e.Kind == "begin" && e.BootID != bootID():
-			return nil, EarlierBoot, nil
-		case e.Kind == "begin":
-			nw.id = e.ID
-		case e.Kind == "adopted":
-			nw.addExternal(ExternalNamespace{Name: e.Name, PID: e.PID, Start: e.Start, PinDir: e.Pins})
-		case e.Kind == "complete":
-			state = Running
-		}
-	}
-	if state != Running {
-		return nil, state, nil
-	}
-	document, err := os.ReadFile(nw.planPath())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, Incomplete, nil // it is being taken down
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("open %s: %w", name, err)
-	}
-	nw.plan = &topologies.Plan{}
-	if err := json.Unmarshal(document, nw.plan); err != nil {
-		return nil, "", fmt.Errorf("open %s: plan: %w", name, err)
-	}
-	return nw, state, nil
 }
