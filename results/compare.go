@@ -1,37 +1,42 @@
 package results
 
-import (
-	"fmt"
-	"math"
-
-	"github.com/dsrlab/dsrlab/results/stats"
-)
+import "fmt"
 
 // Finding is what a comparison of one metric says.
 type Finding string
 
 const (
-	// Same means that the whole interval of the ratio lies within the margin around 1.
-	Same Finding = "no material difference"
-	// Higher and Lower mean that the whole interval lies beyond the margin: B is higher (lower) than A.
+	// Better and Worse mean that the test shows a difference: B is better (worse) than A.
+	Better Finding = "better"
+	Worse  Finding = "worse"
+	// Higher and Lower are the same of a metric of which neither more nor less is better in itself.
 	Higher Finding = "higher"
 	Lower  Finding = "lower"
-	// Undecided means that the interval reaches across the margin: more repetitions would decide.
-	Undecided Finding = "undecided"
+	// NoDifference means that the test shows none. There may be one that is too small for this many samples.
+	NoDifference Finding = "no difference shown"
 	// OnlyA and OnlyB mean that the other run has no valid sample.
 	OnlyA Finding = "only in A"
 	OnlyB Finding = "only in B"
 )
 
-// DefaultMargin is the relative difference below which nothing is called material: that of the calibration of links.
-const DefaultMargin = 0.05
+// DefaultEffect is the relative difference that SamplesNeeded is about.
+const DefaultEffect = 0.03
+
+// falseReports is the probability, at most, that a comparison of two runs that don't differ reports a difference in any metric.
+const falseReports = 0.05
 
 // Comparison is run B seen from run A.
 type Comparison struct {
-	A string `json:"a"`
-	B string `json:"b"`
-	// Margin is the relative difference that counts as material.
-	Margin float64 `json:"margin"`
+	A   string `json:"a"`
+	B   string `json:"b"`
+	Lab string `json:"lab"` // of A
+	// Effect is the relative difference that SamplesNeeded is about.
+	Effect float64 `json:"effect"`
+	// Varying counts the metrics with different values in the runs. All of them are tested, and the test of each is the
+	// stricter, the more there are: two equal runs shall show a difference in any of them in at most 5 % of comparisons.
+	Varying int `json:"varying"`
+	// FewestSamples is how many samples of a metric each run must have so that all of them together can show any difference.
+	FewestSamples int `json:"fewestSamples"`
 	// Conditions that differ between the runs; a difference in the metrics may come from them.
 	Conditions []Condition `json:"conditions"`
 	// Parity is there where a lab was run on two substrates.
@@ -58,44 +63,54 @@ type ComparedClaim struct {
 	Only string `json:"only,omitempty"`
 }
 
-// ComparedMetric compares the medians of one metric of one variant under one set of labels.
+// ComparedMetric compares one metric of one variant under one set of labels. Several samples of a repetition enter by their
+// median: they are not independent of each other.
 type ComparedMetric struct {
-	Variant string            `json:"variant"`
-	Metric  string            `json:"metric"`
-	Unit    string            `json:"unit"`
-	Labels  map[string]string `json:"labels,omitempty"`
-	A       *float64          `json:"a"` // median; null without a valid sample
-	B       *float64          `json:"b"`
-	// Ratio is B/A with its 95 % confidence interval; null where it is not defined.
-	Ratio   *float64  `json:"ratio"`
-	CI95    *Interval `json:"ci95"`
-	Finding Finding   `json:"finding"`
+	Variant  string            `json:"variant"`
+	Metric   string            `json:"metric"`
+	Unit     string            `json:"unit"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	A        *float64          `json:"a"` // median; null without a valid sample
+	B        *float64          `json:"b"`
+	SamplesA int               `json:"samplesA"`
+	SamplesB int               `json:"samplesB"`
+	// Ratio is B/A, as Hodges and Lehmann estimate it, with its 95 % confidence interval. Where a value is 0 or below there is
+	// no ratio, and Difference is B-A.
+	Ratio      *float64  `json:"ratio"`
+	Difference *float64  `json:"difference,omitempty"`
+	CI95       *Interval `json:"ci95"`
+	// P is the p-value of the Mann-Whitney test of this metric alone.
+	P *float64 `json:"p"`
+	// SamplesNeeded is how many samples each run must have so that a difference of Comparison.Effect is found in at least 90 %
+	// of comparisons, if they scatter as these do; 0 if that cannot be said, or if it is more than stats.MostSamples.
+	SamplesNeeded int     `json:"samplesNeeded,omitempty"`
+	Finding       Finding `json:"finding"`
 	// Text is the finding as a sentence.
 	Text string `json:"text"`
 }
 
-// Compare compares run b with run a. Margin is the relative difference that counts as material (0: DefaultMargin).
-func Compare(a, b *Run, margin float64) Comparison {
-	if margin <= 0 {
-		margin = DefaultMargin
-	}
+// Compare compares run b with run a. Effect is the relative difference that SamplesNeeded is about (0: it is
+// not looked for, which takes longer than all else).
+func Compare(a, b *Run, effect float64) Comparison {
 	c := Comparison{
-		A: a.Manifest.Run, B: b.Manifest.Run, Margin: margin,
+		A: a.Manifest.Run, B: b.Manifest.Run, Lab: a.Manifest.Lab, Effect: effect,
 		Conditions: conditions(a, b), Claims: compareClaims(a, b), Metrics: []ComparedMetric{},
 	}
 	if a.Manifest.Lab == b.Manifest.Lab && a.Manifest.On() != b.Manifest.On() {
 		c.Parity = parityOf(a, b, c.Claims)
 	}
 	groupsA, groupsB := a.Groups(), b.Groups()
+	var pairs []groupPair
 	for _, group := range groupsA {
 		other, _ := findGroup(groupsB, group)
-		c.Metrics = append(c.Metrics, compareGroups(group, other, a.Manifest.Seed^b.Manifest.Seed, margin))
+		pairs = append(pairs, groupPair{group, other})
 	}
 	for _, group := range groupsB {
 		if _, ok := findGroup(groupsA, group); !ok {
-			c.Metrics = append(c.Metrics, compareGroups(Group{}, group, 0, margin))
+			pairs = append(pairs, groupPair{Group{}, group})
 		}
 	}
+	c.compareMetrics(pairs, a.Manifest.Seed^b.Manifest.Seed)
 	return c
 }
 
@@ -106,81 +121,6 @@ func findGroup(groups []Group, like Group) (Group, bool) {
 		}
 	}
 	return Group{}, false
-}
-
-func compareGroups(a, b Group, seed uint64, margin float64) ComparedMetric {
-	named := a
-	if a.Metric == "" {
-		named = b
-	}
-	m := ComparedMetric{Variant: named.Variant, Metric: named.Metric, Unit: named.Unit, Labels: named.Labels, Finding: Undecided}
-	as, bs := a.Values(), b.Values()
-	if len(as) > 0 {
-		median := stats.Median(as)
-		m.A = &median
-	}
-	if len(bs) > 0 {
-		median := stats.Median(bs)
-		m.B = &median
-	}
-	switch {
-	case m.A == nil && m.B == nil:
-		m.Text = "no valid sample in either run"
-		return m
-	case m.B == nil:
-		m.Finding, m.Text = OnlyA, "no valid sample in B"
-		return m
-	case m.A == nil:
-		m.Finding, m.Text = OnlyB, "no valid sample in A"
-		return m
-	}
-	estimate, err := stats.Bootstrap{Seed: named.seed(seed)}.Ratio(bs, as)
-	if err != nil {
-		m.Finding, m.Text = compareZero(as, bs)
-		return m
-	}
-	m.Ratio = &estimate.Value
-	if estimate.HasInterval() {
-		m.CI95 = &Interval{estimate.Lo, estimate.Hi}
-	}
-	m.Finding, m.Text = weigh(estimate, margin)
-	return m
-}
-
-// compareZero compares where A's median is 0 and there is no ratio.
-func compareZero(as, bs []float64) (Finding, string) {
-	allZero := func(xs []float64) bool {
-		return stats.Percentile(xs, 0) == 0 && stats.Percentile(xs, 100) == 0
-	}
-	switch {
-	case allZero(as) && allZero(bs):
-		return Same, "no material difference: 0 in both"
-	case allZero(as) && stats.Percentile(bs, 0) > 0:
-		return Higher, "0 in A, always above 0 in B"
-	default:
-		return Undecided, "not decided: the median of A is 0, so there is no ratio"
-	}
-}
-
-func weigh(e stats.Estimate, margin float64) (Finding, string) {
-	percent := func(ratio float64) string {
-		tenths := math.Round((ratio - 1) * 1000)
-		return fmt.Sprintf("%+.1f %%", (tenths+0)/10) // + 0 makes -0 a 0
-	}
-	if !e.HasInterval() {
-		return Undecided, fmt.Sprintf("not decided: %s, but too few samples for an interval", percent(e.Value))
-	}
-	interval := fmt.Sprintf("%s (95 %% interval %s to %s)", percent(e.Value), percent(e.Lo), percent(e.Hi))
-	switch {
-	case e.Lo >= 1-margin && e.Hi <= 1+margin:
-		return Same, "no material difference: " + interval
-	case e.Lo > 1+margin:
-		return Higher, "higher in B: " + interval
-	case e.Hi < 1-margin:
-		return Lower, "lower in B: " + interval
-	default:
-		return Undecided, fmt.Sprintf("not decided: %s, margin %g %%", interval, margin*100)
-	}
 }
 
 func compareClaims(a, b *Run) []ComparedClaim {

@@ -38,63 +38,84 @@ func TestCompare(t *testing.T) {
 		return results.ComparedMetric{}
 	}
 	none := find("none", "goodput")
-	assert.Equal(t, results.Same, none.Finding)
-	assert.Contains(t, none.Text, "no material difference: ")
+	assert.Equal(t, results.NoDifference, none.Finding)
+	assert.Contains(t, none.Text, "no difference shown: ")
 	dsr := find("dsr", "goodput")
-	assert.Equal(t, results.Lower, dsr.Finding)
+	assert.Equal(t, results.Worse, dsr.Finding)
 	assert.InDelta(t, 0.8, *dsr.Ratio, 0.01)
 	assert.Less(t, dsr.CI95[1], 0.82)
 	bytes := find("dsr", "lb_port_bytes_reply")
-	assert.Equal(t, results.Same, bytes.Finding)
-	assert.Equal(t, "no material difference: 0 in both", bytes.Text)
+	assert.Equal(t, results.NoDifference, bytes.Finding)
+	assert.Equal(t, "no difference shown: always 0 B", bytes.Text)
 	assert.Nil(t, bytes.Ratio)
 
+	assert.Equal(t, c, results.Compare(a, b, 0), "nothing in it is random")
 	back := results.Compare(b, a, 0)
 	for i, m := range back.Metrics {
 		if m.Variant == "dsr" && m.Metric == "goodput" {
-			assert.Equal(t, results.Higher, back.Metrics[i].Finding)
+			assert.Equal(t, results.Better, back.Metrics[i].Finding)
 		}
 	}
 }
 
 // TestCompareFindings takes one metric through every finding.
 func TestCompareFindings(t *testing.T) {
-	record := func(values ...float64) *results.Run {
+	record := func(metric string, values ...float64) *results.Run {
 		recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
 		for i, value := range values {
-			require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: i, Metric: "m", Unit: "s", Value: value}))
+			require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: i, Metric: metric, Unit: "s", Value: value}))
 		}
-		require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Metric: "m", Unit: "s", Value: 5, Invalid: "busy"}))
+		require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Metric: metric, Unit: "s", Value: 5, Invalid: "busy"}))
 		run, err := results.Open(recorder.Dir())
 		require.NoError(t, err)
 		return run
 	}
+	low, high := []float64{100, 101, 102, 103}, []float64{110, 111, 112, 113}
 	tests := map[string]struct {
-		a, b []float64
-		want results.Finding
-		text string
+		metric string
+		a, b   []float64
+		want   results.Finding
+		text   string
 	}{
-		"same":            {[]float64{100, 101, 99}, []float64{101, 100, 102}, results.Same, "no material difference: +1.0 % (95 % interval -1.0 % to +3.0 %)"},
-		"hardly lower":    {[]float64{100000, 100000}, []float64{99999, 99999}, results.Same, "no material difference: +0.0 % (95 % interval +0.0 % to +0.0 %)"},
-		"higher":          {[]float64{100, 100}, []float64{200, 200}, results.Higher, "higher in B: +100.0 % (95 % interval +100.0 % to +100.0 %)"},
-		"lower":           {[]float64{100, 100}, []float64{50, 50}, results.Lower, "lower in B: -50.0 % (95 % interval -50.0 % to -50.0 %)"},
-		"wide":            {[]float64{50, 100, 150}, []float64{60, 100, 140}, results.Undecided, "not decided: +0.0 % (95 % interval -60.0 % to +180.0 %), margin 5 %"},
-		"single":          {[]float64{100}, []float64{100}, results.Undecided, "not decided: +0.0 %, but too few samples for an interval"},
-		"zero in both":    {[]float64{0, 0}, []float64{0, 0}, results.Same, "no material difference: 0 in both"},
-		"from zero":       {[]float64{0, 0}, []float64{3, 4}, results.Higher, "0 in A, always above 0 in B"},
-		"hardly zero":     {[]float64{0, 0, 1}, []float64{0, 1, 1}, results.Undecided, "not decided: the median of A is 0, so there is no ratio"},
-		"nothing in B":    {[]float64{1}, nil, results.OnlyA, "no valid sample in B"},
-		"nothing in A":    {nil, []float64{1}, results.OnlyB, "no valid sample in A"},
-		"nothing at all ": {nil, nil, results.Undecided, "no valid sample in either run"},
+		"more is better": {"goodput", low, high, results.Better, "better: +9.9 % (95 % interval +6.8 % to +13.0 %)"},
+		"less is better": {"rtt", low, high, results.Worse, "worse: +9.9 % (95 % interval +6.8 % to +13.0 %)"},
+		"neither":        {"m", high, low, results.Lower, "lower: -9.0 % (95 % interval -11.5 % to -6.4 %)"},
+		"above 0":        {"lost", []float64{0, 0, 0, 0, 0}, []float64{3, 4, 5, 6, 7}, results.Worse, "worse: +5 s (95 % interval +3 s to +7 s)"},
+		"wide":           {"goodput", []float64{50, 100, 150, 200}, []float64{60, 100, 140, 190}, results.NoDifference, "no difference shown: -2.5 % (95 % interval -70.0 % to +280.0 %)"},
+		"three each": {"goodput", low[:3], high[:3], results.NoDifference,
+			"no difference shown: +9.9 % (too few samples for an interval: 3 and 3)"},
+		"always the same": {"m", []float64{7, 7}, []float64{7, 7}, results.NoDifference, "no difference shown: always 7 s"},
+		"nothing in B":    {"m", []float64{1}, nil, results.OnlyA, "no valid sample in B"},
+		"nothing in A":    {"m", nil, []float64{1}, results.OnlyB, "no valid sample in A"},
+		"nothing at all":  {"m", nil, nil, results.NoDifference, "no valid sample in either run"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := results.Compare(record(test.a...), record(test.b...), 0)
+			c := results.Compare(record(test.metric, test.a...), record(test.metric, test.b...), 0)
 			require.Len(t, c.Metrics, 1)
 			assert.Equal(t, test.want, c.Metrics[0].Finding)
 			assert.Equal(t, test.text, c.Metrics[0].Text)
 		})
 	}
+}
+
+// TestRepetitionsCountOnce: samples of one repetition are not independent and must not make a difference look firm.
+func TestRepetitionsCountOnce(t *testing.T) {
+	record := func(level float64) *results.Run {
+		recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
+		for i := range 40 {
+			value := level + float64(i/20) + float64(i%20)/100
+			require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: i / 20, Metric: "goodput", Unit: "bit/s", Value: value}))
+		}
+		run, err := results.Open(recorder.Dir())
+		require.NoError(t, err)
+		return run
+	}
+	c := results.Compare(record(100), record(200), 0)
+	assert.Equal(t, 2, c.Metrics[0].SamplesA)
+	assert.Equal(t, results.NoDifference, c.Metrics[0].Finding)
+	assert.Contains(t, c.Conclusion(), "The runs have 2 samples of each, and it takes 4 of each to show a difference in any: "+
+		"dsrlab lab run 02-throughput --repetitions 4.")
 }
 
 func TestRatioOfVariants(t *testing.T) {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/results/units"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -20,8 +22,12 @@ func newResultsCompareCommand(s streams, store func() results.Store) *cobra.Comm
 	var across []string
 	command := &cobra.Command{
 		Use:   "compare A B | LAB --across SUBSTRATE,SUBSTRATE",
-		Short: "Compare run B with run A, metric by metric, as ratios with their intervals; across substrates: do they agree?",
-		Long: `Compares run B with run A, metric by metric, as ratios with their intervals.
+		Short: "Compare run B with run A: which metrics are better or worse; across substrates: do they agree?",
+		Long: `Compares run B with run A and says of each metric whether it is better, worse, or whether no difference is shown, by how much, and
+with which 95 % interval (Hodges-Lehmann). A difference is shown if the Mann-Whitney test says so in spite of the number of metrics
+(Holm): two runs between which nothing differs show one in any metric in at most 5 % of comparisons. The last column is the number of
+samples in each run with which a difference of --effect is found in 90 % of comparisons, given how much the metric scatters: record
+runs with that many by lab run --repetitions. What changed between the two runs, as the load of the machine, is compared, too.
 
 If A and B are runs of one lab on different substrates (netns, kind), it is told first whether parity holds: every claim has the same
 verdict on both, and every expectation the same outcome. What was measured on neither is not the same; what can be checked on
@@ -37,11 +43,11 @@ Exits with 1 if parity does not hold, with 0 if it does. Runs on one substrate m
 		}),
 	}
 	output := resultsFormat(s, command)
-	margin := command.Flags().Float64("margin", results.DefaultMargin, "relative difference from which on it is material")
+	effect := command.Flags().Float64("effect", results.DefaultEffect, "relative difference that the needed samples are told for")
 	command.Flags().StringSliceVar(&across, "across", nil, "compare a lab's latest runs on these two substrates: netns,kind")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if *margin <= 0 || *margin >= 1 {
-			return usageError(fmt.Errorf("margin %g is not between 0 and 1", *margin))
+		if *effect <= 0 || *effect >= 1 {
+			return usageError(fmt.Errorf("--effect: found %g (want more than 0 and less than 1)", *effect))
 		}
 		find := func() ([]*results.Run, error) { return runsNamed(store(), args) }
 		if command.Flags().Changed("across") {
@@ -51,7 +57,7 @@ Exits with 1 if parity does not hold, with 0 if it does. Runs on one substrate m
 		if err != nil {
 			return usageError(err)
 		}
-		comparison := results.Compare(runs[0], runs[1], *margin)
+		comparison := results.Compare(runs[0], runs[1], *effect)
 		if err := output(comparison, func(w io.Writer) { showComparison(w, comparison) }); err != nil {
 			return err
 		}
@@ -114,11 +120,43 @@ func showComparison(w io.Writer, c results.Comparison) {
 	} else {
 		showVerdicts(w, c.Claims)
 	}
-	fmt.Fprintln(w)
-	t := terminal.NewTable(w, "METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A")
+	showMetrics(w, c)
+}
+
+func showMetrics(w io.Writer, c results.Comparison) {
+	found := map[results.Finding]int{}
+	needed := fmt.Sprintf("FOR %g %%", c.Effect*100)
+	t := terminal.NewTable(w, "METRIC", "VARIANT", "LABELS", "A", "B", "B AGAINST A", needed)
+	t.Optional(needed)
+	constant := 0
 	for _, m := range c.Metrics {
-		t.Row(m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text)
+		found[m.Finding]++
+		if m.Constant() {
+			constant++
+			continue
+		}
+		samples := "–"
+		if m.SamplesNeeded > 0 {
+			samples = strconv.Itoa(m.SamplesNeeded)
+		} else if m.Ratio != nil && min(m.SamplesA, m.SamplesB) > 1 {
+			samples = fmt.Sprintf("over %d", stats.MostSamples)
+		}
+		t.Row(m.Metric, m.Variant, results.FormatLabels(m.Labels), median(m.A, m.Unit), median(m.B, m.Unit), m.Text, samples)
 	}
+	var counts []string
+	for _, finding := range []results.Finding{
+		results.Better, results.Worse, results.Higher, results.Lower, results.NoDifference, results.OnlyA, results.OnlyB,
+	} {
+		if found[finding] > 0 {
+			counts = append(counts, fmt.Sprintf("%s: %d", finding, found[finding]))
+		}
+	}
+	columns := terminal.ColumnsOr(w, terminal.TableColumns)
+	text := c.Conclusion()
+	if constant > 0 {
+		text += fmt.Sprintf(" %d metrics have one value in both runs and are not listed.", constant)
+	}
+	fmt.Fprintf(w, "\n%s\n%s\n\n", terminal.Wrap(strings.Join(counts, ", ")+".", columns), terminal.Wrap(text, columns))
 	t.Render()
 }
 

@@ -136,7 +136,7 @@ func TestResultsExitCodes(t *testing.T) {
 		{[]string{"compare", "02-throughput", "--across", "kind,kind"}, exitUsage, "--across: kind,kind: want two different substrates, as in netns,kind"},
 		{[]string{"compare", "03-local-policy", "--across", "netns,kind"}, exitUsage,
 			"find run of 03-local-policy on kind: none in " + dir + " came to its end; make one with: dsrlab lab run 03-local-policy --substrate kind"},
-		{[]string{"compare", "one", "two", "--margin", "1.5"}, exitUsage, "margin 1.5 is not between 0 and 1"},
+		{[]string{"compare", "one", "two", "--effect", "1.5"}, exitUsage, "--effect: found 1.5 (want more than 0 and less than 1)"},
 		{[]string{"report", "one", "--format", "pdf"}, exitUsage, `--format: unknown format "pdf" (want markdown, html, svg, png, csv or junit)`},
 		{[]string{"report", "one", "two"}, exitUsage, "format markdown takes one run, got 2"},
 		{[]string{"report", "one", "--format", "svg", "--theme", "pink"}, exitUsage, `--theme: unknown theme "pink" (want light or dark)`},
@@ -159,17 +159,21 @@ func TestResultsCompare(t *testing.T) {
 	stdout, _, code := runResults(t, "compare", "one", "two", "--dir", dir)
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, squeezed(stdout), "THR-2 reproduced differs")
-	assert.Regexp(t, `goodput +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no material difference:`, stdout)
-	assert.Regexp(t, `goodput +dsr +93\S+ Mbit/s +75\S+ Mbit/s +lower in B: -\d`, stdout)
+	assert.Regexp(t, `goodput +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no difference `, stdout)
+	assert.Regexp(t, `goodput +dsr +93\S+ Mbit/s +75\S+ Mbit/s +worse: -\d`, stdout)
+	assert.Contains(t, squeezed(stdout), "worse: 1, no difference shown: ")
 	assert.NotContains(t, stdout, "same conditions")
 
-	var comparison results.Comparison
-	stdout, _, code = runResults(t, "compare", "one", "two", "--dir", dir, "-o", "json", "--margin", "0.3")
-	require.Equal(t, exitOK, code)
-	require.NoError(t, json.Unmarshal([]byte(stdout), &comparison))
-	for _, m := range comparison.Metrics {
+	var small, large results.Comparison
+	for effect, comparison := range map[string]*results.Comparison{"0.01": &small, "0.3": &large} {
+		stdout, _, code = runResults(t, "compare", "one", "two", "--dir", dir, "-o", "json", "--effect", effect)
+		require.Equal(t, exitOK, code)
+		require.NoError(t, json.Unmarshal([]byte(stdout), comparison))
+	}
+	for i, m := range large.Metrics {
 		if m.Metric == "goodput" && m.Variant == "dsr" {
-			assert.Equal(t, results.Same, m.Finding, "the margin is used")
+			assert.Positive(t, m.SamplesNeeded)
+			assert.GreaterOrEqual(t, small.Metrics[i].SamplesNeeded, m.SamplesNeeded, "a smaller difference takes more")
 		}
 	}
 }
@@ -188,7 +192,7 @@ func TestResultsCompareAcross(t *testing.T) {
 			assert.Contains(t, squeezed(stdout), want)
 		}
 		assert.Regexp(t, `CONDITION +A +B *\nsubstrate +netns +kind`, stdout)
-		assert.Regexp(t, `goodput +dsr +75\S+ Mbit/s +9\d+\S+ Mbit/s +higher in B: \+\d`, stdout)
+		assert.Regexp(t, `goodput +dsr +75\S+ Mbit/s +9\d+\S+ Mbit/s +better: \+\d`, stdout)
 	}
 
 	for _, format := range []string{"json", "yaml"} {

@@ -1,0 +1,92 @@
+package results
+
+import "strings"
+
+// Direction says which values of a metric are good.
+type Direction int
+
+const (
+	// Neutral is a metric of which neither more nor less is better in itself.
+	Neutral Direction = iota
+	// MoreIsBetter and LessIsBetter are metrics that say how well something works.
+	MoreIsBetter
+	LessIsBetter
+)
+
+// MetricInfo describes a metric for people.
+type MetricInfo struct {
+	// Title is its name in words, in lower case.
+	Title string
+	Good  Direction
+}
+
+// DescribeMetric describes the metric of a name; of one that is not known, the name in words.
+func DescribeMetric(name string) MetricInfo {
+	for _, known := range knownMetrics() {
+		if known.name == name {
+			return MetricInfo{known.title, known.good}
+		}
+	}
+	for _, percentile := range []struct{ suffix, words string }{{"_p50", "median"}, {"_p95", "95th percentile"}, {"_p99", "99th percentile"}} {
+		if of, ok := strings.CutSuffix(name, percentile.suffix); ok {
+			info := DescribeMetric(of)
+			return MetricInfo{info.Title + ", " + percentile.words, info.Good}
+		}
+	}
+	return MetricInfo{Title: strings.ReplaceAll(name, "_", " ")}
+}
+
+type knownMetric struct {
+	name, title string
+	good        Direction
+}
+
+func knownMetrics() []knownMetric {
+	return []knownMetric{
+		{"goodput", "payload rate", MoreIsBetter},
+		{"goodput_together", "payload rate of all pods while all send", MoreIsBetter},
+		{"retransmits", "retransmitted segments", LessIsBetter},
+		{"retransmitted", "share of segments retransmitted", LessIsBetter},
+		{"rtt", "round-trip time", LessIsBetter},
+		{"lb_port_drops", "packets dropped at the LB node's port", LessIsBetter},
+		{"lb_port_use", "use of the LB node's port", Neutral},
+		{"lb_port_bytes_reply", "reply bytes through the LB node", Neutral},
+		{"lb_bytes_per_byte", "bytes through the LB node per byte delivered", Neutral},
+		{"lb_reply_bytes_per_byte", "reply bytes through the LB node per byte delivered", Neutral},
+		{"lb_reply_frames", "reply packets through the LB node", Neutral},
+		{"cpu_busy", "CPU in use", Neutral},
+		{"link_calibration", "measured rate of the links to the configured one", Neutral},
+		{"answer", "response time", LessIsBetter},
+		{"ttfb", "time to first byte", LessIsBetter},
+		{"ttfb_share", "time to first byte to completion", Neutral},
+		{"tpot", "time per token", LessIsBetter},
+		{"pace", "gap between tokens", LessIsBetter},
+		{"completion", "completion time", LessIsBetter},
+		{"longest_gap", "longest pause of a transfer", LessIsBetter},
+		{"requests_per_second", "request rate", MoreIsBetter},
+		{"failures", "failed requests", LessIsBetter},
+		{"connected", "connections that worked", MoreIsBetter},
+		{"answered", "requests answered", MoreIsBetter},
+		{"tcp_answered", "TCP requests answered", MoreIsBetter},
+		{"udp_answered", "UDP requests answered", MoreIsBetter},
+		{"raw_tcp_answered", "requests answered over plain TCP", MoreIsBetter},
+		{"source_preserved", "connections in which the pod saw the client", MoreIsBetter},
+		{"source_is_lb_node", "connections in which the pod saw the LB node", Neutral},
+		{"survived", "downloads that survived", MoreIsBetter},
+		{"lost", "downloads lost", LessIsBetter},
+		{"garbled", "downloads with wrong content", LessIsBetter},
+		{"completed", "downloads completed", MoreIsBetter},
+		{"client_resets", "resets that the client sent", Neutral},
+		{"spoof_drops", "replies dropped as spoofed", Neutral},
+		{"answers_from_wrong_source", "replies from a wrong address", LessIsBetter},
+		{"reply_source_frontend", "replies that come from the frontend", Neutral},
+		{"pod_node_reply_frontend", "replies with the frontend's address as they leave the pod node", Neutral},
+		{"innocent_served", "requests of the innocent client served", MoreIsBetter},
+		{"abusive_blocked", "requests of the abusive client blocked", MoreIsBetter},
+		{"regions_right", "clients whose region was right", MoreIsBetter},
+		{"lines_right", "log lines with the right client", MoreIsBetter},
+		{"bills_right", "bills that were right", MoreIsBetter},
+		{"visitors_counted", "visitors counted", Neutral},
+		{"reached", "calls back that reached the client", MoreIsBetter},
+	}
+}
