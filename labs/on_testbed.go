@@ -70,10 +70,18 @@ func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 
 // Run installs the variant's data path and runs the steps, while captures and meters watch.
 func (o *onTestbed) Run(ctx context.Context, _ *Trial, r *Report) error {
-	if err := o.recalibrate(ctx); err != nil {
-		return fmt.Errorf("calibrate again: %w", err)
+	err := o.recalibrate(ctx)
+	if err != nil {
+		err = fmt.Errorf("calibrate again: %w", err)
+	} else {
+		err = r.trial.reshaped(func() error { return r.trial.run(ctx) })
 	}
-	return r.trial.reshaped(func() error { return r.trial.run(ctx) })
+	if err != nil {
+		if gone := o.testbed.Network().Intact(); gone != nil {
+			return gone // all else comes of it
+		}
+	}
+	return err
 }
 
 // Close takes the testbed down.

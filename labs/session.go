@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func (s *Session) Build(ctx context.Context) error {
 	}
 	s.buildErr = s.build(ctx)
 	s.open = s.buildErr == nil
+	if cause := interruption(ctx); s.buildErr != nil && cause != nil {
+		s.buildErr = &stoppedError{cause}
+	}
 	return s.buildErr
 }
 
@@ -134,8 +138,11 @@ func (s *Session) Attempt(ctx context.Context, i int) ([]results.Sample, error) 
 	}
 	s.attempts[i]++
 	samples, err := s.attempt(ctx, i)
-	if err == nil {
-		err = ctx.Err() // nothing that was cut short is a success
+	switch cause := interruption(ctx); {
+	case cause != nil: // nothing that was cut short is a success
+		err = &stoppedError{cause}
+	case err == nil:
+		err = ctx.Err()
 	}
 	if delete(s.errs, i); err != nil {
 		s.errs[i] = err
@@ -160,7 +167,7 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 	}
 	t := &trial{
 		execution: s.x, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
-		value: planned.value, attempt: s.attempts[i], stopped: ctx.Err,
+		value: planned.value, attempt: s.attempts[i], stopped: func() error { return cmp.Or(interruption(ctx), context.Cause(ctx)) },
 	}
 	s.runner.Narrator.Trial(t.variant, t.repetition, t.labels)
 	err := s.substrate.Run(ctx, planned, &Report{s, t})
@@ -199,19 +206,26 @@ func (s *Session) trialsOf(p *Phase) int {
 	return n
 }
 
-// End takes the topology down, judges what is expected if no trial was left out, and closes the record. The summary says how
-// it went; the error, that it can't be said.
+// End takes the topology down, also if ctx has ended, judges what is expected if no trial was left out, and closes the record. The
+// summary says how it went; the error, that it can't be said.
 func (s *Session) End(ctx context.Context) (results.Summary, error) {
 	errs := []error{s.buildErr}
 	for i := range s.trials {
 		errs = append(errs, s.errs[i])
 	}
+	errs, stopped := withoutStops(errs)
+	stopped = cmp.Or(interruption(ctx), stopped)
 	if s.open {
 		errs = append(errs, s.substrate.Close(context.WithoutCancel(ctx)))
 		s.open = false
 	}
-	if len(s.attempts) == len(s.trials) && s.abandoned == "" {
+	if stopped == nil && len(s.attempts) < len(s.trials) {
+		stopped = errors.New("it was ended")
+	}
+	if stopped == nil && s.abandoned == "" {
 		errs = append(errs, judgeRun(s.lab, s.recorder))
+	} else {
+		s.recorder.Interrupt()
 	}
 	err := errors.Join(errs...)
 	result, reason := results.Passed, ""
@@ -222,8 +236,8 @@ func (s *Session) End(ctx context.Context) (results.Summary, error) {
 		result, reason = results.Failed, err.Error()
 	case s.abandoned != "":
 		result, reason = results.Untested, s.abandoned
-	case len(s.attempts) < len(s.trials):
-		result, reason = results.Untested, fmt.Sprintf("it was ended after %d of %d trials", len(s.attempts), len(s.trials))
+	case stopped != nil:
+		result, reason = results.Untested, s.endedEarly(stopped)
 	}
 	summary, closeErr := s.recorder.Close(result, reason)
 	if closeErr != nil {

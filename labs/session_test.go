@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -117,6 +118,60 @@ func TestDisturbedTrialIsRepeated(t *testing.T) {
 	assert.Equal(t, 1, f.closed)
 }
 
+// TestInterrupted: a run that is interrupted is closed as such, says by what and how far it came, and nothing else that went wrong
+// with it.
+func TestInterrupted(t *testing.T) {
+	for name, test := range map[string]struct {
+		during string // the trial that is interrupted
+		cause  error  // by which
+		reason string
+	}{
+		"a signal":      {"a1", signalled{}, "interrupted by a signal after 2 of 4 trials"},
+		"a key":         {"a1", ErrInterrupted, "interrupted after 2 of 4 trials"},
+		"without cause": {"b1", nil, "interrupted after 3 of 4 trials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			f := &fakeSubstrate{}
+			f.run = func(_ context.Context, trial *Trial, r *Report) error {
+				if fmt.Sprint(trial.Variant.Name, trial.Repetition) == test.during {
+					cancel(test.cause)
+					return errors.Join(measureOnce(trial, r), errors.New("a program was killed"))
+				}
+				return measureOnce(trial, r)
+			}
+			summary, run, _ := runOnFake(t, ctx, &Runner{}, f)
+			assert.Equal(t, results.Untested, summary.Result)
+			assert.Equal(t, results.Interrupted, run.State())
+			assert.Equal(t, test.reason, run.Manifest.Reason)
+			assert.Equal(t, 1, f.closed, "the topology is taken down")
+			last := run.Samples[len(run.Samples)-1]
+			why, _, _ := strings.Cut(test.reason, " after")
+			assert.Equal(t, "the trial was stopped: "+why, last.Invalid, "what it still sampled does not count")
+		})
+	}
+}
+
+type signalled struct{}
+
+func (signalled) Error() string        { return "interrupted by a signal" }
+func (signalled) Is(target error) bool { return target == context.Canceled }
+
+// A run that ends with an error before its last trial is no finished one either.
+func TestBrokenOff(t *testing.T) {
+	f := &fakeSubstrate{}
+	f.run = func(_ context.Context, trial *Trial, r *Report) error {
+		if trial.Variant.Name == "b" {
+			return errors.New("the client is gone")
+		}
+		return measureOnce(trial, r)
+	}
+	summary, run, _ := runOnFake(t, t.Context(), &Runner{}, f)
+	assert.Equal(t, results.Failed, summary.Result)
+	assert.Equal(t, results.Interrupted, run.State())
+	assert.Contains(t, run.Manifest.Reason, "the client is gone")
+}
+
 // TestStartsOver: a run of which too many trials were disturbed is closed as untested, and followed by one at the next smaller scale.
 func TestStartsOver(t *testing.T) {
 	f := &fakeSubstrate{}
@@ -206,23 +261,6 @@ func TestEndOfRun(t *testing.T) {
 			assert.Equal(t, test.closed, f.closed)
 		})
 	}
-}
-
-// TestInterruptedRun: an interrupt ends the run; what was sampled afterwards does not count, and the substrate is closed all the same.
-func TestInterruptedRun(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	f := &fakeSubstrate{}
-	f.run = func(_ context.Context, trial *Trial, r *Report) error {
-		cancel()
-		return measureOnce(trial, r)
-	}
-	summary, run, _ := runOnFake(t, ctx, &Runner{}, f)
-	assert.Equal(t, results.Failed, summary.Result)
-	assert.Contains(t, summary.Reason(), "context canceled")
-	assert.Len(t, f.trials, 1)
-	assert.Equal(t, 1, f.closed)
-	require.Len(t, run.Samples, 1)
-	assert.Equal(t, "the trial was stopped: context canceled", run.Samples[0].Invalid)
 }
 
 // TestSessionStepByStep: a trial that failed may be run again, and a session that ends early is untested.

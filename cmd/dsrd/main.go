@@ -9,16 +9,16 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
 	"github.com/dsrlab/dsrlab/dataplane/agent"
 )
 
+// A signal is how it is meant to end: its exit status says only whether that went well.
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Notify(context.Background())
 	code := run(ctx, os.Args[1:], os.Stderr)
 	stop()
 	os.Exit(code)

@@ -35,6 +35,9 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if !slices.Contains(network.Namespaces(), args[0]) {
 				return usageError(fmt.Errorf("%s has no %q; there are %v", network.Name(), args[0], network.Namespaces()))
 			}
+			if err := mustUndo(cmd.Context()); err != nil {
+				return err
+			}
 			out, closeOut, err := captureOutput(s, file)
 			if err != nil {
 				return usageError(err)

@@ -59,6 +59,9 @@ func runOnCluster(cmd *cobra.Command, s streams, o runOptions, story io.Writer, 
 	if err != nil {
 		return err
 	}
+	if err := mustUndo(cmd.Context()); err != nil {
+		return err
+	}
 	var summaries []results.Summary
 	var clusters []*cluster.Cluster
 	var unsupported []error

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
+	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/present"
 	"github.com/dsrlab/dsrlab/labs/terminal"
@@ -89,6 +92,9 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 		return err
 	}
 	defer release()
+	if err := mustUndo(cmd.Context()); err != nil { // the terminal's state, too
+		return err
+	}
 	var summaries []results.Summary
 	for _, lab := range all {
 		runner := labs.Runner{
@@ -99,8 +105,8 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 		if err != nil {
 			return upError(err)
 		}
-		if err := present.Run(cmd.Context(), live, present.Options{In: s.in, Out: s.out}); err != nil {
-			return upError(err)
+		if err := present.Run(cmd.Context(), live, present.Options{In: s.in, Out: stdout.Screen(s.out)}); err != nil {
+			return showError(err)
 		}
 		summaries = append(summaries, live.Summary())
 	}
@@ -113,5 +119,16 @@ func playRun(cmd *cobra.Command, s streams, o showOptions) error {
 	if err != nil {
 		return usageError(errors.Join(errors.New("--play"), err))
 	}
-	return present.Run(cmd.Context(), present.NewRecorded(run), present.Options{In: s.in, Out: s.out})
+	if err := mustUndo(cmd.Context()); err != nil { // the terminal's state
+		return err
+	}
+	return showError(present.Run(cmd.Context(), present.NewRecorded(run), present.Options{In: s.in, Out: stdout.Screen(s.out)}))
+}
+
+// showError gives what ended a show its exit code: Ctrl-C has that of the signal which it is elsewhere.
+func showError(err error) error {
+	if errors.Is(err, labs.ErrInterrupted) {
+		return &exitError{(&interrupt.Error{Signal: syscall.SIGINT}).ExitCode(), besidesInterruption(err)}
+	}
+	return upError(err)
 }

@@ -35,6 +35,9 @@ func newDoctorCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := mustUndo(cmd.Context()); err != nil {
+				return err
+			}
 			checks := append(doctor.Run(cmd.Context()), doctor.Kind(cmd.Context(), on.image)...)
 			d := diagnosis{Checks: checks, Labs: doctor.Judge(checks, needs, k == topologies.SubstrateKindK)}
 			if err := printAs(s.out, output, d, func(w io.Writer) { diagnosisTable(w, d) }); err != nil {

@@ -27,6 +27,9 @@ func newDownCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := mustUndo(cmd.Context()); err != nil {
+				return err
+			}
 			return downEach(cmd.Context(), s, target.stateDir, names, wait.waiting(s))
 		},
 	}

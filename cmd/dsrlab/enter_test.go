@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"context"
+	"bufio"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gopacket/gopacket/pcapgo"
@@ -35,7 +36,16 @@ func newNetwork(t *testing.T, name string) *netns.Network {
 }
 
 func TestExec(t *testing.T) {
+	b := build(t)
 	network := newNetwork(t, "test-exec")
+	execute := func(t *testing.T, in string, argv ...string) (code int, stdout, stderr string) {
+		t.Helper()
+		cmd := exec.Command(b.dsrlab, append([]string{"exec", "--state-dir", network.StateDir(), "--name", network.Name()}, argv...)...)
+		var out, errs strings.Builder
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &out, &errs
+		_ = cmd.Run() // its exit code says it
+		return exitCode(cmd), out.String(), errs.String()
+	}
 	for _, test := range []struct {
 		argv        []string
 		code        int
@@ -46,42 +56,61 @@ func TestExec(t *testing.T) {
 		{[]string{"worker", "--", "sh", "-c", "kill -TERM $$"}, 143, "", ""},
 		{[]string{"worker", "--", "no-such-program"}, 127, "",
 			"dsrlab: run no-such-program in worker: exec: \"no-such-program\": executable file not found in $PATH\n"},
+		{[]string{"worker", "--", "/"}, 126, "", "dsrlab: run / in worker: exec: \"/\": is a directory\n"},
 		{[]string{"nobody", "--", "true"}, exitUsage, "",
 			"dsrlab: test-exec has no \"nobody\"; there are [fabric client lb worker tcp-echo]\n"},
 	} {
 		t.Run(strings.Join(test.argv, " "), func(t *testing.T) {
-			code, out, stderr := command(t, append([]string{"exec", "--state-dir", network.StateDir()}, test.argv...)...)
+			code, out, stderr := execute(t, "", test.argv...)
 			assert.Equal(t, test.code, code)
 			assert.Equal(t, test.out, out)
 			assert.Equal(t, test.stderr, stderr)
 		})
 	}
 	// It is in there, and its input is passed on.
-	var out bytes.Buffer
-	code := run(t.Context(), []string{"exec", "--state-dir", network.StateDir(), "lb", "--", "sh"},
-		streams{in: strings.NewReader("readlink /proc/self/ns/net"), out: &out, err: io.Discard})
+	code, out, _ := execute(t, "readlink /proc/self/ns/net", "lb", "--", "sh")
 	assert.Equal(t, exitOK, code)
-	ns, err := network.NetNS("lb")
-	require.NoError(t, err)
-	defer ns.Close()
 	var want string
 	require.NoError(t, network.Do("lb", func() (err error) {
 		want, err = os.Readlink("/proc/thread-self/ns/net")
 		return err
 	}))
-	assert.Equal(t, want, strings.TrimSpace(out.String()))
+	assert.Equal(t, want, strings.TrimSpace(out))
 }
 
-// A terminal's interrupt reaches the program itself, which may be a shell: it ends only if it wants to.
-func TestExecInterrupted(t *testing.T) {
-	network := newNetwork(t, "test-interrupt")
-	interrupted, cancel := context.WithCancel(t.Context())
-	cancel()
-	var out bytes.Buffer
-	code := run(interrupted, []string{"exec", "--state-dir", network.StateDir(), "lb", "--", "echo", "still here"},
-		streams{in: strings.NewReader(""), out: &out, err: io.Discard})
-	assert.Equal(t, exitOK, code)
-	assert.Equal(t, "still here\n", out.String())
+// exitCode is a program's exit code, as a shell has it.
+func exitCode(cmd *exec.Cmd) int {
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// Signals are the program's own: a shell goes on after an interrupt, and what does not care of one ends.
+func TestExecSignals(t *testing.T) {
+	b := build(t)
+	network := newNetwork(t, "test-signals")
+	for _, test := range []struct {
+		script string
+		signal syscall.Signal
+		code   int
+	}{
+		{"echo ready; exec sleep 1000", syscall.SIGINT, 130},
+		{"echo ready; exec sleep 1000", syscall.SIGTERM, 143},
+		{"echo ready; exec sleep 1000", syscall.SIGHUP, 129},
+		{"trap 'exit 3' INT; echo ready; while :; do sleep 0.1; done", syscall.SIGINT, 3},
+	} {
+		cmd := exec.Command(b.dsrlab, "exec", "--state-dir", network.StateDir(), "--name", network.Name(), "lb", "--", "sh", "-c", test.script)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		line, err := bufio.NewReader(out).ReadString('\n')
+		require.NoError(t, err)
+		assert.Equal(t, "ready\n", line)
+		require.NoError(t, cmd.Process.Signal(test.signal))
+		_ = cmd.Wait()
+		assert.Equal(t, test.code, exitCode(cmd), "%s: %v", test.script, test.signal)
+	}
 }
 
 func TestCaptureCommand(t *testing.T) {

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/dsrlab/dsrlab/dataplane/kube/image"
+	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
 func newImageCommand(s streams) *cobra.Command {
@@ -17,19 +19,22 @@ func newImageCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image", Short: "Write the container image of these programs, for `docker load` and `kind load image-archive`",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := mustUndo(cmd.Context()); err != nil { // a file that is half written
+				return err
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find programs: %w", err)
 			}
 			folder := filepath.Dir(self)
 			if output == "-" {
-				if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+				if terminal.Columns(s.out) > 0 {
 					return usageError(errors.New("--output: refusing to write an archive to a terminal (want a file, or a pipe into docker load)"))
 				}
 				return image.Write(s.out, tag, folder)
 			}
-			return writeImage(output, tag, folder)
+			return writeImage(cmd.Context(), output, tag, folder)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write; - is standard output")
@@ -38,12 +43,12 @@ func newImageCommand(s streams) *cobra.Command {
 }
 
 // writeImage leaves no half an archive.
-func writeImage(output, tag, folder string) error {
+func writeImage(ctx context.Context, output, tag, folder string) error {
 	file, err := os.CreateTemp(filepath.Dir(output), ".dsrlab-image-*")
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
-	err = errors.Join(image.Write(file, tag, folder), file.Close())
+	err = errors.Join(image.Write(untilEnd{ctx, file}, tag, folder), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), output)
 	}
@@ -51,4 +56,17 @@ func writeImage(output, tag, folder string) error {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return nil
+}
+
+// untilEnd is a writer that fails when ctx has ended.
+type untilEnd struct {
+	ctx context.Context
+	to  io.Writer
+}
+
+func (w untilEnd) Write(p []byte) (int, error) {
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	return w.to.Write(p)
 }

@@ -134,6 +134,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 		return err
 	}
 	defer release()
+	if err := mustUndo(cmd.Context()); err != nil {
+		return err
+	}
 	console := newConsole(story, s.err)
 	runner := &labs.Runner{
 		Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
@@ -146,6 +149,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 			return upError(err)
 		}
 		summaries = append(summaries, summary)
+		if cmd.Context().Err() != nil {
+			break
+		}
 	}
 	if err := printSummaries(s, o, summaries); err != nil {
 		return err

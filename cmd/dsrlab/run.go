@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
+	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
@@ -49,32 +52,75 @@ func usageError(err error) error { return &exitError{exitUsage, err} }
 // unsupportedError marks err as something that the machine lacks (exit code 3).
 func unsupportedError(err error) error { return &exitError{exitUnsupported, err} }
 
-// run executes one command line and returns its exit code. Tests call it in place of the binary.
+// run executes one command line and returns its exit code. Tests call it in place of the binary. An interrupted command has the exit
+// code that shells give it: 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 141 where nobody reads its output any more.
 func run(ctx context.Context, args []string, s streams) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := stdout.New(s.out, func() { cancel(&interrupt.Error{Signal: brokenPipe}) })
+	s.out = out
+	var u undo
+	var code int
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		code, err = execute(context.WithValue(ctx, undoKey{}, &u), args, s)
+	}()
+	if !u.await(ctx, done, s.err) {
+		_ = out.Close() // what is left of the command says nothing more
+		return interrupt.Of(ctx).ExitCode()
+	}
+	written := out.Close()
+	if e := interrupt.Of(ctx); e != nil {
+		if err = besidesInterruption(err); err != nil && e.Signal != brokenPipe {
+			complain(s.err, err)
+		}
+		return e.ExitCode()
+	}
+	if written != nil {
+		code = exitFailed
+		if !errors.Is(err, written) {
+			err = errors.Join(err, written)
+		}
+	}
+	if err != nil {
+		complain(s.err, err)
+	}
+	return code
+}
+
+// brokenPipe is the signal of a program that writes to a pipe which nobody reads.
+const brokenPipe = syscall.SIGPIPE
+
+// execute is run without what all commands have in common. The error has its message only if there is one.
+func execute(ctx context.Context, args []string, s streams) (code int, err error) {
 	root := newRootCommand(s)
 	root.SetArgs(args)
-	code := exitUsage // of what fails before the command itself begins
+	code = exitUsage // of what fails before the command itself begins
 	root.PersistentPreRun = func(*cobra.Command, []string) { code = exitFailed }
-	err := root.ExecuteContext(ctx)
+	err = root.ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return exitOK, nil
 	}
 	var exit *exitError
 	var held *lockfile.HeldError
-	if !errors.As(err, &exit) {
-		if errors.As(err, &held) {
-			code = exitUsage
-		}
-		exit = &exitError{code, err}
+	switch {
+	case errors.As(err, &exit):
+		return exit.code, exit.err
+	case errors.As(err, &held):
+		return exitUsage, err
 	}
-	if exit.err != nil {
-		message := fmt.Sprintf("dsrlab: %v", exit.err)
-		if columns := terminal.Columns(s.err); columns > 0 {
-			message = terminal.Wrap(message, columns)
-		}
-		fmt.Fprintln(s.err, message)
+	return code, err
+}
+
+// complain tells an error, in lines that fit the terminal.
+func complain(stderr io.Writer, err error) {
+	message := fmt.Sprintf("dsrlab: %v", err)
+	if columns := terminal.Columns(stderr); columns > 0 {
+		message = terminal.Wrap(message, columns)
 	}
-	return exit.code
+	fmt.Fprintln(stderr, message)
 }
 
 func newRootCommand(s streams) *cobra.Command {
@@ -89,7 +135,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.AddCommand(
-		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(s), newCaptureCommand(s),
+		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
 		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s),
 	)

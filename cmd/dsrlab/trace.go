@@ -38,6 +38,9 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if err != nil {
 				return usageError(err)
 			}
+			if err := mustUndo(cmd.Context()); err != nil {
+				return err
+			}
 			report, err := tb.Trace(cmd.Context(), testbed.TraceOptions{
 				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
 			})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 
@@ -57,6 +58,9 @@ func newUpCommand(s streams) *cobra.Command {
 				return err
 			}
 			defer lock.Release()
+			if err := mustUndo(cmd.Context()); err != nil {
+				return err
+			}
 			tb, existing, err := testbed.Up(cmd.Context(), plan, testbed.Options{
 				StateDir: stateDir, Name: name, Lock: lock, Recreate: recreate, Keep: on.keep, NodeImage: on.image, Log: notices(s.err),
 				OnStep: func(step string) { fmt.Fprintln(s.err, step) },
@@ -68,7 +72,7 @@ func newUpCommand(s streams) *cobra.Command {
 				fmt.Fprintf(s.err, "%s is running already\n", tb.Network().Name())
 			}
 			if err := tb.Install(cmd.Context(), variant); err != nil {
-				return upError(err)
+				return upError(errors.Join(err, afterFailedInstall(cmd.Context(), s, tb, existing || on.keep)))
 			}
 			return describeUp(s, tb, variant)
 		},
@@ -83,6 +87,15 @@ func newUpCommand(s streams) *cobra.Command {
 	wait.flag(cmd)
 	cmd.Flags().BoolVar(&recreate, "recreate", false, "take down what runs under this name, if it differs")
 	return cmd
+}
+
+// afterFailedInstall takes a testbed down on which no data path could be installed, unless it is to be kept: by --keep, or because it was running before.
+func afterFailedInstall(ctx context.Context, s streams, tb *testbed.Testbed, keep bool) error {
+	if !keep {
+		return tb.Down(context.WithoutCancel(ctx))
+	}
+	fmt.Fprintf(s.err, "%s is still there, without a data path: dsrlab up installs one, dsrlab down --name %[1]s removes it\n", tb.Network().Name())
+	return nil
 }
 
 // variantOf reads --mode, a mode of our own data path or the name of another one, --hook and --fault.

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
+	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
 )
 
 // Exit codes of every command.
@@ -33,13 +37,25 @@ func (e *exitError) Unwrap() error { return e.err }
 // usageError marks err as the user's input (exit code 2).
 func usageError(err error) error { return &exitError{exitUsage, err} }
 
-// run executes one command line and returns its exit code. Tests call it instead of the binary.
+// run executes one command line and returns its exit code. Tests call it instead of the binary. A client that is interrupted has the
+// exit code that shells give it; for a server a signal is how it is meant to end.
 func run(ctx context.Context, args []string, s streams) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := stdout.New(s.out, func() { cancel(&interrupt.Error{Signal: syscall.SIGPIPE}) })
+	s.out = out
 	root := newRootCommand(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	written := out.Close()
+	interrupted := interrupt.Of(ctx)
+	switch {
+	case interrupted != nil && (err != nil || written != nil):
+		return interrupted.ExitCode()
+	case err == nil && written == nil:
 		return exitOK
+	case err == nil:
+		err = written
 	}
 	exit := &exitError{exitFailed, err}
 	errors.As(err, &exit)

@@ -3,6 +3,7 @@ package present
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -63,7 +64,7 @@ func (l *Live) Run(ctx context.Context, step int, tell func(string)) error {
 		defer cancel()
 	}
 	err := l.run(ctx, step)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return err

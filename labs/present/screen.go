@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 )
 
@@ -30,24 +29,32 @@ const (
 	pipeHeight = 60
 )
 
-// Run shows a source until the presenter quits. It ends the source in any case.
+// Run shows a source until the presenter quits. It ends the source in any case. It returns labs.ErrInterrupted if the presenter pressed
+// Ctrl-C, which is a key like others while a show has the terminal.
 func Run(ctx context.Context, source Source, o Options) error {
 	m := &screen{ctx: ctx, source: source, show: newShow(source.Screens()), columns: widest}
-	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)}
-	if f, ok := o.Out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { // a pipe has no size of its own
+	// Signals end ctx, and all of the command with it.
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithoutSignalHandler()}
+	if terminal.Columns(o.Out) == 0 { // a pipe has no size of its own
 		options = append(options, tea.WithWindowSize(pipeWidth, pipeHeight))
 	}
 	program := tea.NewProgram(m, options...)
 	m.send = program.Send
 	_, err := program.Run()
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case m.interrupted:
+		err = labs.ErrInterrupted
+	}
 	if m.cancel != nil {
-		m.cancel()
+		m.cancel(labs.ErrInterrupted)
 		<-m.stopped
 	}
 	if m.said != nil {
 		<-m.said
 	} else {
-		_, endErr := source.End(context.WithoutCancel(ctx))
+		_, endErr := source.End(ctx)
 		err = errors.Join(err, endErr)
 	}
 	return errors.Join(err, m.endErr)
@@ -55,15 +62,16 @@ func Run(ctx context.Context, source Source, o Options) error {
 
 // screen is the show on a terminal.
 type screen struct {
-	ctx    context.Context
-	source Source
-	show   *Show
-	send   func(tea.Msg)
-	endErr error
+	ctx         context.Context
+	source      Source
+	show        *Show
+	send        func(tea.Msg)
+	endErr      error
+	interrupted bool
 	// columns of the screen.
 	columns int
 	// cancel stops the step that runs, and stopped is closed when it has.
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	stopped chan struct{}
 	// said is closed when the source has ended; nil until it is told to end.
 	said chan struct{}
@@ -109,7 +117,10 @@ func (m *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 func (m *screen) press(key string) tea.Cmd {
 	switch key {
-	case "q", "ctrl+c":
+	case "ctrl+c":
+		m.interrupted = true
+		return tea.Quit
+	case "q":
 		return tea.Quit
 	case "space", " ", "enter", "right", "n":
 		if m.show.ended {
@@ -128,12 +139,12 @@ func (m *screen) do(a Act) tea.Cmd {
 	step := m.show.at
 	switch a {
 	case RunStep:
-		ctx, cancel := context.WithCancel(m.ctx)
+		ctx, cancel := context.WithCancelCause(m.ctx)
 		stopped := make(chan struct{})
 		m.cancel, m.stopped = cancel, stopped
 		return func() tea.Msg {
 			defer close(stopped)
-			defer cancel()
+			defer cancel(nil)
 			return finished{step, m.source.Run(ctx, step, func(line string) { m.send(told{step, line}) })}
 		}
 	case EndShow:
@@ -141,7 +152,7 @@ func (m *screen) do(a Act) tea.Cmd {
 		m.said = said
 		return func() tea.Msg {
 			defer close(said)
-			words, err := m.source.End(context.WithoutCancel(m.ctx))
+			words, err := m.source.End(m.ctx)
 			return spoken{words, err}
 		}
 	}

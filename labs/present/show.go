@@ -33,7 +33,7 @@ type Source interface {
 	Screens() []Screen
 	// Run runs a step, and reports evidence line by line.
 	Run(ctx context.Context, step int, tell func(line string)) error
-	// End ends the show and returns its closing text. It must be called at most once.
+	// End ends the show, also if ctx has ended, and returns its closing text. It must be called at most once.
 	End(ctx context.Context) ([]string, error)
 	// Note is printed on every screen; empty for a live show.
 	Note() string

@@ -29,8 +29,12 @@ func (tb *Testbed) Install(ctx context.Context, v Variant) error {
 	if err != nil {
 		return fmt.Errorf("install %s: %w", v.Name, err)
 	}
-	if err := tb.installVariant(ctx, v, tables); err != nil {
-		return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), tb.Uninstall(ctx))
+	err = tb.installVariant(ctx, v, tables)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // it came too late for another node
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("install %s: %w", v.Name, err), tb.Uninstall(context.WithoutCancel(ctx)))
 	}
 	return nil
 }
@@ -49,7 +53,7 @@ func (tb *Testbed) installVariant(ctx context.Context, v Variant, tables *servic
 
 // setBaseline replaces the rules on all nodes by those of kube-proxy, or by DNAT alone.
 func (tb *Testbed) setBaseline(ctx context.Context, v Variant, tables *services.Tables) error {
-	err := tb.onClusterNodes(func(n topologies.Node) error { return tb.installBaseline(ctx, n, v, tables) })
+	err := tb.onClusterNodes(ctx, func(n topologies.Node) error { return tb.installBaseline(ctx, n, v, tables) })
 	if err != nil {
 		return err
 	}
@@ -57,22 +61,25 @@ func (tb *Testbed) setBaseline(ctx context.Context, v Variant, tables *services.
 }
 
 // onClusterNodes calls do for all LB and pod nodes, for as many at a time as there are processors: most of an installation is the
-// kernel's verification of programs. It returns all errors.
-func (tb *Testbed) onClusterNodes(do func(topologies.Node) error) error {
+// kernel's verification of programs. It returns all errors; when ctx ends, the nodes that are left are not begun, and this is one.
+func (tb *Testbed) onClusterNodes(ctx context.Context, do func(topologies.Node) error) error {
 	nodes := tb.ClusterNodes()
 	errs := make([]error, len(nodes))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, n := range nodes {
 		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if err := do(n); err != nil {
 				errs[i] = fmt.Errorf("on %s: %w", n.Name, err)
 			}
 			return nil
 		})
 	}
-	_ = group.Wait() // errs has the errors
-	return errors.Join(errs...)
+	ended := group.Wait()
+	return errors.Join(append(errs, ended)...)
 }
 
 // load loads our programs on a node and fills their tables.
@@ -95,7 +102,7 @@ func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) e
 		}
 		defer d.Close()
 		if notice := d.Notice(); notice != nil {
-			tb.log.Warn("the data path is loaded, but not all is as it should be", "node", n.Name, "reason", notice)
+			tb.log.Warn("hook", "node", n.Name, "notice", notice)
 		}
 		for _, p := range tb.plan.Pods {
 			if p.Node != n.Name {
@@ -162,7 +169,7 @@ func (tb *Testbed) installBaseline(ctx context.Context, n topologies.Node, v Var
 
 // Uninstall removes every data path from all nodes; plain routing stays.
 func (tb *Testbed) Uninstall(ctx context.Context) error {
-	err := errors.Join(tb.tellAgents(nil), tb.platform().uninstall(ctx), tb.onClusterNodes(func(n topologies.Node) error {
+	err := errors.Join(tb.tellAgents(nil), tb.platform().uninstall(ctx), tb.onClusterNodes(ctx, func(n topologies.Node) error {
 		return errors.Join(tb.removeBaseline(ctx, n.Name), tb.restoreWire(n))
 	}))
 	if err != nil {

@@ -35,16 +35,16 @@ func (p *onNetns) startPods(ctx context.Context, labPod string, onStep func(stri
 	return nil
 }
 
-func (p *onNetns) install(_ context.Context, v Variant, tables *services.Tables) error {
-	err := p.onClusterNodes(func(n topologies.Node) error { return p.load(n, v, tables) })
+func (p *onNetns) install(ctx context.Context, v Variant, tables *services.Tables) error {
+	err := p.onClusterNodes(ctx, func(n topologies.Node) error { return p.load(n, v, tables) })
 	if err != nil {
 		return err
 	}
 	return p.tellAgents(tables)
 }
 
-func (p *onNetns) uninstall(context.Context) error {
-	return p.onClusterNodes(func(n topologies.Node) error { return p.unload(n.Name) })
+func (p *onNetns) uninstall(ctx context.Context) error {
+	return p.onClusterNodes(ctx, func(n topologies.Node) error { return p.unload(n.Name) })
 }
 
 func (p *onNetns) unload(node string) error {

@@ -82,8 +82,11 @@ func Up(ctx context.Context, plan *topologies.Plan, o Options) (tb *Testbed, exi
 	if err == nil && agent != "" {
 		err = tb.startAgents(ctx, agent)
 	}
+	if err != nil && !o.Keep {
+		err = errors.Join(err, tb.Down(context.WithoutCancel(ctx)))
+	}
 	if err != nil {
-		return nil, false, errors.Join(err, tb.Down(context.WithoutCancel(ctx)))
+		return nil, false, err
 	}
 	return tb, false, nil
 }
