@@ -122,7 +122,7 @@ FUZZ_TIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
-	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./topologies ./labs ./results; do \
+	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./topologies; do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
 			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \

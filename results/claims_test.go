@@ -143,6 +143,9 @@ func TestClaimStatuses(t *testing.T) {
 	resultstest.Run(t, own, resultstest.Options{Run: "open", Start: at(3), LeaveOpen: true})
 	check("THR-1", results.Reproduced, "new") // an unfinished run says nothing
 
+	resultstest.Run(t, own, resultstest.Options{Run: "stopped", Start: at(3), Interrupted: true, Break: "snat-capped"})
+	check("THR-1", results.Reproduced, "new") // nor does one that was interrupted
+
 	resultstest.Run(t, own, resultstest.Options{Run: "broken", Start: at(4), Fault: "snat", Break: "dsr-full"})
 	check("THR-2", results.NotMeasured, "new") // nor does one that was broken on purpose
 
@@ -207,6 +210,33 @@ func TestStoreFind(t *testing.T) {
 	entries, err = results.Store{Dir: filepath.Join(own, "missing")}.List()
 	require.NoError(t, err)
 	assert.Empty(t, entries)
+}
+
+// What was interrupted, or is still running, never stands in for a run that came to its end: only its own name finds it.
+func TestFindFinished(t *testing.T) {
+	own, reference := t.TempDir(), t.TempDir()
+	store := results.Store{Dir: own, Reference: os.DirFS(reference)}
+	find := func(name, want string) {
+		t.Helper()
+		run, err := store.Find(name)
+		require.NoError(t, err)
+		assert.Equal(t, want, run.Manifest.Run)
+	}
+	resultstest.Run(t, own, resultstest.Options{Run: "stopped", Start: at(3), Interrupted: true, Reported: results.Untested, Reason: "interrupted"})
+	find("02-throughput", "stopped") // there is no other
+	find("latest", "stopped")
+	resultstest.Run(t, reference, resultstest.Options{Run: "ref", Start: at(1), Substrate: "kind"})
+	find("02-throughput", "ref")
+	find("latest", "ref")
+	resultstest.Run(t, own, resultstest.Options{Run: "whole", Start: at(2)})
+	resultstest.Run(t, own, resultstest.Options{Run: "open", Start: at(4), LeaveOpen: true})
+	find("02-throughput", "whole")
+	find("latest", "whole")
+	find("stopped", "stopped")
+	find("open", "open")
+	run, err := store.FindOn("02-throughput", "netns")
+	require.NoError(t, err)
+	assert.Equal(t, "whole", run.Manifest.Run)
 }
 
 // TestReference reads what is committed under results/reference.

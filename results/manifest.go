@@ -44,6 +44,8 @@ type Manifest struct {
 	Started time.Time `json:"started"`
 	// Ended is zero in a run that did not come to its end.
 	Ended time.Time `json:"ended,omitzero"`
+	// Interrupted is set if it ended before its last trial, by a signal, a key or an error; Reason says by which.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Reported is what the lab itself said about its outcome, and why; the summary can only be worse.
 	Reported Result `json:"reported,omitempty"`
 	Reason   string `json:"reason,omitempty"`

@@ -51,7 +51,7 @@ func Create(config Config) (*Recorder, error) {
 		config.Now = time.Now
 	}
 	m := config.Manifest
-	m.Schema, m.Ended, m.Reported, m.Reason = Schema, time.Time{}, "", ""
+	m.Schema, m.Ended, m.Interrupted, m.Reported, m.Reason = Schema, time.Time{}, false, "", ""
 	if m.Started.IsZero() {
 		m.Started = config.Now()
 	}
@@ -229,6 +229,13 @@ func (r *Recorder) SetScale(scale, reason string) error {
 		return fmt.Errorf("set scale: %w", err)
 	}
 	return nil
+}
+
+// Interrupt marks the run as one that ends before its last trial. It never stands in for a finished one.
+func (r *Recorder) Interrupt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.manifest.Interrupted = true // Close writes it
 }
 
 // RawFile makes a file in raw/ for a capture or a log; the caller writes and closes it. A name may have folders

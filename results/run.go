@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // Run is a run folder, read.
@@ -31,14 +29,18 @@ type Run struct {
 type State string
 
 const (
-	Finished   State = "finished"
-	Unfinished State = "unfinished" // still running, or it died
+	Finished    State = "finished"
+	Interrupted State = "interrupted" // it ended before its last trial
+	Unfinished  State = "unfinished"  // still running, or it died
 )
 
 // State of the run.
 func (r *Run) State() State {
-	if r.Manifest.Ended.IsZero() {
+	switch {
+	case r.Manifest.Ended.IsZero():
 		return Unfinished
+	case r.Manifest.Interrupted:
+		return Interrupted
 	}
 	return Finished
 }
@@ -65,8 +67,8 @@ func (r *Run) read(files fs.FS) error {
 	if r.Manifest.Schema != Schema {
 		return fmt.Errorf("manifest.json: schema: %q, this program reads %q", r.Manifest.Schema, Schema)
 	}
-	finished := r.State() == Finished
-	missing := func(err error) bool { return !finished && errors.Is(err, fs.ErrNotExist) }
+	closed := r.State() != Unfinished
+	missing := func(err error) bool { return !closed && errors.Is(err, fs.ErrNotExist) }
 	if err := readJSON(files, "env.json", &r.Environment); err != nil && !missing(err) {
 		return err
 	}
@@ -79,7 +81,7 @@ func (r *Run) read(files fs.FS) error {
 		return err
 	}
 	r.Samples, r.Events, r.Torn = samples, events, torn+tornEvents
-	if finished && r.Torn > 0 {
+	if closed && r.Torn > 0 {
 		return errors.New("samples.jsonl or events.jsonl ends within a line, although the run came to its end: it was cut short later")
 	}
 	if err := r.check(); err != nil {
@@ -117,7 +119,7 @@ func (r *Run) listRaw(files fs.FS) error {
 }
 
 func readJSON(files fs.FS, name string, into any) error {
-	data, err := bounded.ReadFS(files, name, bounded.Records)
+	data, err := fs.ReadFile(files, name)
 	if err != nil {
 		return err
 	}
@@ -129,7 +131,7 @@ func readJSON(files fs.FS, name string, into any) error {
 
 // readLines reads a file of JSON lines. A last line without its end was torn by a crash: it is counted, not read.
 func readLines[T any](files fs.FS, name string) (values []T, torn int, err error) {
-	data, err := bounded.ReadFS(files, name, bounded.Records)
+	data, err := fs.ReadFile(files, name)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,7 +85,8 @@ func list(files fs.FS, location string) ([]Entry, error) {
 
 // Find reads the run that a user means: the path of a run folder, the id of a run or the beginning of one, the name of a
 // lab (its latest run), or "latest". The runs of Dir come before the reference runs; of those on other substrates a lab's name
-// means none where there is one on network namespaces, on which every lab runs and of which captures are kept.
+// means none where there is one on network namespaces, on which every lab runs and of which captures are kept. A lab's name and "latest"
+// mean a run that came to its end, where there is one.
 func (s Store) Find(name string) (*Run, error) {
 	if _, err := os.Stat(filepath.Join(name, "manifest.json")); err == nil {
 		return Open(name)
@@ -103,7 +105,8 @@ func (s Store) Find(name string) (*Run, error) {
 		}
 	}
 	if name == "latest" && len(entries) > 0 {
-		return entries[0].Run, entries[0].Err
+		latest := entries[max(0, slices.IndexFunc(entries, Entry.finished))]
+		return latest.Run, latest.Err
 	}
 	if run := latestOf(name, entries); run != nil {
 		return run, nil
@@ -125,20 +128,25 @@ func (s Store) Find(name string) (*Run, error) {
 
 // latestOf is the run that a lab's name means; nil if it has none. Entries must be in the order of List.
 func latestOf(lab string, entries []Entry) *Run {
-	var elsewhere *Run
+	var elsewhere, unfinished *Run
 	for _, entry := range entries {
 		if entry.Run == nil || entry.Run.Manifest.Lab != lab {
 			continue
 		}
-		if !entry.Reference || entry.Run.Manifest.On() == namespaces {
+		switch {
+		case !entry.finished():
+			unfinished = cmp.Or(unfinished, entry.Run)
+		case !entry.Reference || entry.Run.Manifest.On() == namespaces:
 			return entry.Run
-		}
-		if elsewhere == nil {
-			elsewhere = entry.Run
+		default:
+			elsewhere = cmp.Or(elsewhere, entry.Run)
 		}
 	}
-	return elsewhere
+	return cmp.Or(elsewhere, unfinished)
 }
+
+// finished reports whether the run came to its end.
+func (e Entry) finished() bool { return e.Run != nil && e.Run.State() == Finished }
 
 // FindOn reads the latest finished run of a lab on a substrate, of those that were not broken on purpose. The runs of Dir come
 // before the reference runs.
@@ -158,7 +166,7 @@ func (s Store) FindOn(lab, substrate string) (*Run, error) {
 
 // counts reports whether verdicts may rest on the run: it came to its end, and nothing was broken on purpose.
 func (e Entry) counts() bool {
-	return e.Run != nil && e.Run.State() == Finished && len(e.Run.Manifest.Faults) == 0
+	return e.finished() && len(e.Run.Manifest.Faults) == 0
 }
 
 // ClaimStatus is a claim and what the latest runs say about it.

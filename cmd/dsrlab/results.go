@@ -109,7 +109,7 @@ type listedRun struct {
 	Lab        string         `json:"lab"`
 	Substrate  string         `json:"substrate"`
 	Started    time.Time      `json:"started"`
-	Seconds    float64        `json:"seconds"` // 0: unfinished
+	Seconds    float64        `json:"seconds"` // 0: unfinished or interrupted
 	State      results.State  `json:"state"`
 	Result     results.Result `json:"result"`
 	Reproduced int            `json:"reproduced"` // claims
@@ -179,8 +179,11 @@ func (l listedRun) row(w io.Writer) []any {
 	if l.Error != "" {
 		return []any{l.Run, "", "", "", "", "unreadable", "", "", ""}
 	}
-	took, from := string(results.Unfinished), "here"
-	if l.State == results.Finished {
+	took, from := string(l.State), "here"
+	switch {
+	case l.State == results.Finished && l.Seconds < 0:
+		took = "unknown" // the clock was set back meanwhile
+	case l.State == results.Finished:
 		took = time.Duration(l.Seconds * float64(time.Second)).Round(time.Second).String()
 	}
 	if l.Reference {

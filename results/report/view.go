@@ -117,7 +117,7 @@ func facts(run *results.Run) []fact {
 	if m.Revision.Modified {
 		revision += " with changes that are in no commit"
 	}
-	length := "unfinished"
+	length := string(run.State())
 	if run.State() == results.Finished {
 		length = m.Ended.Sub(m.Started).Round(time.Second).String()
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	Fault string
 	// AllInvalid makes all samples of dsr invalid.
 	AllInvalid bool
+	// Interrupted ends the run before its last trial.
+	Interrupted bool
 	// LeaveOpen does not close the run.
 	LeaveOpen bool
 	// Reported and Reason are given to Close (default passed).
@@ -127,6 +129,9 @@ func Run(t testing.TB, dir string, o Options) string {
 	require.NoError(t, raw.Close())
 	if o.LeaveOpen {
 		return recorder.Dir()
+	}
+	if o.Interrupted {
+		recorder.Interrupt()
 	}
 	if o.Reported == "" {
 		o.Reported = results.Passed

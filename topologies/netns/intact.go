@@ -8,7 +8,9 @@ type TakenAwayError struct {
 	Cause error
 }
 
-func (e *TakenAwayError) Error() string { return fmt.Sprintf("%s was taken away meanwhile: %v", e.Name, e.Cause) }
+func (e *TakenAwayError) Error() string {
+	return fmt.Sprintf("%s was taken away meanwhile: %v", e.Name, e.Cause)
+}
 
 func (e *TakenAwayError) Unwrap() error { return e.Cause }
 
@@ -16,7 +18,7 @@ func (e *TakenAwayError) Unwrap() error { return e.Cause }
 func (nw *Network) Intact() error {
 	for _, ns := range nw.ownNamespaces() {
 		name := namespaceName(nw.name, ns)
-		if whose, err := (owner{nw.id}).of(name); err != nil || whose != owned {
+		if whose, err := ownerOf(nw.id).of(name); err != nil || whose != owned {
 			return &TakenAwayError{nw.name, fmt.Errorf("namespace %s is gone", name)}
 		}
 	}
