@@ -71,6 +71,10 @@ lab-up: build ## build the talk's topology with DSR, and leave it standing
 lab-down: build ## take down what lab-up built
 	$(SUDO) bin/dsrlab down --name talk
 
+.PHONY: ui
+ui: build ## serve a live page for the testbed that runs (lab-up builds one): open the address that it prints
+	$(SUDO) bin/dsrlab ui
+
 .PHONY: demo-dsr
 demo-dsr: build ## show what SNAT does to the client's address and to throughput, and what DSR changes
 	$(SUDO) bin/dsrlab demo dsr
@@ -122,7 +126,7 @@ FUZZ_TIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
-	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./topologies; do \
+	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./labs/ui ./topologies; do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
 			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \

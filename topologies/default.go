@@ -150,6 +150,13 @@ func defaultShape(s *Shape, mtu int) {
 	}
 }
 
+// WithLimit returns the shape with its rate and another limit, whose queue or burst is the default.
+func (s Shape) WithLimit(limit Limit, mtu int) Shape {
+	other := Shape{Rate: s.Rate, Limit: limit, Overhead: s.Overhead}
+	defaultShape(&other, mtu)
+	return other
+}
+
 // in is what the rate carries in a time.
 func (r Rate) in(d time.Duration) Size { return Size(float64(r) / 8 * d.Seconds()) }
 

@@ -137,7 +137,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
-		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s),
+		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s), newUICommand(s),
 	)
 	root.SetVersionTemplate("dsrlab {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // SetEndpoints replaces the endpoints on every node, as when pods come, go or begin to terminate. Running flows are not affected.
@@ -22,6 +25,32 @@ func (tb *Testbed) SetEndpoints(ctx context.Context, v Variant, slices []discove
 	}
 	if err := tb.setBaseline(ctx, v, tables); err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
+	}
+	return nil
+}
+
+// SetModes gives services forwarding modes of their own, by annotation, on every node. A flow has the mode of its service: one that
+// is under way when that changes is cut off, as its pod hears of another client.
+func (tb *Testbed) SetModes(ctx context.Context, v Variant, modes map[string]services.Mode) error {
+	changed := make([]corev1.Service, len(tb.plan.Services))
+	for i := range changed {
+		tb.plan.Services[i].DeepCopyInto(&changed[i])
+		mode, ok := modes[changed[i].Name]
+		if !ok {
+			continue
+		}
+		if changed[i].Annotations == nil {
+			changed[i].Annotations = make(map[string]string)
+		}
+		changed[i].Annotations[services.ModeAnnotation] = string(mode)
+	}
+	tb.plan.Services = changed
+	tables, err := tb.Tables(v)
+	if err != nil {
+		return fmt.Errorf("set modes: %w", err)
+	}
+	if err := tb.platform().setServices(ctx, v, tables); err != nil {
+		return fmt.Errorf("set modes: %w", err)
 	}
 	return nil
 }

@@ -63,6 +63,26 @@ func (tb *Testbed) RestartNode(ctx context.Context, node string, v Variant) erro
 	return nil
 }
 
+// IsUp reports whether a node's port in the fabric is up: false for a node that has failed.
+func (tb *Testbed) IsUp(node string) (up bool, err error) {
+	n := tb.plan.Node(node)
+	if n == nil {
+		return false, fmt.Errorf("unknown node %q of %s", node, tb.plan.Name)
+	}
+	err = tb.network.Do(netns.Fabric, func() error {
+		port, err := netlink.LinkByName(n.Port)
+		if err != nil {
+			return fmt.Errorf("find port of %s: %w", node, err)
+		}
+		up = port.Attrs().Flags&net.FlagUp != 0
+		return nil
+	})
+	return up, err
+}
+
+// CheckFailure reports why no LB node can fail here; nil if one can.
+func (tb *Testbed) CheckFailure() error { return tb.platform().checkFailure() }
+
 func (tb *Testbed) lbNode(name string) (topologies.Node, error) {
 	lbs := tb.LBNodes()
 	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == name })

@@ -21,6 +21,8 @@ type platform interface {
 	uninstall(ctx context.Context) error
 	// setEndpoints makes the pods ready that the plan's endpoints have, and gives our own data path, if the variant has it, the new tables.
 	setEndpoints(ctx context.Context, v Variant, tables *services.Tables) error
+	// setServices gives our own data path, which the nodes have, the plan's services as they are now.
+	setServices(ctx context.Context, v Variant, tables *services.Tables) error
 	// checkFailure reports why no node can fail here; nil if one can.
 	checkFailure() error
 	// reinstall puts a new and empty data path on one node, as after a reboot.

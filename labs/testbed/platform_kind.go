@@ -87,10 +87,7 @@ func (p *onKind) check(v Variant) error {
 // install gives the services to the agents as the variant has them, and waits until every node does as they say. Health checks are the
 // agents' then, too.
 func (p *onKind) install(ctx context.Context, v Variant, tables *services.Tables) error {
-	if err := p.setServices(ctx, v); err != nil {
-		return err
-	}
-	return p.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+	return p.setServices(ctx, v, tables)
 }
 
 func (p *onKind) setEndpoints(ctx context.Context, v Variant, tables *services.Tables) error {
@@ -110,7 +107,7 @@ func (p *onKind) uninstall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.setServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
+	if err := p.writeServices(ctx, Variant{DataPath: DataPathNone}); err != nil {
 		return err
 	}
 	err = p.waitServed(ctx, func(d *dataplane.DataPath, _ string) error { return lacks(d, tables) })
@@ -138,8 +135,15 @@ func (p *onKind) forgetFlows(tables *services.Tables) error {
 	return nil
 }
 
-// setServices changes services and pods of the cluster to what a variant has.
-func (p *onKind) setServices(ctx context.Context, v Variant) error {
+func (p *onKind) setServices(ctx context.Context, v Variant, tables *services.Tables) error {
+	if err := p.writeServices(ctx, v); err != nil {
+		return err
+	}
+	return p.waitServed(ctx, func(d *dataplane.DataPath, node string) error { return differs(d, tables, node) })
+}
+
+// writeServices changes services and pods of the cluster to what a variant has.
+func (p *onKind) writeServices(ctx context.Context, v Variant) error {
 	c, err := p.kubernetes(ctx)
 	if err != nil {
 		return err
@@ -180,9 +184,11 @@ func (v Variant) applyTo(have, want *corev1.Service) {
 		return
 	}
 	delete(have.Labels, proxyNameLabel)
-	if _, own := want.Annotations[services.ModeAnnotation]; !own {
-		have.Annotations[services.ModeAnnotation] = string(v.Mode)
+	mode := string(v.Mode)
+	if own, ok := want.Annotations[services.ModeAnnotation]; ok {
+		mode = own
 	}
+	have.Annotations[services.ModeAnnotation] = mode
 }
 
 // setReady makes exactly the pods ready that the variant's endpoints have.

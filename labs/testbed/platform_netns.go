@@ -76,6 +76,10 @@ func (p *onNetns) setEndpoints(_ context.Context, v Variant, tables *services.Ta
 	return p.tellAgents(tables)
 }
 
+func (p *onNetns) setServices(ctx context.Context, v Variant, tables *services.Tables) error {
+	return p.setEndpoints(ctx, v, tables)
+}
+
 func (p *onNetns) reinstall(ctx context.Context, n topologies.Node, v Variant, tables *services.Tables) error {
 	if err := errors.Join(p.unload(n.Name), p.removeBaseline(ctx, n.Name)); err != nil || v.DataPath == DataPathNone {
 		return err

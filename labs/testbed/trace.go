@@ -52,6 +52,9 @@ type TraceOptions struct {
 	Client   string // a node or pod
 	Frontend netip.AddrPort
 	Protocol workload.Protocol
+	// Port is the client's source port, so that nothing else of the client is recorded; 0: the kernel's choice, and all of the
+	// client's packets with this protocol are recorded.
+	Port uint16
 	// Timeout of the request (default 2s).
 	Timeout time.Duration
 }
@@ -66,12 +69,12 @@ func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, err
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	t, err := tb.startTrace(ctx, client, o.Protocol)
+	t, err := tb.startTrace(ctx, client, o)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: workload.Dialer{Enter: tb.Enter(o.Client)}, Protocol: o.Protocol, Target: o.Frontend, Count: 1, Timeout: o.Timeout,
+		Dialer: workload.Dialer{Enter: tb.Enter(o.Client), Source: netip.AddrPortFrom(client, o.Port)}, Protocol: o.Protocol, Target: o.Frontend, Count: 1, Timeout: o.Timeout,
 	})
 	time.Sleep(settle)
 	if err := errors.Join(err, t.stop()); err != nil {
@@ -119,7 +122,7 @@ type tracing struct {
 }
 
 // startTrace returns when the filter is in force on every node.
-func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, protocol workload.Protocol) (*tracing, error) {
+func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, o TraceOptions) (*tracing, error) {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return nil, err
@@ -128,8 +131,8 @@ func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, protocol w
 	if t.paths, err = tb.openDataPaths(); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
-	filter := dataplane.TraceFilter{Client: client, Protocol: services.TCP}
-	if protocol == workload.UDP {
+	filter := dataplane.TraceFilter{Client: client, Port: o.Port, Protocol: services.TCP}
+	if o.Protocol == workload.UDP {
 		filter.Protocol = services.UDP
 	}
 	ctx, t.cancel = context.WithCancel(ctx)

@@ -1,0 +1,304 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+const (
+	// detection is how long the fabric goes on sending to an LB node that has failed.
+	detection = time.Second
+	// The ports that traces are sent from, one after the other: outside the range that the kernel and workload.Ports take them from.
+	firstTracePort, tracePorts = 20000, 10000
+)
+
+// Live is a running testbed as the page's Testbed.
+type Live struct {
+	tb    *testbed.Testbed
+	names *dataplane.Names
+	nodes []topologies.Node // those that are drawn
+
+	// changing is held while a change is made, and tells what the page knows about the data path.
+	changing sync.Mutex
+	traces   int
+
+	mu    sync.Mutex
+	modes map[string]services.Mode // of services, as the entry node's tables had them at the last reading
+
+	download *download
+	calls    *calls
+}
+
+// NewLive returns the page's view of a running testbed. Close ends what the page has started.
+func NewLive(tb *testbed.Testbed) (*Live, error) {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return nil, err
+	}
+	l := &Live{tb: tb, names: names, nodes: drawnNodes(tb.Plan())}
+	l.download = &download{dial: tb.Dialer}
+	l.calls = &calls{dial: tb.Dialer}
+	return l, nil
+}
+
+// Close stops the download.
+func (l *Live) Close() { l.StopDownload() }
+
+// Name is the testbed's.
+func (l *Live) Name() string { return l.tb.Network().Name() }
+
+// Plan is what was built.
+func (l *Live) Plan() *topologies.Plan { return l.tb.Plan() }
+
+// Read reads the counters of all nodes that are drawn, and the services' modes. While a download runs, it also has each reading make one
+// call, to learn whom the pods see, and replaces a connection that has come to a standstill.
+func (l *Live) Read(ctx context.Context) (Reading, error) {
+	r := Reading{Nodes: make(map[string]NodeReading)}
+	for i := range l.nodes {
+		n, err := l.readNode(&l.nodes[i])
+		if err != nil {
+			return Reading{}, err
+		}
+		r.Nodes[l.nodes[i].Name] = n
+	}
+	r.At = time.Now()
+	modes, err := l.readModes()
+	if err != nil {
+		return Reading{}, err
+	}
+	l.mu.Lock()
+	l.modes = modes
+	l.mu.Unlock()
+	if d := l.download.state(); d.Running {
+		l.download.watch(r.Nodes[d.Client].ToNode.Bytes)
+		if target, err := l.target(d.Service, topologies.WorkloadEcho); err == nil {
+			l.calls.begin(ctx, d.Client, target)
+		}
+	}
+	return r, nil
+}
+
+func (l *Live) readNode(n *topologies.Node) (r NodeReading, err error) {
+	if r.ToNode, r.FromNode, err = l.tb.Network().PortStats(n.Name); err != nil {
+		return r, err
+	}
+	if r.Up, err = l.tb.IsUp(n.Name); err != nil || n.Role.OutsideCluster() {
+		return r, err
+	}
+	d, err := l.tb.OpenDataPath(n.Name)
+	if errors.Is(err, dataplane.ErrNotLoaded) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	defer d.Close()
+	counters, err := d.Counters(l.names)
+	if err != nil {
+		return r, err
+	}
+	r.Reasons = make(map[string]dataplane.Traffic, len(counters))
+	for _, c := range counters {
+		r.Reasons[l.names.Reason(c.Reason)] = dataplane.Traffic{Packets: c.Packets, Bytes: c.Bytes}
+	}
+	return r, nil
+}
+
+// readModes reads the services' modes from the tables of the first LB node; none where our data path does not run.
+func (l *Live) readModes() (map[string]services.Mode, error) {
+	modes := make(map[string]services.Mode)
+	d, err := l.tb.OpenDataPath(l.tb.EntryNode())
+	if errors.Is(err, dataplane.ErrNotLoaded) {
+		return modes, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	list, err := d.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range list {
+		if f.Kind != "LoadBalancer" {
+			continue
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(f.Service, corev1.NamespaceDefault+"/"), ":")
+		name, _, _ = strings.Cut(name, "/")
+		mode := services.Mode(f.Mode)
+		if other, ok := modes[name]; ok && other != mode {
+			mode = services.ModeHybrid
+		}
+		modes[name] = mode
+	}
+	return modes, nil
+}
+
+// State is what the page shows.
+func (l *Live) State(before, now Reading) State {
+	nodes := ratesBetween(l.nodes, before, now)
+	s := State{At: now.At, Nodes: nodes, Services: []Service{}, Ways: waysBetween(nodes, before, now), Download: l.download.state(), Callers: l.callers()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.OwnDataPath = len(l.modes) > 0
+	for i := range l.Plan().Services {
+		service := &l.Plan().Services[i]
+		shown := Service{Name: service.Name, Mode: string(l.modes[service.Name])}
+		shown.Frontends = frontendsOf(l.Plan(), service)
+		s.Services = append(s.Services, shown)
+	}
+	return s
+}
+
+// callers names the sources of the last minute's calls.
+func (l *Live) callers() []Caller {
+	all := l.calls.seen(time.Now().Add(-time.Minute))
+	for i := range all {
+		if n := l.Plan().NodeAt(all[i].Address); n != nil {
+			all[i].Name, all[i].IsNode = n.Name, !n.Role.OutsideCluster()
+		}
+	}
+	return all
+}
+
+// change makes one change at a time.
+func (l *Live) change(do func() error) error {
+	if !l.changing.TryLock() {
+		return ErrBusy
+	}
+	defer l.changing.Unlock()
+	return do()
+}
+
+// variant is what runs, as far as it can be told: our own data path, whose services each have a mode by annotation.
+func (l *Live) variant() testbed.Variant {
+	return testbed.Variant{Name: "ui", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR}
+}
+
+// SetMode switches a service. Its pods see connections from another address then, so the download is connected anew.
+func (l *Live) SetMode(ctx context.Context, service, mode string) error {
+	parsed, err := services.ParseMode(mode)
+	if err != nil {
+		return &RequestError{fmt.Errorf("mode: %w", err)}
+	}
+	if l.Plan().Service(service) == nil {
+		return refuse("service: unknown service %q", service)
+	}
+	return l.change(func() error {
+		l.mu.Lock()
+		modes := make(map[string]services.Mode)
+		for name, m := range l.modes {
+			modes[name] = m
+		}
+		l.mu.Unlock()
+		if len(modes) == 0 {
+			return refuse("mode: the nodes do not run dsrlab's own data path (want a testbed of `dsrlab up --mode dsr` or snat)")
+		}
+		modes[service] = parsed
+		resume := l.download.pause()
+		defer resume()
+		return l.tb.SetModes(ctx, l.variant(), modes)
+	})
+}
+
+// SetLimit limits an LB node's port, at the topology's rate, by a queue or a policer.
+func (l *Live) SetLimit(_ context.Context, node string, limit topologies.Limit) error {
+	n := l.Plan().Node(node)
+	if n == nil || !slices.Contains(describe("", l.Plan()).Limited, node) {
+		return refuse("node: found %q (want an LB node whose port has a rate)", node)
+	}
+	if limit != topologies.LimitShape && limit != topologies.LimitPolice {
+		return refuse("limit: unknown limit %q (want %s or %s)", limit, topologies.LimitShape, topologies.LimitPolice)
+	}
+	return l.change(func() error {
+		to, from, err := l.tb.Network().PortStats(node)
+		if err != nil {
+			return err
+		}
+		mtu := l.Plan().MTUOf(n)
+		with := func(now, planned topologies.Shape) topologies.Shape {
+			if planned.Limit == limit {
+				planned.Rate = now.Rate // a run may have scaled it
+				return planned
+			}
+			return now.WithLimit(limit, mtu)
+		}
+		return l.tb.Network().Reshape(node, with(to.Shape, n.ToNode), with(from.Shape, n.FromNode))
+	})
+}
+
+// SetNode makes an LB node fail, or brings it back without any flow.
+func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
+	if !slices.Contains(describe("", l.Plan()).Mortal, node) {
+		return refuse("node: found %q (want one of several LB nodes, on namespaces)", node)
+	}
+	return l.change(func() error {
+		if up {
+			return l.tb.RestartNode(ctx, node, l.variant())
+		}
+		others := 0
+		for _, n := range l.tb.LBNodes() {
+			isUp, err := l.tb.IsUp(n.Name)
+			if err != nil {
+				return err
+			}
+			if isUp && n.Name != node {
+				others++
+			}
+		}
+		if others == 0 {
+			return refuse("node: %s is the last LB node that is up", node)
+		}
+		return l.tb.FailNode(ctx, node, detection)
+	})
+}
+
+// StartDownload begins a transfer that goes on until it is stopped.
+func (l *Live) StartDownload(_ context.Context, client, service string) error {
+	if !slices.Contains(describe("", l.Plan()).Clients, client) {
+		return refuse("client: unknown client %q", client)
+	}
+	target, err := l.target(service, topologies.WorkloadBulk)
+	if err != nil {
+		return err
+	}
+	l.download.start(client, service, target)
+	return nil
+}
+
+// StopDownload returns when the transfer has ended.
+func (l *Live) StopDownload() { l.download.stop() }
+
+// Trace traces one request.
+func (l *Live) Trace(ctx context.Context, client, service string) (report *testbed.TraceReport, err error) {
+	if !slices.Contains(describe("", l.Plan()).Clients, client) {
+		return nil, refuse("client: unknown client %q", client)
+	}
+	target, err := l.target(service, topologies.WorkloadEcho)
+	if err != nil {
+		return nil, err
+	}
+	err = l.change(func() error {
+		port := firstTracePort + l.traces%tracePorts
+		l.traces++
+		report, err = l.tb.Trace(ctx, testbed.TraceOptions{Client: client, Frontend: target, Protocol: workload.TCP, Port: uint16(port)})
+		if errors.Is(err, dataplane.ErrNotLoaded) {
+			return refuse("trace: the nodes do not run dsrlab's own data path")
+		}
+		return err
+	})
+	return report, err
+}
