@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"regexp"
@@ -26,7 +27,6 @@ type Chart struct {
 	xTitle string
 	xLog   bool
 	xTicks []tick
-	colour map[string]int // variant -> number
 }
 
 // point is a summarised group; its values are in the unit of the run.
@@ -41,7 +41,7 @@ type point struct {
 
 type line struct {
 	name   string
-	colour int
+	path   dataPath
 	points []point
 }
 
@@ -52,11 +52,8 @@ type tick struct {
 
 // Charts chooses what to draw of a run: first goodput, then every other metric in which something differs.
 func Charts(run *results.Run) []Chart {
-	colours := map[string]int{}
-	for i, variant := range run.Manifest.Variants {
-		colours[variant] = i
-	}
-	metrics := run.Metrics()
+	// Cells are shown as a table, and how well links were calibrated is no finding.
+	metrics := slices.DeleteFunc(run.Metrics(), func(m string) bool { return m == "cell" || m == "link_calibration" })
 	slices.SortStableFunc(metrics, func(a, b string) int { return rank(a) - rank(b) })
 	var charts []Chart
 	groups := run.Groups()
@@ -82,11 +79,11 @@ func Charts(run *results.Run) []Chart {
 				plain = append(plain, group)
 			}
 		}
-		if chart, ok := barChart(plain, run.Manifest.Seed, colours); ok {
+		if chart, ok := barChart(plain, run.Manifest.Seed); ok {
 			charts = append(charts, chart)
 		}
 		if len(swept) > 0 {
-			charts = append(charts, lineChart(swept, run.Manifest.Seed, label, positions, colours))
+			charts = append(charts, lineChart(swept, run.Manifest.Seed, label, positions))
 		}
 		for i := first; i < len(charts) && len(without) > 0; i++ {
 			charts[i].Caption += " Not drawn, without a valid sample: " + strings.Join(without, ", ") + "."
@@ -103,14 +100,14 @@ func rank(metric string) int {
 }
 
 // barChart draws groups by variant; not ok if there is nothing to compare.
-func barChart(groups []results.Group, seed uint64, colours map[string]int) (Chart, bool) {
-	chart := Chart{colour: colours}
+func barChart(groups []results.Group, seed uint64) (Chart, bool) {
+	chart := Chart{}
 	medians := map[float64]bool{}
 	largest := 0.0
 	for _, group := range groups {
 		name := group.Variant
 		if labels := results.FormatLabels(group.Labels); labels != "" {
-			name += "\n" + strings.Join(slices.Collect(mapValues(group.Labels)), " ")
+			name += ", " + strings.ReplaceAll(labels, "=", " ")
 		}
 		p := summarised(group, seed)
 		p.name = name
@@ -124,13 +121,13 @@ func barChart(groups []results.Group, seed uint64, colours map[string]int) (Char
 	chart.scale = units.ScaleFor(groups[0].Unit, largest)
 	chart.Name = groups[0].Metric
 	chart.Title = titled(groups[0].Metric, chart.scale)
-	chart.Caption = "Bars: median. Whiskers: 95 % interval of the median. Dots: single valid samples."
+	chart.Caption = "Bars: median. Dots: single valid samples." + whiskerCaption(chart.bars)
 	return chart, true
 }
 
 // lineChart draws groups over the numeric values of a label.
-func lineChart(groups []results.Group, seed uint64, label string, positions map[string]float64, colours map[string]int) Chart {
-	chart := Chart{colour: colours, xTitle: label, Name: groups[0].Metric + "-by-" + label}
+func lineChart(groups []results.Group, seed uint64, label string, positions map[string]float64) Chart {
+	chart := Chart{xTitle: label, Name: groups[0].Metric + "-by-" + label}
 	largest := 0.0
 	for _, group := range groups {
 		rest := maps.Clone(group.Labels)
@@ -139,7 +136,7 @@ func lineChart(groups []results.Group, seed uint64, label string, positions map[
 		i := slices.IndexFunc(chart.lines, func(l line) bool { return l.name == name })
 		if i < 0 {
 			i = len(chart.lines)
-			chart.lines = append(chart.lines, line{name: name, colour: colours[group.Variant]})
+			chart.lines = append(chart.lines, line{name: name, path: pathOf(group.Variant)})
 		}
 		p := summarised(group, seed)
 		p.x = positions[group.Labels[label]]
@@ -153,21 +150,50 @@ func lineChart(groups []results.Group, seed uint64, label string, positions map[
 		chart.xTicks = append(chart.xTicks, tick{at, text})
 	}
 	slices.SortFunc(chart.xTicks, func(a, b tick) int { return cmp.Compare(a.at, b.at) })
-	first, last := chart.xTicks[0].at, chart.xTicks[len(chart.xTicks)-1].at
-	chart.xLog = first > 0 && last/first >= 8
+	first, last := chart.xTicks[0], chart.xTicks[len(chart.xTicks)-1]
+	_, counted := strconv.ParseFloat(last.text, 64) // numbers of pods, say: what grows with them must look as if it did
+	chart.xLog = first.at > 0 && last.at/first.at >= 8 && counted != nil
 	chart.scale = units.ScaleFor(groups[0].Unit, largest)
 	chart.Title = titled(groups[0].Metric, chart.scale) + " by " + label
-	chart.Caption = "Points: median. Whiskers: 95 % interval of the median."
+	var points []point
+	for _, l := range chart.lines {
+		points = append(points, l.points...)
+	}
+	chart.Caption = "Points: median." + whiskerCaption(points)
 	return chart
 }
 
+// firm is how many samples an interval must rest on to be drawn: one of fewer looks firmer than it is.
+const firm = 4
+
 func summarised(group results.Group, seed uint64) point {
 	m := group.Summarize(seed)
-	return point{variant: group.Variant, median: *m.Median, ci: m.CI95, values: group.Values()}
+	p := point{variant: group.Variant, median: *m.Median, values: group.Values()}
+	if len(p.values) >= firm {
+		p.ci = m.CI95
+	}
+	return p
+}
+
+// whiskerCaption says what the whiskers are, or why there are none.
+func whiskerCaption(points []point) string {
+	with := 0
+	for _, p := range points {
+		if p.ci != nil {
+			with++
+		}
+	}
+	switch {
+	case with == 0:
+		return fmt.Sprintf(" No intervals: no median rests on %d samples or more.", firm)
+	case with < len(points):
+		return fmt.Sprintf(" Whiskers: 95 %% interval of the median, where it rests on %d samples or more.", firm)
+	}
+	return " Whiskers: 95 % interval of the median."
 }
 
 func titled(metric string, s units.Scale) string {
-	title := strings.ReplaceAll(metric, "_", " ")
+	title := results.DescribeMetric(metric).Title
 	if s.Name == "" {
 		return title
 	}
@@ -219,15 +245,4 @@ func quantity(text string) (float64, error) {
 	}
 	value, err := strconv.ParseFloat(parts[1], 64)
 	return value * factor, err
-}
-
-// mapValues are the values of labels in the order of their keys.
-func mapValues(labels map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, key := range slices.Sorted(maps.Keys(labels)) {
-			if !yield(labels[key]) {
-				return
-			}
-		}
-	}
 }

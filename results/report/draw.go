@@ -32,14 +32,23 @@ const (
 )
 
 const (
-	chartWidth  = 640 * vg.Length(1) // points
-	chartHeight = 300 * vg.Length(1)
+	chartWidth = 640 * vg.Length(1) // points
+	lineHeight = 300 * vg.Length(1) // of a chart of lines
+	barHeight  = 26 * vg.Length(1)  // of each bar
+	barFrame   = 62 * vg.Length(1)  // title and axis of a chart of bars
 )
+
+func (c Chart) height() vg.Length {
+	if len(c.bars) > 0 {
+		return barFrame + barHeight*vg.Length(len(c.bars))
+	}
+	return max(lineHeight, 60+16*vg.Length(len(c.lines)))
+}
 
 // palette is what a theme draws with.
 type palette struct {
 	ink, muted, grid, background color.RGBA
-	variants                     []color.RGBA
+	variants                     []color.RGBA // by dataPath
 }
 
 func rgb(hex uint32) color.RGBA {
@@ -54,7 +63,7 @@ func (t Theme) palette() palette {
 	case Dark:
 		return palette{
 			rgb(0xe6e8eb), rgb(0xa2a9b3), rgb(0x333941), rgb(0x16191d),
-			[]color.RGBA{rgb(0x9aa3ae), rgb(0xf0b429), rgb(0xff7b54), rgb(0x5ab0f5), rgb(0x3ccfa0), rgb(0xd79ad9)},
+			[]color.RGBA{rgb(0x9aa3ae), rgb(0xf0b429), rgb(0xff7b54), rgb(0x5ab0f5), rgb(0x3ccfa0), rgb(0xd79ad9), rgb(0xf58ab4), rgb(0xc49a6c), rgb(0x6fd0dd)},
 		}
 	case page:
 		// Colours that nothing else uses, each to be replaced by a custom property of the page.
@@ -66,7 +75,7 @@ func (t Theme) palette() palette {
 	default:
 		return palette{
 			rgb(0x1c2024), rgb(0x5d6670), rgb(0xdfe3e8), rgb(0xffffff),
-			[]color.RGBA{rgb(0x8a929c), rgb(0xd99a00), rgb(0xd1491b), rgb(0x0b6fc2), rgb(0x00825c), rgb(0xa4559f)},
+			[]color.RGBA{rgb(0x8a929c), rgb(0xd99a00), rgb(0xd1491b), rgb(0x0b6fc2), rgb(0x00825c), rgb(0x8a4fa8), rgb(0xc93a78), rgb(0x7a5230), rgb(0x127d8c)},
 		}
 	}
 }
@@ -81,7 +90,7 @@ func properties() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-func (p palette) variant(i int) color.RGBA { return p.variants[i%len(p.variants)] }
+func (p palette) path(d dataPath) color.RGBA { return p.variants[d] }
 
 // SVG writes the chart as a picture of its own, in the colours of the theme.
 func (c Chart) SVG(w io.Writer, theme Theme) error {
@@ -99,8 +108,8 @@ func (c Chart) PNG(w io.Writer, theme Theme) error {
 	if err != nil {
 		return fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(chartWidth, chartHeight), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
-	p.Draw(draw.New(canvas))
+	canvas := vgimg.NewWith(vgimg.UseWH(chartWidth, c.height()), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
+	c.draw(p, draw.New(canvas))
 	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
 		return fmt.Errorf("write chart %s: %w", c.Name, err)
 	}
@@ -112,8 +121,8 @@ func (c Chart) svg(theme Theme) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
-	canvas := vgsvg.New(chartWidth, chartHeight)
-	p.Draw(draw.New(canvas))
+	canvas := vgsvg.New(chartWidth, c.height())
+	c.draw(p, draw.New(canvas))
 	var buffer bytes.Buffer
 	if _, err := canvas.WriteTo(&buffer); err != nil {
 		return nil, fmt.Errorf("write chart %s: %w", c.Name, err)
@@ -141,7 +150,7 @@ func (c Chart) inline() (string, error) {
 func (c Chart) describe() string {
 	var parts []string
 	for _, b := range c.bars {
-		parts = append(parts, strings.ReplaceAll(b.name, "\n", " ")+" "+units.Number(b.median/c.scale.Divisor))
+		parts = append(parts, b.name+" "+units.Number(b.median/c.scale.Divisor))
 	}
 	for _, l := range c.lines {
 		var points []string
@@ -155,6 +164,24 @@ func (c Chart) describe() string {
 		parts = append(parts, l.name+": "+strings.Join(points, ", "))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// draw puts the legend of lines beside the plot, where it hides nothing.
+func (c Chart) draw(p *plot.Plot, on draw.Canvas) {
+	if len(c.lines) == 0 {
+		on.SetColor(p.BackgroundColor)
+		on.Fill(on.Rectangle.Path())
+		p.Draw(draw.Crop(on, 6, -12, 0, -4))
+		return
+	}
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	legend.Top, legend.Left, legend.Padding, legend.ThumbnailWidth = true, true, 3, 30
+	width := legend.Rectangle(on).Size().X + 12
+	on.SetColor(p.BackgroundColor)
+	on.Fill(on.Rectangle.Path())
+	p.Draw(draw.Crop(on, 6, -width, 0, -4))
+	legend.Draw(draw.Crop(on, on.Size().X-width+6, 0, 0, -34))
 }
 
 func (c Chart) plot(colours palette) (*plot.Plot, error) {
@@ -184,11 +211,14 @@ func (c Chart) style(p *plot.Plot, colours palette) {
 	}
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color = text(10), colours.ink
 	p.Y.LineStyle.Width, p.Y.Tick.Length = 0, 0
-	p.X.Padding = 0 // bars stand on the axis
-	p.Y.Tick.Marker = plot.TickerFunc(majorTicks)
 	grid := plotter.NewGrid()
-	grid.Vertical.Width = 0
-	grid.Horizontal.Color, grid.Horizontal.Width, grid.Horizontal.Dashes = colours.grid, 0.7, nil
+	grid.Vertical.Width, grid.Horizontal.Width = 0, 0
+	figures, lines := &p.Y, &grid.Horizontal
+	if len(c.bars) > 0 { // they lie, so that their names have room
+		figures, lines = &p.X, &grid.Vertical
+	}
+	figures.Tick.Marker = plot.TickerFunc(majorTicks)
+	lines.Color, lines.Width, lines.Dashes = colours.grid, 0.7, nil
 	p.Add(grid)
 }
 

@@ -1,9 +1,10 @@
 package report
 
 import (
+	"math"
+
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/dsrlab/dsrlab/results/units"
@@ -60,37 +61,39 @@ func setRange(axis *plot.Axis, low, high float64) {
 	axis.Min, axis.Max = low*1.15, high*1.15
 }
 
+// addBars draws lying bars, the first on top.
 func (c Chart) addBars(p *plot.Plot, colours palette) error {
 	points := append([]point(nil), c.bars...)
-	width := min(vg.Length(56), 0.6*chartWidth/vg.Length(len(points)+1))
 	low, high := c.bounds(points)
 	names := make([]string, len(points))
 	for i := range points {
-		points[i].x = float64(i)
-		names[i] = points[i].name
+		points[i].x = float64(len(points) - 1 - i)
+		names[len(points)-1-i] = points[i].name
 	}
-	for i, b := range points {
-		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.Divisor}, width)
+	for _, b := range points {
+		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.Divisor}, 0.62*barHeight)
 		if err != nil {
 			return err
 		}
-		bar.XMin, bar.Color, bar.LineStyle.Width = float64(i), colours.variant(c.colour[b.variant]), 0
+		bar.Horizontal, bar.XMin, bar.Color, bar.LineStyle.Width = true, b.x, colours.path(pathOf(b.variant)), 0
 		p.Add(bar)
 	}
 	if err := c.addDots(p, colours, points); err != nil {
 		return err
 	}
-	if err := c.addWhiskers(p, colours, points); err != nil {
+	if err := c.addBarWhiskers(p, colours, points); err != nil {
 		return err
 	}
-	if err := c.addValues(p, colours, points, (high-low)*0.02); err != nil {
+	if err := c.addValues(p, colours, points); err != nil {
 		return err
 	}
-	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.6, float64(len(points))-0.4
-	p.X.Tick.Label.Color, p.X.Tick.Label.Font.Size = colours.ink, 10
-	p.X.LineStyle.Width, p.X.LineStyle.Color = 0.5, colours.muted // NominalX takes it away
-	setRange(&p.Y, low, high)
+	p.NominalY(names...)
+	p.Y.Min, p.Y.Max = -0.6, float64(len(points))-0.4
+	p.Y.Tick.Label.Color, p.Y.Tick.Label.Font.Size = colours.ink, 10
+	p.Y.LineStyle.Width, p.Y.LineStyle.Color = 0.5, colours.muted // NominalY takes it away
+	p.X.LineStyle.Width, p.X.Tick.Length, p.X.Padding = 0, 0, 0
+	p.Y.Padding = 0 // bars stand on the axis
+	setRange(&p.X, low, high)
 	return nil
 }
 
@@ -101,9 +104,9 @@ func (c Chart) addDots(p *plot.Plot, colours palette, points []point) error {
 		for i, value := range b.values {
 			spread := 0.0
 			if len(b.values) > 1 {
-				spread = (float64(i)/float64(len(b.values)-1) - 0.5) * 0.22
+				spread = (float64(i)/float64(len(b.values)-1) - 0.5) * 0.36
 			}
-			dots = append(dots, plotter.XY{X: b.x + spread, Y: value / c.scale.Divisor})
+			dots = append(dots, plotter.XY{X: value / c.scale.Divisor, Y: b.x - spread})
 		}
 	}
 	scatter, err := plotter.NewScatter(dots)
@@ -114,6 +117,32 @@ func (c Chart) addDots(p *plot.Plot, colours palette, points []point) error {
 	rim := *scatter
 	rim.GlyphStyle = draw.GlyphStyle{Color: colours.ink, Radius: 2, Shape: draw.RingGlyph{}}
 	p.Add(scatter, &rim)
+	return nil
+}
+
+// lying are whiskers of bars that lie.
+type lying struct {
+	plotter.XYs
+	plotter.XErrors
+}
+
+func (c Chart) addBarWhiskers(p *plot.Plot, colours palette, points []point) error {
+	_, bounded := c.scaled(points)
+	if len(bounded.XYs) == 0 {
+		return nil
+	}
+	var turned lying
+	for i, at := range bounded.XYs {
+		turned.XYs = append(turned.XYs, plotter.XY{X: at.Y, Y: at.X})
+		turned.XErrors = append(turned.XErrors, bounded.YErrors[i])
+	}
+	bars, err := plotter.NewXErrorBars(turned)
+	if err != nil {
+		return err
+	}
+	bars.LineStyle = draw.LineStyle{Color: colours.ink, Width: 1}
+	bars.CapWidth = 8
+	p.Add(bars)
 	return nil
 }
 
@@ -132,23 +161,24 @@ func (c Chart) addWhiskers(p *plot.Plot, colours palette, points []point) error 
 	return nil
 }
 
-// addValues writes the median above each bar.
-func (c Chart) addValues(p *plot.Plot, colours palette, points []point, gap float64) error {
+// addValues writes the median beside the end of each bar.
+func (c Chart) addValues(p *plot.Plot, colours palette, points []point) error {
 	var at plotter.XYs
 	var texts []string
 	for _, b := range points {
 		_, high := c.bounds([]point{b})
-		at = append(at, plotter.XY{X: b.x, Y: high + gap})
+		at = append(at, plotter.XY{X: high, Y: b.x})
 		texts = append(texts, units.Number(b.median/c.scale.Divisor))
 	}
 	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: at, Labels: texts})
 	if err != nil {
 		return err
 	}
+	labels.Offset.X = 6
 	for i := range labels.TextStyle {
 		labels.TextStyle[i].Font = p.Legend.TextStyle.Font
 		labels.TextStyle[i].Color = colours.ink
-		labels.TextStyle[i].XAlign = -0.5 // centred
+		labels.TextStyle[i].YAlign = -0.5 // centred
 	}
 	p.Add(labels)
 	return nil
@@ -156,21 +186,27 @@ func (c Chart) addValues(p *plot.Plot, colours palette, points []point, gap floa
 
 func (c Chart) addLines(p *plot.Plot, colours palette) error {
 	var low, high float64
+	nth := map[dataPath]int{}
 	for _, l := range c.lines {
-		colour := colours.variant(l.colour)
+		colour := colours.path(l.path)
 		all, _ := c.scaled(l.points)
 		path, marks, err := plotter.NewLinePoints(all)
 		if err != nil {
 			return err
 		}
-		path.LineStyle = draw.LineStyle{Color: colour, Width: 2}
-		marks.GlyphStyle = draw.GlyphStyle{Color: colour, Radius: 3, Shape: draw.CircleGlyph{}}
-		p.Add(path)
+		path.LineStyle = draw.LineStyle{Color: colour, Width: 2, Dashes: l.path.dashes(nth[l.path])}
+		marks.GlyphStyle = draw.GlyphStyle{Color: colour, Radius: 3.5, Shape: l.path.glyph()}
+		nth[l.path]++
 		if err := c.addWhiskers(p, palette{ink: colour}, l.points); err != nil {
 			return err
 		}
+		if len(l.points) < joined {
+			p.Legend.Add(l.name, marks)
+		} else {
+			p.Add(path)
+			p.Legend.Add(l.name, path, marks)
+		}
 		p.Add(marks)
-		p.Legend.Add(l.name, path, marks)
 		from, to := c.bounds(l.points)
 		low, high = min(low, from), max(high, to)
 	}
@@ -179,11 +215,18 @@ func (c Chart) addLines(p *plot.Plot, colours palette) error {
 		ticks = append(ticks, plot.Tick{Value: t.at, Label: t.text})
 	}
 	p.X.Tick.Marker = ticks
+	first, last := c.xTicks[0].at, c.xTicks[len(c.xTicks)-1].at
+	room := (last - first) * 0.06 // for half of the last tick's label, and of the first one's
+	p.X.Min, p.X.Max = first-room, last+room
 	if c.xLog {
 		p.X.Scale = plot.LogScale{}
+		factor := math.Pow(last/first, 0.06)
+		p.X.Min, p.X.Max = first/factor, last*factor
 	}
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.XOffs, p.Legend.Padding = 8, 2
+	p.X.Padding = 0
 	setRange(&p.Y, low, high)
 	return nil
 }
+
+// joined is how many points are joined by a line: two would look as if all between them had been measured.
+const joined = 3

@@ -21,6 +21,7 @@ type view struct {
 	Facts        []fact
 	Claims       []claimRow
 	Expectations []results.ExpectationOutcome
+	Table        *results.Table // of slides 12 and 21, where the run measured it
 	Metrics      []metricTable
 	Invalid      []invalidRow
 	Events       []eventRow
@@ -66,6 +67,9 @@ func newView(run *results.Run) (view, error) {
 	for _, verdict := range v.Summary.Claims {
 		claim, _ := claims.Find(verdict.ID)
 		v.Claims = append(v.Claims, claimRow{verdict, claim.Slide(), claim.Text, strings.Join(verdict.Headlines, "; ")})
+	}
+	if table, err := results.TableOf(run); err == nil { // other labs have no cells
+		v.Table = &table
 	}
 	v.Metrics = metricTables(run)
 	for _, s := range run.Samples {
