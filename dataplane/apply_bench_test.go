@@ -12,7 +12,7 @@ import (
 var manyEntries = Sizes{
 	Services: 16384, Frontends: 65536, Slots: 1 << 15, Backends: 1 << 18, LocalBackends: 4096, Pods: 1024, Nodes: 1024, Cluster: 1024,
 	Ranges: 1024, Flows: 1024, FlowsUnconfirmed: 1024, SNATPorts: 1024, SNATPortsUnconfirmed: 1024, Replies: 1024, RepliesUnconfirmed: 1024,
-	Affinities: 1024, Fragments: 1024, Events: 1 << 16, Hops: 1 << 16,
+	Affinities: 1024, Fragments: 1024, Events: 1 << 9, Hops: 1 << 16,
 }
 
 // BenchmarkApply10k fills empty maps with 10,000 services of 10 backends each.

@@ -303,7 +303,7 @@ pin folder: must be named
 MTU 70000: must be from 576 to 65535
 hook "tcp": must be tc or xdp
 fault "all": must be no-option, no-reply-rewrite, snat, or empty for none
-sizes.events: 5000: must be a power of two from 4096 on`)
+sizes.events: 5000: must be a power of two from 64 on`)
 	two := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.2"), netip.IPv6Unspecified()}
 	_, err = Load(Config{Addresses: two, Device: "nosuch0", PinDir: "/nosuch"})
 	assert.EqualError(t, err, `load data path: node addresses 192.0.2.1 and ::ffff:192.0.2.2: must be one of IPv4 at most

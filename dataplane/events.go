@@ -1,16 +1,11 @@
 package dataplane
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
@@ -18,7 +13,7 @@ import (
 
 // Event is one packet of a flow: its first, its last, a dropped one, or a sample of the others.
 type Event struct {
-	Time        time.Time
+	Time        time.Time // of the reader's clock: two readers may differ by microseconds
 	Point       Direction
 	Reason      Reason
 	Service     string         // namespace/name:port/PROTO; empty where not known
@@ -57,36 +52,20 @@ func (f TCPFlags) String() string {
 	return s
 }
 
-// Events hands each event of the node to handle until ctx ends; without follow, until no more are waiting. The ring has one
-// reader at a time, and what one reader has read no other sees.
-func (d *DataPath) Events(ctx context.Context, follow bool, handle func(Event) error) error {
-	r, err := d.newEventReader()
-	if err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	return r.read(ctx, d.objects.Events, follow, func(raw []byte) error {
-		var e bpf.DatapathEvent
-		if err := decode(raw, &e); err != nil {
-			return err
-		}
-		return handle(r.event(&e))
-	})
-}
-
-// eventReader turns what the rings hold into events.
-type eventReader struct {
+// eventDecoder turns what the maps hold into events.
+type eventDecoder struct {
 	path   *DataPath
 	boot   time.Time
 	names  map[uint32]string
 	points []Direction // by enum point
 }
 
-func (d *DataPath) newEventReader() (*eventReader, error) {
+func (d *DataPath) newEventDecoder() (*eventDecoder, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return nil, err
 	}
-	return &eventReader{
+	return &eventDecoder{
 		path: d, boot: time.Now().Add(-time.Duration(now.Nano())), names: make(map[uint32]string),
 		points: []Direction{
 			bpf.DatapathPointPOINT_FROM_NETWORK:     FromNetwork,
@@ -98,33 +77,6 @@ func (d *DataPath) newEventReader() (*eventReader, error) {
 	}, nil
 }
 
-// read hands the records of a ring to handle.
-func (r *eventReader) read(ctx context.Context, ring *ebpf.Map, follow bool, handle func(raw []byte) error) error {
-	reader, err := ringbuf.NewReader(ring)
-	if err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	defer reader.Close()
-	stop := context.AfterFunc(ctx, func() { reader.Close() })
-	defer stop()
-	if !follow {
-		reader.SetDeadline(time.Now())
-	}
-	var record ringbuf.Record
-	for {
-		err := reader.ReadInto(&record)
-		if errors.Is(err, ringbuf.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read events: %w", err)
-		}
-		if err := handle(record.RawSample); err != nil {
-			return err
-		}
-	}
-}
-
 // decode reads a struct as it stands in memory.
 func decode(raw []byte, into any) error {
 	if _, err := binary.Decode(raw, binary.NativeEndian, into); err != nil {
@@ -133,7 +85,7 @@ func decode(raw []byte, into any) error {
 	return nil
 }
 
-func (r *eventReader) event(e *bpf.DatapathEvent) Event {
+func (r *eventDecoder) event(e *bpf.DatapathEvent) Event {
 	flags := bpf.DatapathEventFlags(e.Flags)
 	point := Direction(fmt.Sprintf("point-%d", e.Point))
 	if int(e.Point) < len(r.points) {
@@ -160,7 +112,7 @@ func (r *eventReader) event(e *bpf.DatapathEvent) Event {
 }
 
 // name is the name of a service's number. A number that is given to another service meanwhile keeps the name that it had.
-func (r *eventReader) name(number uint32) string {
+func (r *eventDecoder) name(number uint32) string {
 	if number == 0 {
 		return ""
 	}

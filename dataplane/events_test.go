@@ -41,7 +41,7 @@ func TestEvent(t *testing.T) {
 	d := newMaps(t, fewEntries)
 	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(1, 1)})
 	require.NoError(t, err)
-	r, err := d.newEventReader()
+	r, err := d.newEventDecoder()
 	require.NoError(t, err)
 	assert.WithinDuration(t, time.Now(), r.boot.Add(monotonic(t)), time.Minute)
 	r.boot = time.Unix(0, 0)
@@ -69,7 +69,7 @@ func TestEvent(t *testing.T) {
 
 // TestPointsAreNamed: every value of the C enum has a name, and it is the program's.
 func TestPointsAreNamed(t *testing.T) {
-	r, err := newMaps(t, fewEntries).newEventReader()
+	r, err := newMaps(t, fewEntries).newEventDecoder()
 	require.NoError(t, err)
 	spec, err := bpf.LoadDatapath()
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestPointsAreNamed(t *testing.T) {
 }
 
 func TestHop(t *testing.T) {
-	r := &eventReader{boot: time.Unix(0, 0), names: map[uint32]string{1: "default/s00000:http/TCP"}, points: []Direction{FromNetwork, FromNetworkXDP}}
+	r := &eventDecoder{boot: time.Unix(0, 0), names: map[uint32]string{1: "default/s00000:http/TCP"}, points: []Direction{FromNetwork, FromNetworkXDP}}
 	e, want := testEvent()
 	h := bpf.DatapathHop{Event: e, LengthBefore: 4, LengthAfter: 1500}
 	h.Before, h.After = [192]uint8{1, 2, 3, 4, 5}, [192]uint8{191: 9}
@@ -112,16 +112,10 @@ func TestTraceFilter(t *testing.T) {
 	assert.EqualError(t, d.Trace(ctx, TraceFilter{}, nil), "trace: client invalid IP: must be an IPv4 or IPv6 address")
 }
 
-// TestNoEvents: without follow nothing is waited for.
-func TestNoEvents(t *testing.T) {
-	d := newMaps(t, fewEntries)
-	require.NoError(t, d.Events(t.Context(), false, func(Event) error { return assert.AnError }))
-}
-
 // monotonic is the time since boot, as events have it.
 func monotonic(t *testing.T) time.Duration {
 	t.Helper()
-	r, err := (&DataPath{}).newEventReader()
+	r, err := (&DataPath{}).newEventDecoder()
 	require.NoError(t, err)
 	return time.Since(r.boot)
 }

@@ -270,7 +270,7 @@ func (p *parts) add(flow gopacket.Flow) {
 
 // FuzzDecode: whatever the rings hold, it is read or refused, and what is read says no more than was there.
 func FuzzDecode(f *testing.F) {
-	r, err := worlds()[0].lb(f, services.ModeDSR).newEventReader()
+	r, err := worlds()[0].lb(f, services.ModeDSR).newEventDecoder()
 	require.NoError(f, err)
 	f.Add(make([]byte, 512))
 	f.Add(make([]byte, 120))

@@ -125,6 +125,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 		s.OutsideIfindex.Set(uint32(device.Index)),
 		s.OutsideMac.Set(wireMAC(device.HardwareAddr)),
 		s.Mtu.Set(uint32(config.MTU)),
+		s.EventMask.Set(config.Sizes.Events-1),
 		s.Broken.Set(faultNumber(config.Fault)),
 		setPorts(&s, config.snatPorts),
 	)

@@ -19,7 +19,7 @@ import (
 var fewEntries = Sizes{
 	Services: 64, Frontends: 256, Slots: 8192, Backends: 128, LocalBackends: 64, Pods: 64, Nodes: 64, Cluster: 64, Ranges: 256,
 	Flows: 1024, FlowsUnconfirmed: 1024, SNATPorts: 1024, SNATPortsUnconfirmed: 1024, Replies: 1024, RepliesUnconfirmed: 1024,
-	Affinities: 1024, Fragments: 1024, Events: 1 << 16, Hops: 1 << 16,
+	Affinities: 1024, Fragments: 1024, Events: 1 << 9, Hops: 1 << 16,
 }
 
 // stoppedClock stands still but for what is slept.

@@ -21,7 +21,7 @@ import (
 // smallSizes make maps that are quickly made.
 var smallSizes = Sizes{
 	Frontends: 64, Backends: 64, Slots: 16384, Flows: 1024, SNATPorts: 1024, Replies: 1024, Pods: 16, LocalBackends: 64, Nodes: 16,
-	Services: 64, Ranges: 64, Affinities: 1024, Events: 1 << 16,
+	Services: 64, Ranges: 64, Affinities: 1024, Events: 1 << 9,
 }
 
 // nodeConfig is the configuration of a node of a packet test.
@@ -136,7 +136,7 @@ func emptyMap(t testing.TB, m *ebpf.Map) {
 		}
 	case ebpf.RingBuf:
 		discard := func([]byte) error { return nil }
-		require.NoError(t, new(eventReader).read(t.Context(), m, false, discard))
+		require.NoError(t, readRing(t.Context(), m, false, discard))
 	default:
 		for _, key := range keysOf(t, m) {
 			require.NoError(t, m.Delete(key))
@@ -206,7 +206,7 @@ func contentOf(t *testing.T, m *ebpf.Map) any {
 	t.Helper()
 	if m.Type() == ebpf.RingBuf {
 		records := 0
-		require.NoError(t, new(eventReader).read(t.Context(), m, false, func([]byte) error { records++; return nil }))
+		require.NoError(t, readRing(t.Context(), m, false, func([]byte) error { records++; return nil }))
 		return records
 	}
 	content := make(map[string][]byte)

@@ -31,11 +31,7 @@ func TestObserve(t *testing.T) {
 		d.send(t, FromNetwork, syn)
 		d.send(t, FromNetwork, ack.frame(t))
 		d.send(t, FromNetwork, w.syn(1).frame(t))
-		var events []Event
-		require.NoError(t, d.Events(t.Context(), false, func(e Event) error {
-			events = append(events, e)
-			return nil
-		}))
+		events := readEvents(t, newReader(t, d))
 		require.Len(t, events, 2, "the segment in the middle is not reported")
 		assert.WithinDuration(t, time.Now(), events[0].Time, time.Minute)
 		want := first

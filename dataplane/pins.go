@@ -64,3 +64,21 @@ func (d *DataPath) pinMaps() error {
 	}
 	return nil
 }
+
+// Pinned reports whether the pin folder still holds this data path: not after it was unloaded, also if another was loaded since.
+func (d *DataPath) Pinned() bool {
+	pinned, err := ebpf.LoadPinnedMap(filepath.Join(d.pinDir, mapsDir, bpf.DatapathMapEvents), nil)
+	if err != nil {
+		return false
+	}
+	defer pinned.Close()
+	id := func(m *ebpf.Map) ebpf.MapID {
+		info, err := m.Info()
+		if err != nil {
+			return 0
+		}
+		id, _ := info.ID()
+		return id
+	}
+	return id(pinned) == id(d.objects.Events)
+}

@@ -30,8 +30,8 @@ type Sizes struct {
 	NodeFlows            uint32 `json:"nodeFlows,omitempty"`            // what the node begins itself from a NodePort, default 8192; 96 bytes at once
 	Fragments            uint32 `json:"fragments,omitempty"`            // datagrams in fragments, default 8192; 96 bytes at once
 
-	Events uint32 `json:"events,omitempty"` // bytes of the event ring, a power of two and of pages (default 1 MiB)
-	Hops   uint32 `json:"hops,omitempty"`   // bytes of the ring for traced packets, likewise (default 256 KiB)
+	Events uint32 `json:"events,omitempty"` // flow events that are kept, a power of two (default 8192)
+	Hops   uint32 `json:"hops,omitempty"`   // bytes of the ring for traced packets, a power of two and of pages (default 256 KiB)
 }
 
 // withDefaults returns s with every zero field filled in.
@@ -71,7 +71,7 @@ func (s *Sizes) fields() []sizeField {
 		{"affinities", &s.Affinities, 32768, []string{bpf.DatapathMapAffinities}},
 		{"nodeFlows", &s.NodeFlows, 8192, []string{bpf.DatapathMapNodeFlows}},
 		{"fragments", &s.Fragments, 8192, []string{bpf.DatapathMapFragments}},
-		{"events", &s.Events, 1 << 20, []string{bpf.DatapathMapEvents}},
+		{"events", &s.Events, 8192, []string{bpf.DatapathMapEvents}},
 		{"hops", &s.Hops, 1 << 18, []string{bpf.DatapathMapHops}},
 	}
 }
@@ -81,9 +81,9 @@ func (s Sizes) Check() []error {
 	s = s.withDefaults()
 	var errs []error
 	for _, f := range s.fields() {
-		ring := f.name == "events" || f.name == "hops"
-		if ring && (*f.entries < 4096 || *f.entries&(*f.entries-1) != 0) {
-			errs = append(errs, fmt.Errorf("sizes.%s: %d: must be a power of two from 4096 on", f.name, *f.entries))
+		least := map[string]uint32{"events": 64, "hops": 4096}[f.name]
+		if least > 0 && (*f.entries < least || *f.entries&(*f.entries-1) != 0) {
+			errs = append(errs, fmt.Errorf("sizes.%s: %d: must be a power of two from %d on", f.name, *f.entries, least))
 		}
 		if *f.entries > 1<<28 {
 			errs = append(errs, fmt.Errorf("sizes.%s: %d: must be %d at most", f.name, *f.entries, 1<<28))

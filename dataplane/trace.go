@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -34,12 +39,12 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	if !filter.Client.IsValid() {
 		return fmt.Errorf("trace: client %v: must be an IPv4 or IPv6 address", filter.Client)
 	}
-	r, err := d.newEventReader()
+	r, err := d.newEventDecoder()
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	// What an earlier trace has left unread is not of this one.
-	if err := r.read(ctx, d.objects.Hops, false, func([]byte) error { return nil }); err != nil {
+	if err := readRing(ctx, d.objects.Hops, false, func([]byte) error { return nil }); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	value := bpf.DatapathTraceFilter{
@@ -56,7 +61,7 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	if filter.Ready != nil {
 		filter.Ready()
 	}
-	return r.read(ctx, d.objects.Hops, true, func(raw []byte) error {
+	return readRing(ctx, d.objects.Hops, true, func(raw []byte) error {
 		var h bpf.DatapathHop
 		if err := decode(raw, &h); err != nil {
 			return err
@@ -65,12 +70,39 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	})
 }
 
-func (r *eventReader) hop(h *bpf.DatapathHop) Hop {
+func (r *eventDecoder) hop(h *bpf.DatapathHop) Hop {
 	return Hop{
 		Event:        r.event(&h.Event),
 		LengthBefore: int(h.LengthBefore),
 		LengthAfter:  int(h.LengthAfter),
 		Before:       append([]byte(nil), h.Before[:min(int(h.LengthBefore), len(h.Before))]...),
 		After:        append([]byte(nil), h.After[:min(int(h.LengthAfter), len(h.After))]...),
+	}
+}
+
+// readRing hands the records of a ring to handle until ctx ends; without follow, until no more are waiting.
+func readRing(ctx context.Context, ring *ebpf.Map, follow bool, handle func(raw []byte) error) error {
+	reader, err := ringbuf.NewReader(ring)
+	if err != nil {
+		return fmt.Errorf("read hops: %w", err)
+	}
+	defer reader.Close()
+	stop := context.AfterFunc(ctx, func() { reader.Close() })
+	defer stop()
+	if !follow {
+		reader.SetDeadline(time.Now())
+	}
+	var record ringbuf.Record
+	for {
+		err := reader.ReadInto(&record)
+		if errors.Is(err, ringbuf.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read hops: %w", err)
+		}
+		if err := handle(record.RawSample); err != nil {
+			return err
+		}
 	}
 }

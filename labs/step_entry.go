@@ -40,27 +40,30 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	if err := t.testbed.Observe(ctx, false, testbed.FlowFilter{}, func(testbed.Flow) error { return nil }); err != nil { // earlier flows
+	observer, err := t.testbed.Observer()
+	if err != nil {
 		return err
 	}
+	defer observer.Close()
+	observer.Skip() // earlier flows
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
 		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
 		return err
 	}
+	observed, err := observer.Flows(testbed.FlowFilter{From: s.From, Verdict: "forwarded"})
+	if err != nil {
+		return err
+	}
 	flows := make(map[string]map[netip.AddrPort]bool)
-	err = t.testbed.Observe(ctx, false, testbed.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f testbed.Flow) error {
+	for _, f := range observed {
 		if t.isLBNode(f.Node) {
 			if flows[f.Node] == nil {
 				flows[f.Node] = make(map[netip.AddrPort]bool)
 			}
 			flows[f.Node][f.Source.Address] = true
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	least, told := s.Count, []string{}
 	for _, n := range t.testbed.LBNodes() {

@@ -25,26 +25,28 @@ func (s *ObserveStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	discard := func(testbed.Flow) error { return nil }
-	if err := t.testbed.Observe(ctx, false, testbed.FlowFilter{}, discard); err != nil { // what was reported before
+	observer, err := t.testbed.Observer()
+	if err != nil {
 		return err
 	}
+	defer observer.Close()
+	observer.Skip() // earlier flows
 	if _, err := workload.Connect(ctx, workload.ConnectOptions{
 		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
 	}); err != nil {
 		return err
 	}
+	flows, err := observer.Flows(testbed.FlowFilter{From: s.From, Verdict: "forwarded"})
+	if err != nil {
+		return err
+	}
 	clients := make(map[netip.AddrPort]bool)
 	shown := ""
-	err = t.testbed.Observe(ctx, false, testbed.FlowFilter{From: s.From, Verdict: "forwarded"}, func(f testbed.Flow) error {
+	for _, f := range flows {
 		if f.Source.Identity == "world" && f.Destination.Identity == "pod" && f.Observation == "to-overlay" && f.Option {
 			clients[f.Source.Address] = true
 			shown = f.String()
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if err := t.sample("observed_to_overlay", "ratio", ratio(len(clients), s.Count), nil); err != nil || shown == "" {
 		return err

@@ -62,6 +62,14 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"results", "everything"}, `dsrlab: unknown command "everything" for "dsrlab results": want one of claims, compare, list, report, show, table`},
 		{[]string{"lab", "show", "1"}, `dsrlab: ambiguous lab "1" (want one of 10-nlb-and-bgp, 11-why-it-matters, 12-when-snat-is-fine, 13-failover)`},
 		{[]string{"lab", "run", "01", "--repetitions", "-1"}, "dsrlab: --repetitions: found -1 (want 1 or more, or 0 for what the lab says)"},
+		{
+			[]string{"observe", "--reason", "no-backnd", "--verdict", "droped", "--last", "-1", "-o", "yaml"},
+			`dsrlab: verdict: unknown verdict "droped": did you mean "dropped"?
+reason: unknown reason "no-backnd": did you mean "no-backend"?
+--output: unknown format "yaml" (want compact or json)
+--last: found -1 (want 0 or more)`,
+		},
+		{[]string{"observe", "--all", "--last", "3"}, "dsrlab: --last and --all: give one of them"},
 		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: found more than 16 MiB (want a YAML file)"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

@@ -95,6 +95,12 @@ const (
 	DatapathEventFlagsEVENT_BEGINS DatapathEventFlags = 2
 )
 
+type DatapathEventSlot struct {
+	_        structs.HostLayout
+	Sequence uint64
+	Event    DatapathEvent
+}
+
 type DatapathFault uint32
 
 const (
@@ -401,6 +407,7 @@ const (
 	DatapathMapBackends             = "backends"
 	DatapathMapCluster              = "cluster"
 	DatapathMapCounters             = "counters"
+	DatapathMapEventCount           = "event_count"
 	DatapathMapEvents               = "events"
 	DatapathMapFlows                = "flows"
 	DatapathMapFlowsUnconfirmed     = "flows_unconfirmed"
@@ -430,6 +437,7 @@ const (
 	DatapathProgFromPod             = "from_pod"
 	DatapathProgToPod               = "to_pod"
 	DatapathVarBroken               = "broken"
+	DatapathVarEventMask            = "event_mask"
 	DatapathVarEventSample          = "event_sample"
 	DatapathVarExportedToGo         = "exported_to_go"
 	DatapathVarMarkTunnels          = "mark_tunnels"
@@ -501,6 +509,7 @@ type DatapathMapSpecs struct {
 	Backends             *ebpf.MapSpec `ebpf:"backends"`
 	Cluster              *ebpf.MapSpec `ebpf:"cluster"`
 	Counters             *ebpf.MapSpec `ebpf:"counters"`
+	EventCount           *ebpf.MapSpec `ebpf:"event_count"`
 	Events               *ebpf.MapSpec `ebpf:"events"`
 	Flows                *ebpf.MapSpec `ebpf:"flows"`
 	FlowsUnconfirmed     *ebpf.MapSpec `ebpf:"flows_unconfirmed"`
@@ -531,6 +540,7 @@ type DatapathMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatapathVariableSpecs struct {
 	Broken         *ebpf.VariableSpec `ebpf:"broken"`
+	EventMask      *ebpf.VariableSpec `ebpf:"event_mask"`
 	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
@@ -569,6 +579,7 @@ type DatapathMaps struct {
 	Backends             *ebpf.Map `ebpf:"backends"`
 	Cluster              *ebpf.Map `ebpf:"cluster"`
 	Counters             *ebpf.Map `ebpf:"counters"`
+	EventCount           *ebpf.Map `ebpf:"event_count"`
 	Events               *ebpf.Map `ebpf:"events"`
 	Flows                *ebpf.Map `ebpf:"flows"`
 	FlowsUnconfirmed     *ebpf.Map `ebpf:"flows_unconfirmed"`
@@ -600,6 +611,7 @@ func (m *DatapathMaps) Close() error {
 		m.Backends,
 		m.Cluster,
 		m.Counters,
+		m.EventCount,
 		m.Events,
 		m.Flows,
 		m.FlowsUnconfirmed,
@@ -631,6 +643,7 @@ func (m *DatapathMaps) Close() error {
 // It can be passed to LoadDatapathObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatapathVariables struct {
 	Broken         *ebpf.Variable `ebpf:"broken"`
+	EventMask      *ebpf.Variable `ebpf:"event_mask"`
 	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`

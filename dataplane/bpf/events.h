@@ -21,6 +21,15 @@ struct event {
 };
 SIZE_IS(struct event, 120);
 
+/* An event, and which one it is: its number plus 1, 0 while there was none, EVENT_WRITING while it changes. */
+struct event_slot {
+	__u64 sequence;
+	struct event event;
+};
+SIZE_IS(struct event_slot, 128);
+
+#define EVENT_WRITING (~0ULL)
+
 #define HOP_BYTES 192 /* two Ethernet headers, two IPv6 headers, UDP, Geneve with option, TCP with options */
 
 /* Which flow `trace` follows; all zero: none. */

@@ -172,11 +172,24 @@ struct {
 	__uint(max_entries, 4096);
 } service_counters SEC(".maps");
 
-/* Flow events for `observe`. When nothing reads them, the oldest stay and new ones are lost. */
+/* The newest flow events, for `observe`: the event with number n is in the slot n modulo the number of slots. Readers map this into
+ * their memory and take nothing out, so each of them sees all events. */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct event_slot);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_MMAPABLE);
 } events SEC(".maps");
+
+/* How many flow events there have been: the number of the next. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} event_count SEC(".maps");
 
 /* Hops of the traced flow. */
 struct {

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "address.h"
+#include "atomic.h"
 #include "config.h"
 #include "events.h"
 #include "hook.h"
@@ -82,15 +83,26 @@ static __always_inline void fill_event(struct event *e, const struct packet *p, 
 /* Verified on its own, as all functions here that are not inline: that takes the verifier less time. */
 __noinline int report_event(const struct packet *p, const struct verdict *v, enum reason reason, __u32 bytes)
 {
-	struct event *e;
+	__u32 slot_number = 0;
+	struct event_slot *slot;
+	__u64 *count, number, before;
 
 	if (!p || !v)
 		return 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e)
+	count = bpf_map_lookup_elem(&event_count, &slot_number);
+	if (!count)
 		return 0;
-	fill_event(e, p, v, reason, bytes);
-	bpf_ringbuf_submit(e, 0);
+	number = atomic_add(count, 1);
+	slot_number = number & event_mask;
+	slot = bpf_map_lookup_elem(&events, &slot_number);
+	if (!slot)
+		return 0;
+	/* Where another CPU is a whole round of slots late, or early, its event stays and this one is lost. */
+	before = slot->sequence;
+	if (before > number || atomic_compare_exchange(&slot->sequence, before, EVENT_WRITING) != before)
+		return 0;
+	fill_event(&slot->event, p, v, reason, bytes);
+	atomic_exchange(&slot->sequence, number + 1);
 	return 0;
 }
 

@@ -12,7 +12,7 @@ import (
 func (m *DatapathMaps) ByName() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		DatapathMapAffinities: &m.Affinities, DatapathMapBackends: &m.Backends, DatapathMapCluster: &m.Cluster,
-		DatapathMapCounters: &m.Counters, DatapathMapEvents: &m.Events, DatapathMapFlows: &m.Flows,
+		DatapathMapCounters: &m.Counters, DatapathMapEventCount: &m.EventCount, DatapathMapEvents: &m.Events, DatapathMapFlows: &m.Flows,
 		DatapathMapFlowsUnconfirmed: &m.FlowsUnconfirmed, DatapathMapFragments: &m.Fragments, DatapathMapFrontends: &m.Frontends,
 		DatapathMapHops: &m.Hops, DatapathMapLocalBackends: &m.LocalBackends, DatapathMapNodes: &m.Nodes,
 		DatapathMapNodeFlows: &m.NodeFlows, DatapathMapOptionRequested: &m.OptionRequested,

@@ -86,7 +86,7 @@ c.yaml: loadBalancer.hook: "generic": must be tc or xdp
 c.yaml: loadBalancer.externalIPs[0]: 203.0.113.1/24: has bits behind its length, use 203.0.113.0/24
 c.yaml: healthzBindAddress: "localhost:0": must be ADDRESS:PORT, :PORT, or empty
 c.yaml: sizes.flows: 300000000: must be 268435456 at most
-c.yaml: sizes.events: 5000: must be a power of two from 4096 on
+c.yaml: sizes.events: 5000: must be a power of two from 64 on
 c.yaml: serviceCIDRs[0]: 10.96.0.1/16: has bits behind its length, use 10.96.0.0/16
 c.yaml: podNetwork.cidrs: none: name where pods' addresses are from, such as 10.244.0.0/16
 c.yaml: drainSeconds: -1: must be from 0 to 3600`},

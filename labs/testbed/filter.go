@@ -1,9 +1,14 @@
 package testbed
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 // FlowFilter selects flows; an empty field matches all.
@@ -16,12 +21,58 @@ type FlowFilter struct {
 	Reason string
 }
 
-// Validate returns an error for a value that could never match.
-func (f FlowFilter) Validate() error {
-	if v := strings.ToUpper(f.Verdict); v != "" && v != "FORWARDED" && v != "DROPPED" {
-		return fmt.Errorf("verdict: unknown verdict %q (want forwarded or dropped)", f.Verdict)
+// CheckFilter returns an error for each field that could never match a flow of this testbed.
+func (tb *Testbed) CheckFilter(f FlowFilter) error {
+	var known []string
+	for _, n := range tb.plan.Nodes {
+		known = append(known, n.Name)
 	}
-	return nil
+	for _, p := range tb.plan.Pods {
+		known = append(known, p.Name)
+	}
+	return errors.Join(f.Validate(), checkPeer("from", f.From, known), checkPeer("to", f.To, known))
+}
+
+// Validate returns an error for each field that could never match on any testbed.
+func (f FlowFilter) Validate() error {
+	var errs []error
+	verdicts := []string{"forwarded", "dropped"}
+	if f.Verdict != "" && !slices.Contains(verdicts, strings.ToLower(f.Verdict)) {
+		errs = append(errs, fmt.Errorf("verdict: unknown verdict %q%s", f.Verdict, manifest.Suggest(f.Verdict, verdicts)))
+	}
+	if f.Reason == "" {
+		return errors.Join(errs...)
+	}
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	var reasons []string
+	for _, r := range names.Reasons() {
+		if names.Reason(r) != notReported {
+			reasons = append(reasons, names.Reason(r))
+		}
+	}
+	if !slices.Contains(reasons, f.Reason) {
+		errs = append(errs, fmt.Errorf("reason: unknown reason %q%s", f.Reason, manifest.Suggest(f.Reason, reasons)))
+	}
+	return errors.Join(errs...)
+}
+
+// notReported is the reason of packets that are left to the kernel, and of which there are no flows.
+const notReported = "not-ours"
+
+// checkPeer returns an error for a text that is neither a known name nor an address.
+func checkPeer(field, text string, known []string) error {
+	_, noAddress := netip.ParseAddr(text)
+	_, noPort := netip.ParseAddrPort(text)
+	if text == "" || slices.Contains(known, text) || noAddress == nil || noPort == nil {
+		return nil
+	}
+	if strings.ContainsAny(text, ":/") || strings.Trim(text, "0123456789.") == "" {
+		return fmt.Errorf("%s: %q is not an address (want a name, an address, or an address and port, as in 192.0.2.1:80 or [2001:db8::1]:80)", field, text)
+	}
+	return fmt.Errorf("%s: unknown node or pod %q%s", field, text, manifest.Suggest(text, known))
 }
 
 // Match reports whether the flow passes the filter.

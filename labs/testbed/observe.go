@@ -1,16 +1,10 @@
 package testbed
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 )
@@ -71,77 +65,6 @@ func (f Flow) String() string {
 		fmt.Fprintf(&s, " (DSR %v)", f.Frontend)
 	}
 	return s.String()
-}
-
-// Observe hands the flows of all nodes that run our data path to handle, one call at a time. With follow it goes on until ctx
-// ends, and flows come as each node reports them; without, it takes those that are waiting, in the order of their times. Each
-// event is seen once, by one observer, whether the filter chooses it or not.
-func (tb *Testbed) Observe(ctx context.Context, follow bool, filter FlowFilter, handle func(Flow) error) error {
-	if err := filter.Validate(); err != nil {
-		return fmt.Errorf("observe: %w", err)
-	}
-	names, err := dataplane.LoadNames()
-	if err != nil {
-		return err
-	}
-	paths, err := tb.openDataPaths()
-	defer func() {
-		for _, d := range paths {
-			_ = d.Close()
-		}
-	}()
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex
-	var waiting []Flow
-	group, ctx := errgroup.WithContext(ctx)
-	for node, d := range paths {
-		group.Go(func() error {
-			return d.Events(ctx, follow, func(e dataplane.Event) error {
-				flow := tb.flow(node, e, names)
-				if !filter.Match(flow) {
-					return nil
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if follow {
-					return handle(flow)
-				}
-				waiting = append(waiting, flow)
-				return nil
-			})
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	slices.SortStableFunc(waiting, func(a, b Flow) int { return a.Time.Compare(b.Time) })
-	for _, f := range waiting {
-		if err := handle(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// openDataPaths opens our data path on every node that has it, by the node's name. The caller closes them, after an error too.
-func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
-	paths := make(map[string]*dataplane.DataPath)
-	for _, n := range tb.ClusterNodes() {
-		d, err := tb.OpenDataPath(n.Name)
-		if errors.Is(err, dataplane.ErrNotLoaded) {
-			continue
-		}
-		if err != nil {
-			return paths, err
-		}
-		paths[n.Name] = d
-	}
-	if len(paths) == 0 {
-		return paths, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
-	}
-	return paths, nil
 }
 
 // observation is the word for where a packet went.

@@ -1,0 +1,210 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/topologies/netns"
+)
+
+// Observer reads the flows of all nodes that run our data path. Observers take nothing from each other: each sees all flows.
+// It isn't safe for concurrent use.
+type Observer struct {
+	testbed *Testbed
+	names   *dataplane.Names
+	paths   map[string]*dataplane.DataPath
+	readers map[string]*dataplane.EventReader
+	lost    uint64
+}
+
+// Observer begins with the oldest flows that the nodes keep. The caller closes it.
+func (tb *Testbed) Observer() (*Observer, error) {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return nil, err
+	}
+	o := &Observer{testbed: tb, names: names}
+	return o, o.open()
+}
+
+// open holds nothing after an error.
+func (o *Observer) open() (err error) {
+	o.readers = make(map[string]*dataplane.EventReader)
+	o.paths, err = o.testbed.openDataPaths()
+	for node, d := range o.paths {
+		if err != nil {
+			break
+		}
+		var r *dataplane.EventReader
+		if r, err = d.NewEventReader(); err == nil {
+			o.readers[node] = r
+		}
+	}
+	if err != nil {
+		return errors.Join(err, o.Close())
+	}
+	return nil
+}
+
+// Close releases what the observer holds.
+func (o *Observer) Close() error {
+	var errs []error
+	for _, r := range o.readers {
+		errs = append(errs, r.Close())
+	}
+	for _, d := range o.paths {
+		errs = append(errs, d.Close())
+	}
+	o.readers, o.paths = nil, nil
+	return errors.Join(errs...)
+}
+
+// Skip passes over all flows up to now.
+func (o *Observer) Skip() {
+	for _, r := range o.readers {
+		r.Skip()
+	}
+}
+
+// Lost is how many flows were overwritten before the observer read them.
+func (o *Observer) Lost() uint64 { return o.lost }
+
+// Flows are those since the last call that the filter chooses, in the order of their times.
+func (o *Observer) Flows(filter FlowFilter) ([]Flow, error) {
+	var flows []Flow
+	for node, r := range o.readers {
+		lost, err := r.Read(func(e dataplane.Event) error {
+			if flow := o.testbed.flow(node, e, o.names); filter.Match(flow) {
+				flows = append(flows, flow)
+			}
+			return nil
+		})
+		o.lost += lost
+		if err != nil {
+			return nil, fmt.Errorf("observe node %s: %w", node, err)
+		}
+	}
+	slices.SortStableFunc(flows, func(a, b Flow) int { return a.Time.Compare(b.Time) })
+	return flows, nil
+}
+
+const (
+	observeEvery = 20 * time.Millisecond // short for people, and next to nothing for the machine
+	reopenEvery  = time.Second
+)
+
+// ObserveOptions say which flows Observe hands over.
+type ObserveOptions struct {
+	Filter FlowFilter
+	// Last is how many of the newest flows that were there before come first; negative for all that are kept.
+	Last int
+	// Follow goes on with flows as they come.
+	Follow bool
+	// Ready is called when all flows from now on will be seen; may be nil.
+	Ready func()
+}
+
+// Observe hands flows of all nodes that run our data path to handle, one call at a time, and returns how many were overwritten before
+// they could be read. With Follow it goes on until ctx ends, also over a data path that replaces this one.
+func (tb *Testbed) Observe(ctx context.Context, options ObserveOptions, handle func(Flow) error) (lost uint64, err error) {
+	if err := tb.CheckFilter(options.Filter); err != nil {
+		return 0, err
+	}
+	o, err := tb.Observer()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { lost, err = o.Lost(), errors.Join(err, o.Close()) }()
+	if options.Last == 0 {
+		o.Skip()
+	}
+	if options.Ready != nil {
+		options.Ready()
+	}
+	flows, err := o.Flows(options.Filter)
+	if err != nil {
+		return 0, err
+	}
+	if options.Last > 0 {
+		flows = flows[max(0, len(flows)-options.Last):]
+	}
+	for _, flow := range flows {
+		if err := handle(flow); err != nil {
+			return 0, err
+		}
+	}
+	if !options.Follow {
+		return 0, nil
+	}
+	return 0, o.follow(ctx, options.Filter, handle)
+}
+
+func (o *Observer) follow(ctx context.Context, filter FlowFilter, handle func(Flow) error) error {
+	poll, reopen := time.NewTicker(observeEvery), time.NewTicker(reopenEvery)
+	defer poll.Stop()
+	defer reopen.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reopen.C:
+			if err := o.reopen(); err != nil {
+				return err
+			}
+		case <-poll.C:
+		}
+		flows, err := o.Flows(filter)
+		if err != nil {
+			return err
+		}
+		for _, flow := range flows {
+			if err := handle(flow); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// reopen opens what is there now, if the data path was replaced. While there is none, or only part of one, the next call tries again; it
+// fails once the testbed was taken down.
+func (o *Observer) reopen() error {
+	current := len(o.paths) > 0
+	for _, d := range o.paths {
+		current = current && d.Pinned()
+	}
+	if current {
+		return nil
+	}
+	network := o.testbed.network
+	if _, err := netns.Open(network.StateDir(), network.Name()); errors.Is(err, netns.ErrNotFound) {
+		return fmt.Errorf("observe: testbed %s was taken down", network.Name())
+	}
+	if err := o.Close(); err != nil {
+		return err
+	}
+	_ = o.open()
+	return nil
+}
+
+// openDataPaths opens our data path on every node that has it, by the node's name. The caller closes them, after an error too.
+func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
+	paths := make(map[string]*dataplane.DataPath)
+	for _, n := range tb.ClusterNodes() {
+		d, err := tb.OpenDataPath(n.Name)
+		if errors.Is(err, dataplane.ErrNotLoaded) {
+			continue
+		}
+		if err != nil {
+			return paths, err
+		}
+		paths[n.Name] = d
+	}
+	if len(paths) == 0 {
+		return paths, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
+	}
+	return paths, nil
+}

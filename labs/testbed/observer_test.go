@@ -1,0 +1,135 @@
+package testbed
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// watcher follows flows.
+type watcher struct {
+	flows chan Flow
+	done  chan error
+	stop  context.CancelFunc
+}
+
+func (tb *Testbed) watch(t *testing.T, options ObserveOptions) *watcher {
+	ctx, stop := context.WithCancel(t.Context())
+	w := &watcher{make(chan Flow, 4096), make(chan error, 1), stop}
+	t.Cleanup(stop)
+	ready := make(chan struct{})
+	options.Follow, options.Ready = true, func() { close(ready) }
+	go func() {
+		_, err := tb.Observe(ctx, options, func(f Flow) error {
+			w.flows <- f
+			return nil
+		})
+		w.done <- err
+	}()
+	select {
+	case <-ready:
+	case err := <-w.done:
+		require.NoError(t, err)
+	}
+	return w
+}
+
+// next is the next flow, which must come.
+func (w *watcher) next(t *testing.T) Flow {
+	t.Helper()
+	select {
+	case f := <-w.flows:
+		return f
+	case err := <-w.done:
+		require.NoError(t, err)
+		require.Fail(t, "ended")
+	case <-time.After(patience):
+		require.Fail(t, "no flow came")
+	}
+	return Flow{}
+}
+
+// TestObserversSeeAll: two who follow, one of them with a filter, and those who look afterwards see the same flows, and these are those
+// that the counters count.
+func TestObserversSeeAll(t *testing.T) {
+	tb := standServing(t, "talk", nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	tb.connect(t, "client", workload.TCP, echoVIP, 5, patience)
+	everything := tb.watch(t, ObserveOptions{Last: -1})
+	first := everything.next(t)
+	drops := tb.watch(t, ObserveOptions{Filter: FlowFilter{Verdict: "dropped", From: "client"}})
+
+	const refused = 30
+	report, err := workload.Connect(t.Context(), workload.ConnectOptions{
+		Dialer: tb.Dialer("client"), Protocol: workload.UDP, Target: netip.AddrPortFrom(echoVIP.Addr(), 9), Count: refused, Concurrency: refused, Timeout: time.Second / 2,
+	})
+	require.NoError(t, err)
+	require.Zero(t, report.Outcomes[workload.OutcomeOK])
+	counted := tb.count(t, "no-frontend")
+	require.NotZero(t, counted)
+	for range counted {
+		assert.Equal(t, "no-frontend", drops.next(t).Reason)
+	}
+	first.Time = time.Time{}
+	seen := []Flow{first}
+	for dropped := uint64(0); dropped < counted; {
+		f := everything.next(t)
+		f.Time = time.Time{}
+		seen = append(seen, f)
+		if f.Reason == "no-frontend" {
+			dropped++
+		}
+	}
+	later := func(options ObserveOptions) (flows []Flow) {
+		lost, err := tb.Observe(t.Context(), options, func(f Flow) error {
+			f.Time = time.Time{} // which readers know only to the microsecond
+			flows = append(flows, f)
+			return nil
+		})
+		require.NoError(t, err)
+		require.Zero(t, lost)
+		return flows
+	}
+	assert.Equal(t, seen[0], later(ObserveOptions{Last: -1})[0])
+	assert.Subset(t, later(ObserveOptions{Last: -1}), seen)
+	onlyDrops := FlowFilter{Reason: "no-frontend"}
+	all := later(ObserveOptions{Filter: onlyDrops, Last: -1})
+	assert.Len(t, all, int(counted))
+	assert.Equal(t, all[len(all)-3:], later(ObserveOptions{Filter: onlyDrops, Last: 3}))
+	assert.Empty(t, later(ObserveOptions{}))
+}
+
+// TestObserveReplaced: who follows goes on over the data path that replaces this one, and is told when the testbed is taken down.
+func TestObserveReplaced(t *testing.T) {
+	tb := standServing(t, "talk", nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	w := tb.watch(t, ObserveOptions{})
+	for _, node := range tb.ClusterNodes() {
+		dir, err := tb.network.BPFDir(node.Name)
+		require.NoError(t, err)
+		require.NoError(t, tb.network.Do(node.Name, func() error { return dataplane.Unload(dir) }))
+	}
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	assert.Equal(t, "to-overlay-dsr", w.next(t).Reason)
+
+	require.NoError(t, tb.Down(t.Context()))
+	for {
+		select {
+		case <-w.flows:
+			continue
+		case err := <-w.done:
+			assert.EqualError(t, err, "observe: testbed "+tb.network.Name()+" was taken down")
+		case <-time.After(patience):
+			require.Fail(t, "it goes on")
+		}
+		return
+	}
+}
