@@ -8,6 +8,7 @@ CLANG     ?= clang-19
 STRIP     ?= llvm-strip-19
 FORMAT    ?= clang-format-19
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 ROOT      := $(filter 0,$(shell id -u))
 SUDO      := $(if $(ROOT),,sudo)
 TEST_EXEC := $(if $(ROOT),,-exec 'sudo -E')
@@ -43,8 +44,8 @@ check-generate: generate ## fail if what is committed is not what `generate` mak
 lint: ## check formatting, the direction of imports, and the usual mistakes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' '*/bpf/*.h')
-	$(GO) vet ./... ./.ci/kernels/... ./.ci/robustness/...
-	$(GO) run $(LINT) run ./... ./.ci/kernels/... ./.ci/robustness/...
+	$(GO) vet ./... ./.ci/campaign/... ./.ci/kernels/... ./.ci/robustness/...
+	$(GO) run $(LINT) run ./... ./.ci/campaign/... ./.ci/kernels/... ./.ci/robustness/...
 
 .PHONY: format
 format: ## format Go and C
@@ -53,7 +54,7 @@ format: ## format Go and C
 
 .PHONY: test
 test: build ## run all tests, one package at a time: some compare the whole host before and after
-	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 -timeout 20m ./... ./.ci/robustness
+	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 -timeout 20m ./... ./.ci/campaign ./.ci/robustness
 
 .PHONY: bench
 bench: ## what the BPF programs cost per packet, in net nanoseconds; BENCH_OUT=FILE writes JSON, too
@@ -92,6 +93,34 @@ OUT     ?= results/reference/robustness.json
 .PHONY: robustness
 robustness: build ## run all labs (or LABS) N times under each of DISTURB, and say how much room each expectation has; JSON goes to OUT
 	$(SUDO) "$$($(GO) tool -n robustness)" -n $(N) --disturb "$(DISTURB)" --out "$(OUT)" $(filter-out --all,$(LABS))
+
+SEED     ?= 1
+KILLS    ?= 500
+SOAK     ?= 15m
+CAMPAIGN = $(SUDO) env PATH="$$PATH" "$$($(GO) tool -n campaign)"
+FIGURES  ?= results/reference
+
+.PHONY: test-crash
+test-crash: build ## send KILLS random signals to all commands (SEED), beside a testbed that serves; figures go to FIGURES
+	$(CAMPAIGN) crash -seed $(SEED) -n $(KILLS) -out $(FIGURES)/reliability-crash.json
+
+.PHONY: test-chaos
+test-chaos: build ## let links, nodes, backends, agents and disks fail under traffic (SEED), and count the connections that are lost
+	$(CAMPAIGN) chaos -seed $(SEED) -out $(FIGURES)/reliability-chaos.json
+
+.PHONY: soak
+soak: build ## traffic and changes of the cluster for SOAK, each answer checked
+	$(CAMPAIGN) soak -seed $(SEED) -duration $(SOAK) -out $(FIGURES)/reliability-soak.json
+
+.PHONY: test-fresh
+test-fresh: build ## do what the README says first in a bare Debian with make and Go, and nothing else (needs debootstrap)
+	$(CAMPAIGN) fresh -out $(FIGURES)/reliability-fresh.json
+
+.PHONY: vulnerabilities
+vulnerabilities: ## look for known vulnerabilities in what the programs call; says so, and goes on, if their database can't be reached
+	@said=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); code=$$?; echo "$$said"; \
+	if [ $$code != 0 ] && grep -qE 'vuln\.go\.dev.*(dial|lookup|timeout|refused|unreachable|[45][0-9][0-9])|fetching vulnerabilities' <<<"$$said"; then \
+		echo "VULNERABILITIES NOT CHECKED: the database at vuln.go.dev can't be reached"; exit 0; fi; exit $$code
 
 .PHONY: clean
 clean: ## remove what the build made

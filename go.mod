@@ -163,6 +163,7 @@ tool (
 	github.com/containernetworking/plugins/plugins/ipam/host-local
 	github.com/containernetworking/plugins/plugins/main/ptp
 	github.com/containernetworking/plugins/plugins/meta/portmap
+	github.com/dsrlab/dsrlab/.ci/campaign
 	github.com/dsrlab/dsrlab/.ci/kernels
 	github.com/dsrlab/dsrlab/.ci/robustness
 )

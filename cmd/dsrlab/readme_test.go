@@ -30,7 +30,8 @@ func TestReadme(t *testing.T) {
 		"table":     pictureTable(t),
 		"machine": fmt.Sprintf("%d CPUs (%s) under Linux %s, %s\n", machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel,
 			machine.Time.Format("2 January 2006")),
-		"robustness": robustnessText(t),
+		"robustness":  robustnessText(t),
+		"reliability": reliabilityText(t),
 	}
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
