@@ -37,21 +37,9 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			topology, err := loadTopology(file)
-			if err != nil {
-				return usageError(err)
-			}
-			k, err := on.kind()
+			plan, err := on.plan(file, variant)
 			if err != nil {
 				return err
-			}
-			topology.Spec.Substrate = cmp.Or(k, topology.Spec.Substrate)
-			plan, err := topologies.PlanOf(topology)
-			if err != nil {
-				return usageError(err)
-			}
-			if err := testbed.Check(plan, variant); err != nil {
-				return upError(err)
 			}
 			lock, err := netns.Acquire(cmd.Context(), stateDir, cmp.Or(name, plan.Name), wait.waiting(s))
 			if err != nil {
@@ -96,6 +84,27 @@ func afterFailedInstall(ctx context.Context, s streams, tb *testbed.Testbed, kee
 	}
 	fmt.Fprintf(s.err, "%s is still there, without a data path: dsrlab up installs one, dsrlab down --name %[1]s removes it\n", tb.Network().Name())
 	return nil
+}
+
+// plan plans a topology on the substrate, and checks that the variant can be installed there.
+func (o *substrate) plan(file string, v testbed.Variant) (*topologies.Plan, error) {
+	topology, err := loadTopology(file)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	k, err := o.kind()
+	if err != nil {
+		return nil, err
+	}
+	topology.Spec.Substrate = cmp.Or(k, topology.Spec.Substrate)
+	plan, err := topologies.PlanOf(topology)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if err := testbed.Check(plan, v); err != nil {
+		return nil, upError(err)
+	}
+	return plan, nil
 }
 
 // variantOf reads --mode, a mode of our own data path or the name of another one, --hook and --fault.
