@@ -30,7 +30,11 @@ func newDownCommand(s streams) *cobra.Command {
 			if err := mustUndo(cmd.Context()); err != nil {
 				return err
 			}
-			return downEach(cmd.Context(), s, target.stateDir, names, wait.waiting(s))
+			err = downEach(cmd.Context(), s, target.stateDir, names, wait.waiting(s))
+			if all && err == nil {
+				err = netns.ForgetMachine(cmd.Context())
+			}
+			return err
 		},
 	}
 	target.flags(cmd)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -106,6 +107,9 @@ func TestOneLabMeasures(t *testing.T) {
 		assert.Contains(t, stderr, "dsrlab: this machine is in use for measuring by `", args)
 		assert.NoDirExists(t, runs)
 	}
+	require.NoError(t, netns.ForgetMachine(t.Context()))
+	_, err = netns.AcquireMachine(t.Context(), nil)
+	assert.ErrorAs(t, err, new(*lockfile.HeldError), "it is held")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var out bytes.Buffer
 	code := run(ctx, []string{"lab", "run", "01-source-ip", "--wait"}, streams{in: strings.NewReader(""), out: &out, err: writer(func(p []byte) {

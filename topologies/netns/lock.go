@@ -2,6 +2,7 @@ package netns
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -51,10 +52,29 @@ func removeIfDefault(stateDir string) {
 	}
 }
 
+// machineLock is the lock of what measures; no network has such a name.
+const machineLock = DefaultStateDir + "/.measuring" + lockSuffix
+
+// ForgetMachine removes what a lab that was killed has left of the machine's lock.
+func ForgetMachine(ctx context.Context) error {
+	if _, held := lockfile.HolderOf(machineLock); held || !exists(machineLock) {
+		return nil
+	}
+	release, err := AcquireMachine(ctx, nil)
+	var taken *lockfile.HeldError
+	if errors.As(err, &taken) {
+		return nil // by a lab that began meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}
+
 // AcquireMachine takes the lock of what measures on this machine: two at once would spoil each other. It is one for all state folders.
 func AcquireMachine(ctx context.Context, waiting lockfile.Waiting) (release func(), err error) {
-	// No network has such a name.
-	l, err := lockfile.Take(ctx, filepath.Join(DefaultStateDir, ".measuring"+lockSuffix), "this machine is in use for measuring", waiting)
+	l, err := lockfile.Take(ctx, machineLock, "this machine is in use for measuring", waiting)
 	if err != nil {
 		return nil, err
 	}
