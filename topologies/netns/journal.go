@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-
-	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // entry is a line of the journal. It is written before what it names is made.
@@ -106,9 +104,18 @@ func (j *journal) read() (entries []entry, damage string) {
 // maxFile is the size of the largest file that is read from a state folder. The plan of a thousand nodes has some megabytes.
 const maxFile = 64 << 20
 
-// readFile reads a file of a state folder.
+// readFile reads a file of a state folder. It doesn't wait for a FIFO, nor read what has no end.
 func readFile(path string) ([]byte, error) {
-	data, err := bounded.ReadFile(path, maxFile)
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, reasonOf(err)
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no regular file")
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("it has %d MB (want %d at most)", info.Size()>>20, maxFile>>20)
+	}
+	data, err := os.ReadFile(path)
 	return data, reasonOf(err)
 }
 
