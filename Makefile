@@ -12,7 +12,6 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 ROOT      := $(filter 0,$(shell id -u))
 SUDO      := $(if $(ROOT),,sudo)
 TEST_EXEC := $(if $(ROOT),,-exec 'sudo -E')
-COMMANDS  := $(notdir $(wildcard cmd/*))
 
 export CGO_ENABLED = 0
 
@@ -20,16 +19,23 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## list the targets
+	@[ "$$($(GO) env GOOS)" = linux ] || echo "dsrlab needs Linux. Here, make image builds it for a container (README.md, In a container)."
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
+.PHONY: linux
+linux:
+	@[ "$$($(GO) env GOOS)" = linux ] || { echo "dsrlab runs on Linux, and this is $$($(GO) env GOOS): make image, then run it in a container (README.md, In a container)" >&2; exit 1; }
+
 .PHONY: build
-build: ## build the commands into bin/, one static binary each
+build: linux ## build the commands into bin/, one static binary each
 	@mkdir -p bin
 	$(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/...
 
 .PHONY: image
-image: build ## write the container image, FROM scratch, as an archive: bin/dsrlab-image.tar, for `docker load` and kind
-	bin/dsrlab image -o bin/dsrlab-image.tar
+image: ## write the container image, FROM scratch, as an archive: bin/dsrlab-image.tar, for `docker load` and kind; on macOS and Windows, too
+	@mkdir -p bin/linux
+	GOOS=linux $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/linux/ ./cmd/...
+	env -u GOOS -u GOARCH $(GO) run ./dataplane/kube/image/mkimage -o bin/dsrlab-image.tar bin/linux
 
 .PHONY: generate
 generate: ## compile the BPF programs and write what is derived from the Go types (needs $(CLANG))

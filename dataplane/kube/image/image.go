@@ -5,6 +5,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"io"
 	"os"
@@ -28,7 +29,7 @@ var programs = [...]string{"dsrlab", "dsrd", "labpod"} //nolint:gochecknoglobals
 // folders are what programs expect of a machine.
 var folders = [...]string{"tmp", "run", "var", "var/lib", "sys", "proc", "dev"} //nolint:gochecknoglobals // likewise
 
-// Write writes an archive with one image of this machine's platform. The programs are those in folder.
+// Write writes an archive with one image of the programs in folder, for the architecture that they were built for.
 func Write(to io.Writer, tag, folder string) error {
 	reference, err := name.NewTag(tag)
 	if err != nil {
@@ -46,7 +47,7 @@ func Write(to io.Writer, tag, folder string) error {
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
-	image, err = mutate.ConfigFile(image, configure(image))
+	image, err = mutate.ConfigFile(image, configure(image, architecture(folder)))
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
@@ -57,16 +58,32 @@ func Write(to io.Writer, tag, folder string) error {
 }
 
 // configure is the image's configuration with entry point and platform.
-func configure(image v1.Image) *v1.ConfigFile {
+func configure(image v1.Image, architecture string) *v1.ConfigFile {
 	config, err := image.ConfigFile()
 	if err != nil {
 		config = &v1.ConfigFile{}
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture = "linux", architecture
 	config.Config.Entrypoint = []string{"/" + programs[0]}
 	config.Config.Env = []string{"PATH=/"}
 	return config
+}
+
+// architecture is what the programs in folder were built for, as Go and containers name it; this machine's, if that can't be said.
+func architecture(folder string) string {
+	program, err := elf.Open(filepath.Join(folder, programs[0]))
+	if err != nil {
+		return runtime.GOARCH
+	}
+	defer program.Close()
+	switch program.Machine {
+	case elf.EM_X86_64:
+		return "amd64"
+	case elf.EM_AARCH64:
+		return "arm64"
+	}
+	return runtime.GOARCH
 }
 
 // layer is a tar archive of the image's files. Their times are all the same, so that it depends on nothing but them.
@@ -81,7 +98,7 @@ func layer(folder string) ([]byte, error) {
 	for _, program := range programs {
 		content, err := os.ReadFile(filepath.Join(folder, program))
 		if err != nil {
-			return nil, fmt.Errorf("program %s: %w (make build makes it)", program, err)
+			return nil, fmt.Errorf("program %s: %w (make image makes it)", program, err)
 		}
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: program, Mode: 0o755, Size: int64(len(content))}
 		if err := archive.WriteHeader(header); err != nil {

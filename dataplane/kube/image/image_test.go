@@ -40,6 +40,6 @@ func TestWrite(t *testing.T) {
 // TestWriteRefused: what is missing is named, and how to get it.
 func TestWriteRefused(t *testing.T) {
 	require.ErrorContains(t, Write(io.Discard, DefaultTag, t.TempDir()), "program dsrlab: ")
-	require.ErrorContains(t, Write(io.Discard, DefaultTag, t.TempDir()), "make build makes it")
+	require.ErrorContains(t, Write(io.Discard, DefaultTag, t.TempDir()), "make image makes it")
 	require.ErrorContains(t, Write(io.Discard, "no tag", t.TempDir()), `tag "no tag": `)
 }
