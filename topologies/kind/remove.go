@@ -18,13 +18,15 @@ const (
 	ownedCluster = "cluster" // by kind's name
 	ownedNetwork = "network" // of the engine; Value is its label
 	ownedGuard   = "guard"   // nftables table
-	ownedSetting = "setting" // sysctl; Value is that of before
+	ownedSetting = "setting" // sysctl that kubelet sets; Value is that of before
+	// ownedInitSetting is a sysctl that the nodes' init may set, likewise.
+	ownedInitSetting = "init-setting"
 )
 
 // Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet changed of the machine. What bears
 // the same name and is not the lab's is left alone.
 func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resource, earlierBoot bool) error {
-	order := []string{ownedCluster, ownedNetwork, ownedGuard, ownedSetting}
+	order := []string{ownedCluster, ownedNetwork, ownedGuard, ownedSetting, ownedInitSetting}
 	owned = slices.Clone(owned)
 	slices.SortStableFunc(owned, func(a, b netns.Resource) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	var errs []error
@@ -39,6 +41,8 @@ func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resourc
 			errs = append(errs, removeGuard(o.Name))
 		case o.Kind == ownedSetting:
 			errs = append(errs, restoreSetting(o.Name, o.Value))
+		case o.Kind == ownedInitSetting:
+			errs = append(errs, restoreInitSetting(sysctlDir, o.Name, o.Value))
 		}
 	}
 	return errors.Join(errs...)

@@ -19,10 +19,31 @@ func kubeletSettings() map[string]string {
 	}
 }
 
+// initSettings are what the nodes' init, systemd, sets of the whole machine: PID 1 itself, and its sysctl.d. To what depends on its version.
+func initSettings() []string {
+	return []string{
+		"fs/file-max", "fs/nr_open", "fs/protected_fifos", "fs/protected_hardlinks", "fs/protected_regular", "fs/protected_symlinks",
+		"kernel/core_pattern", "kernel/core_pipe_limit", "kernel/core_uses_pid", "kernel/pid_max", "kernel/sysrq", "vm/max_map_count",
+	}
+}
+
 const sysctlDir = "/proc/sys"
 
-// rememberSettings notes what kubelet will change. What is so already, by another kubelet of the machine or by its owner, is theirs.
+// rememberSettings notes what kubelet and the nodes' init will change. What is as kubelet sets it already, by another kubelet of the
+// machine or by its owner, is theirs.
 func rememberSettings(own func(netns.Resource) error) error {
+	for _, name := range initSettings() {
+		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = own(netns.Resource{Kind: ownedInitSetting, Name: name, Value: strings.TrimSpace(string(value))})
+		}
+		if err != nil {
+			return fmt.Errorf("remember sysctl %s: %w", name, err)
+		}
+	}
 	for name, kubelets := range kubeletSettings() {
 		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
 		if errors.Is(err, os.ErrNotExist) {
@@ -43,6 +64,19 @@ func restoreSetting(name, value string) error {
 	path := filepath.Join(sysctlDir, name)
 	now, err := os.ReadFile(path)
 	if err == nil && strings.TrimSpace(string(now)) == kubeletSettings()[name] {
+		err = os.WriteFile(path, []byte(value), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("restore sysctl %s to %s: %w", name, value, err)
+	}
+	return nil
+}
+
+// restoreInitSetting gives a setting its value of before in folder dir, if that is not what it has.
+func restoreInitSetting(dir, name, value string) error {
+	path := filepath.Join(dir, name)
+	now, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(now)) != value {
 		err = os.WriteFile(path, []byte(value), 0)
 	}
 	if err != nil {
