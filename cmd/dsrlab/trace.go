@@ -53,7 +53,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if err := printAs(s.out, output, report, func(w io.Writer) { printTrace(w, report) }); err != nil {
 				return err
 			}
-			if report.Outcome != string(workload.OutcomeOK) {
+			if !report.Answered {
 				return errors.New("the request was not answered: " + report.Outcome)
 			}
 			return nil
@@ -77,9 +77,12 @@ func printTrace(w io.Writer, r *testbed.TraceReport) {
 		}
 		fmt.Fprintf(w, "    %s: %s\n", h.Verdict, h.Reason)
 	}
-	fmt.Fprintf(w, "\noutcome: %s", r.Outcome)
-	if r.Seen.IsValid() {
-		fmt.Fprintf(w, "; the pod saw %v", r.Seen)
+	switch {
+	case r.Seen.IsValid():
+		fmt.Fprintf(w, "\noutcome: %s; the pod saw %v\n", r.Outcome, r.Seen)
+	case r.Answered:
+		fmt.Fprintf(w, "\noutcome: answered, but not by an echo server, which would tell whom it saw\n")
+	default:
+		fmt.Fprintf(w, "\noutcome: %s\n", r.Outcome)
 	}
-	fmt.Fprintln(w)
 }

@@ -42,9 +42,11 @@ type TraceReport struct {
 	Frontend netip.AddrPort `json:"frontend"`
 	Protocol string         `json:"protocol"`
 	// Outcome is how the request ended, as its client saw it; Seen is whom the server saw.
-	Outcome string         `json:"outcome"`
-	Seen    netip.AddrPort `json:"seen,omitzero"`
-	Hops    []Hop          `json:"hops"`
+	Outcome string `json:"outcome"`
+	// Answered reports whether a server answered, also one that is no echo server: then Outcome is not ok, and Seen is not known.
+	Answered bool           `json:"answered"`
+	Seen     netip.AddrPort `json:"seen,omitzero"`
+	Hops     []Hop          `json:"hops"`
 }
 
 // TraceOptions say what to trace.
@@ -88,6 +90,7 @@ func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, err
 		r.Client = netip.AddrPortFrom(client, 0)
 	}
 	r.Hops = t.hops
+	r.Answered = request.Outcome == workload.OutcomeOK || request.Handshake > 0 || o.Protocol == workload.UDP && slices.ContainsFunc(r.Hops, Hop.answers)
 	slices.SortStableFunc(r.Hops, func(a, b Hop) int { return a.Time.Compare(b.Time) })
 	for i := range r.Hops {
 		r.Hops[i].After = r.Hops[i].Time.Sub(r.Hops[0].Time)
@@ -179,6 +182,9 @@ func (tb *Testbed) hop(node string, h dataplane.Hop, names *dataplane.Names) Hop
 	}
 	return hop
 }
+
+// answers reports whether it is where a pod's packet sets out to the client.
+func (h Hop) answers() bool { return h.Hook == "from_pod" && len(h.Out) > 0 }
 
 // FirstPackets are the hops of the first packet each way: of TCP those of SYN and SYN-ACK.
 func (r *TraceReport) FirstPackets() []Hop {
