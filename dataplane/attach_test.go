@@ -281,7 +281,7 @@ func TestReplaceKeepsMaps(t *testing.T) {
 		config.Sizes.Flows *= 2
 		_, err = Load(config)
 		assert.ErrorIs(t, err, ebpf.ErrMapIncompatible)
-		assert.ErrorContains(t, err, "load data path: the maps pinned in "+dir+" have other sizes or are of another version, unload them first: ")
+		assert.ErrorContains(t, err, "load data path: the maps pinned in "+dir+" have other sizes or are of another version: unload them first, with what loaded them (dsrlab down; dsrd's: rm -r "+dir+" on the node): ")
 		assert.ElementsMatch(t, names, attached(t, "eth0"), "what was there stays")
 		assert.NoError(t, Unload(dir))
 	})

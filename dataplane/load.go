@@ -70,7 +70,7 @@ func (d *DataPath) load(spec *ebpf.CollectionSpec, config Config) error {
 	collection, err := ebpf.NewCollectionWithOptions(spec, options)
 	closeMaps(options.MapReplacements)
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		return fmt.Errorf("the maps pinned in %s have other sizes or are of another version, unload them first: %w", config.PinDir, err)
+		return fmt.Errorf("the maps pinned in %s have other sizes or are of another version: unload them first, with what loaded them (dsrlab down; dsrd's: rm -r %[1]s on the node): %w", config.PinDir, err)
 	}
 	if err != nil {
 		return err

@@ -162,7 +162,7 @@ func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) s
 	seen := SeenAddresses(report)
 	protocol := strings.ToUpper(string(report.Protocol))
 	if len(seen) == 0 {
-		return fmt.Sprintf("%s: none of %d connections to %v got an answer (%v)", protocol, report.Count, report.Target, report.Outcomes)
+		return fmt.Sprintf("%s: none of %d connections to %v got an answer (%s)", protocol, report.Count, report.Target, workload.Tally(report.Outcomes))
 	}
 	var parts []string
 	for _, addr := range slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare) {

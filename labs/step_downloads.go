@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -193,7 +194,7 @@ func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) err
 	all := len(r.Downloads)
 	errs := []error{
 		t.sample("completed", "ratio", ratio(r.Ends[download.Completed], max(all, 1)), nil),
-		t.evidence(fmt.Sprintf("%d downloads: %v", all, r.Ends)),
+		t.evidence(fmt.Sprintf("%d downloads: %s", all, workload.Tally(r.Ends))),
 	}
 	for i, when := range at {
 		running := r.RunningAt(when)

@@ -217,7 +217,7 @@ func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial, chain []netip.
 		metric := map[workload.Protocol]string{workload.TCP: "raw_tcp_answered", workload.UDP: "udp_answered"}[protocol]
 		if err := errors.Join(
 			t.sample(metric, "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), labels),
-			t.evidence(fmt.Sprintf("%s that is not HTTP, to the proxy: %v", strings.ToUpper(string(protocol)), report.Outcomes)),
+			t.evidence(fmt.Sprintf("%s that is not HTTP, to the proxy: %s", strings.ToUpper(string(protocol)), workload.Tally(report.Outcomes))),
 		); err != nil {
 			return err
 		}

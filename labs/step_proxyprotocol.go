@@ -154,7 +154,7 @@ func (s *ProxyProtocolStep) sample(
 	case len(application.Garbage) > 0:
 		told += "takes the header for input: " + application.Garbage[0].Input
 	default:
-		told += fmt.Sprintf("refused %v, and clients saw %v", application.Refused, report.Outcomes)
+		told += fmt.Sprintf("refused: %s; clients saw: %s", workload.Tally(application.Refused), workload.Tally(report.Outcomes))
 	}
 	return errors.Join(append(errs, t.evidence(told+" (proxy: "+string(t.runner.engine())+")"))...)
 }

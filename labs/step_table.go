@@ -181,7 +181,7 @@ func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, infor
 		answered := ratio(report.Outcomes[workload.OutcomeOK], s.Count)
 		if err := errors.Join(
 			t.sample(string(p.protocol)+"_answered", "ratio", answered, nil),
-			t.cell(p.column, answered, fmt.Sprintf("%.0f %% of requests that are not HTTP are answered (%v)", answered*100, report.Outcomes)),
+			t.cell(p.column, answered, fmt.Sprintf("%.0f %% of requests that are not HTTP are answered (%s)", answered*100, workload.Tally(report.Outcomes))),
 		); err != nil {
 			return err
 		}

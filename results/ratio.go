@@ -34,6 +34,10 @@ func PairedRatio(samples []Sample, seed uint64, metric string, labels map[string
 			num, den = append(num, stats.Median(a)), append(den, stats.Median(b))
 		}
 	}
+	if len(num) == 0 {
+		return stats.Estimate{}, fmt.Errorf("%s of %s and of %s was not measured together: no repetition has a sample of both that counts",
+			metric, numerator, denominator)
+	}
 	group := Group{Metric: metric, Variant: numerator + "/" + denominator, Labels: labels}
 	estimate, err := stats.Bootstrap{Seed: group.seed(seed)}.PairedRatio(num, den)
 	if err != nil {

@@ -25,7 +25,7 @@ func newExecCommand() *cobra.Command {
 			}
 			network := tb.Network()
 			if !slices.Contains(network.Namespaces(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q; there are %v", network.Name(), args[0], network.Namespaces()))
+				return usageError(fmt.Errorf("%s has no %q (want %s)", network.Name(), args[0], anyOf(network.Namespaces())))
 			}
 			if err := mustUndo(cmd.Context()); err != nil { // after a signal there is no program any more that it could end
 				return err
@@ -43,8 +43,8 @@ func cannotRun(err error) error {
 	switch {
 	case !errors.As(err, &lookup):
 		return err
-	case errors.Is(err, fs.ErrPermission):
-		return &exitError{code: 126, err: err}
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return &exitError{code: 127, err: err}
 	}
-	return &exitError{code: 127, err: err}
+	return &exitError{code: 126, err: err}
 }
