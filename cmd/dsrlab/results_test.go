@@ -228,7 +228,7 @@ func TestResultsReport(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(stdout, "<testsuite "))
 	stdout, _, code = runResults(t, "report", "one", "--dir", dir, "--format", "svg", "--chart", "goodput-by-queue", "--theme", "dark")
 	require.Equal(t, exitOK, code)
-	assert.Contains(t, stdout, "goodput (Mbit/s) by queue")
+	assert.Contains(t, stdout, "payload rate (Mbit/s) by queue")
 
 	file := filepath.Join(dir, "no", "such", "folder")
 	_, stderr, code := runResults(t, "report", "one", "--dir", dir, "-w", file)
