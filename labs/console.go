@@ -3,6 +3,7 @@ package labs
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/units"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -145,10 +147,14 @@ func (c *Console) Trial(v testbed.Variant, repetition int, labels map[string]str
 	c.bar.begin(trial)
 }
 
-// Doing shows the trial's current state beside the bar; without a bar it does nothing.
-func (c *Console) Doing(now string) {
+// Rate shows the rate of a transfer beside the bar; without a bar it does nothing.
+func (c *Console) Rate(bitsPerSecond float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := ""
+	if !math.IsNaN(bitsPerSecond) {
+		now = units.Format(bitsPerSecond, "bit/s")
+	}
 	c.bar.tell(now)
 }
 

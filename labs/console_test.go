@@ -3,6 +3,7 @@ package labs
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -51,12 +52,12 @@ func story(c *Console) []string {
 	for repetition := range 2 {
 		for _, v := range lab.Spec.Variants {
 			c.Trial(v, repetition, map[string]string{"queue": "256kb"})
-			c.Doing("90.1 Mbit/s")
+			c.Rate(90.1e6)
 			for i := range 3 {
 				told = append(told, fmt.Sprintf("evidence %d of %s in repetition %d: %s", i, v.Name, repetition, strings.Repeat("a word and ", 9*i)+"the end"))
 				c.Evidence(v.Name, told[len(told)-1])
 			}
-			c.Doing("")
+			c.Rate(math.NaN())
 		}
 	}
 	c.End(results.Summary{Lab: "99-test", Result: results.Failed, Reasons: []string{strings.Repeat("because ", 20)}})
@@ -99,7 +100,7 @@ func TestConsoleBar(t *testing.T) {
 	snat, dsr := testbed.Variant{Name: "snat"}, testbed.Variant{Name: "dsr"}
 	c.Trial(snat, 0, nil)
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat", bottom())
-	c.Doing("90.1 Mbit/s")
+	c.Rate(90.1e6)
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat  90.1 Mbit/s", bottom())
 	c.Evidence("snat", "seen")
 	assert.Equal(t, "  ░░░░░░░░░░░░░░░░░░░░  1 of 3  snat  90.1 Mbit/s", bottom(), "below what was told")

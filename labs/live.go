@@ -1,11 +1,11 @@
 package labs
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
-	"github.com/dsrlab/dsrlab/results/units"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
@@ -42,13 +42,13 @@ func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
 				return
 			}
 			now := time.Now()
-			x.runner.Narrator.Doing(units.Format(8*float64(bytes-before)/now.Sub(at).Seconds(), "bit/s"))
+			x.runner.Narrator.Rate(8 * float64(bytes-before) / now.Sub(at).Seconds())
 			before, at = bytes, now
 		}
 	})
 	return func() {
 		close(done)
 		group.Wait()
-		x.runner.Narrator.Doing("")
+		x.runner.Narrator.Rate(math.NaN())
 	}
 }

@@ -27,9 +27,9 @@ type Narrator interface {
 	Phase(p *Phase, trials int)
 	// Trial tells which variant runs now, with the labels of its samples.
 	Trial(v testbed.Variant, repetition int, labels map[string]string)
-	// Doing tells what the trial does right now, as the rate of a transfer; each text replaces the one before, and an empty one ends
-	// it. Unlike the others it may be called while another call runs.
-	Doing(now string)
+	// Rate tells the rate of a running transfer in bit/s; each one replaces the one before, and NaN ends it. Unlike the others it may be
+	// called while another call runs.
+	Rate(bitsPerSecond float64)
 	// Evidence tells something that was seen.
 	Evidence(variant, message string)
 	// End tells the outcome.

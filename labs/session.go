@@ -146,7 +146,7 @@ func (s *Session) Attempt(ctx context.Context, i int) ([]results.Sample, error) 
 	}
 	if delete(s.errs, i); err != nil {
 		s.errs[i] = err
-		data := s.trials[i].data()
+		data := s.trials[i].Data()
 		data.Error = err.Error()
 		return samples, errors.Join(err, s.recorder.AddEvent(results.EventStep, data.Phase, data))
 	}
@@ -162,7 +162,7 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 			return nil, err
 		}
 	}
-	if err := s.recorder.AddEvent(results.EventStep, planned.Phase.Name, planned.data()); err != nil {
+	if err := s.recorder.AddEvent(results.EventStep, planned.Phase.Name, planned.Data()); err != nil {
 		return nil, err
 	}
 	t := &trial{
@@ -181,12 +181,12 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 // Does reports whether the trial's variant does a step of its phase.
 func (t *Trial) Does(s *Step) bool { return s.takenBy(t.Variant) }
 
-// data is what the record of a run says of a trial when it begins.
-func (t *Trial) data() TrialData {
+// Data is what the record of a run says of the trial when it begins.
+func (t *Trial) Data() TrialData {
 	return TrialData{Phase: t.Phase.Name, Variant: t.Variant.Name, Repetition: t.Repetition, Labels: t.Labels}
 }
 
-// TurnData is the data of the event of kind step that begins each trial, and of another that ends it if it fails.
+// TrialData is the data of the event of kind step that begins each trial, and of another that ends it if it fails.
 type TrialData struct {
 	Phase      string            `json:"phase"`
 	Variant    string            `json:"variant"`

@@ -8,12 +8,15 @@ import (
 	"strings"
 )
 
+// neverReached is the evidence of an expectation that nothing was recorded of.
+const neverReached = "was never reached"
+
 // expectations gives each expectation of the manifest its outcome: held if it ran and held each time, failed if it failed
 // once, not run otherwise.
 func (r *Run) expectations() []ExpectationOutcome {
 	outcomes := make([]ExpectationOutcome, 0, len(r.Manifest.Expectations))
 	for _, e := range r.Manifest.Expectations {
-		outcomes = append(outcomes, ExpectationOutcome{Expectation: e, Outcome: NotRun, Evidence: "was never reached"})
+		outcomes = append(outcomes, ExpectationOutcome{Expectation: e, Outcome: NotRun, Evidence: neverReached})
 	}
 	seen := map[string]bool{}
 	for _, event := range r.Events {
@@ -114,7 +117,12 @@ func (r *Run) result(s Summary) (Result, []string) {
 		}
 		return " [" + strings.Join(e.Claims, ", ") + "]"
 	}
+	// What an early end left out is its consequence, not a reason of its own.
+	cut := r.Manifest.Reported == Untested
 	for _, e := range s.Expectations {
+		if cut && e.Outcome == NotRun && e.Evidence == neverReached {
+			continue
+		}
 		switch e.Outcome {
 		case Broken:
 			found(Failed, "expectation %s%s failed: %s: %s", e.ID, claimsOf(e), e.Text, e.found())

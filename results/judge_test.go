@@ -56,6 +56,8 @@ func TestResult(t *testing.T) {
 		"broken on purpose": {resultstest.Options{Fault: "no-option", Break: "dsr-bypass"}, results.Failed, 1,
 			"variant dsr was broken on purpose: no-option; expectation dsr-bypass failed: no byte of a reply passes the LB node's port: " +
 				prefix + "dsr-bypass did not hold <&>", results.Reproduced, results.Reproduced},
+		"ended early": {resultstest.Options{Skip: "snat-capped", Reported: results.Untested, Reason: "it was ended after 2 of 43 trials"}, results.Untested, 4,
+			"it was ended after 2 of 43 trials", results.NotMeasured, results.Reproduced},
 		"unfinished": {resultstest.Options{LeaveOpen: true}, results.Untested, 4, "the run is unfinished", results.Reproduced, results.Reproduced},
 	}
 	for name, test := range tests {

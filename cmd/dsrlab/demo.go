@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
 	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/present"
@@ -37,9 +35,10 @@ func newDemoCommand(s streams) *cobra.Command {
 		Short: "Show the talk's demonstration, or any lab, narrated",
 		Long: `Shows labs with their narration: "dsr" is what SNAT does to the client's address and to throughput, and what DSR changes.
 
-With --present it goes step by step on key presses: space or enter goes on, b goes back a step (as it was, without running it
-again), r runs the step again, q quits and takes everything down. A step that fails is told, and the show goes on. --play shows
-a recorded run in the same way, without root and offline; every screen says that it is recorded.`,
+With --present it goes step by step on key presses, one step for each variant in each phase: space or enter goes on, b goes back a step
+(as it was, without running it again), r runs the step again, s skips it, Ctrl-C stops the one that runs, arrows scroll, q quits and
+takes everything down. A step that fails is told, and the show goes on. --play shows a recorded run in the same way, without root and
+offline; every screen says that it is recorded. A lab's name means its latest run that came to its end.`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names := args
@@ -63,7 +62,7 @@ a recorded run in the same way, without root and offline; every screen says that
 	faultFlag(cmd, &o.fault)
 	cmd.Flags().BoolVar(&o.present, "present", false, "step through it on key presses, each variant once unless --repetitions says otherwise")
 	cmd.Flags().StringVar(&o.play, "play", "", "step through a recorded run instead: its path or id, or \"latest\" or the lab's name")
-	cmd.Flags().DurationVar(&o.timeout, "step-timeout", 2*time.Minute, "with --present, how long a step may take")
+	cmd.Flags().DurationVar(&o.timeout, "step-timeout", 2*time.Minute, "with --present, how long a trial may take")
 	return cmd
 }
 
@@ -105,12 +104,34 @@ func presentLabs(cmd *cobra.Command, s streams, o showOptions, names []string) e
 		if err != nil {
 			return upError(err)
 		}
-		if err := present.Run(cmd.Context(), live, present.Options{In: s.in, Out: stdout.Screen(s.out)}); err != nil {
-			return showError(err)
+		whole, err := present.Run(cmd.Context(), live, present.Options{In: s.in, Out: stdout.Screen(s.out)})
+		if err != nil {
+			return upError(err)
 		}
-		summaries = append(summaries, live.Summary())
+		summary := live.Summary()
+		if !whole { // the presenter has seen enough, also of the labs that would follow
+			return leftEarly(s, o, append(summaries, summary))
+		}
+		summaries = append(summaries, summary)
+	}
+	if err := printSummaries(s, o.runOptions, summaries); err != nil {
+		return err
 	}
 	return outcome(summaries)
+}
+
+// leftEarly is the outcome of a show that the presenter left in its last lab. That it is incomplete is no failure.
+func leftEarly(s streams, o showOptions, summaries []results.Summary) error {
+	last := len(summaries) - 1
+	left := summaries[last]
+	if left.Result != results.Untested {
+		return outcome(summaries)
+	}
+	for _, reason := range left.Reasons {
+		fmt.Fprintf(s.err, "%s: %s\n", left.Lab, reason)
+	}
+	fmt.Fprintf(s.err, "What was measured: dsrlab results show %s\n", evidenceAt(o.runOptions, summaries[last:]))
+	return outcome(summaries[:last])
 }
 
 // playRun shows a recorded run.
@@ -122,13 +143,6 @@ func playRun(cmd *cobra.Command, s streams, o showOptions) error {
 	if err := mustUndo(cmd.Context()); err != nil { // the terminal's state
 		return err
 	}
-	return showError(present.Run(cmd.Context(), present.NewRecorded(run), present.Options{In: s.in, Out: stdout.Screen(s.out)}))
-}
-
-// showError gives what ended a show its exit code: Ctrl-C has that of the signal which it is elsewhere.
-func showError(err error) error {
-	if errors.Is(err, labs.ErrInterrupted) {
-		return &exitError{(&interrupt.Error{Signal: syscall.SIGINT}).ExitCode(), besidesInterruption(err)}
-	}
+	_, err = present.Run(cmd.Context(), present.NewRecorded(run), present.Options{In: s.in, Out: stdout.Screen(s.out)})
 	return upError(err)
 }

@@ -10,4 +10,9 @@ import (
 // testLabs are what this package's tests have built.
 var testLabs labtest.Labs
 
-func TestMain(m *testing.M) { os.Exit(testLabs.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(mainEnv) != "" {
+		main()
+	}
+	os.Exit(testLabs.Main(m))
+}

@@ -1,15 +1,12 @@
 package present
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs"
-	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -19,9 +16,11 @@ import (
 type Live struct {
 	lab     *labs.Lab
 	session *labs.Session
-	// timeout of a step; 0: none.
+	trials  []labs.TrialData
+	steps   []step
+	// timeout of a trial; 0: none.
 	timeout time.Duration
-	tell    func(string)
+	to      Reporter
 	summary results.Summary
 }
 
@@ -34,61 +33,71 @@ func NewLive(runner labs.Runner, lab *labs.Lab, timeout time.Duration) (*Live, e
 		return nil, err
 	}
 	l.session = session
+	for _, t := range session.Trials() {
+		l.trials = append(l.trials, t.Data())
+	}
+	l.steps = stepsOf(l.trials)
 	return l, nil
 }
 
-// Screens implements Source: the topology comes first, then a screen for each trial.
+// Lab implements Source.
+func (l *Live) Lab() *labs.Lab { return l.lab }
+
+// Screens implements Source: the topology comes first, then a screen for each variant in each phase.
 func (l *Live) Screens() []Screen {
-	build := Screen{Title: l.lab.Metadata.Name + ": " + l.lab.Metadata.Title, Narration: l.lab.Spec.Question}
-	build.Commands = []string{"dsrlab topology show " + l.lab.Spec.Topology}
-	all := []Screen{build}
-	for _, trial := range l.session.Trials() {
-		title := trial.Phase.Name + " · " + trial.Variant.Name
-		if labels := results.FormatLabels(trial.Labels); labels != "" {
-			title += " · " + labels
-		}
-		if trial.Repetition > 0 {
-			title += fmt.Sprintf(" · repetition %d", trial.Repetition+1)
-		}
-		all = append(all, Screen{Title: title, Narration: trial.Phase.Narration, Commands: trial.Commands(l.lab, l.session.Plan())})
+	shown := openingOf(l.lab.Spec.Topology)
+	all := []Screen{{
+		Title: l.lab.Metadata.Name + ": " + l.lab.Metadata.Title, Narration: l.lab.Spec.Question, Command: shown.command, Output: shown.output,
+	}}
+	for _, s := range l.steps {
+		trial := l.session.Trials()[s.trials[0]]
+		all = append(all, Screen{
+			Title: s.title(), Phase: s.phase, Variant: s.variant, Swept: s.swept, Narration: trial.Phase.Narration, ByHand: trial.Commands(l.lab, l.session.Plan()),
+		})
 	}
 	return all
 }
 
-// Run implements Source.
-func (l *Live) Run(ctx context.Context, step int, tell func(string)) error {
-	l.tell = tell
+// Run implements Source. The first trial that fails ends the step.
+func (l *Live) Run(ctx context.Context, step int, to Reporter) error {
+	l.to = to
+	if step == 0 {
+		return l.within(ctx, func(ctx context.Context) error { return l.session.Build(ctx) })
+	}
+	trials := l.steps[step-1].trials
+	for n, i := range trials {
+		to.Trial(which(l.trials[i], n, len(trials)))
+		err := l.within(ctx, func(ctx context.Context) error {
+			samples, err := l.session.Attempt(ctx, i)
+			to.Measured(samples)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within bounds the time of what a step does.
+func (l *Live) within(ctx context.Context, do func(context.Context) error) error {
 	if l.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, l.timeout, fmt.Errorf("it took longer than %v", l.timeout))
 		defer cancel()
 	}
-	err := l.run(ctx, step)
+	err := do(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
 }
 
-func (l *Live) run(ctx context.Context, step int) error {
-	if step == 0 {
-		if err := l.session.Build(ctx); err != nil {
-			return err
-		}
-		for _, n := range l.session.Plan().Nodes {
-			l.tell(fmt.Sprintf("%-10s %-7s %v", n.Name, n.Role, n.Addresses[0].Addr()))
-		}
-		return nil
-	}
-	_, err := l.session.Attempt(ctx, step-1)
-	return err
-}
-
 // End implements Source: it removes the network.
-func (l *Live) End(ctx context.Context) ([]string, error) {
+func (l *Live) End(ctx context.Context) (results.Summary, error) {
 	summary, err := l.session.End(ctx)
 	l.summary = summary
-	return lastWords(summary), err
+	return summary, err
 }
 
 // Summary returns the result of the run, once the show has ended.
@@ -97,26 +106,17 @@ func (l *Live) Summary() results.Summary { return l.summary }
 // Note implements Source.
 func (l *Live) Note() string { return "" }
 
-// lastWords formats a run's verdicts.
-func lastWords(s results.Summary) []string {
-	words := []string{fmt.Sprintf("%s: %s", s.Lab, s.Result)}
-	words = append(words, s.Reasons...)
-	var b bytes.Buffer
-	// They are formatted once, for any later size of the screen.
-	if err := labs.Verdicts(terminal.Fixed{Writer: &b, Width: terminal.ProseColumns}, []results.Summary{s}, labs.VerdictOptions{}); err != nil {
-		return append(words, err.Error())
-	}
-	return append(words, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")...)
-}
+// Immediate implements Source.
+func (l *Live) Immediate() bool { return false }
 
 // stage is the Narrator of a Live.
 type stage struct{ *Live }
 
 func (stage) Begin(*labs.Lab, *topologies.Plan)             {}
 func (stage) Built(*topologies.Plan)                        {}
-func (s stage) Notice(message string)                       { s.tell(message) }
+func (s stage) Notice(message string)                       { s.to.Tell(message) }
 func (stage) Phase(*labs.Phase, int)                        {}
 func (stage) Trial(testbed.Variant, int, map[string]string) {}
-func (stage) Doing(string)                                  {}
-func (s stage) Evidence(_, message string)                  { s.tell(message) }
+func (s stage) Rate(bitsPerSecond float64)                  { s.to.Rate(bitsPerSecond) }
+func (s stage) Evidence(_, message string)                  { s.to.Tell(message) }
 func (stage) End(results.Summary)                           {}

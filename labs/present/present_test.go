@@ -33,6 +33,7 @@ type viewer struct {
 	drawn bytes.Buffer
 	read  int
 	ended chan error
+	whole bool
 }
 
 func (v *viewer) Write(p []byte) (int, error) {
@@ -42,10 +43,16 @@ func (v *viewer) Write(p []byte) (int, error) {
 }
 
 // onStage shows a source.
-func onStage(t *testing.T, source Source) *viewer {
+func onStage(t *testing.T, source Source) *viewer { return onStageUntil(t.Context(), t, source) }
+
+func onStageUntil(ctx context.Context, t *testing.T, source Source) *viewer {
 	in, keys := io.Pipe()
 	v := &viewer{t: t, keys: keys, ended: make(chan error, 1)}
-	go func() { v.ended <- Run(t.Context(), source, Options{In: in, Out: v}) }()
+	go func() {
+		whole, err := Run(ctx, source, Options{In: in, Out: v})
+		v.whole = whole
+		v.ended <- err
+	}()
 	return v
 }
 
@@ -86,29 +93,30 @@ func (v *viewer) pressUntil(key, want string) {
 
 // scripted is a source whose steps are functions.
 type scripted struct {
-	steps []func(ctx context.Context, tell func(string)) error
+	steps []func(context.Context, Reporter) error
 	ends  int
 }
 
+func (s *scripted) Lab() *labs.Lab { return nil }
+
 func (s *scripted) Screens() []Screen {
-	return []Screen{{Title: "one", Narration: "first things first", Commands: []string{"do it"}}, {Title: "two"}}
+	return []Screen{{Title: "one", Narration: "first things first", ByHand: []string{"do it"}}, {Title: "two", Phase: "p", Variant: "dsr"}}
 }
 
-func (s *scripted) Run(ctx context.Context, step int, tell func(string)) error {
-	return s.steps[step](ctx, tell)
-}
+func (s *scripted) Run(ctx context.Context, step int, r Reporter) error { return s.steps[step](ctx, r) }
 
-func (s *scripted) End(context.Context) ([]string, error) {
+func (s *scripted) End(context.Context) (results.Summary, error) {
 	s.ends++
-	return []string{"the end"}, nil
+	return results.Summary{Lab: "99-test", Result: results.Failed, Reasons: []string{"for a reason"}}, nil
 }
 
-func (s *scripted) Note() string { return "a rehearsal" }
+func (s *scripted) Note() string    { return "a rehearsal" }
+func (s *scripted) Immediate() bool { return false }
 
 func TestOnStage(t *testing.T) {
-	s := &scripted{steps: []func(context.Context, func(string)) error{
-		func(_ context.Context, tell func(string)) error { tell("evidence A"); return errors.New("went wrong") },
-		func(_ context.Context, tell func(string)) error { tell("evidence B"); return nil },
+	s := &scripted{steps: []func(context.Context, Reporter) error{
+		func(_ context.Context, r Reporter) error { r.Tell("evidence A"); return errors.New("went wrong") },
+		func(_ context.Context, r Reporter) error { r.Tell("evidence B"); return nil },
 	}}
 	v := onStage(t, s)
 	v.press("", "first things first")
@@ -116,27 +124,59 @@ func TestOnStage(t *testing.T) {
 	v.press(" ", "two")
 	v.press("\r", "evidence B")
 	v.press("b", "evidence A")
+	v.press("\x03", "quits and takes everything down")
 	v.press("n", "two")
-	v.press(" ", "the end")
+	v.press(" ", "for a reason")
+	v.press("q", "")
+	require.NoError(t, <-v.ended)
+	assert.True(t, v.whole, "the show came to its end")
+	assert.Equal(t, 1, s.ends)
+}
+
+// waiting is a step that runs until it is stopped.
+func waiting(ctx context.Context, r Reporter) error {
+	r.Trial("2 of 6, burst=3100b")
+	r.Rate(90.1e6)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestStopAndSkip(t *testing.T) {
+	s := &scripted{steps: []func(context.Context, Reporter) error{waiting, waiting}}
+	v := onStage(t, s)
+	v.press("", "a rehearsal")
+	v.press(" ", "2 of 6, burst=3100b")
+	v.press("\x03", "failed:")
+	v.press("r", "running")
+	v.press("s", "two")
+	v.press(" ", "90.1 Mbit/s")
+	v.press("s", "for a reason")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Equal(t, 1, s.ends)
 }
 
 func TestQuitWhileRunning(t *testing.T) {
-	began := make(chan struct{})
-	s := &scripted{steps: []func(context.Context, func(string)) error{func(ctx context.Context, _ func(string)) error {
-		close(began)
-		<-ctx.Done()
-		return ctx.Err()
-	}}}
+	s := &scripted{steps: []func(context.Context, Reporter) error{waiting}}
 	v := onStage(t, s)
 	v.press("", "a rehearsal")
 	v.press(" ", "running")
-	<-began
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
+	assert.False(t, v.whole)
 	assert.Equal(t, 1, s.ends, "quitting ends the source, and waits for the step")
+}
+
+func TestEndOfContext(t *testing.T) {
+	s := &scripted{steps: []func(context.Context, Reporter) error{waiting}}
+	ctx, cancel := context.WithCancel(t.Context())
+	v := onStageUntil(ctx, t, s)
+	v.press("", "a rehearsal")
+	v.press(" ", "running")
+	cancel()
+	require.ErrorIs(t, <-v.ended, context.Canceled)
+	assert.False(t, v.whole)
+	assert.Equal(t, 1, s.ends)
 }
 
 // TestRecorded plays a reference run.
@@ -145,7 +185,7 @@ func TestRecorded(t *testing.T) {
 	require.NoError(t, err)
 	v := onStage(t, NewRecorded(run))
 	v.press("", "RECORDED "+run.Manifest.Started.UTC().Format("2 January 2006"))
-	v.pressUntil(" ", "SNAT-2  reproduced")
+	v.pressUntil(" ", "SNAT-2  ")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Contains(t, v.drawn.String(), "the pod saw 85.217.172.142 100 times")
@@ -171,7 +211,7 @@ func TestLive(t *testing.T) {
 	v := onStage(t, live)
 	v.press("", "What does it answer?")
 	v.press(" ", "node-a")
-	v.press(" ", "dsrlab trace client tcp-echo:tcp")
+	v.pressUntil(" ", "dsrlab trace client tcp-echo:tcp")
 	live.timeout = time.Nanosecond
 	v.press(" ", "failed:")
 	live.timeout = time.Minute

@@ -3,102 +3,155 @@ package present
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // Recorded is a show of a recorded run. It needs neither root nor a network, and is marked as recorded on every screen.
 type Recorded struct {
-	run     *results.Run
+	run *results.Run
+	lab *labs.Lab // nil where it is not in the catalogue any more
+	// screens hold everything; Screens takes off what Run tells.
 	screens []Screen
+}
+
+// recordedTrial is a trial as it stands in a run's record.
+type recordedTrial struct {
+	labs.TrialData
+	narration string
+	began     time.Time
+	evidence  []string
+	failed    string
 }
 
 // NewRecorded splits a run into steps.
 func NewRecorded(run *results.Run) *Recorded {
 	r := &Recorded{run: run}
-	r.screens = []Screen{{Title: run.Manifest.Lab, Narration: "Topology " + run.Manifest.Topology.Name, State: Announced}}
 	if lab, err := labs.Lookup(run.Manifest.Lab); err == nil {
-		r.screens[0].Title, r.screens[0].Narration = lab.Metadata.Name+": "+lab.Metadata.Title, lab.Spec.Question
+		r.lab = lab
 	}
-	narration := ""
-	for _, e := range run.Events {
-		switch e.Kind {
-		case results.EventNarration:
-			narration = e.Message
-		case results.EventStep:
-			r.step(e, narration)
-		case results.EventEvidence:
-			r.evidence(e, narration)
+	r.screens = []Screen{r.opening()}
+	trials := recordedTrials(run)
+	data := make([]labs.TrialData, len(trials))
+	for i, t := range trials {
+		data[i] = t.TrialData
+	}
+	for _, s := range stepsOf(data) {
+		screen := Screen{Title: s.title(), Phase: s.phase, Variant: s.variant, Swept: s.swept}
+		for _, i := range s.trials {
+			t := trials[i]
+			screen.Narration, screen.Failed = t.narration, t.failed // the last attempt counts
+			for _, line := range t.evidence {
+				if !slices.Contains(screen.Evidence, line) { // repetitions that saw the same
+					screen.Evidence = append(screen.Evidence, line)
+				}
+			}
+			until := time.Time{}
+			if i+1 < len(trials) {
+				until = trials[i+1].began
+			}
+			screen.Samples = append(screen.Samples, samplesOf(run, t, until)...)
 		}
+		r.screens = append(r.screens, screen)
 	}
 	return r
 }
 
-// step begins a screen, or records why the last one failed.
-func (r *Recorded) step(e results.Event, narration string) {
-	var data labs.TrialData
-	if json.Unmarshal(e.Data, &data) != nil {
-		return
+// opening shows the question, and the topology that was built.
+func (r *Recorded) opening() Screen {
+	m := r.run.Manifest
+	s := Screen{Title: m.Lab, Narration: "Topology " + m.Topology.Name}
+	if r.lab != nil {
+		s.Title, s.Narration = r.lab.Metadata.Name+": "+r.lab.Metadata.Title, r.lab.Spec.Question
 	}
-	if data.Error != "" {
-		r.screens[len(r.screens)-1].Failed = data.Error
-		return
+	var plan topologies.Plan
+	shown := openingOf(m.Topology.Name)
+	if shown.plan == nil || json.Unmarshal([]byte(m.Topology.Document), &plan) != nil || !slices.EqualFunc(plan.Nodes, shown.plan.Nodes, alike) {
+		return s // what the command prints today is not what was built
 	}
-	title := data.Phase + " · " + data.Variant
-	if labels := results.FormatLabels(data.Labels); labels != "" {
-		title += " · " + labels
-	}
-	r.screens = append(r.screens, Screen{Title: title, Narration: narration})
+	s.Command, s.Output = shown.command, shown.output
+	return s
 }
 
-// evidence belongs to the step before it; in runs that were recorded without steps, to a screen of its variant.
-func (r *Recorded) evidence(e results.Event, narration string) {
-	var data struct {
-		Variant string `json:"variant"`
-	}
-	_ = json.Unmarshal(e.Data, &data) // without a variant, it belongs to the last screen
-	last := &r.screens[len(r.screens)-1]
-	if !r.hasSteps() && (last.Title != data.Variant || last.Narration != narration) {
-		r.screens = append(r.screens, Screen{Title: data.Variant, Narration: narration})
-		last = &r.screens[len(r.screens)-1]
-	}
-	last.Evidence = append(last.Evidence, e.Message)
+// alike reports whether two nodes have the same name, role and limits: what does not depend on how plans are written.
+func alike(a, b topologies.Node) bool {
+	return a.Name == b.Name && a.Role == b.Role && a.ToNode == b.ToNode && a.FromNode == b.FromNode
 }
 
-func (r *Recorded) hasSteps() bool {
-	for _, e := range r.run.Events {
-		if e.Kind == results.EventStep {
-			return true
+// recordedTrials reads the trials of a run. Of a run that was recorded without them, each variant in each phase is one.
+func recordedTrials(run *results.Run) []recordedTrial {
+	steps := slices.ContainsFunc(run.Events, func(e results.Event) bool { return e.Kind == results.EventStep })
+	var all []recordedTrial
+	narration := ""
+	for _, e := range run.Events {
+		var data labs.TrialData
+		_ = json.Unmarshal(e.Data, &data) // without any, it belongs to the last trial
+		switch {
+		case e.Kind == results.EventNarration:
+			narration = e.Message
+		case e.Kind == results.EventStep && data.Error == "":
+			all = append(all, recordedTrial{TrialData: data, narration: narration, began: e.Time})
+		case e.Kind == results.EventStep && len(all) > 0:
+			all[len(all)-1].failed = data.Error
+		case e.Kind == results.EventEvidence:
+			last := len(all) - 1
+			if !steps && (last < 0 || all[last].Variant != data.Variant || all[last].narration != narration) {
+				data.Phase = narration
+				all, last = append(all, recordedTrial{TrialData: data, narration: narration, began: e.Time}), last+1
+			}
+			if last >= 0 {
+				all[last].evidence = append(all[last].evidence, e.Message)
+			}
 		}
 	}
-	return false
+	return all
 }
 
-// Screens implements Source: evidence and failures come when the step is run.
+// samplesOf are the samples of a trial: those of its variant and repetition that were taken until the next trial began.
+func samplesOf(run *results.Run, t recordedTrial, until time.Time) []results.Sample {
+	var all []results.Sample
+	for _, s := range run.Samples {
+		if s.Variant == t.Variant && s.Repetition == t.Repetition && !s.Time.Before(t.began) && (until.IsZero() || s.Time.Before(until)) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Lab implements Source.
+func (r *Recorded) Lab() *labs.Lab { return r.lab }
+
+// Screens implements Source: evidence, figures and failures come when the step is run.
 func (r *Recorded) Screens() []Screen {
-	var all []Screen
-	for _, s := range r.screens {
-		all = append(all, Screen{Title: s.Title, Narration: s.Narration})
+	all := slices.Clone(r.screens)
+	for i := range all {
+		all[i].Evidence, all[i].Samples, all[i].Failed = nil, nil, ""
 	}
 	return all
 }
 
 // Run implements Source.
-func (r *Recorded) Run(_ context.Context, step int, tell func(string)) error {
-	for _, line := range r.screens[step].Evidence {
-		tell(line)
+func (r *Recorded) Run(_ context.Context, step int, to Reporter) error {
+	s := &r.screens[step]
+	to.Measured(s.Samples)
+	for _, line := range s.Evidence {
+		to.Tell(line)
 	}
-	if failed := r.screens[step].Failed; failed != "" {
-		return fmt.Errorf("%s", failed)
+	if s.Failed != "" {
+		return errors.New(s.Failed)
 	}
 	return nil
 }
 
 // End implements Source.
-func (r *Recorded) End(context.Context) ([]string, error) {
-	return lastWords(results.Summarize(r.run)), nil
+func (r *Recorded) End(context.Context) (results.Summary, error) {
+	return results.Summarize(r.run), nil
 }
 
 // Note implements Source.
@@ -106,3 +159,6 @@ func (r *Recorded) Note() string {
 	m := r.run.Manifest
 	return fmt.Sprintf("RECORDED %s on Linux %s (run %s)", m.Started.UTC().Format("2 January 2006"), r.run.Environment.Before.Kernel, m.Run)
 }
+
+// Immediate implements Source.
+func (r *Recorded) Immediate() bool { return true }
