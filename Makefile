@@ -161,7 +161,7 @@ FUZZ_TIME ?= 60s
 
 .PHONY: fuzz
 fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
-	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./labs/ui ./topologies; do \
+	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./labs/ui ./topologies ./labs ./results; do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
 			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \

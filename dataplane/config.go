@@ -46,8 +46,8 @@ type Config struct {
 
 	// unmarked leaves the kernel untold of tunnels, for benchmarks: it takes the news only once for a packet.
 	unmarked bool
-	// snatPorts are the first and last source port for SNAT, for tests (default: as in bpf/config.h).
-	snatPorts [2]uint16
+	// snatPorts are the source ports for SNAT, for tests (default: those of snatPortsBeside).
+	snatPorts portRange
 }
 
 // DefaultMTU is that of Config.

@@ -140,7 +140,7 @@ func TestRandomSelection(t *testing.T) {
 // SNAT has so many ports; when all are taken there is a reason, not silence, and running flows go on.
 func TestPortExhaustion(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
-		few := func(c *Config) { c.snatPorts = [2]uint16{40000, 40003} }
+		few := func(c *Config) { c.snatPorts = portRange{40000, 40003} }
 		d := w.lb(t, services.ModeSNAT, few)
 		taken := make(map[uint16]uint16) // client's port to the node's
 		var refused int

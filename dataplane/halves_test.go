@@ -15,7 +15,7 @@ import (
 // A flow of SNAT has two entries. Whichever is evicted is written anew, and the pod sees the same source port.
 func TestHalfOfSNATFlowIsEvicted(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
-		for _, port := range []uint16{40000, 2000} { // the client's own port is kept, and is out of range
+		for _, port := range []uint16{40000, 2000} {
 			for _, evicted := range []string{"flows", "snat_ports"} {
 				d := w.lb(t, services.ModeSNAT)
 				packet := packetSpec{src: w.client, dst: w.vip, sport: port, dport: portOther, syn: true}
@@ -69,7 +69,7 @@ func TestFlowsFewerThanSNATPorts(t *testing.T) {
 // what is the flow's.
 func TestForgedReset(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
-		few := func(c *Config) { c.snatPorts = [2]uint16{40000, 40000} }
+		few := func(c *Config) { c.snatPorts = portRange{40000, 40000} }
 		d := w.lb(t, services.ModeSNAT, few)
 		packet := packetSpec{src: w.client, dst: w.vip, sport: 1024, dport: portOther, syn: true}
 		require.Equal(t, only("to-overlay-snat"), d.send(t, FromNetwork, packet.frame(t)).reasons)

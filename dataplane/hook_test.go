@@ -31,3 +31,39 @@ func TestNoNativeXDP(t *testing.T) {
 		assert.NoError(t, Unload(dir))
 	})
 }
+
+// TestVLANTagsInFrames: while XDP looks at frames the device leaves VLAN tags in them, and after that it is as it was.
+func TestVLANTagsInFrames(t *testing.T) {
+	dir := filepath.Join(mountBPFFS(t), "node")
+	inNamespace(t, func(t *testing.T) {
+		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "tags0"}, PeerName: "tags1"}
+		if !assert.NoError(t, netlink.LinkAdd(veth)) {
+			return
+		}
+		check := func(want bool, when string) {
+			on, err := hasTagFeature("tags0")
+			assert.NoError(t, err)
+			assert.Equal(t, want, on, when)
+		}
+		load := func(hook Hook) {
+			d, err := Load(Config{Addresses: testNodeAddresses, Device: "tags0", PinDir: dir, Sizes: fewEntries, Hook: hook})
+			if assert.NoError(t, err) {
+				assert.NoError(t, d.Notice())
+				assert.NoError(t, d.Close())
+			}
+		}
+		load(HookXDP)
+		check(false, "XDP")
+		load(HookXDP) // as after a restart
+		load(HookTC)
+		check(true, "tc")
+		load(HookXDP)
+		assert.NoError(t, Unload(dir))
+		check(true, "unloaded")
+
+		assert.NoError(t, setTagFeature("tags0", false)) // by someone else
+		load(HookXDP)
+		assert.NoError(t, Unload(dir))
+		check(false, "unloaded")
+	})
+}

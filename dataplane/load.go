@@ -25,7 +25,7 @@ var ErrNotLoaded = errors.New("no data path is loaded here")
 type DataPath struct {
 	objects bpf.DatapathObjects
 	pinDir  string
-	notice  error         // why the hook in force is not the one that was asked for
+	notice  error         // what is not as asked for, or as it should be, and why
 	mirror  *mirror       // what the maps hold; nil: unknown, read back by the next reconcile
 	desired *desiredState // what they are to hold; nil before the first Apply
 	clock   clock         // nil: the system's
@@ -43,6 +43,10 @@ func Load(config Config) (*DataPath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load data path: device %s: %w", config.Device, err)
 	}
+	d := &DataPath{pinDir: config.PinDir}
+	if config.snatPorts, err = d.chooseSNATPorts(config.snatPorts); err != nil {
+		return nil, fmt.Errorf("load data path: %w", err)
+	}
 	spec, err := specOf(config, device)
 	if err != nil {
 		return nil, fmt.Errorf("load data path: %w", err)
@@ -50,7 +54,6 @@ func Load(config Config) (*DataPath, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("load data path: %w", err)
 	}
-	d := &DataPath{pinDir: config.PinDir}
 	if err := d.load(spec, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("load data path: %w", err), d.Close())
 	}
@@ -131,12 +134,12 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 	)
 }
 
-// setPorts sets the ports for SNAT, unless they are zero.
-func setPorts(s *bpf.DatapathSpecs, ports [2]uint16) error {
-	if ports == [2]uint16{} {
+// setPorts sets the ports for SNAT; if they are zero, those of bpf/config.h stay.
+func setPorts(s *bpf.DatapathSpecs, ports portRange) error {
+	if ports == (portRange{}) {
 		return nil
 	}
-	return errors.Join(s.SnatPortFirst.Set(ports[0]), s.SnatPortLast.Set(ports[1]))
+	return errors.Join(s.SnatPortFirst.Set(ports.first), s.SnatPortLast.Set(ports.last))
 }
 
 // Open opens the maps of a data path that is loaded already, to fill or read them. It returns ErrNotLoaded if there is none.
@@ -166,7 +169,7 @@ func Unload(pinDir string) error {
 	if _, err := os.Stat(pinDir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err := errors.Join(detachAll(filepath.Join(pinDir, linksDir)), refuseOwn(pinDir)); err != nil {
+	if err := errors.Join(detachAll(filepath.Join(pinDir, linksDir)), refuseOwn(pinDir), takeTagsAgain(pinDir)); err != nil {
 		return fmt.Errorf("unload data path: %w", err)
 	}
 	if err := os.RemoveAll(pinDir); err != nil {

@@ -118,6 +118,19 @@ func TestBackendSpeaksFirst(t *testing.T) {
 	})
 }
 
+// A pod that calls this node from the port that it serves, at a port that a flow of SNAT has, is no reply of that flow.
+func TestBackendCallsSNATPort(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		d := w.lb(t, services.ModeSNAT)
+		r := d.send(t, FromNetwork, w.syn(portOther).frame(t))
+		require.Equal(t, only("to-overlay-snat"), r.reasons)
+		call := packetSpec{src: w.pod, dst: w.lbNode, sport: 90, dport: dissect(t, r.frame).inner.ports()[0], syn: true}
+		assert.Equal(t, only("not-ours"), d.send(t, FromNetwork, call.frame(t)).reasons)
+		call.ack = true
+		assert.Equal(t, only("reply-from-snat"), d.send(t, FromNetwork, call.frame(t)).reasons)
+	})
+}
+
 // A frame to another Ethernet address, or of a VLAN, is none of the node's. An 802.1Q tag with identifier 0 is only a priority; in a
 // test run it stays in the frame, so that neither hook takes it: TestTaggedFrames has it for real.
 func TestFramesOfOthers(t *testing.T) {

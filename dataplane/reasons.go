@@ -15,6 +15,11 @@ type Reason = bpf.DatapathReason
 // IsDrop tells drops from all else.
 func IsDrop(r Reason) bool { return r >= bpf.DatapathReasonREASON_DROP_FIRST }
 
+// IsToStack reports whether packets of this reason are left to the kernel's stack, which routes, filters and may drop them.
+func IsToStack(r Reason) bool {
+	return r == bpf.DatapathReasonREASON_NOT_OURS || r == bpf.DatapathReasonREASON_TO_NETWORK
+}
+
 // Names gives the C enums' values the names that people read: REASON_DROP_NO_POD is "no pod". They come from the type
 // information in the object, so there is no second list of them.
 type Names struct {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // Progress holds the exercises that a participant has solved, by lab.
@@ -18,7 +20,7 @@ type Progress struct {
 // ReadProgress reads a progress file; a missing one is no progress.
 func ReadProgress(file string) (*Progress, error) {
 	p := &Progress{Solved: make(map[string][]string)}
-	data, err := os.ReadFile(file)
+	data, err := bounded.ReadFile(file, bounded.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}

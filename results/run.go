@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // Run is a run folder, read.
@@ -119,7 +121,7 @@ func (r *Run) listRaw(files fs.FS) error {
 }
 
 func readJSON(files fs.FS, name string, into any) error {
-	data, err := fs.ReadFile(files, name)
+	data, err := bounded.ReadFS(files, name, bounded.Records)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func readJSON(files fs.FS, name string, into any) error {
 
 // readLines reads a file of JSON lines. A last line without its end was torn by a crash: it is counted, not read.
 func readLines[T any](files fs.FS, name string) (values []T, torn int, err error) {
-	data, err := fs.ReadFile(files, name)
+	data, err := bounded.ReadFS(files, name, bounded.Records)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -10,6 +10,9 @@ const (
 	// MaxNodes and MaxPods bound what replicas may come to.
 	MaxNodes = 4096
 	MaxPods  = 16384
+	// MaxNetworks and MaxServices bound what a file may list.
+	MaxNetworks = 256
+	MaxServices = 4096
 )
 
 // expandedNode is one node of a NodeSpec, all of it that the spec leaves open filled in.

@@ -13,8 +13,11 @@ func Parse(file string, data []byte) (*Topology, error) {
 	t := &Topology{}
 	positions, err := manifest.Decode(file, data, t)
 	if err != nil {
-		Default(t)
-		_, invalid := validate(t)
+		invalid := tooMany(t)
+		if invalid == nil {
+			Default(t)
+			_, invalid = validate(t)
+		}
 		return nil, positions.Merge(err, invalid)
 	}
 	t.positions = positions

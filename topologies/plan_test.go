@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 // planOf plans a topology that is written down.
@@ -296,4 +299,42 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.NotEmpty(t, Mermaid(plan))
 	})
+}
+
+// Files that hold more than anybody builds are refused for that, once and quickly.
+func TestParseBounds(t *testing.T) {
+	const head = "apiVersion: dsrlab.dev/v1alpha1\nkind: Topology\nmetadata: {name: x}\nspec:\n  networks:\n  - {name: n, subnets: [10.0.0.0/8]}\n  nodes:"
+	for _, test := range []struct{ name, document, want string }{
+		{"nodes", head + strings.Repeat("\n  - {name: n, role: lb}", 5000), "x.yaml:8:3: spec.nodes: has 5000 items, want at most 4096"},
+		{"replicas", head + strings.Repeat("\n  - {name: n, role: lb, addresses: [10.0.0.1], replicas: 4096}", 17), "x.yaml:8:3: spec.nodes: are more than 4096 with all replicas"},
+		{"a million nodes", head + strings.Repeat("\n  - {}", 1_000_000), "read topology: x.yaml: too large: found more (want at most 1 MiB)"},
+		{"values", "spec: [" + strings.Repeat("a,", 500_000) + "]", "x.yaml: too large: found about 500003 values (want at most 100000)"},
+		{"depth", strings.Repeat("[", 50_000), "x.yaml: is no YAML: exceeded max depth of 10000"},
+		{"errors", head + " [" + strings.Repeat("a,", 20_000) + "]", "x.yaml:7:211: these are the first 100 errors"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := parsed(test.document)
+			runtime.ReadMemStats(&after)
+			require.Error(t, err)
+			lines := strings.Split(err.Error(), "\n")
+			assert.Equal(t, test.want, lines[len(lines)-1])
+			assert.LessOrEqual(t, len(lines), 101)
+			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(100), "MiB allocated")
+		})
+	}
+}
+
+// parsed reads a document as ParseFile does, and plans it.
+func parsed(document string) (*Plan, error) {
+	data, err := manifest.Read("x.yaml", strings.NewReader(document))
+	if err != nil {
+		return nil, fmt.Errorf("read topology: %w", err)
+	}
+	topology, err := Parse("x.yaml", data)
+	if err != nil {
+		return nil, err
+	}
+	return PlanOf(topology)
 }

@@ -20,8 +20,12 @@ const MaxFullMesh = 32
 // is not changed. Everything that is wrong with it is returned at once, as manifest.Errors in the order of the file that it was read from.
 func PlanOf(topology *Topology) (*Plan, error) {
 	t := clone(topology)
-	Default(t)
-	x, err := validate(t)
+	var x *expansion
+	err := tooMany(t)
+	if err == nil {
+		Default(t)
+		x, err = validate(t)
+	}
 	if err != nil {
 		if t.positions != nil {
 			err = t.positions.Merge(nil, err)

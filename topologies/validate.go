@@ -30,6 +30,32 @@ func validate(t *Topology) (*expansion, error) {
 	return c.x, c.errors.Err()
 }
 
+// tooMany reports lists that are longer than any that is built. All else that is checked of their items would take minutes, and be
+// reported of each.
+func tooMany(t *Topology) error {
+	var errs manifest.Errors
+	for _, list := range []struct {
+		field        string
+		length, most int
+	}{
+		{"spec.networks", len(t.Spec.Networks), MaxNetworks}, {"spec.nodes", len(t.Spec.Nodes), MaxNodes},
+		{"spec.pods", len(t.Spec.Pods), MaxPods}, {"spec.services", len(t.Spec.Services), MaxServices},
+	} {
+		if list.length > list.most {
+			errs = append(errs, manifest.Errorf(list.field, "has %d items, want at most %d", list.length, list.most))
+		}
+	}
+	const farTooMany = 16 // fewer are counted, and checked, with all else
+	nodes := 0
+	for i := range t.Spec.Nodes {
+		nodes += min(max(t.Spec.Nodes[i].Replicas, 1), MaxNodes+1)
+	}
+	if nodes > farTooMany*MaxNodes {
+		errs = append(errs, manifest.Errorf("spec.nodes", "are more than %d with all replicas", MaxNodes))
+	}
+	return errs.Err()
+}
+
 // checker is the state of one validate.
 type checker struct {
 	t      *Topology

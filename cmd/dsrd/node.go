@@ -47,7 +47,7 @@ func runNode(ctx context.Context, f flags) (err error) {
 // events come from the API server, or from a file.
 func (f flags) events(ctx context.Context, client kubernetes.Interface) (<-chan kube.Event, error) {
 	if client == nil {
-		return kube.Follow(ctx, f.objects, f.Log), nil
+		return kube.Follow(ctx, f.objects, f.Log)
 	}
 	return kube.Watch(ctx, client)
 }

@@ -71,7 +71,7 @@ reason: unknown reason "no-backnd": did you mean "no-backend"?
 --last: found -1 (want 0 or more)`,
 		},
 		{[]string{"observe", "--all", "--last", "3"}, "dsrlab: --last and --all: give one of them"},
-		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: found more than 16 MiB (want a YAML file)"},
+		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: too large: found more (want at most 1 MiB)"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			code, out, stderr := command(t, test.args...)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // Options of an agent.
@@ -80,7 +81,7 @@ type follower struct {
 
 // look reads the file, and does nothing if it is as it was.
 func (f *follower) look() error {
-	raw, err := os.ReadFile(f.options.Tables)
+	raw, err := bounded.ReadFile(f.options.Tables, bounded.Records)
 	if errors.Is(err, os.ErrNotExist) {
 		raw, err = []byte("{}"), nil
 	}

@@ -20,6 +20,7 @@ const (
 	partsMapBackends             = "backends"
 	partsMapCluster              = "cluster"
 	partsMapCounters             = "counters"
+	partsMapEventCount           = "event_count"
 	partsMapEvents               = "events"
 	partsMapFlows                = "flows"
 	partsMapFlowsUnconfirmed     = "flows_unconfirmed"
@@ -48,6 +49,7 @@ const (
 	partsProgPartFrontend        = "part_frontend"
 	partsProgPartParse           = "part_parse"
 	partsVarBroken               = "broken"
+	partsVarEventMask            = "event_mask"
 	partsVarEventSample          = "event_sample"
 	partsVarExportedToGo         = "exported_to_go"
 	partsVarMarkTunnels          = "mark_tunnels"
@@ -119,6 +121,7 @@ type partsMapSpecs struct {
 	Backends             *ebpf.MapSpec `ebpf:"backends"`
 	Cluster              *ebpf.MapSpec `ebpf:"cluster"`
 	Counters             *ebpf.MapSpec `ebpf:"counters"`
+	EventCount           *ebpf.MapSpec `ebpf:"event_count"`
 	Events               *ebpf.MapSpec `ebpf:"events"`
 	Flows                *ebpf.MapSpec `ebpf:"flows"`
 	FlowsUnconfirmed     *ebpf.MapSpec `ebpf:"flows_unconfirmed"`
@@ -148,6 +151,7 @@ type partsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type partsVariableSpecs struct {
 	Broken         *ebpf.VariableSpec `ebpf:"broken"`
+	EventMask      *ebpf.VariableSpec `ebpf:"event_mask"`
 	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
@@ -186,6 +190,7 @@ type partsMaps struct {
 	Backends             *ebpf.Map `ebpf:"backends"`
 	Cluster              *ebpf.Map `ebpf:"cluster"`
 	Counters             *ebpf.Map `ebpf:"counters"`
+	EventCount           *ebpf.Map `ebpf:"event_count"`
 	Events               *ebpf.Map `ebpf:"events"`
 	Flows                *ebpf.Map `ebpf:"flows"`
 	FlowsUnconfirmed     *ebpf.Map `ebpf:"flows_unconfirmed"`
@@ -216,6 +221,7 @@ func (m *partsMaps) Close() error {
 		m.Backends,
 		m.Cluster,
 		m.Counters,
+		m.EventCount,
 		m.Events,
 		m.Flows,
 		m.FlowsUnconfirmed,
@@ -246,6 +252,7 @@ func (m *partsMaps) Close() error {
 // It can be passed to loadPartsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type partsVariables struct {
 	Broken         *ebpf.Variable `ebpf:"broken"`
+	EventMask      *ebpf.Variable `ebpf:"event_mask"`
 	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`

@@ -11,8 +11,8 @@ const volatile __u32 outside_ifindex;	  /* the device towards the fabric */
 const volatile __u8 outside_mac[6] __attribute__((aligned(2))); /* its address */
 const volatile __u32 mtu = 1500;				/* of that device */
 const volatile __u32 vni = 2;					/* Geneve network identifier; 2 is "world" in Cilium */
-const volatile __u16 snat_port_first = 32768;
-const volatile __u16 snat_port_last = 65535;
+const volatile __u16 snat_port_first = 1024; /* source ports for SNAT: none that the kernel gives to sockets, no NodePort */
+const volatile __u16 snat_port_last = 29999;
 const volatile __u32 event_mask = 8191; /* number of event slots, a power of two, minus 1 */
 const volatile __u32 event_sample;	/* besides first and last packets of a flow: 1 in this many; 0: none */
 const volatile enum fault broken;	/* on purpose; where nothing is, the verifier takes the code of it out */

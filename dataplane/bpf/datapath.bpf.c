@@ -49,11 +49,12 @@ static __always_inline bool is_reply_to_node(const struct packet *p)
 		.node_port = p->tuple.destination_port,
 		.protocol = p->tuple.protocol,
 	};
+	__u16 port = bpf_ntohs(key.node_port);
 	bool unconfirmed;
 
 	if (is_of_node(p))
 		return true;
-	return bpf_ntohs(key.node_port) >= snat_port_first && !is_syn(p) && find_snat(&key, &unconfirmed);
+	return port >= snat_port_first && port <= snat_port_last && !is_syn(p) && find_snat(&key, &unconfirmed);
 }
 
 /* From the network, TCP or UDP with a whole tuple. */

@@ -69,15 +69,15 @@ static __always_inline bool has_port(const struct snat_key *key, const struct sn
 }
 
 /* The i-th port that a flow tries. It depends on the flow alone, so that one whose entry in flows was evicted finds the port that
- * it has. The first choice is the client's own port: when the client uses it again its timestamps go on, where those of another
- * client could look old to a pod that still has the last connection in TIME-WAIT (RFC 7323, 5.3), and the SYN would be lost. */
+ * it has. The first choice follows from the client's own port, another one for each of as many in a row as there are: when the
+ * client uses it again its timestamps go on, where those of another client could look old to a pod that still has the last
+ * connection in TIME-WAIT (RFC 7323, 5.3), and the SYN would be lost. */
 static __always_inline __be16 port_to_try(const struct packet *p, __u32 hash, int i)
 {
-	__u16 own = bpf_ntohs(p->tuple.source_port);
 	__u32 ports = (__u32)snat_port_last - snat_port_first + 1;
 
-	if (!i && own >= snat_port_first && own <= snat_port_last)
-		return p->tuple.source_port;
+	if (!i)
+		return bpf_htons(snat_port_first + bpf_ntohs(p->tuple.source_port) % ports);
 	return bpf_htons(snat_port_first + ((hash_mix(hash, i) >> 32) * ports >> 32));
 }
 
@@ -162,7 +162,7 @@ static __always_inline int reply_from_snat(const struct packet *p, struct verdic
 		.protocol = p->tuple.protocol,
 	};
 	bool unconfirmed;
-	struct snat *back = find_snat(&key, &unconfirmed);
+	struct snat *back = is_syn(p) ? NULL : find_snat(&key, &unconfirmed); /* what begins is no reply */
 
 	if (!back)
 		return REASON_NOT_OURS;

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/health"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 // What apiVersion and kind of a configuration are.
@@ -24,6 +24,9 @@ const (
 	ConfigVersion = "dsrlab.dev/v1alpha1"
 	ConfigKind    = "AgentConfig"
 )
+
+// maxConfigValues is far more than a configuration has.
+const maxConfigValues = 100_000
 
 // Config is what all agents of a cluster are told, as YAML. Where Cilium's Helm chart has the setting it bears the same name.
 type Config struct {
@@ -95,7 +98,10 @@ func DefaultConfig() Config {
 
 // ReadConfig reads a file. All that is wrong with it is in the error, a line each.
 func ReadConfig(file string) (Config, error) {
-	data, err := os.ReadFile(file)
+	data, err := bounded.ReadFile(file, bounded.Document)
+	if err == nil {
+		err = bounded.CheckValues(file, data, maxConfigValues)
+	}
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}

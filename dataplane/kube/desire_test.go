@@ -228,10 +228,9 @@ items:
 - {kind: Node, apiVersion: v1, metadata: {name: n1}}
 - {kind: Node, apiVersion: v1}
 `))
-	require.EqualError(t, err, `o.yaml: document 1: kind Pod: must be Service, EndpointSlice, Node or List
-o.yaml: document 2: strict decoding error: unknown field "spec.port"
-o.yaml: document 3: items[1]: node /n1: there are two of this name
-items[2]: node: metadata.name: must be set`)
+	require.EqualError(t, err, `o.yaml:1: document 1: kind Pod: must be Service, EndpointSlice, Node or List
+o.yaml:5: document 2: strict decoding error: unknown field "spec.port"
+o.yaml:10: document 3: items[1]: node /n1: there are two of this name; items[2]: node: metadata.name: must be set`)
 }
 
 // FuzzObjects feeds hostile objects: what follows must be consistent, whatever they say.

@@ -99,7 +99,7 @@ func (a *Agent) load(g ground) error {
 		return err
 	}
 	if notice := path.Notice(); notice != nil {
-		a.options.Log.Warn("hook", "notice", notice)
+		a.options.Log.Warn("the data path is loaded, but not all is as it should be", "reason", notice)
 	}
 	if a.path != nil {
 		a.log(a.path.Close())

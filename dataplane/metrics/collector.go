@@ -83,8 +83,11 @@ func (c *Collector) collectReasons(out chan<- prometheus.Metric) {
 	}
 	for _, counter := range counters {
 		verdict := "forwarded"
-		if dataplane.IsDrop(counter.Reason) {
+		switch {
+		case dataplane.IsDrop(counter.Reason):
 			verdict = "dropped"
+		case dataplane.IsToStack(counter.Reason):
+			verdict = "to-stack"
 		}
 		reason := c.names.Reason(counter.Reason)
 		out <- count(c.packets, counter.Packets, verdict, reason)

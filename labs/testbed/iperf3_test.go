@@ -114,8 +114,9 @@ func checkAgreement(t *testing.T, tb *Testbed, v Variant) {
 	for name, by := range found {
 		shaped, policed := by[topologies.LimitShape].median(), by[topologies.LimitPolice].median()
 		// TCP can have 1448 of the 1538 bytes that a frame takes of the wire, 0.941, and acknowledgements take 3 to 4 % of that. The begin
-		// of a transfer, and a queue that is not filled at once, cost the rest.
-		assert.Greater(t, shaped.rate, 0.70*float64(rate), "%s, shaped", name)
+		// of a transfer, and a queue that is not filled at once, cost some of it; other programs on the processors may cost more, but
+		// not what a policer does.
+		assert.Greater(t, shaped.rate, 0.40*float64(rate), "%s, shaped", name)
 		assert.Less(t, shaped.rate, 0.96*float64(rate), "%s, shaped", name)
 		// A bucket of two frames loses some of every window of three or more; what is lost at a window's end waits 200 ms for a timer.
 		assert.LessOrEqual(t, policed.rate, 0.25*shaped.rate, "%s, policed", name)

@@ -11,12 +11,17 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
 const (
-	// maxDepth and maxNodes bound what aliases can blow a small document up to.
-	maxDepth = 64
-	maxNodes = 1 << 20
+	// maxDepth and maxValues bound what a document holds, and what aliases can blow a small one up to. A topology of 1,000 nodes has
+	// about 10,000 values.
+	maxDepth  = 64
+	maxValues = 100_000
+	// maxErrors is how many errors are of use; more of them mean that the file is something else.
+	maxErrors = 100
 )
 
 // Decode reads the one YAML document of data into a pointer to a struct, by the names of the json tags. Errors are Errors:
@@ -43,6 +48,7 @@ type decoder struct {
 	positions *Positions
 	errors    Errors
 	nodes     int
+	stopped   bool // there is too much of something: what follows is not read
 }
 
 // fail notes an error at a node, and that the field can't be read.
@@ -52,6 +58,12 @@ func (d *decoder) fail(node *yaml.Node, field, format string, args ...any) {
 }
 
 func (d *decoder) errorf(node *yaml.Node, field, format string, args ...any) {
+	if len(d.errors) == maxErrors {
+		d.stop(node, "these are the first %d errors", maxErrors)
+	}
+	if d.stopped {
+		return
+	}
 	e := Errorf(field, format, args...)
 	e.File, e.Line, e.Column = d.positions.file, node.Line, node.Column
 	d.errors = append(d.errors, e)
@@ -59,6 +71,11 @@ func (d *decoder) errorf(node *yaml.Node, field, format string, args ...any) {
 
 // parse is the root node of the only document, nil after an error.
 func (d *decoder) parse(data []byte) *yaml.Node {
+	if err := bounded.CheckValues(d.positions.file, data, maxValues); err != nil {
+		d.positions.failed[""] = true
+		d.errors = append(d.errors, Error{Message: err.Error()})
+		return nil
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	err := decoder.Decode(&document)
@@ -76,6 +93,17 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		d.failDocument(syntaxError(err))
 	}
 	return document.Content[0]
+}
+
+// stop ends reading at a node: the document as a whole can't be read.
+func (d *decoder) stop(node *yaml.Node, format string, args ...any) {
+	if d.stopped {
+		return
+	}
+	d.stopped, d.positions.failed[""] = true, true
+	e := Errorf("", format, args...)
+	e.File, e.Line, e.Column = d.positions.file, node.Line, node.Column
+	d.errors = append(d.errors, e)
 }
 
 func (d *decoder) failDocument(e Error) {
@@ -96,11 +124,10 @@ func syntaxError(err error) Error {
 
 // value decodes a node into a value that can be set.
 func (d *decoder) value(node *yaml.Node, into reflect.Value, field string, depth int) {
-	if d.nodes++; d.nodes > maxNodes || depth > maxDepth {
-		if !d.positions.failed[""] {
-			d.positions.failed[""] = true
-			d.errorf(node, field, "the document is too big or too deep: aliases must not blow it up")
-		}
+	if d.nodes++; d.nodes > maxValues || depth > maxDepth {
+		d.stop(node, "the document is too big or too deep (want at most %d values, %d in each other): aliases must not blow it up", maxValues, maxDepth)
+	}
+	if d.stopped {
 		return
 	}
 	if _, known := d.positions.found[field]; !known {
