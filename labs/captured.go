@@ -92,6 +92,14 @@ func (t *trial) lookFor() capture.Facts {
 	return f
 }
 
+// capturedMetrics are those that recordFacts records.
+func capturedMetrics() []string {
+	return []string{
+		"client_resets", "lb_reply_frames", "reply_source_frontend", "pod_node_reply_frontend", "geneve_option", "geneve_between_nodes",
+		"geneve_option_frontend", "geneve_inner_client",
+	}
+}
+
 func (t *trial) recordFacts(seen *capture.Facts) error {
 	errs := []error{
 		t.sample("client_resets", "packets", float64(seen.ClientResets), nil),

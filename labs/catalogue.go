@@ -12,12 +12,14 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/testbed"
-	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
 //go:embed [0-9]*/lab.yaml
 var catalogue embed.FS
+
+// errUnknownLab is of a name that no lab of the catalogue has.
+var errUnknownLab = errors.New("unknown lab")
 
 // Catalogue lists the names of all labs, in order.
 func Catalogue() ([]string, error) {
@@ -43,7 +45,11 @@ func Lookup(name string) (*Lab, error) {
 	}
 	switch len(matches) {
 	case 0:
-		return nil, fmt.Errorf("unknown lab %q (want %s)", name, strings.Join(names, ", "))
+		hint := manifest.Suggest(name, names)
+		if !strings.HasPrefix(hint, ": did you mean") {
+			hint = fmt.Sprintf(" (want %s)", strings.Join(names, ", "))
+		}
+		return nil, fmt.Errorf("%w %q%s", errUnknownLab, name, hint)
 	case 1:
 		data, err := catalogue.ReadFile(matches[0] + "/lab.yaml")
 		if err != nil {
@@ -54,93 +60,15 @@ func Lookup(name string) (*Lab, error) {
 	return nil, fmt.Errorf("ambiguous lab %q (want one of %s)", name, strings.Join(matches, ", "))
 }
 
-// Parse parses a lab.yaml strictly and validates it. The error joins everything that is wrong with it.
+// Parse parses a lab.yaml strictly and validates it. The error is manifest.Errors with everything that is wrong with it, in the order of
+// the file.
 func Parse(file string, data []byte) (*Lab, error) {
 	var lab Lab
-	if _, err := manifest.Decode(file, data, &lab); err != nil {
+	positions, err := manifest.Decode(file, data, &lab)
+	if err := positions.Merge(err, lab.validate()); err != nil {
 		return nil, err
 	}
-	if err := lab.validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
 	return &lab, nil
-}
-
-func (l *Lab) validate() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if l.APIVersion != APIVersion || l.Kind != Kind {
-		fail("apiVersion and kind: found %s %s (want %s %s)", l.APIVersion, l.Kind, APIVersion, Kind)
-	}
-	variants := make(map[string]bool)
-	for i, v := range l.Spec.Variants {
-		if v.Name == "" || variants[v.Name] {
-			fail("spec.variants[%d].name: found %q (want a unique name)", i, v.Name)
-		}
-		variants[v.Name] = true
-		if err := v.Validate(); err != nil {
-			fail("spec.variants[%d]: %w", i, err)
-		}
-	}
-	if len(variants) == 0 {
-		fail("spec.variants: missing (want at least one)")
-	}
-	for i := range l.Spec.Phases {
-		for _, err := range l.Spec.Phases[i].validate(l) {
-			fail("spec.phases[%d].%w", i, err)
-		}
-	}
-	exercises := make(map[string]bool)
-	for i := range l.Spec.Exercises {
-		if id := l.Spec.Exercises[i].ID; exercises[id] {
-			fail("spec.exercises[%d].id: found %q (want a unique id)", i, id)
-		}
-		exercises[l.Spec.Exercises[i].ID] = true
-		for _, err := range l.Spec.Exercises[i].validate(l) {
-			fail("spec.exercises[%d].%w", i, err)
-		}
-	}
-	for i, e := range l.Spec.Expectations {
-		if !variants[e.Variant] || e.Over != "" && !variants[e.Over] {
-			fail("spec.expectations[%d]: found variant %q, over %q (want variants of the lab)", i, e.Variant, e.Over)
-		}
-		if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
-			fail("spec.expectations[%d]: over: not together with slope or overLabels", i)
-		}
-		for _, err := range l.checkHeadline(&l.Spec.Expectations[i]) {
-			fail("spec.expectations[%d].%w", i, err)
-		}
-		if e.AtLeast == nil && e.AtMost == nil {
-			fail("spec.expectations[%d]: want atLeast, atMost or both", i)
-		}
-		if s := e.Substrate; s != "" && s != topologies.SubstrateNetns && s != topologies.SubstrateKindK {
-			fail("spec.expectations[%d].substrate: found %q (want %s or %s)", i, s, topologies.SubstrateNetns, topologies.SubstrateKindK)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// has reports whether the lab has a variant.
-func (l *Lab) has(variant string) bool {
-	return slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool { return v.Name == variant })
-}
-
-func (p *Phase) validate(l *Lab) []error {
-	errs := p.Sweep.validate()
-	for i, v := range p.Variants {
-		if !l.has(v) {
-			errs = append(errs, fmt.Errorf("variants[%d]: unknown variant %q (want one of the lab's)", i, v))
-		}
-	}
-	if len(p.Steps) == 0 {
-		errs = append(errs, errors.New("steps: missing (want at least one)"))
-	}
-	for i := range p.Steps {
-		for _, err := range p.Steps[i].validate(l) {
-			errs = append(errs, fmt.Errorf("steps[%d].%w", i, err))
-		}
-	}
-	return errs
 }
 
 // UseBird selects BIRD as the router's daemon in all variants whose edge speaks BGP.

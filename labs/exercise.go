@@ -66,11 +66,27 @@ func (e *Exercise) validate(l *Lab) []error {
 	if set != 1 {
 		errs = append(errs, errors.New("answer: want exactly one of measured, text, run"))
 	}
-	if m := e.Answer.Measured; m != nil && !l.has(m.Variant) {
-		errs = append(errs, fmt.Errorf("answer.measured.variant: unknown variant %q (want one of the lab's)", m.Variant))
+	if m := e.Answer.Measured; m != nil {
+		errs = append(errs, known("answer.measured.variant", "variant", m.Variant, l.variantNames())...)
 	}
 	if _, err := regexp.Compile(e.Answer.Text); err != nil {
 		errs = append(errs, fmt.Errorf("answer.text: %w", err))
 	}
 	return errs
+}
+
+// checkMeasured returns an error if no trial measures the exercise's answer.
+func (e *Exercise) checkMeasured(measured map[string][]measurement) []error {
+	m := e.Answer.Measured
+	if m == nil {
+		return nil
+	}
+	all, there := measured[m.Variant]
+	if !there {
+		return nil
+	}
+	if err := checkMeasured(all, m.Variant, m.Metric, "labels", m.Labels, ""); err != nil {
+		return []error{fmt.Errorf("answer.measured.%w", err)}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -81,17 +82,36 @@ func TestExercises(t *testing.T) {
 
 func TestScaffold(t *testing.T) {
 	dir := t.TempDir()
-	folder, err := Scaffold(dir, "14-my-lab")
+	folder, err := Scaffold(dir, "14-my-lab", "bin/dsrlab")
 	require.NoError(t, err)
 	lab, err := Find(folder)
 	require.NoError(t, err)
 	assert.Equal(t, "14-my-lab", lab.Metadata.Name)
 	_, err = Find(folder + "/lab.yaml")
 	require.NoError(t, err)
-	_, err = Scaffold(dir, "14-my-lab")
+	_, err = Scaffold(dir, "14-my-lab", "dsrlab")
 	assert.ErrorContains(t, err, "file exists")
-	_, err = Scaffold(dir, "my lab")
+	_, err = Scaffold(dir, "my lab", "dsrlab")
 	assert.EqualError(t, err, `name: found "my lab" (want two digits, a dash and a name, as in 14-my-lab)`)
 	_, err = Find("99-nothing")
 	assert.ErrorContains(t, err, `unknown lab "99-nothing"`)
+}
+
+// What is printed and written runs as it stands: the path of a folder here, numbers that begin with 0, and names without a slash.
+func TestScaffoldHere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	folder, err := Scaffold(".", "08-x", "bin/dsrlab")
+	require.NoError(t, err)
+	assert.Equal(t, "./08-x", folder)
+	for _, name := range []string{folder, "08-x", "08-x/lab.yaml"} {
+		lab, err := Find(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, uint64(8), lab.Spec.Seed)
+	}
+	lab, err := Find("08")
+	require.NoError(t, err)
+	assert.Equal(t, "08-oversubscription", lab.Metadata.Name, "the catalogue's come first")
+	readme, err := os.ReadFile("08-x/README.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(readme), "sudo bin/dsrlab lab run ./08-x\n")
 }

@@ -21,8 +21,8 @@ var scaffold embed.FS
 var labName = regexp.MustCompile(`^[0-9]{2}-[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // Scaffold creates a folder for a lab, with a lab.yaml that runs unchanged and a README, and returns its path. An existing
-// folder is left untouched.
-func Scaffold(dir, name string) (folder string, err error) {
+// folder is left untouched. Program is what the commands in it begin with.
+func Scaffold(dir, name, program string) (folder string, err error) {
 	if !labName.MatchString(name) {
 		return "", fmt.Errorf("name: found %q (want two digits, a dash and a name, as in 14-my-lab)", name)
 	}
@@ -40,12 +40,21 @@ func Scaffold(dir, name string) (folder string, err error) {
 		return "", fmt.Errorf("make lab: %w", err)
 	}
 	number, _, _ := strings.Cut(name, "-")
+	data := map[string]string{"Name": name, "Number": number, "Folder": asPath(folder), "Program": program}
 	for _, file := range []string{"lab.yaml", "README.md"} {
-		if err := write(parsed, file, filepath.Join(folder, file), map[string]string{"Name": name, "Number": number}); err != nil {
+		if err := write(parsed, file, filepath.Join(folder, file), data); err != nil {
 			return "", fmt.Errorf("make lab: %w", err)
 		}
 	}
-	return folder, nil
+	return asPath(folder), nil
+}
+
+// asPath is a path that can't be taken for the name of a lab.
+func asPath(folder string) string {
+	if strings.ContainsRune(folder, filepath.Separator) {
+		return folder
+	}
+	return "." + string(filepath.Separator) + folder
 }
 
 func write(parsed *template.Template, from, to string, data any) (err error) {
@@ -57,11 +66,15 @@ func write(parsed *template.Template, from, to string, data any) (err error) {
 	return parsed.ExecuteTemplate(file, from+".tmpl", data)
 }
 
-// Find returns a lab: one of the catalogue by its name, or a lab.yaml or the folder that it is in by its path.
+// Find returns a lab: one of the catalogue by its name, or a lab.yaml or the folder that it is in by its path. A path without a slash
+// is one if no lab of the catalogue has this name.
 func Find(nameOrPath string) (*Lab, error) {
 	info, err := os.Stat(nameOrPath)
 	if !strings.ContainsRune(nameOrPath, filepath.Separator) || errors.Is(err, fs.ErrNotExist) {
-		return Lookup(nameOrPath)
+		lab, lookupErr := Lookup(nameOrPath)
+		if !errors.Is(lookupErr, errUnknownLab) || err != nil {
+			return lab, lookupErr
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find lab: %w", err)

@@ -51,6 +51,10 @@ type action interface {
 	run(ctx context.Context, t *trial) error
 	// validate returns every error in the step's fields.
 	validate(l *Lab) []error
+	// check returns every name in the step that the lab's topology does not have.
+	check(n *names) []error
+	// measures returns what the step records.
+	measures(n *names) []measurement
 }
 
 // commander is implemented by kinds that one command shows by hand.
@@ -93,18 +97,18 @@ func (s *Step) Kind() string {
 	return kind
 }
 
-func (s *Step) validate(l *Lab) []error {
-	var errs []error
-	for i, v := range s.Variants {
-		if !l.has(v) {
-			errs = append(errs, fmt.Errorf("variants[%d]: unknown variant %q (want one of the lab's)", i, v))
-		}
-	}
+// validate returns every error in the step; n is nil if the lab's topology is not known.
+func (s *Step) validate(l *Lab, n *names) []error {
+	errs := each("variants", "variant", s.Variants, l.variantNames())
 	kind, a, err := s.action()
 	if err != nil {
 		return append(errs, err)
 	}
-	for _, err := range a.validate(l) {
+	found := a.validate(l)
+	if n != nil {
+		found = append(found, a.check(n)...)
+	}
+	for _, err := range found {
 		errs = append(errs, fmt.Errorf("%s.%w", kind, err))
 	}
 	return errs

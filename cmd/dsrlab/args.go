@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,6 +61,41 @@ func anyOf(names []string) string {
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// unknown is a usage error about a name: what it should be the name of, and the names there are.
+func unknown(what, name string, known []string) error {
+	return usageError(fmt.Errorf("unknown %s %q%s", what, name, manifest.Suggest(name, known)))
+}
+
+// program is what the program was called by, as commands that are printed to be copied begin.
+func program() string {
+	if name := os.Args[0]; strings.HasPrefix(filepath.Base(name), "dsrlab") && !strings.HasSuffix(name, ".test") {
+		return name
+	}
+	return "dsrlab"
+}
+
+// checkRunsDir refuses a folder that runs can't be recorded in. It may be missing, as the first run makes it. Writing says whether it is
+// this user who will record there: who has yet to be told to use sudo need not be able to.
+func checkRunsDir(dir string, writing bool) error {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at):
+			continue
+		case err == nil && !info.IsDir():
+			err = fmt.Errorf("%s is a file (want a folder)", at)
+		case err == nil && writing:
+			if err = unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
+				err = fmt.Errorf("can't write to %s: %w", at, err)
+			}
+		}
+		if err != nil {
+			return usageError(fmt.Errorf("--runs: %w", err))
+		}
+		return nil
+	}
 }
 
 // requireRoot refuses, with exit code 3, what only root can do.

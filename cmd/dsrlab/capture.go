@@ -33,7 +33,7 @@ func newCaptureCommand(s streams) *cobra.Command {
 			}
 			network := tb.Network()
 			if !slices.Contains(network.Namespaces(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q (want %s)", network.Name(), args[0], anyOf(network.Namespaces())))
+				return unknown("node or pod of "+network.Name(), args[0], network.Namespaces())
 			}
 			if err := mustUndo(cmd.Context()); err != nil {
 				return err

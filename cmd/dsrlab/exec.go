@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os/exec"
 	"slices"
@@ -25,7 +24,7 @@ func newExecCommand() *cobra.Command {
 			}
 			network := tb.Network()
 			if !slices.Contains(network.Namespaces(), args[0]) {
-				return usageError(fmt.Errorf("%s has no %q (want %s)", network.Name(), args[0], anyOf(network.Namespaces())))
+				return unknown("node or pod of "+network.Name(), args[0], network.Namespaces())
 			}
 			if err := mustUndo(cmd.Context()); err != nil { // after a signal there is no program any more that it could end
 				return err

@@ -30,14 +30,16 @@ func newImageCommand(s streams) *cobra.Command {
 			folder := filepath.Dir(self)
 			if output == "-" {
 				if terminal.Columns(s.out) > 0 {
-					return usageError(errors.New("--output: refusing to write an archive to a terminal (want a file, or a pipe into docker load)"))
+					return usageError(errors.New("--write: refusing to write an archive to a terminal (want a file, or a pipe into docker load)"))
 				}
 				return image.Write(s.out, tag, folder)
 			}
 			return writeImage(cmd.Context(), output, tag, folder)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write; - is standard output")
+	cmd.Flags().StringVarP(&output, "write", "w", "-", "file to write; - is standard output")
+	cmd.Flags().StringVarP(&output, "output", "o", "-", "as --write")
+	_ = cmd.Flags().MarkHidden("output") // what --write was called here
 	cmd.Flags().StringVar(&tag, "tag", image.DefaultTag, "name of the image")
 	return cmd
 }

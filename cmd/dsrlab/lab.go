@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -21,7 +23,7 @@ import (
 // newLabCommand lists and runs labs.
 func newLabCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "lab", Short: "List and run the labs, and begin one of your own"}
-	return group(cmd, newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s), newLabNewCommand(s))
+	return group(cmd, newLabListCommand(s), newLabShowCommand(s), newLabRunCommand(s), newLabValidateCommand(s), newLabNewCommand(s))
 }
 
 func newLabShowCommand(s streams) *cobra.Command {
@@ -116,6 +118,9 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err != nil {
 		return err
 	}
+	if err := checkRunsDir(o.runs, os.Geteuid() == 0 || o.on.isCluster()); err != nil {
+		return err
+	}
 	if o.on.isCluster() {
 		return runOnCluster(cmd, s, o, story, all)
 	}
@@ -174,10 +179,12 @@ func (o *runOptions) parseScale() (labs.Scale, error) {
 // lookupLabs reads labs, of the catalogue or of files, as the options have them.
 func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
 	var all []*labs.Lab
+	var errs []error
 	for _, name := range names {
 		lab, err := labs.Find(name)
 		if err != nil {
-			return nil, usageError(err)
+			errs = append(errs, err)
+			continue
 		}
 		if err := lab.UseHook(dataplane.Hook(o.hook)); err != nil {
 			return nil, usageError(fmt.Errorf("--hook: %w", err))
@@ -193,6 +200,9 @@ func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
 			return nil, usageError(fmt.Errorf("--router: unknown router %q (want builtin or bird)", o.router))
 		}
 		all = append(all, lab)
+	}
+	if len(errs) > 0 {
+		return nil, usageError(errors.Join(errs...))
 	}
 	return all, nil
 }
@@ -247,7 +257,7 @@ func evidenceAt(o runOptions, summaries []results.Summary) string {
 		name = summaries[0].Lab
 	}
 	if o.runs != defaultRunsDir {
-		name += " --dir " + o.runs
+		name += " --runs " + o.runs
 	}
 	return name
 }

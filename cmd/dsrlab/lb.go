@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ func newLBListCommand(s streams) *cobra.Command {
 			tb, err := target.attach()
 			if err != nil {
 				return err
+			}
+			if all := tb.Network().Namespaces(); node != "" && !slices.Contains(all, node) {
+				return unknown("node of "+tb.Network().Name(), node, all)
 			}
 			data, err := tb.OpenDataPath(cmp.Or(node, tb.EntryNode()))
 			if err != nil {

@@ -10,7 +10,7 @@ func newMetricsCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "metrics", Short: "Print what all nodes have counted, in Prometheus' text format", Args: noArgs,
 		Long: `Packets and bytes by reason, requests, answers, drops and flows by service, and entries and capacity of the maps, of every
-node that runs our data path. Each reason is explained in dataplane/bpf/reasons.h.`,
+node that runs our data path. Each reason is explained by "dsrlab explain REASON".`,
 		RunE: func(*cobra.Command, []string) error {
 			tb, err := target.attach()
 			if err != nil {

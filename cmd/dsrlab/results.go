@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,15 +30,39 @@ func newResultsCommand(s streams) *cobra.Command {
 		Long: `Reads what "dsrlab lab run" and "dsrlab demo" recorded.
 
 RUN is the path of a run's folder, the id of a run or the beginning of one, the name of a lab (its latest run), or
-"latest". Runs are looked for in the folder --dir, and then among the reference runs that come with dsrlab; of these, a lab's
+"latest". Runs are looked for in the folder --runs, and then among the reference runs that come with dsrlab; of these, a lab's
 name means the one on network namespaces.`,
 	}
-	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "folder of recorded runs")
+	command.PersistentFlags().StringVar(&dir, "runs", defaultRunsDir, "folder of recorded runs")
+	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "as --runs")
+	_ = command.PersistentFlags().MarkHidden("dir") // what --runs was called here
 	store := func() results.Store { return results.Store{Dir: dir, Reference: results.Reference()} }
-	return group(command,
+	group(command,
 		newResultsListCommand(s, store), newResultsShowCommand(s, store), newResultsCompareCommand(s, store),
 		newResultsClaimsCommand(s, store, labs.Catalogue), newResultsReportCommand(s, store), newResultsTableCommand(s, store),
 	)
+	for _, c := range command.Commands() {
+		c.RunE = withRunsDir(c.RunE)
+	}
+	return command
+}
+
+// withRunsDir refuses a folder of runs that was asked for and is none. Without a word about it there need be none yet.
+func withRunsDir(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		for _, flag := range []string{"runs", "dir"} {
+			if !cmd.Flags().Changed(flag) {
+				continue
+			}
+			dir := valueOf(cmd, flag)
+			if info, err := os.Stat(dir); err != nil {
+				return usageError(fmt.Errorf("--%s: %w", flag, err))
+			} else if !info.IsDir() {
+				return usageError(fmt.Errorf("--%s: %s is a file (want a folder)", flag, dir))
+			}
+		}
+		return run(cmd, args)
+	}
 }
 
 // resultError gives the result of a run its exit code and message; nil if the run passed.

@@ -16,7 +16,7 @@ import (
 func newResultsClaimsCommand(s streams, store func() results.Store, catalogue func() ([]string, error)) *cobra.Command {
 	command := &cobra.Command{
 		Use: "claims", Short: "List the talk's claims with the verdicts of the latest runs", Args: resultsArgs(cobra.NoArgs),
-		Long: `Lists every claim of the talk with the verdict of the latest finished runs that check it: those recorded in --dir, and the
+		Long: `Lists every claim of the talk with the verdict of the latest finished runs that check it: those recorded in --runs, and the
 reference runs where nothing was recorded. A verdict is reproduced, differs or not measured. Of several labs that
 check a claim, and of several substrates, the verdict that says most counts, so that none hides another that differs. Runs that
 were broken on purpose (lab run --fault) don't count.

@@ -92,7 +92,7 @@ func TestClaimsOfCatalogue(t *testing.T) {
 	if missing := claims.WithoutLab(names); len(missing) > 0 {
 		want = exitFailed
 	}
-	stdout, stderr, code := runResults(t, "claims", "--dir", t.TempDir())
+	stdout, stderr, code := runResults(t, "claims", "--runs", t.TempDir())
 	assert.Equal(t, want, code, stderr)
 	assert.Equal(t, want == exitFailed, strings.Contains(stderr, "claims without a lab"), stderr)
 	for _, claim := range claims {

@@ -54,7 +54,7 @@ func fabricatedRuns(t *testing.T) string {
 
 func TestResultsList(t *testing.T) {
 	dir := fabricatedRuns(t)
-	stdout, _, code := runResults(t, "list", "--dir", dir)
+	stdout, _, code := runResults(t, "list", "--runs", dir)
 	require.Equal(t, exitOK, code)
 	for _, line := range []string{
 		"one    netns  5m31s       passed      2/2     here",
@@ -67,7 +67,7 @@ func TestResultsList(t *testing.T) {
 	assert.Contains(t, stdout, "unreadable")
 
 	var listed []listedRun
-	stdout, _, code = runResults(t, "list", "--dir", dir, "-o", "json")
+	stdout, _, code = runResults(t, "list", "--runs", dir, "-o", "json")
 	require.Equal(t, exitOK, code)
 	require.NoError(t, json.Unmarshal([]byte(stdout), &listed))
 	byName := map[string]listedRun{}
@@ -80,7 +80,8 @@ func TestResultsList(t *testing.T) {
 	}, byName["one"])
 	assert.Contains(t, byName["zero"].Error, "manifest.json: unexpected end of JSON input")
 
-	stdout, _, code = runResults(t, "list", "--dir", filepath.Join(dir, "missing"), "-o", "json")
+	t.Chdir(t.TempDir()) // without a folder of runs yet
+	stdout, _, code = runResults(t, "list", "-o", "json")
 	assert.Equal(t, exitOK, code)
 	require.NoError(t, json.Unmarshal([]byte(stdout), &listed), "an empty list is a list")
 }
@@ -92,7 +93,7 @@ func squeezed(s string) string {
 
 func TestResultsShow(t *testing.T) {
 	dir := fabricatedRuns(t)
-	stdout, _, code := runResults(t, "show", "one", "--dir", dir, "--check")
+	stdout, _, code := runResults(t, "show", "one", "--runs", dir, "--check")
 	require.Equal(t, exitOK, code)
 	for _, want := range []string{
 		"one: passed\n", "lab 02-throughput on netns, topology talk", "THR-2 reproduced", "made up by a test: dsr-full held",
@@ -104,10 +105,10 @@ func TestResultsShow(t *testing.T) {
 
 	written, err := os.ReadFile(filepath.Join(dir, "one", "summary.json"))
 	require.NoError(t, err)
-	stdout, _, code = runResults(t, "show", "one", "--dir", dir, "-o", "json")
+	stdout, _, code = runResults(t, "show", "one", "--runs", dir, "-o", "json")
 	require.Equal(t, exitOK, code)
 	assert.Equal(t, string(written), stdout, "what is shown is the summary that the run wrote")
-	stdout, _, code = runResults(t, "show", "one", "--dir", dir, "-o", "yaml")
+	stdout, _, code = runResults(t, "show", "one", "--runs", dir, "-o", "yaml")
 	require.Equal(t, exitOK, code)
 	fromYAML, err := yaml.YAMLToJSON([]byte(stdout))
 	require.NoError(t, err)
@@ -147,7 +148,7 @@ func TestResultsExitCodes(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
-			_, stderr, code := runResults(t, append(test.args, "--dir", dir)...)
+			_, stderr, code := runResults(t, append(test.args, "--runs", dir)...)
 			assert.Equal(t, test.code, code)
 			assert.Contains(t, stderr, test.want)
 		})
@@ -156,7 +157,7 @@ func TestResultsExitCodes(t *testing.T) {
 
 func TestResultsCompare(t *testing.T) {
 	dir := fabricatedRuns(t)
-	stdout, _, code := runResults(t, "compare", "one", "two", "--dir", dir)
+	stdout, _, code := runResults(t, "compare", "one", "two", "--runs", dir)
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, squeezed(stdout), "THR-2 reproduced differs")
 	assert.Regexp(t, `goodput +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no difference `, stdout)
@@ -166,7 +167,7 @@ func TestResultsCompare(t *testing.T) {
 
 	var small, large results.Comparison
 	for effect, comparison := range map[string]*results.Comparison{"0.01": &small, "0.3": &large} {
-		stdout, _, code = runResults(t, "compare", "one", "two", "--dir", dir, "-o", "json", "--effect", effect)
+		stdout, _, code = runResults(t, "compare", "one", "two", "--runs", dir, "-o", "json", "--effect", effect)
 		require.Equal(t, exitOK, code)
 		require.NoError(t, json.Unmarshal([]byte(stdout), comparison))
 	}
@@ -182,7 +183,7 @@ func TestResultsCompareAcross(t *testing.T) {
 	dir := fabricatedRuns(t)
 	resultstest.Run(t, dir, resultstest.Options{Run: "cluster", Start: hour(4), Seed: 4, Substrate: "kind", Break: "dsr-full"})
 	for _, args := range [][]string{{"02-throughput", "--across", "netns,kind"}, {"two", "cluster"}} {
-		stdout, stderr, code := runResults(t, append([]string{"compare", "--dir", dir}, args...)...)
+		stdout, stderr, code := runResults(t, append([]string{"compare", "--runs", dir}, args...)...)
 		require.Equal(t, exitOK, code, stderr)
 		assert.True(t, strings.HasPrefix(stdout, "parity: 2 of 2 claims have the same verdict on netns and on kind; 4 of 4 expectations agree\n"))
 		for _, want := range []string{
@@ -196,7 +197,7 @@ func TestResultsCompareAcross(t *testing.T) {
 	}
 
 	for _, format := range []string{"json", "yaml"} {
-		stdout, stderr, code := runResults(t, "compare", "one", "cluster", "--dir", dir, "-o", format)
+		stdout, stderr, code := runResults(t, "compare", "one", "cluster", "--runs", dir, "-o", format)
 		assert.Equal(t, exitFailed, code)
 		assert.Equal(t, "02-throughput: not the same on netns and on kind: THR-2, dsr-full", stderr)
 		var comparison results.Comparison
@@ -213,9 +214,9 @@ func TestResultsReport(t *testing.T) {
 		"markdown": "# 02-throughput: passed", "html": "<!DOCTYPE html>", "svg": "<?xml", "png": "\x89PNG", "csv": "run,lab,", "junit": "<?xml",
 	} {
 		file := filepath.Join(t.TempDir(), "report")
-		direct, _, code := runResults(t, "report", "one", "--dir", dir, "--format", format)
+		direct, _, code := runResults(t, "report", "one", "--runs", dir, "--format", format)
 		require.Equal(t, exitOK, code, format)
-		stdout, _, code := runResults(t, "report", "one", "--dir", dir, "--format", format, "-w", file)
+		stdout, _, code := runResults(t, "report", "one", "--runs", dir, "--format", format, "-w", file)
 		require.Equal(t, exitOK, code, format)
 		assert.Empty(t, stdout)
 		written, err := os.ReadFile(file)
@@ -223,15 +224,15 @@ func TestResultsReport(t *testing.T) {
 		assert.Equal(t, direct, string(written), format)
 		assert.True(t, strings.HasPrefix(direct, begins), format)
 	}
-	stdout, _, code := runResults(t, "report", "one", "two", "--dir", dir, "--format", "junit")
+	stdout, _, code := runResults(t, "report", "one", "two", "--runs", dir, "--format", "junit")
 	require.Equal(t, exitOK, code)
 	assert.Equal(t, 2, strings.Count(stdout, "<testsuite "))
-	stdout, _, code = runResults(t, "report", "one", "--dir", dir, "--format", "svg", "--chart", "goodput-by-queue", "--theme", "dark")
+	stdout, _, code = runResults(t, "report", "one", "--runs", dir, "--format", "svg", "--chart", "goodput-by-queue", "--theme", "dark")
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, stdout, "payload rate (Mbit/s) by queue")
 
 	file := filepath.Join(dir, "no", "such", "folder")
-	_, stderr, code := runResults(t, "report", "one", "--dir", dir, "-w", file)
+	_, stderr, code := runResults(t, "report", "one", "--runs", dir, "-w", file)
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, fmt.Sprintf("write report: open %s: no such file or directory", file), stderr)
 }

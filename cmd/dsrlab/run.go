@@ -137,8 +137,9 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
-		newResultsCommand(s), newDoctorCommand(s), newImageCommand(s), newUICommand(s),
+		newResultsCommand(s), newDoctorCommand(s), newExplainCommand(s), newSupportBundleCommand(s), newImageCommand(s), newUICommand(s),
 	)
+	addCompletions(root)
 	root.SetVersionTemplate("dsrlab {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root

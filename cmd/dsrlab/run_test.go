@@ -71,6 +71,15 @@ reason: unknown reason "no-backnd": did you mean "no-backend"?
 --last: found -1 (want 0 or more)`,
 		},
 		{[]string{"observe", "--all", "--last", "3"}, "dsrlab: --last and --all: give one of them"},
+		{[]string{"lab", "show", "01-source-pi"}, `dsrlab: unknown lab "01-source-pi": did you mean "01-source-ip"?`},
+		{[]string{"lab", "run", "01-source-pi", "02-troughput"}, "dsrlab: unknown lab \"01-source-pi\": did you mean \"01-source-ip\"?\nunknown lab \"02-troughput\": did you mean \"02-throughput\"?"},
+		{[]string{"lab", "validate", "/dev/zero"}, "dsrlab: find lab: /dev/zero: too large: found more (want at most 1 MiB)"},
+		{[]string{"lab", "run", "01", "--runs", "/dev/null/x"}, "dsrlab: --runs: stat /dev/null/x: not a directory"},
+		{[]string{"lab", "run", "01", "--runs", "/dev/null"}, "dsrlab: --runs: /dev/null is a file (want a folder)"},
+		{[]string{"results", "list", "--runs", "/missing"}, "dsrlab: --runs: stat /missing: no such file or directory"},
+		{[]string{"results", "list", "--runs", "/dev/null"}, "dsrlab: --runs: /dev/null is a file (want a folder)"},
+		{[]string{"explain", "no-backed"}, `dsrlab: unknown reason "no-backed": did you mean "no-backend"?`},
+		{[]string{"explain", "a", "b"}, `dsrlab: accepts at most 1 arg(s), received 2`},
 		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: too large: found more (want at most 1 MiB)"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
@@ -165,4 +174,50 @@ func TestLabList(t *testing.T) {
 func TestLackingCapabilities(t *testing.T) {
 	assert.Empty(t, lackingOf(1<<unix.CAP_NET_ADMIN|1<<unix.CAP_SYS_ADMIN))
 	assert.Equal(t, []string{"CAP_NET_ADMIN", "CAP_SYS_ADMIN"}, lackingOf(1<<unix.CAP_NET_RAW))
+}
+
+func TestExplain(t *testing.T) {
+	code, out, _ := command(t, "explain", "REASON_DROP_NO_BACKEND")
+	assert.Equal(t, exitOK, code)
+	for _, want := range []string{"no-backend (dropped)", "Meaning:  ", "Cause:    ", "Remedy:   ", `dsrlab_packets_total{reason="no-backend"}`, "dsrlab lab run 13-failover"} {
+		assert.Contains(t, out, want)
+	}
+	code, out, _ = command(t, "explain")
+	assert.Equal(t, exitOK, code)
+	assert.Contains(t, out, "reply-direct")
+	assert.Contains(t, out, "spoofed")
+}
+
+// Shells offer names, not only commands and flags.
+func TestCompletion(t *testing.T) {
+	for want, args := range map[string][]string{
+		"01-source-ip": {"lab", "run", ""}, "talk": {"up", "--file", ""}, "no-backend": {"observe", "--reason", ""},
+		"latest": {"results", "show", ""}, "01-source-ip/whose": {"workshop", "verify", ""}, "1/2": {"lab", "run", "01", "--scale", ""},
+		"yaml": {"topology", "list", "-o", ""}, "source-ip": {"topology", "graph", ""}, "hybrid": {"up", "--mode", ""}, "dsr": {"demo", ""},
+		"to-overlay-dsr": {"explain", "to"},
+	} {
+		code, out, _ := command(t, append([]string{"__complete"}, args...)...)
+		assert.Equal(t, exitOK, code, args)
+		assert.Contains(t, strings.Split(out, "\n"), want, args)
+	}
+}
+
+// What lab new prints runs as it stands, but for sudo.
+func TestLabNewAndValidate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	code, out, stderr := command(t, "lab", "new", "08-x")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "sudo dsrlab lab run ./08-x\n")
+	assert.Contains(t, out, "dsrlab lab validate ./08-x\n")
+	code, out, stderr = command(t, "lab", "validate", "./08-x", "08-x", "01-source-ip")
+	assert.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, "./08-x: lab 08-x is valid\n08-x: lab 08-x is valid\n01-source-ip: lab 01-source-ip is valid\n", out)
+
+	data, err := os.ReadFile("08-x/lab.yaml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("08-x/lab.yaml", []byte(strings.Replace(string(data), "from: client", "from: cleint", 1)), 0o644))
+	code, _, stderr = command(t, "lab", "validate", "08-x")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, stderr, `unknown node or pod "cleint": did you mean "client"?`)
+	assert.Contains(t, stderr, "08-x/lab.yaml:")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func newTraceCommand(s streams) *cobra.Command {
 and shows what each program on its way met and what it made of it: namespace, hook, headers before and after, the DSR option,
 verdict. Of a TCP connection it shows the handshake's first two packets; --all shows every packet.`,
 		Example: "  dsrlab trace client 185.150.8.128:8080\n  dsrlab trace client tcp-echo:udp --protocol udp -o json",
-		Args:    cobra.ExactArgs(2),
+		Args:    func(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(2)(cmd, args)) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
 				return usageError(fmt.Errorf("--protocol: unknown protocol %q (want tcp or udp)", protocol))
@@ -33,6 +34,9 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			tb, err := target.attach()
 			if err != nil {
 				return err
+			}
+			if all := tb.Network().Namespaces(); !slices.Contains(all, args[0]) {
+				return unknown("node or pod of "+tb.Network().Name(), args[0], all)
 			}
 			frontend, err := tb.Frontend(args[1], workload.Protocol(protocol))
 			if err != nil {

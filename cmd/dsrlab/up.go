@@ -30,9 +30,6 @@ func newUpCommand(s streams) *cobra.Command {
 			if file == "" {
 				return usageError(errors.New("--file: which topology? `dsrlab topology list` lists those of the catalogue"))
 			}
-			if err := requireRoot("building a testbed"); err != nil {
-				return err
-			}
 			variant, err := variantOf(mode, hook, fault)
 			if err != nil {
 				return usageError(err)
@@ -100,6 +97,9 @@ func (o *substrate) plan(file string, v testbed.Variant) (*topologies.Plan, erro
 	plan, err := topologies.PlanOf(topology)
 	if err != nil {
 		return nil, usageError(err)
+	}
+	if err := requireRoot("building a testbed"); err != nil { // what is wrong with the arguments comes first
+		return nil, err
 	}
 	if err := testbed.Check(plan, v); err != nil {
 		return nil, upError(err)

@@ -199,7 +199,7 @@ func TestLive(t *testing.T) {
 	labPod := filepath.Join(t.TempDir(), "labpod")
 	out, err := exec.Command("go", "build", "-o", labPod, "../../cmd/labpod").CombinedOutput()
 	require.NoError(t, err, string(out))
-	folder, err := labs.Scaffold(t.TempDir(), "14-on-stage")
+	folder, err := labs.Scaffold(t.TempDir(), "14-on-stage", "dsrlab")
 	require.NoError(t, err)
 	lab, err := labs.Find(folder)
 	require.NoError(t, err)

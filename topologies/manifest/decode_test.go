@@ -96,6 +96,21 @@ deep: {addr: *a}
 	assert.Equal(t, "x.yaml", positions.File())
 }
 
+// Numbers with leading zeros are decimal, and text stays what it is.
+func TestDecodeLeadingZeros(t *testing.T) {
+	for text, want := range map[string]uint16{"08": 8, "010": 10, "0": 0, "000": 0, "0x10": 16, "0o17": 15, "7": 7} {
+		var got document
+		_, err := Decode("x.yaml", []byte("port: "+text+"\nratio: 007\n"), &got)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got.Port, text)
+		assert.InDelta(t, 7, *got.Ratio, 0)
+	}
+	for _, text := range []string{`"08"`, "08a", "0-8", "!!str 08"} {
+		_, err := Decode("x.yaml", []byte("port: "+text+"\n"), &document{})
+		assert.Error(t, err, text)
+	}
+}
+
 func TestDecodeErrors(t *testing.T) {
 	for name, test := range map[string]struct{ document, want string }{
 		"case":            {"Text: x\n", `x.yaml:1:1: Text: unknown field: did you mean "text"?`},

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,7 @@ func (d *decoder) pairs(node *yaml.Node, field string, path func(field, key stri
 // scalar decodes strings, numbers and booleans.
 func (d *decoder) scalar(node *yaml.Node, into reflect.Value, field string) {
 	want := typeName(into.Type())
+	node = decimal(node)
 	if node.Kind != yaml.ScalarNode {
 		d.fail(node, field, "is %s, want %s", kindOf(node), want)
 		return
@@ -84,6 +86,18 @@ func (d *decoder) scalar(node *yaml.Node, into reflect.Value, field string) {
 	default:
 		d.fail(node, field, "can't be decoded into %s", into.Type())
 	}
+}
+
+// decimal is a number with leading zeros without them: in YAML 1.2 it is decimal, where the parser takes 010 for 8 and 08 for a fraction.
+func decimal(node *yaml.Node) *yaml.Node {
+	digits := strings.TrimLeft(node.Value, "+-")
+	plain := node.Kind == yaml.ScalarNode && node.Style == 0 && node.Tag != "!!str"
+	if !plain || len(digits) < 2 || digits[0] != '0' || strings.Trim(digits, "0123456789") != "" {
+		return node
+	}
+	bare := *node
+	bare.Tag, bare.Value = "!!int", node.Value[:len(node.Value)-len(digits)]+cmp.Or(strings.TrimLeft(digits, "0"), "0")
+	return &bare
 }
 
 // fieldsOf are the fields of a struct by their names in json, those of embedded structs included.
