@@ -92,7 +92,7 @@ func checkRunsDir(dir string, writing bool) error {
 			}
 		}
 		if err != nil {
-			return usageError(fmt.Errorf("--runs: %w", err))
+			return fmt.Errorf("--runs: %w", err)
 		}
 		return nil
 	}

@@ -118,9 +118,6 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err != nil {
 		return err
 	}
-	if err := checkRunsDir(o.runs, os.Geteuid() == 0 || o.on.isCluster()); err != nil {
-		return err
-	}
 	if o.on.isCluster() {
 		return runOnCluster(cmd, s, o, story, all)
 	}
@@ -176,10 +173,10 @@ func (o *runOptions) parseScale() (labs.Scale, error) {
 	return scale, nil
 }
 
-// lookupLabs reads labs, of the catalogue or of files, as the options have them.
+// lookupLabs reads labs, of the catalogue or of files, as the options have them, and makes sure that they can be recorded.
 func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
 	var all []*labs.Lab
-	var errs []error
+	errs := []error{checkRunsDir(o.runs, os.Geteuid() == 0 || o.on.isCluster())}
 	for _, name := range names {
 		lab, err := labs.Find(name)
 		if err != nil {
@@ -201,8 +198,8 @@ func lookupLabs(o runOptions, names []string) ([]*labs.Lab, error) {
 		}
 		all = append(all, lab)
 	}
-	if len(errs) > 0 {
-		return nil, usageError(errors.Join(errs...))
+	if err := errors.Join(errs...); err != nil {
+		return nil, usageError(err)
 	}
 	return all, nil
 }
