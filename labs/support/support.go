@@ -193,7 +193,8 @@ func (b *bundle) testbed(ctx context.Context, tb *testbed.Testbed, capture time.
 	b.add(name+"/metrics.txt", tb.WriteMetrics)
 	b.add(name+"/flows.jsonl", func(w io.Writer) error {
 		encoder := json.NewEncoder(w)
-		return tb.Observe(ctx, false, testbed.FlowFilter{}, func(f testbed.Flow) error { return encoder.Encode(f) })
+		_, err := tb.Observe(ctx, testbed.ObserveOptions{Last: -1}, func(f testbed.Flow) error { return encoder.Encode(f) })
+		return err
 	})
 	for i := range tb.Plan().Nodes {
 		node := &tb.Plan().Nodes[i]
