@@ -104,7 +104,7 @@ func TestParseFindsTypos(t *testing.T) {
 		"service":         {"service: tcp-echo", "service: tcp-ehco", `spec.phases[0].steps[0].connect.to.service: unknown service "tcp-ehco": did you mean "tcp-echo"?`},
 		"port":            {"port: tcp", "port: tpc", `spec.phases[0].steps[0].connect.to.port: unknown port of tcp-echo "tpc": did you mean "tcp"?`},
 		"no port":         {", port: tcp", "", `spec.phases[0].steps[0].connect.to.port: missing: want one of`},
-		"metric":          {"metric: source_preserved", "metric: source_perserved", `lab.yaml:34:13: spec.expectations[0].metric: variant kube-proxy does not measure "source_perserved": did you mean "source_preserved"?`},
+		"metric":          {"metric: source_preserved", "metric: source_preservd", `lab.yaml:34:13: spec.expectations[0].metric: variant kube-proxy does not measure "source_preservd": did you mean "source_preserved"?`},
 		"label's value":   {"labels: {protocol: tcp}", "labels: {protocol: tpc}", `lab.yaml:35:13: spec.expectations[0].labels: variant kube-proxy does not measure source_preserved (protocol=tpc) (want protocol=tcp, or protocol=udp)`},
 		"label's key":     {"labels: {protocol: tcp}", "labels: {proto: tcp}", `spec.expectations[0].labels: variant kube-proxy does not measure source_preserved (proto=tcp) (want protocol=tcp, or protocol=udp)`},
 		"no labels":       {"    labels: {protocol: tcp}\n", "", `spec.expectations[0].labels: variant kube-proxy does not measure source_preserved without labels (want`},

@@ -21,10 +21,10 @@ func namesOf(plan *topologies.Plan) *names {
 	for i := range plan.Nodes {
 		node := &plan.Nodes[i]
 		n.nodes = append(n.nodes, node.Name)
-		switch {
-		case node.Role == topologies.RoleClient:
+		switch node.Role {
+		case topologies.RoleClient:
 			n.clients = append(n.clients, node.Name)
-		case node.Role == topologies.RoleLB:
+		case topologies.RoleLB:
 			n.lbNodes = append(n.lbNodes, node.Name)
 		}
 		if !node.Role.OutsideCluster() {

@@ -212,8 +212,3 @@ func (e *Expectation) checkMeasured(measured map[string][]measurement) []error {
 	}
 	return errs
 }
-
-// has reports whether the lab has a variant.
-func (l *Lab) has(variant string) bool {
-	return slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool { return v.Name == variant })
-}

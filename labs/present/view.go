@@ -86,7 +86,7 @@ func (v view) head() []string {
 		lines = append(lines, text.Colors{text.Bold, text.ReverseVideo}.Sprint(" "+line+strings.Repeat(" ", gap)+right+" "))
 	}
 	if v.note != "" {
-		note := v.wrap(" ", v.note, v.width)
+		note := v.wrap(v.note, v.width)
 		if len(lines)+len(note) > v.height/3 { // it must not take the room of what it is about
 			note = []string{terminal.Parts{" " + v.note}.Fit(v.width)}
 		}
@@ -95,8 +95,9 @@ func (v view) head() []string {
 	return append(lines, "")
 }
 
-// wrap breaks a text into lines that fit, each after an indent.
-func (v view) wrap(indent, s string, width int) []string {
+// wrap breaks a text into lines that fit, each after a blank.
+func (v view) wrap(s string, width int) []string {
+	const indent = " "
 	width = min(width, v.width) - len(indent)
 	lines := strings.Split(terminal.Wrap(s, width), "\n")
 	for i := range lines {
@@ -118,10 +119,10 @@ func (v view) body(room int) []string {
 		return v.verdicts(*v.show.summary)
 	}
 	s := v.show.Screen()
-	narration := v.wrap(" ", s.Narration, widestProse)
+	narration := v.wrap(s.Narration, widestProse)
 	var found [][]string
 	if s.Failed != "" {
-		found = append(found, styled(text.Colors{text.Bold, text.FgHiRed}, v.wrap(" ", "failed: "+s.Failed, v.width)))
+		found = append(found, styled(text.Colors{text.Bold, text.FgHiRed}, v.wrap("failed: "+s.Failed, v.width)))
 	}
 	b := boardOf(v.lab, v.show.screens, s)
 	if s.Variant != "" && s.State != Announced && len(b.rows) > 0 {
@@ -221,7 +222,7 @@ func (v view) race(b board, s *Screen) []string {
 	names = min(names, v.width/3)
 	length := v.width - names - values - 5
 	full := b.full()
-	lines := v.wrap(" ", b.about(s), v.width)
+	lines := v.wrap(b.about(), v.width)
 	for _, r := range b.rows {
 		name := terminal.Parts{r.name()}.Fit(names)
 		name += strings.Repeat(" ", max(names-terminal.Width(name), 0))
@@ -245,7 +246,7 @@ func (v view) race(b board, s *Screen) []string {
 }
 
 // about is the board's caption: the metric, and what the values are.
-func (b board) about(s *Screen) string {
+func (b board) about() string {
 	most := 0
 	for _, r := range b.rows {
 		most = max(most, r.n)
@@ -301,11 +302,11 @@ func hueOf(v testbed.Variant) text.Color {
 func (v view) verdicts(s results.Summary) []string {
 	var all [][]string
 	for _, reason := range s.Reasons {
-		all = append(all, v.wrap(" ", reason, v.width))
+		all = append(all, v.wrap(reason, v.width))
 	}
 	var b bytes.Buffer
 	if err := labs.Verdicts(terminal.Fixed{Writer: &b, Width: v.width}, []results.Summary{s}, labs.VerdictOptions{}); err != nil {
-		all = append(all, v.wrap(" ", err.Error(), v.width))
+		all = append(all, v.wrap(err.Error(), v.width))
 	}
 	return paragraphs(append(all, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")))
 }

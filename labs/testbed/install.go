@@ -102,7 +102,7 @@ func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) e
 		}
 		defer d.Close()
 		if notice := d.Notice(); notice != nil {
-			tb.log.Warn("hook", "node", n.Name, "notice", notice)
+			tb.log.Warn("the data path is loaded, but not all is as it should be", "node", n.Name, "reason", notice)
 		}
 		for _, p := range tb.plan.Pods {
 			if p.Node != n.Name {
