@@ -32,6 +32,7 @@ type crash struct {
 	checks   int
 	unclean  int
 	slowest  time.Duration
+	slow     string         // which took that long
 	rounds   map[string]int // by signal
 	failures map[string]int
 	history  []string // since the host was last compared
@@ -164,8 +165,8 @@ func (c *crash) judge(ctx context.Context, command command, name string, delay t
 		<-ended
 		return fmt.Errorf("it did not end within %s", endWithin)
 	}
-	if signal != 0 {
-		c.slowest = max(c.slowest, time.Since(began))
+	if took := time.Since(began); signal != 0 && took > c.slowest {
+		c.slowest, c.slow = took, name+" to `dsrlab "+strings.Join(command.args[:min(2, len(command.args))], " ")+"`"
 	}
 	return c.verdict(command, cmd.ProcessState.Sys().(syscall.WaitStatus), signal, story.String(), stood)
 }
@@ -283,7 +284,7 @@ func (c *crash) addCases() {
 	}
 	c.report.add(outcome{
 		Case: "`down --all` after every " + fmt.Sprint(checkEvery) + " of them", Tried: c.checks, Unit: "host comparisons", Failed: c.unclean,
-		Seen: fmt.Sprintf("the host as it was before; the slowest command ended %.1f s after its signal", c.slowest.Seconds()),
+		Seen: fmt.Sprintf("the host as it was before; the slowest command (%s) ended %.1f s after its signal", c.slow, c.slowest.Seconds()),
 		Why:  "all that is made is marked",
 	})
 }
