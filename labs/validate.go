@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
