@@ -124,11 +124,11 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err := o.on.cluster.check(cmd); err != nil {
 		return err
 	}
-	if err := requireRoot("running a lab"); err != nil {
-		return err
-	}
 	on, err := o.on.kind()
 	if err != nil {
+		return err
+	}
+	if err := requireRoot("running a lab"); err != nil {
 		return err
 	}
 	release, err := netns.AcquireMachine(cmd.Context(), o.wait.waiting(s))
