@@ -1,17 +1,19 @@
 package present
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/vt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,21 +27,28 @@ var testLabs labtest.Labs
 
 func TestMain(m *testing.M) { os.Exit(testLabs.Main(m)) }
 
-// viewer is what a show is shown on: a pipe for keys, and all that was drawn.
+// viewer is what a show is shown on: a pipe for keys, and a terminal that is looked at.
 type viewer struct {
-	t     *testing.T
-	keys  *io.PipeWriter
-	mu    sync.Mutex
-	drawn bytes.Buffer
-	read  int
-	ended chan error
-	whole bool
+	t    *testing.T
+	keys *io.PipeWriter
+	mu   sync.Mutex
+	// screen is drawn on in pieces: only what changes is drawn again.
+	screen *vt.Emulator
+	ended  chan error
+	whole  bool
 }
 
 func (v *viewer) Write(p []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.drawn.Write(p)
+	return v.screen.Write(p)
+}
+
+// sees reports whether a text is on the screen.
+func (v *viewer) sees(text string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return strings.Contains(v.screen.String(), text)
 }
 
 // onStage shows a source.
@@ -47,7 +56,9 @@ func onStage(t *testing.T, source Source) *viewer { return onStageUntil(t.Contex
 
 func onStageUntil(ctx context.Context, t *testing.T, source Source) *viewer {
 	in, keys := io.Pipe()
-	v := &viewer{t: t, keys: keys, ended: make(chan error, 1)}
+	v := &viewer{t: t, keys: keys, screen: vt.NewEmulator(pipeWidth, pipeHeight), ended: make(chan error, 1)}
+	go func() { _, _ = io.Copy(io.Discard, v.screen) }() // what the terminal answers
+	t.Cleanup(func() { _ = v.screen.Close() })
 	go func() {
 		whole, err := Run(ctx, source, Options{In: in, Out: v})
 		v.whole = whole
@@ -56,39 +67,14 @@ func onStageUntil(ctx context.Context, t *testing.T, source Source) *viewer {
 	return v
 }
 
-// press presses a key, and waits until a text has been drawn that was not there before.
+// press presses a key, and waits until a text is on the screen.
 func (v *viewer) press(key, want string) {
 	v.t.Helper()
-	v.mu.Lock()
-	v.read = v.drawn.Len()
-	v.mu.Unlock()
 	if key != "" {
 		_, err := v.keys.Write([]byte(key))
 		require.NoError(v.t, err)
 	}
-	require.Eventually(v.t, func() bool {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		return bytes.Contains(v.drawn.Bytes()[v.read:], []byte(want))
-	}, 30*time.Second, 5*time.Millisecond, "after %q: want %q", key, want)
-}
-
-// pressUntil presses a key again and again: keys that come while a step runs do nothing.
-func (v *viewer) pressUntil(key, want string) {
-	v.t.Helper()
-	seen := func() bool {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		return bytes.Contains(v.drawn.Bytes(), []byte(want))
-	}
-	for deadline := time.Now().Add(30 * time.Second); !seen(); {
-		require.True(v.t, time.Now().Before(deadline), "want %q", want)
-		_, err := v.keys.Write([]byte(key))
-		require.NoError(v.t, err)
-		for patience := time.Now().Add(500 * time.Millisecond); !seen() && time.Now().Before(patience); {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
+	require.Eventually(v.t, func() bool { return v.sees(want) }, 30*time.Second, 5*time.Millisecond, "after %q: want %q", key, want)
 }
 
 // scripted is a source whose steps are functions.
@@ -183,12 +169,20 @@ func TestEndOfContext(t *testing.T) {
 func TestRecorded(t *testing.T) {
 	run, err := results.Store{Reference: results.Reference()}.Find("01-source-ip")
 	require.NoError(t, err)
-	v := onStage(t, NewRecorded(run))
+	recorded := NewRecorded(run)
+	v := onStage(t, recorded)
 	v.press("", "RECORDED "+run.Manifest.Started.UTC().Format("2 January 2006"))
-	v.pressUntil(" ", "SNAT-2  ")
+	v.press("", "[space] next")
+	for i, screen := range recorded.screens[1:] {
+		v.press(" ", fmt.Sprintf("%d of %d", i+2, len(recorded.screens)))
+		v.press("", "[space] next")
+		if screen.Variant == "kube-proxy" {
+			assert.True(t, v.sees("the pod saw 85.217.172.142 100 times"))
+		}
+	}
+	v.press(" ", "SNAT-2  ")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
-	assert.Contains(t, v.drawn.String(), "the pod saw 85.217.172.142 100 times")
 }
 
 // TestLive shows a lab while it runs, with a step that takes too long.
@@ -210,14 +204,17 @@ func TestLive(t *testing.T) {
 	require.NoError(t, err)
 	v := onStage(t, live)
 	v.press("", "What does it answer?")
-	v.press(" ", "node-a")
-	v.pressUntil(" ", "dsrlab trace client tcp-echo:tcp")
+	v.press(" ", "[space] next")
+	v.press(" ", "dsrlab trace client tcp-echo:tcp")
 	live.timeout = time.Nanosecond
 	v.press(" ", "failed:")
 	live.timeout = time.Minute
 	v.press("r", "the pod saw 85.217.172.142 20 times")
-	v.pressUntil(" ", "the pod saw 1.2.3.4 20 times")
-	v.pressUntil(" ", "the pod saw the client in 100 % of calls")
+	v.press("", "[space] next") // a key that comes while a step runs does nothing
+	v.press(" ", "first · dsr")
+	v.press(" ", "the pod saw 1.2.3.4 20 times")
+	v.press("", "[space] next")
+	v.press(" ", "the pod saw the client in 100 % of calls")
 	v.press("q", "")
 	require.NoError(t, <-v.ended)
 	assert.Equal(t, results.Passed, live.Summary().Result)
