@@ -58,7 +58,7 @@ func TestExec(t *testing.T) {
 			"dsrlab: run no-such-program in worker: exec: \"no-such-program\": executable file not found in $PATH\n"},
 		{[]string{"worker", "--", "/"}, 126, "", "dsrlab: run / in worker: exec: \"/\": is a directory\n"},
 		{[]string{"nobody", "--", "true"}, exitUsage, "",
-			"dsrlab: test-exec has no \"nobody\" (want fabric, client, lb, worker or tcp-echo)\n"},
+			"dsrlab: unknown node or pod of test-exec \"nobody\": want one of client, fabric, lb, tcp-echo, worker\n"},
 	} {
 		t.Run(strings.Join(test.argv, " "), func(t *testing.T) {
 			code, out, stderr := execute(t, "", test.argv...)

@@ -80,9 +80,6 @@ func (tb *Testbed) IsUp(node string) (up bool, err error) {
 	return up, err
 }
 
-// CheckFailure reports why no LB node can fail here; nil if one can.
-func (tb *Testbed) CheckFailure() error { return tb.platform().checkFailure() }
-
 func (tb *Testbed) lbNode(name string) (topologies.Node, error) {
 	lbs := tb.LBNodes()
 	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == name })

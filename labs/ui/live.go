@@ -16,6 +16,8 @@ import (
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 const (
@@ -174,12 +176,20 @@ func (l *Live) callers() []Caller {
 	return all
 }
 
-// change makes one change at a time.
-func (l *Live) change(do func() error) error {
+// change makes one change at a time, and none while another command has the testbed.
+func (l *Live) change(ctx context.Context, do func() error) error {
 	if !l.changing.TryLock() {
 		return ErrBusy
 	}
 	defer l.changing.Unlock()
+	lock, err := netns.Acquire(ctx, l.tb.Network().StateDir(), l.tb.Network().Name(), nil)
+	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
+		return fmt.Errorf("%w: %w", ErrBusy, held)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
 	return do()
 }
 
@@ -197,7 +207,7 @@ func (l *Live) SetMode(ctx context.Context, service, mode string) error {
 	if l.Plan().Service(service) == nil {
 		return refuse("service: unknown service %q", service)
 	}
-	return l.change(func() error {
+	return l.change(ctx, func() error {
 		l.mu.Lock()
 		modes := make(map[string]services.Mode)
 		for name, m := range l.modes {
@@ -215,7 +225,7 @@ func (l *Live) SetMode(ctx context.Context, service, mode string) error {
 }
 
 // SetLimit limits an LB node's port, at the topology's rate, by a queue or a policer.
-func (l *Live) SetLimit(_ context.Context, node string, limit topologies.Limit) error {
+func (l *Live) SetLimit(ctx context.Context, node string, limit topologies.Limit) error {
 	n := l.Plan().Node(node)
 	if n == nil || !slices.Contains(describe("", l.Plan()).Limited, node) {
 		return refuse("node: found %q (want an LB node whose port has a rate)", node)
@@ -223,7 +233,7 @@ func (l *Live) SetLimit(_ context.Context, node string, limit topologies.Limit) 
 	if limit != topologies.LimitShape && limit != topologies.LimitPolice {
 		return refuse("limit: unknown limit %q (want %s or %s)", limit, topologies.LimitShape, topologies.LimitPolice)
 	}
-	return l.change(func() error {
+	return l.change(ctx, func() error {
 		to, from, err := l.tb.Network().PortStats(node)
 		if err != nil {
 			return err
@@ -245,7 +255,7 @@ func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
 	if !slices.Contains(describe("", l.Plan()).Mortal, node) {
 		return refuse("node: found %q (want one of several LB nodes, on namespaces)", node)
 	}
-	return l.change(func() error {
+	return l.change(ctx, func() error {
 		if up {
 			return l.tb.RestartNode(ctx, node, l.variant())
 		}
@@ -291,7 +301,7 @@ func (l *Live) Trace(ctx context.Context, client, service string) (report *testb
 	if err != nil {
 		return nil, err
 	}
-	err = l.change(func() error {
+	err = l.change(ctx, func() error {
 		port := firstTracePort + l.traces%tracePorts
 		l.traces++
 		report, err = l.tb.Trace(ctx, testbed.TraceOptions{Client: client, Frontend: target, Protocol: workload.TCP, Port: uint16(port)})
