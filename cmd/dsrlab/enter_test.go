@@ -88,6 +88,7 @@ func exitCode(cmd *exec.Cmd) int {
 
 // Signals are the program's own: a shell goes on after an interrupt, and what does not care of one ends.
 func TestExecSignals(t *testing.T) {
+	heedSignals(t)
 	b := build(t)
 	network := newNetwork(t, "test-signals")
 	for _, test := range []struct {

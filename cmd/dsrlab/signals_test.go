@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,8 +15,18 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns/hoststate"
 )
 
+// heedSignals has programs that the test starts heed INT and HUP: where the test itself runs in the background, or by nohup, they would
+// inherit that these are ignored.
+func heedSignals(t *testing.T) {
+	t.Helper()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(signals) })
+}
+
 // TestUpInterrupted interrupts `up` when the network stands, while it starts the workload and installs the data path: nothing is left.
 func TestUpInterrupted(t *testing.T) {
+	heedSignals(t)
 	b := build(t)
 	before := hoststate.Read(t)
 	for signal, want := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
@@ -42,6 +54,7 @@ func TestUpInterrupted(t *testing.T) {
 
 // TestLabRunInterrupted closes a lab's terminal, and its output: it takes its testbed down, and its run is marked.
 func TestLabRunInterrupted(t *testing.T) {
+	heedSignals(t)
 	b := build(t)
 	before := hoststate.Read(t)
 	runs := t.TempDir()

@@ -50,6 +50,9 @@ type started struct {
 
 func start(t *testing.T, mode string) started {
 	t.Helper()
+	signals := make(chan os.Signal, 1) // or the helper inherits that they are ignored, where the test runs in the background
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(signals) })
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helper+"="+mode)
 	in, err := cmd.StdinPipe()
