@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
@@ -234,14 +235,17 @@ func TestAffinityTimeout(t *testing.T) {
 	})
 }
 
-// endAffinities makes all affinities older than any timeout.
+// endAffinities makes all affinities older than an hour. The programs' clock begins with the machine, maybe less than an hour ago:
+// the time is negative then, and the sum with the timeout right all the same.
 func (d *DataPath) endAffinities(t *testing.T) {
 	t.Helper()
+	var now unix.Timespec
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &now))
 	old := make(map[bpf.DatapathAffinityKey]bpf.DatapathAffinity)
 	require.NoError(t, readEntries(d.objects.Affinities, func(k bpf.DatapathAffinityKey, v bpf.DatapathAffinity) { old[k] = v }))
 	require.NotEmpty(t, old)
 	for key, value := range old {
-		value.Seen = 0
+		value.Seen = uint64(now.Nano() - int64(time.Hour+time.Millisecond))
 		require.NoError(t, d.objects.Affinities.Put(key, value))
 	}
 }

@@ -1,8 +1,8 @@
 package dataplane
 
 import (
+	"embed"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +15,11 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 )
+
+// documents are in the test program, which also runs where there is no source beside it.
+//
+//go:embed README.md kube/README.md
+var documents embed.FS
 
 func TestDefaultsAreModest(t *testing.T) {
 	m, err := Sizes{}.Memory(2)
@@ -31,7 +36,7 @@ func TestDefaultsAreModest(t *testing.T) {
 // assertSays checks that a document has the pattern, with these numbers of bytes as MiB, give or take two.
 func assertSays(t *testing.T, file, pattern string, bytes ...uint64) {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	text, err := documents.ReadFile(file)
 	require.NoError(t, err)
 	found := regexp.MustCompile(pattern).FindStringSubmatch(strings.Join(strings.Fields(string(text)), " "))
 	require.Len(t, found, 1+len(bytes), "%s does not say %s", file, pattern)
@@ -92,7 +97,7 @@ func TestTenThousandServices(t *testing.T) {
 		assert.Less(t, m.Full, uint64(256<<20))
 		assertSays(t, "kube/README.md", says, m.Loaded, m.Full)
 	}
-	text, err := os.ReadFile("kube/README.md")
+	text, err := documents.ReadFile("kube/README.md")
 	require.NoError(t, err)
 	assert.Contains(t, string(text), fmt.Sprintf("sizes: {services: %d, backends: %d}", tenThousand.Services, tenThousand.Backends))
 }

@@ -56,7 +56,7 @@ func TestRunLab(t *testing.T) {
 		},
 		{
 			"no folder", `echo '{"run": "two", "result": "passed"}'`, time.Minute,
-			labRun{Run: "two", Result: results.Passed, Reason: "read run " + dir + "/two: open manifest.json: no such file or directory"},
+			labRun{Run: "two", Result: results.Passed, Reason: "read run " + dir + "/two: stat manifest.json: no such file or directory"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package present
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,17 +39,25 @@ type viewer struct {
 	whole  bool
 }
 
+// Write does what the terminal's line discipline does to output: a line feed also goes back to the first column (termios, ONLCR).
 func (v *viewer) Write(p []byte) (int, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.screen.Write(p)
+	_, err := v.screen.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+	return len(p), err
 }
 
-// sees reports whether a text is on the screen.
+// sees reports whether a text is on the screen, maybe on two lines.
 func (v *viewer) sees(text string) bool {
+	words := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	return strings.Contains(words(v.text()), words(text))
+}
+
+// text is what is on the screen.
+func (v *viewer) text() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return strings.Contains(v.screen.String(), text)
+	return v.screen.String()
 }
 
 // onStage shows a source.
@@ -74,7 +83,9 @@ func (v *viewer) press(key, want string) {
 		_, err := v.keys.Write([]byte(key))
 		require.NoError(v.t, err)
 	}
-	require.Eventually(v.t, func() bool { return v.sees(want) }, 30*time.Second, 5*time.Millisecond, "after %q: want %q", key, want)
+	if !assert.Eventually(v.t, func() bool { return v.sees(want) }, time.Minute, 5*time.Millisecond) {
+		require.FailNow(v.t, "not on the screen", "after %q: want %q in:\n%s", key, want, v.text())
+	}
 }
 
 // scripted is a source whose steps are functions.
