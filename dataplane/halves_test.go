@@ -144,10 +144,7 @@ func (d *DataPath) ageSNAT(t *testing.T, seconds uint64) {
 		entries := make(map[bpf.DatapathSnatKey]bpf.DatapathSnat)
 		require.NoError(t, readEntries(m, func(key bpf.DatapathSnatKey, value bpf.DatapathSnat) { entries[key] = value }))
 		for key, value := range entries {
-			if value.Seen < seconds*1e9 {
-				t.Skipf("this machine has run for less than %d seconds: no entry can be older", seconds)
-			}
-			value.Seen -= seconds * 1e9
+			value.Seen -= seconds * 1e9 // where the machine has run for less it is negative, and the sum with a time right all the same
 			require.NoError(t, m.Put(key, value))
 		}
 	}
