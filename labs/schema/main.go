@@ -3,10 +3,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/schema"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -31,16 +29,7 @@ const (
 	module     = "github.com/dsrlab/dsrlab"
 )
 
-func main() {
-	schema, err := generate("..")
-	if err == nil {
-		err = os.WriteFile(schemaFile, schema, 0o644)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "schema: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { schema.Main(schemaFile, generate) }
 
 // generate makes the schema; sources is the folder of package labs, whose comments become descriptions. It must be "..", as the paths of
 // the comments follow from it.
@@ -59,72 +48,49 @@ func generate(sources string) ([]byte, error) {
 			return nil, fmt.Errorf("read comments of %s: %w", file, err)
 		}
 	}
-	schema := r.Reflect(&labs.Lab{})
-	schema.ID = schemaID
-	schema.Title = "dsrlab lab"
-	if err := refine(schema); err != nil {
+	s := r.Reflect(&labs.Lab{})
+	s.ID, s.Title = schemaID, "dsrlab lab"
+	if err := refine(s); err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(schema); err != nil {
-		return nil, fmt.Errorf("encode schema: %w", err)
-	}
-	// The library's own MarshalJSON escapes for HTML.
-	return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(out.String())), nil
+	return schema.Encode(s)
 }
 
 // mapped are the types that are written otherwise than Go's reflection has it.
 func mapped(t reflect.Type) *jsonschema.Schema {
-	text := func(pattern, description string, examples ...any) *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "string", Pattern: pattern, Description: description, Examples: examples}
-	}
 	switch t {
 	case reflect.TypeFor[topologies.Rate]():
-		return text(`^[0-9]+(bit|kbit|mbit|gbit)$`, "Bits per second, with a unit (powers of ten).", "100mbit", "1gbit")
+		return schema.Text(`^[0-9]+(bit|kbit|mbit|gbit)$`, "Bits per second, with a unit (powers of ten).", "100mbit", "1gbit")
 	case reflect.TypeFor[topologies.Size]():
-		return text(`^[0-9]+(b|kb|mb)$`, "Bytes, with a unit (k is 1024).", "64kb", "3000b")
+		return schema.Text(`^[0-9]+(b|kb|mb)$`, "Bytes, with a unit (k is 1024).", "64kb", "3000b")
 	case reflect.TypeFor[labs.Duration]():
-		return text(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, "A duration, with units.", "2s", "500ms")
+		return schema.Text(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, "A duration, with units.", "2s", "500ms")
 	case reflect.TypeFor[topologies.Limit]():
-		return enum(topologies.LimitShape, topologies.LimitPolice)
+		return schema.Enum(topologies.LimitShape, topologies.LimitPolice)
 	case reflect.TypeFor[topologies.SubstrateKind]():
-		return enum(topologies.SubstrateNetns, topologies.SubstrateKindK)
+		return schema.Enum(topologies.SubstrateNetns, topologies.SubstrateKindK)
 	case reflect.TypeFor[testbed.DataPath]():
-		return enum(testbed.DataPathNone, testbed.DataPathKubeProxy, testbed.DataPathDNATOnly, testbed.DataPathDSRLab)
+		return schema.Enum(testbed.DataPathNone, testbed.DataPathKubeProxy, testbed.DataPathDNATOnly, testbed.DataPathDSRLab)
 	case reflect.TypeFor[testbed.Edge]():
-		return enum(testbed.Edges()...)
+		return schema.Enum(testbed.Edges()...)
 	case reflect.TypeFor[services.Mode]():
-		return enum(services.ModeSNAT, services.ModeDSR, services.ModeHybrid)
+		return schema.Enum(services.ModeSNAT, services.ModeDSR, services.ModeHybrid)
 	case reflect.TypeFor[dataplane.Hook]():
-		return enum(dataplane.HookTC, dataplane.HookXDP)
+		return schema.Enum(dataplane.HookTC, dataplane.HookXDP)
 	case reflect.TypeFor[dataplane.Fault]():
-		return enum(dataplane.Faults()...)
+		return schema.Enum(dataplane.Faults()...)
 	case reflect.TypeFor[corev1.ServiceExternalTrafficPolicy]():
-		return enum(corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)
+		return schema.Enum(corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)
 	case reflect.TypeFor[workload.Protocol]():
-		return enum(workload.TCP, workload.UDP)
+		return schema.Enum(workload.TCP, workload.UDP)
 	case reflect.TypeFor[workload.Direction]():
-		return enum(workload.Download, workload.Upload)
+		return schema.Enum(workload.Download, workload.Upload)
 	case reflect.TypeFor[labs.Approach]():
-		return enum(labs.ApproachDirect, labs.ApproachHeader, labs.ApproachProxied)
+		return schema.Enum(labs.ApproachDirect, labs.ApproachHeader, labs.ApproachProxied)
 	case reflect.TypeFor[results.Verdict]():
-		return enum(results.Reproduced, results.Differs, results.NotMeasured)
+		return schema.Enum(results.Reproduced, results.Differs, results.NotMeasured)
 	}
 	return nil
-}
-
-// enum is a string that has one of some values, the empty one excluded.
-func enum[T ~string](values ...T) *jsonschema.Schema {
-	s := &jsonschema.Schema{Type: "string"}
-	for _, v := range values {
-		if v != "" {
-			s.Enum = append(s.Enum, string(v))
-		}
-	}
-	return s
 }
 
 // refine adds what checks demand and types don't say.
