@@ -15,9 +15,16 @@ type Reason = bpf.DatapathReason
 // IsDrop tells drops from all else.
 func IsDrop(r Reason) bool { return r >= bpf.DatapathReasonREASON_DROP_FIRST }
 
-// IsToStack reports whether packets of this reason are left to the kernel's stack, which routes, filters and may drop them.
-func IsToStack(r Reason) bool {
-	return r == bpf.DatapathReasonREASON_NOT_OURS || r == bpf.DatapathReasonREASON_TO_NETWORK
+// Verdict is what became of packets of a reason: "dropped", "forwarded", or "to-stack" where they were left to the kernel's stack,
+// which routes, filters and may still drop them.
+func Verdict(r Reason) string {
+	switch {
+	case IsDrop(r):
+		return "dropped"
+	case r == bpf.DatapathReasonREASON_NOT_OURS || r == bpf.DatapathReasonREASON_TO_NETWORK:
+		return "to-stack"
+	}
+	return "forwarded"
 }
 
 // Names gives the C enums' values the names that people read: REASON_DROP_NO_POD is "no pod". They come from the type

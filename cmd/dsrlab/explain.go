@@ -55,24 +55,14 @@ func reasonNames() []string {
 func reasonsTable(w io.Writer, all []explain.Reason) {
 	t := terminal.NewTable(w, "REASON", "VERDICT", "MEANING")
 	for _, r := range all {
-		t.Row(r.Name, verdictOf(r), r.Meaning)
+		t.Row(r.Name, r.Verdict, r.Meaning)
 	}
 	t.Render()
 }
 
-func verdictOf(r explain.Reason) string {
-	switch {
-	case r.Dropped:
-		return "dropped"
-	case r.Name == "not-ours":
-		return "passed"
-	}
-	return "forwarded"
-}
-
 func explainReason(w io.Writer, r explain.Reason) {
 	columns := terminal.ColumnsOr(w, terminal.TableColumns)
-	fmt.Fprintf(w, "%s (%s)\n\n", r.Name, verdictOf(r))
+	fmt.Fprintf(w, "%s (%s)\n\n", r.Name, r.Verdict)
 	for _, part := range []struct{ label, text string }{
 		{"Meaning:  ", r.Meaning}, {"Cause:    ", r.Cause}, {"Remedy:   ", r.Remedy},
 		{"Counter:  ", r.Counter}, {"See it:   ", "sudo dsrlab lab run " + r.Lab},

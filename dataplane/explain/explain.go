@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
@@ -17,8 +18,8 @@ import (
 type Reason struct {
 	// Name is as in metrics and flows: no-backend.
 	Name string `json:"name"`
-	// Dropped tells drops from all else.
-	Dropped bool   `json:"dropped"`
+	// Verdict is dataplane.Verdict's: dropped, forwarded or to-stack.
+	Verdict string `json:"verdict"`
 	Meaning string `json:"meaning"`
 	Cause   string `json:"cause"`
 	// Remedy is empty for what is no fault.
@@ -38,14 +39,18 @@ func Reasons() ([]Reason, error) {
 	if err := yaml.UnmarshalStrict(bpf.ReasonsYAML, &texts); err != nil {
 		return nil, fmt.Errorf("read reasons.yaml: %w", err)
 	}
+	verdicts, err := verdictsByName()
+	if err != nil {
+		return nil, err
+	}
 	var all []Reason
 	var errs []error
 	for _, found := range enumerator.FindAllStringSubmatch(bpf.ReasonsHeader, -1) {
 		if found[1] == "DROP_FIRST" { // a bound, no reason
 			continue
 		}
-		name, dropped := strings.CutPrefix(found[1], "DROP_")
-		r := Reason{Name: strings.ToLower(strings.ReplaceAll(name, "_", "-")), Dropped: dropped, Meaning: sentence(found[2])}
+		r := Reason{Name: Canonical(found[1]), Meaning: sentence(found[2])}
+		r.Verdict = verdicts[r.Name]
 		text, explained := texts[r.Name]
 		if !explained {
 			errs = append(errs, fmt.Errorf("reasons.yaml: %s: missing", r.Name))
@@ -59,6 +64,19 @@ func Reasons() ([]Reason, error) {
 		errs = append(errs, fmt.Errorf("reasons.yaml: %s: unknown reason", name))
 	}
 	return all, errors.Join(errs...)
+}
+
+// verdictsByName are the verdicts of all reasons.
+func verdictsByName() (map[string]string, error) {
+	names, err := dataplane.LoadNames()
+	if err != nil {
+		return nil, err
+	}
+	verdicts := make(map[string]string)
+	for _, r := range names.Reasons() {
+		verdicts[names.Reason(r)] = dataplane.Verdict(r)
+	}
+	return verdicts, nil
 }
 
 // sentence makes a sentence of a comment.

@@ -21,12 +21,12 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	require.Len(t, all, len(want))
 	for i, r := range all {
 		assert.Equal(t, names.Reason(want[i]), r.Name)
-		assert.Equal(t, dataplane.IsDrop(want[i]), r.Dropped, r.Name)
+		assert.Equal(t, dataplane.Verdict(want[i]), r.Verdict, r.Name)
 		for _, text := range []string{r.Meaning, r.Cause} {
 			assert.True(t, strings.HasSuffix(text, "."), "%s: %q", r.Name, text)
 			assert.Equal(t, strings.ToUpper(text[:1]), text[:1], r.Name)
 		}
-		if r.Dropped {
+		if r.Verdict == "dropped" {
 			assert.NotEmpty(t, r.Remedy, r.Name)
 		}
 		_, err := os.Stat("../../labs/" + r.Lab + "/lab.yaml")

@@ -82,14 +82,7 @@ func (c *Collector) collectReasons(out chan<- prometheus.Metric) {
 		return
 	}
 	for _, counter := range counters {
-		verdict := "forwarded"
-		switch {
-		case dataplane.IsDrop(counter.Reason):
-			verdict = "dropped"
-		case dataplane.IsToStack(counter.Reason):
-			verdict = "to-stack"
-		}
-		reason := c.names.Reason(counter.Reason)
+		verdict, reason := dataplane.Verdict(counter.Reason), c.names.Reason(counter.Reason)
 		out <- count(c.packets, counter.Packets, verdict, reason)
 		out <- count(c.bytes, counter.Bytes, verdict, reason)
 	}
