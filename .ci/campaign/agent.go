@@ -45,7 +45,7 @@ func agentKilled(ctx context.Context, c *chaos, t *traffic) (int, error) {
 }
 
 // startAgent starts the node agent, which reads its objects from a file, and waits until it answers.
-func (s *stand) startAgent(ctx context.Context, node string) (pid int, err error) {
+func (s *target) startAgent(ctx context.Context, node string) (pid int, err error) {
 	objects, err := s.objects()
 	if err != nil {
 		return 0, err
@@ -92,7 +92,7 @@ func (s *stand) startAgent(ctx context.Context, node string) (pid int, err error
 }
 
 // objects are the plan's services, endpoints and nodes as a cluster has them.
-func (s *stand) objects() ([]byte, error) {
+func (s *target) objects() ([]byte, error) {
 	var documents [][]byte
 	var errs []error
 	add := func(kind, version string, object any) {

@@ -29,9 +29,9 @@ type disaster struct {
 	happen func(ctx context.Context, c *chaos, t *traffic) (bound int, err error)
 }
 
-// chaos is a stand and what chooses the victims.
+// chaos is a testbed that serves, and what chooses the victims.
 type chaos struct {
-	*stand
+	*target
 	options *options
 	random  *rand.Rand
 	out     io.Writer
@@ -75,12 +75,12 @@ func disasters() []disaster {
 
 // runChaos lets each disaster happen to a testbed that serves.
 func runChaos(ctx context.Context, o *options, r *report) (err error) {
-	s, err := newStand(ctx, o, "chaos")
+	s, err := newTarget(ctx, o, "chaos")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.down()) }()
-	c := &chaos{stand: s, options: o, random: o.random(), out: o.progress}
+	c := &chaos{target: s, options: o, random: o.random(), out: o.progress}
 	all := disasters()
 	c.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, d := range all {

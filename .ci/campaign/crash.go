@@ -44,7 +44,7 @@ func runCrash(ctx context.Context, o *options, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := newStand(ctx, o, "bystander")
+	s, err := newTarget(ctx, o, "bystander")
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskFull runs a lab whose folder for runs is on a file system without room, while the stand serves.
+// diskFull runs a lab whose folder for runs is on a file system without room, while the testbed serves.
 func diskFull(ctx context.Context, c *chaos, t *traffic) (bound int, err error) {
 	t.open(ctx, openers)
 	disk := filepath.Join(c.options.dir, "disk")

@@ -9,12 +9,12 @@ import (
 
 // runSoak lets connections run for a long time, while what operators do to a cluster is done again and again.
 func runSoak(ctx context.Context, o *options, r *report) (err error) {
-	s, err := newStand(ctx, o, "soak")
+	s, err := newTarget(ctx, o, "soak")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.down()) }()
-	c := &chaos{stand: s, options: o, random: o.random(), out: o.progress}
+	c := &chaos{target: s, options: o, random: o.random(), out: o.progress}
 	t, err := s.traffic(ctx, lasting, openers)
 	if err != nil {
 		return err

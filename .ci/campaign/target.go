@@ -19,8 +19,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// stand is a testbed with servers of ours in its pods.
-type stand struct {
+// target is a testbed with servers of ours in its pods.
+type target struct {
 	*testbed.Testbed
 	variant testbed.Variant
 	to      netip.AddrPort // what clients call
@@ -37,8 +37,8 @@ const (
 	churnedEndpoints = 20
 )
 
-// newStand builds the topology under a name of its own, in a state folder of its own.
-func newStand(ctx context.Context, o *options, name string) (*stand, error) {
+// newTarget builds the topology under a name of its own, in a state folder of its own.
+func newTarget(ctx context.Context, o *options, name string) (*target, error) {
 	topology, err := topologies.Lookup(standTopology)
 	if err != nil {
 		return nil, err
@@ -55,12 +55,12 @@ func newStand(ctx context.Context, o *options, name string) (*stand, error) {
 	}
 	addChurned(plan)
 	tb, _, err := testbed.Up(ctx, plan, testbed.Options{
-		StateDir: o.state("stand"), Name: name, LabPod: filepath.Join(filepath.Dir(o.program), "labpod"), Agent: o.agent(),
+		StateDir: o.state("target"), Name: name, LabPod: filepath.Join(filepath.Dir(o.program), "labpod"), Agent: o.agent(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &stand{
+	s := &target{
 		Testbed: tb, to: netip.MustParseAddrPort("185.150.8.128:5201"), agent: o.agent(), servers: make(map[string]*server),
 		variant: testbed.Variant{Name: "dsr", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR},
 	}
@@ -102,12 +102,12 @@ func addChurned(plan *topologies.Plan) {
 	}
 }
 
-func (s *stand) serve(pod string) (err error) {
+func (s *target) serve(pod string) (err error) {
 	s.servers[pod], err = serve(s.Testbed, pod, servicePort)
 	return err
 }
 
-func (s *stand) down() error {
+func (s *target) down() error {
 	for _, server := range s.servers {
 		server.kill()
 	}
@@ -115,7 +115,7 @@ func (s *stand) down() error {
 }
 
 // traffic begins with connections that last and connections that are opened meanwhile.
-func (s *stand) traffic(ctx context.Context, lasting, openers int) (*traffic, error) {
+func (s *target) traffic(ctx context.Context, lasting, openers int) (*traffic, error) {
 	t := newTraffic(s.Testbed, "client", s.to)
 	if err := t.hold(ctx, lasting); err != nil {
 		t.stop()
@@ -126,7 +126,7 @@ func (s *stand) traffic(ctx context.Context, lasting, openers int) (*traffic, er
 }
 
 // setPort sets the fabric's end of a node's link up or down.
-func (s *stand) setPort(node string, set func(netlink.Link) error) error {
+func (s *target) setPort(node string, set func(netlink.Link) error) error {
 	for _, n := range s.Plan().Nodes {
 		if n.Name != node {
 			continue
@@ -143,7 +143,7 @@ func (s *stand) setPort(node string, set func(netlink.Link) error) error {
 }
 
 // endpointsWithout are those of the plan, but for a pod's.
-func (s *stand) endpointsWithout(pod string) []discoveryv1.EndpointSlice {
+func (s *target) endpointsWithout(pod string) []discoveryv1.EndpointSlice {
 	var all []discoveryv1.EndpointSlice
 	for _, slice := range s.Plan().EndpointSlices {
 		kept := *slice.DeepCopy()

@@ -76,8 +76,8 @@ func program() string {
 	return "dsrlab"
 }
 
-// checkRunsDir refuses a folder that runs can't be recorded in. It may be missing, as the first run makes it. Writing says whether it is
-// this user who will record there: who has yet to be told to use sudo need not be able to.
+// checkRunsDir refuses a folder that runs can't be recorded in. It may be missing, as the first run makes it. Writing: it is this
+// user who will record there; who has yet to be told to use sudo need not be able to.
 func checkRunsDir(dir string, writing bool) error {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)

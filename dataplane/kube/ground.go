@@ -129,8 +129,8 @@ func (a *Agent) speak() error {
 // any more, they are loaded anew. As long as that can't be, nothing is announced and health checks fail; after a minute of it follow
 // returns an error. Other errors are in the log: the next event or resync tries again.
 func (a *Agent) follow(all bool) error {
-	if err := a.standOnGround(); err != nil {
-		a.status.stands(err)
+	if err := a.followGround(); err != nil {
+		a.status.follows(err)
 		if a.broken.IsZero() {
 			a.broken = time.Now()
 			a.options.Log.Error("the data path can't follow the node's device", "error", err)
@@ -146,9 +146,9 @@ func (a *Agent) follow(all bool) error {
 		a.broken, a.seen = time.Time{}, nil
 	}
 	if a.ground.down {
-		a.status.stands(fmt.Errorf("device %s: is down", a.device))
+		a.status.follows(fmt.Errorf("device %s: is down", a.device))
 	} else {
-		a.status.stands(nil)
+		a.status.follows(nil)
 	}
 	seen, err := a.lookAround(all)
 	if err != nil {
@@ -169,8 +169,8 @@ func (a *Agent) follow(all bool) error {
 	return nil
 }
 
-// standOnGround loads the data path anew where it is not loaded for what there is.
-func (a *Agent) standOnGround() error {
+// followGround loads the data path anew where it is not loaded for what there is.
+func (a *Agent) followGround() error {
 	now, err := a.readGround()
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ func (s *status) applied(err error) {
 	s.everApplied, s.applyError = s.everApplied || err == nil, err
 }
 
-func (s *status) stands(err error) {
+// follows notes whether the data path follows the node's device, addresses and MTU: nil if it does.
+func (s *status) follows(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.groundError = err

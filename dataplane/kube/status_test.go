@@ -27,7 +27,7 @@ func TestHealthy(t *testing.T) {
 		{"applied", func(s *status) { s.applied(nil) }, "", true},
 		{"kernel refused", func(s *status) { s.applied(nil); s.applied(errors.New("no memory")) }, "the data path's tables are not current: no memory", true},
 		{"and not any more", func(s *status) { s.applied(errors.New("no memory")); s.applied(nil) }, "", true},
-		{"device gone", func(s *status) { s.applied(nil); s.stands(errors.New("device eth0: no such device")) }, "device eth0: no such device", false},
+		{"device gone", func(s *status) { s.applied(nil); s.follows(errors.New("device eth0: no such device")) }, "device eth0: no such device", false},
 		{"one other node is down", func(s *status) { s.applied(nil); s.reaches(hops(true)) }, "", true},
 		{"one of two is down", func(s *status) { s.applied(nil); s.reaches(hops(true, false)) }, "", true},
 		{"nobody answers", func(s *status) { s.applied(nil); s.reaches(hops(true, true)) }, "no other node answers: 192.0.2.0, 192.0.2.1", true},

@@ -49,8 +49,8 @@ func measuresOf(l Layout) measures {
 	return measures{margin: 6, box: 250, wire: 150, fabric: 150, pad: 12, line: 22, gap: 14, lane: 18, bend: 140}
 }
 
-// place is a node in the picture.
-type place struct {
+// box is a node in the picture.
+type box struct {
 	*topologies.Node
 	pods       []topologies.Pod
 	more       int // pods that are not drawn
@@ -64,7 +64,7 @@ type layout struct {
 	measures
 	width, height float64
 	fabricX, top  float64
-	places        []place
+	boxes         []box
 	notDrawn      int
 }
 
@@ -82,7 +82,7 @@ func layOut(plan *topologies.Plan, l Layout) *layout {
 	left, rightY := p.top, p.top
 	for i := range nodes {
 		n := &nodes[i]
-		at := place{Node: n, w: p.box, x: right, side: 1, port: p.fabricX + p.fabric}
+		at := box{Node: n, w: p.box, x: right, side: 1, port: p.fabricX + p.fabric}
 		for _, pod := range plan.Pods {
 			if pod.Node == n.Name {
 				at.pods = append(at.pods, pod)
@@ -99,14 +99,14 @@ func layOut(plan *topologies.Plan, l Layout) *layout {
 		}
 		at.y = *y
 		*y += at.h + p.gap
-		p.places = append(p.places, at)
+		p.boxes = append(p.boxes, at)
 	}
 	p.height = max(left, rightY) - p.gap + p.top
-	for i := range p.places { // the shorter column is centred
-		if column := left; p.places[i].side < 0 {
-			p.places[i].y += (p.height - p.top - (column - p.gap)) / 2
+	for i := range p.boxes { // the shorter column is centred
+		if column := left; p.boxes[i].side < 0 {
+			p.boxes[i].y += (p.height - p.top - (column - p.gap)) / 2
 		} else if rightY < left {
-			p.places[i].y += (left - rightY) / 2
+			p.boxes[i].y += (left - rightY) / 2
 		}
 	}
 	if p.notDrawn > 0 {
@@ -116,7 +116,7 @@ func layOut(plan *topologies.Plan, l Layout) *layout {
 }
 
 // heightOf is the height of a node: of its text, and at least what its lanes with their labels need.
-func (p *layout) heightOf(at *place) float64 {
+func (p *layout) heightOf(at *box) float64 {
 	lines := 3 + len(at.Addresses) - 1
 	h := 2*p.pad + float64(lines)*p.line + float64(len(at.pods))*(p.line+8)
 	if at.more > 0 {
@@ -126,7 +126,7 @@ func (p *layout) heightOf(at *place) float64 {
 }
 
 // laneY is the height of a lane on a node's wire.
-func (p *layout) laneY(at *place, lane string) float64 {
+func (p *layout) laneY(at *box, lane string) float64 {
 	middle := at.y + at.h/2
 	if at.Role == topologies.RoleClient {
 		return middle + map[string]float64{"requestOut": -0.6, "replyIn": 0.6}[lane]*p.lane
@@ -154,7 +154,7 @@ type lane struct {
 }
 
 // way is the path through the fabric from one node's port to another's.
-func (p *layout) way(from *place, fromLane string, to *place, toLane string) string {
+func (p *layout) way(from *box, fromLane string, to *box, toLane string) string {
 	y1, y2 := p.laneY(from, fromLane), p.laneY(to, toLane)
 	if from.side != to.side {
 		reach := p.fabric * 0.5

@@ -48,11 +48,11 @@ func (p *picture) write(plan *topologies.Plan) {
 	p.printf(`<rect class="fabric" x="%s" y="%s" width="%s" height="%s" rx="10"/>`, number(p.fabricX), number(p.top), number(p.fabric), number(p.height-2*p.top))
 	p.text("fabric-name", "", p.fabricX+p.fabric/2, p.top+p.line, "fabric")
 	p.drawWays()
-	for i := range p.places {
-		p.drawWire(&p.places[i])
+	for i := range p.boxes {
+		p.drawWire(&p.boxes[i])
 	}
-	for i := range p.places {
-		p.drawNode(&p.places[i])
+	for i := range p.boxes {
+		p.drawNode(&p.boxes[i])
 	}
 	if p.notDrawn > 0 {
 		p.text("detail", "", p.fabricX+p.fabric+p.wire, p.height-p.top, fmt.Sprintf("and %d more nodes", p.notDrawn))
@@ -63,10 +63,10 @@ func (p *picture) write(plan *topologies.Plan) {
 
 // drawWays draws every way that a request or a reply may take through the fabric.
 func (p *picture) drawWays() {
-	hasPods := func(at *place) bool { return len(at.pods) > 0 }
-	for i := range p.places {
-		for j := range p.places {
-			a, b := &p.places[i], &p.places[j]
+	hasPods := func(at *box) bool { return len(at.pods) > 0 }
+	for i := range p.boxes {
+		for j := range p.boxes {
+			a, b := &p.boxes[i], &p.boxes[j]
 			client, lb := a.Role == topologies.RoleClient, a.Role == topologies.RoleLB
 			if i == j || b.Role.OutsideCluster() {
 				continue
@@ -83,7 +83,7 @@ func (p *picture) drawWays() {
 	}
 }
 
-func (p *picture) path(from, to *place, kind Kind, fromLane, toLane string) {
+func (p *picture) path(from, to *box, kind Kind, fromLane, toLane string) {
 	d := p.way(from, fromLane, to, toLane)
 	attributes := fmt.Sprintf(`data-from="%s" data-to="%s" data-kind="%s"`, escaped(from.Name), escaped(to.Name), kind)
 	p.drawWay(kind, attributes, d)
@@ -95,7 +95,7 @@ func (p *picture) drawWay(kind Kind, attributes, d string) {
 }
 
 // drawWire draws a node's wire with its lanes, and room for what it carries.
-func (p *picture) drawWire(at *place) {
+func (p *picture) drawWire(at *box) {
 	inner := at.x
 	if at.side < 0 {
 		inner = at.x + at.w
@@ -125,7 +125,7 @@ func (p *picture) drawWire(at *place) {
 	p.text("rate", fmt.Sprintf(` data-node="%s" data-text="fromNode"`, name), x, fromNode, "")
 }
 
-func (p *picture) drawNode(at *place) {
+func (p *picture) drawNode(at *box) {
 	name := escaped(at.Name)
 	p.printf(`<g class="node %s" data-box="%s">`, at.Role, name)
 	p.printf(`<rect class="box" x="%s" y="%s" width="%s" height="%s" rx="10"/>`, number(at.x), number(at.y), number(at.w), number(at.h))

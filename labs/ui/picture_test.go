@@ -39,10 +39,10 @@ func TestDrawAll(t *testing.T) {
 			_, err := Draw(planOf(t, name), l)
 			require.NoError(t, err, name)
 			p := layOut(planOf(t, name), l)
-			for i, a := range p.places {
+			for i, a := range p.boxes {
 				assert.GreaterOrEqual(t, a.y, 0.0, name)
 				assert.LessOrEqual(t, a.y+a.h, p.height, name)
-				for _, b := range p.places[i+1:] {
+				for _, b := range p.boxes[i+1:] {
 					assert.False(t, a.x == b.x && a.y < b.y+b.h && b.y < a.y+a.h, "%s: %s and %s overlap", name, a.Name, b.Name)
 				}
 			}

@@ -24,7 +24,7 @@ const (
 
 // download transfers bytes from a service to a client until it is stopped, over one connection after the other.
 type download struct {
-	dial func(place string) workload.Dialer
+	dial func(namespace string) workload.Dialer
 
 	mu      sync.Mutex
 	now     Download
@@ -136,7 +136,7 @@ func (d *download) watch(bytes uint64) {
 
 // calls are what pods said about whom they saw.
 type calls struct {
-	dial func(place string) workload.Dialer
+	dial func(namespace string) workload.Dialer
 
 	mu      sync.Mutex
 	running bool

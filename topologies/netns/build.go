@@ -147,7 +147,7 @@ func (b *builder) makeNamespaceDir() error {
 
 // makeNamespace makes a namespace, and leaves the thread inside.
 func (b *builder) makeNamespace(name string) error {
-	p, err := newNamespace(namespaceName(b.name, name), mark{b.id, name, placeOf(b.stateDir)}.String())
+	p, err := newNamespace(namespaceName(b.name, name), mark{b.id, name, stateFolderID(b.stateDir)}.String())
 	if err != nil {
 		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
 	}

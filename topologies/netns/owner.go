@@ -27,11 +27,11 @@ func markOf(id, what string) string { return "dsrlab:" + id + ":" + what }
 // mark is what a namespace of a network carries as the alias of its lo: enough to find the network's namespaces when its journal is lost.
 type mark struct {
 	id, namespace string
-	// place is that of the network's state folder: others may have networks of the same name.
-	place string
+	// folder is the ID of the network's state folder: others may have networks of the same name.
+	folder string
 }
 
-func (m mark) String() string { return markOf(m.id, m.namespace) + ":" + m.place }
+func (m mark) String() string { return markOf(m.id, m.namespace) + ":" + m.folder }
 
 func parseMark(alias string) (mark, bool) {
 	parts := strings.SplitN(alias, ":", 4)
@@ -40,7 +40,7 @@ func parseMark(alias string) (mark, bool) {
 	}
 	m := mark{id: parts[1], namespace: parts[2]}
 	if len(parts) == 4 {
-		m.place = parts[3]
+		m.folder = parts[3]
 	}
 	return m, true
 }
@@ -48,8 +48,8 @@ func parseMark(alias string) (mark, bool) {
 // longestPlace leaves room for the rest of an alias, which has at most 255 bytes (IFALIASZ).
 const longestPlace = 160
 
-// placeOf is how marks name a state folder: by its path or, if that is long, by a hash of it.
-func placeOf(stateDir string) string {
+// stateFolderID is how marks name a state folder: by its path or, if that is long, by a hash of it.
+func stateFolderID(stateDir string) string {
 	path, err := filepath.Abs(stateDir)
 	if err != nil {
 		path = stateDir
@@ -67,8 +67,8 @@ func placeOf(stateDir string) string {
 // owner distinguishes what is the network's from what only has the same name.
 type owner struct {
 	ids map[string]bool
-	// network and place are set where a namespace may also be recognized by those, for a network whose journal is lost.
-	network, place string
+	// network and folder are set where a namespace may also be recognized by those, for a network whose journal is lost.
+	network, folder string
 }
 
 // ownerOf recognizes what bears a network's ID.
@@ -76,7 +76,7 @@ func ownerOf(id string) owner { return owner{ids: map[string]bool{id: true}} }
 
 // owns reports whether the namespace of this name has a mark of the network's.
 func (o owner) owns(name string, m mark) bool {
-	return o.ids[m.id] || o.network != "" && o.place == m.place && name == namespaceName(o.network, m.namespace)
+	return o.ids[m.id] || o.network != "" && o.folder == m.folder && name == namespaceName(o.network, m.namespace)
 }
 
 // ownership is whose a name in the namespace folder is.

@@ -34,7 +34,7 @@ const NetworkVariable = "DSRLAB_LAB"
 // folderVariable has the network's folder. Processes are found by it when the network's ID is lost.
 const folderVariable = "DSRLAB_FOLDER"
 
-func (nw *Network) folder() string { return filepath.Join(placeOf(nw.stateDir), nw.name) }
+func (nw *Network) folder() string { return filepath.Join(stateFolderID(nw.stateDir), nw.name) }
 
 // environment is that of the network's programs: the caller's, and marks.
 func (nw *Network) environment(more ...string) []string {

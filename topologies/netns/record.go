@@ -68,7 +68,7 @@ func (nw *Network) readRecord() (*record, error) {
 
 // addMarked adds to a record what bears the network's marks.
 func (nw *Network) addMarked(r *record) error {
-	r.owner.network, r.owner.place = nw.name, placeOf(nw.stateDir)
+	r.owner.network, r.owner.folder = nw.name, stateFolderID(nw.stateDir)
 	marked, err := markedNamespaces(nw.stateDir, nw.name, r.owner.ids)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (nw *Network) addMarked(r *record) error {
 // markedNamespaces are the namespaces with marks of a network, by their names, with the IDs in the marks. ids are those that are known to be
 // the network's.
 func markedNamespaces(stateDir, name string, ids map[string]bool) (map[string]string, error) {
-	o := owner{ids: ids, network: name, place: placeOf(stateDir)}
+	o := owner{ids: ids, network: name, folder: stateFolderID(stateDir)}
 	return readMarks(func(other string) bool { return strings.HasPrefix(other, namespaceName(name, "")) }, o.owns)
 }
 

@@ -115,7 +115,7 @@ func TestJournalCutShort(t *testing.T) {
 }
 
 func TestMark(t *testing.T) {
-	m := mark{id: "1a2b3c4d", namespace: "lb", place: "/run/dsrlab:2"}
+	m := mark{id: "1a2b3c4d", namespace: "lb", folder: "/run/dsrlab:2"}
 	assert.Equal(t, "dsrlab:1a2b3c4d:lb:/run/dsrlab:2", m.String())
 	parsed, ok := parseMark(m.String())
 	assert.True(t, ok)
@@ -128,13 +128,13 @@ func TestMark(t *testing.T) {
 		assert.False(t, ok, other)
 	}
 	long := filepath.Join(t.TempDir(), strings.Repeat("x", 200))
-	assert.Regexp(t, "^sha256:[0-9a-f]{16}$", placeOf(long))
-	assert.NotEqual(t, placeOf(long), placeOf(long+"y"))
+	assert.Regexp(t, "^sha256:[0-9a-f]{16}$", stateFolderID(long))
+	assert.NotEqual(t, stateFolderID(long), stateFolderID(long+"y"))
 }
 
 // A namespace belongs to a network whose journal is lost if its mark names that network and that state folder, not by its name.
 func TestOwns(t *testing.T) {
-	lost := owner{network: "a", place: "/run/dsrlab"}
+	lost := owner{network: "a", folder: "/run/dsrlab"}
 	known := owner{ids: map[string]bool{"1": true}}
 	for _, c := range []struct {
 		name  string
@@ -144,12 +144,12 @@ func TestOwns(t *testing.T) {
 		owned bool
 	}{
 		{"by its ID", known, "dsrlab-a-lb", mark{id: "1", namespace: "lb"}, true},
-		{"another ID", known, "dsrlab-a-lb", mark{id: "2", namespace: "lb", place: "/run/dsrlab"}, false},
-		{"by its place", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb", place: "/run/dsrlab"}, true},
-		{"of another state folder", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb", place: "/tmp"}, false},
-		{"of network a-b", lost, "dsrlab-a-b-lb", mark{id: "2", namespace: "lb", place: "/run/dsrlab"}, false},
-		{"namespace b-lb of this one", lost, "dsrlab-a-b-lb", mark{id: "2", namespace: "b-lb", place: "/run/dsrlab"}, true},
-		{"without a place", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb"}, false},
+		{"another ID", known, "dsrlab-a-lb", mark{id: "2", namespace: "lb", folder: "/run/dsrlab"}, false},
+		{"by its state folder", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb", folder: "/run/dsrlab"}, true},
+		{"of another state folder", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb", folder: "/tmp"}, false},
+		{"of network a-b", lost, "dsrlab-a-b-lb", mark{id: "2", namespace: "lb", folder: "/run/dsrlab"}, false},
+		{"namespace b-lb of this one", lost, "dsrlab-a-b-lb", mark{id: "2", namespace: "b-lb", folder: "/run/dsrlab"}, true},
+		{"without a state folder", lost, "dsrlab-a-lb", mark{id: "2", namespace: "lb"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) { assert.Equal(t, c.owned, c.o.owns(c.ns, c.m)) })
 	}

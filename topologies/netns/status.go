@@ -117,13 +117,13 @@ func orphans(stateDir string, known []string, accounted map[string]bool) []strin
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	place := placeOf(stateDir)
+	folder := stateFolderID(stateDir)
 	names := make(map[string]bool)
 	_, _ = readMarks(func(namespace string) bool {
 		return strings.HasPrefix(namespace, namespacePrefix) && !accounted[namespace]
 	}, func(namespace string, m mark) bool {
 		name, ok := strings.CutSuffix(strings.TrimPrefix(namespace, namespacePrefix), "-"+m.namespace)
-		if ok && m.place == place && checkName(name) == nil && !slices.Contains(known, name) {
+		if ok && m.folder == folder && checkName(name) == nil && !slices.Contains(known, name) {
 			names[name] = true
 		}
 		return false
