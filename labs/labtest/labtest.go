@@ -14,6 +14,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
+	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
 )
 
 // Labs are the state folders of the tests of one package.
@@ -41,7 +42,8 @@ func (l *Labs) StateDir(t testing.TB) string {
 	return dir
 }
 
-// Main runs the tests of a package. An interrupt takes down what is running, and ends them.
+// Main runs the tests of a package in a sandbox (sandbox.MainNamed): a testbed that a killed run left does not hold a name. An
+// interrupt takes down what is running, and ends them.
 func (l *Labs) Main(m *testing.M) int {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
@@ -55,7 +57,7 @@ func (l *Labs) Main(m *testing.M) int {
 		}
 		os.Exit(1)
 	}()
-	return m.Run()
+	return sandbox.MainNamed(m)
 }
 
 func downAll(dir string) error {

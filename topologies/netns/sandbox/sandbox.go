@@ -1,7 +1,7 @@
-// Package sandbox runs a package's tests on a host of their own: in new network, mount and process namespaces. They don't see
-// what the tests of other packages do to the host meanwhile, and what they leave behind, however they end, goes with them.
+// Package sandbox keeps a package's tests apart from the host, so that what they leave behind, however they end, goes with them, and
+// the next run finds nothing of theirs in its way.
 //
-// BPF programs have no such namespaces: those of others are still there.
+// BPF programs have no namespaces: those of others are always there.
 package sandbox
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -17,19 +18,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// variable tells the test binary that it was started here.
+// variable tells the test binary that it was started here: "enter" the first time, then "inside".
 const variable = "DSRLAB_TEST_SANDBOX"
 
-// Main is what TestMain hands to os.Exit. Without root the tests run where they are, and skip.
+// Main is what TestMain hands to os.Exit. The tests run on a host of their own: in new network, mount and process namespaces. They
+// don't see what the tests of other packages do to the host meanwhile. Without root they run where they are, and skip.
 func Main(m *testing.M) int {
+	return run(m, unix.CLONE_NEWNET|unix.CLONE_NEWNS|unix.CLONE_NEWPID, mountPrivate)
+}
+
+// MainNamed is like Main for tests that need the host, its processes and its sockets: they have only the folder of the named network
+// namespaces for themselves.
+func MainNamed(m *testing.M) int {
+	return run(m, unix.CLONE_NEWNS, mountNames)
+}
+
+func run(m *testing.M, namespaces uintptr, mount func() error) int {
 	if os.Geteuid() != 0 {
 		return m.Run()
 	}
-	if os.Getenv(variable) == "" {
-		return again()
-	}
-	if os.Getpid() == 1 { // else a test has started the binary once more
-		if err := mountPrivate(); err != nil {
+	switch os.Getenv(variable) {
+	case "":
+		return again(namespaces)
+	case "enter": // and not a test that has started the binary once more
+		if err := errors.Join(mount(), os.Setenv(variable, "inside")); err != nil {
 			fmt.Fprintln(os.Stderr, "mount in sandbox:", err)
 			return 1
 		}
@@ -37,18 +49,25 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// again runs this very command in namespaces of its own. It dies with this process.
-func again() int {
+// again runs this very command in namespaces of its own, and passes signals on to it. It dies with this process.
+func again(namespaces uintptr) int {
 	runtime.LockOSThread() // Pdeathsig means this thread
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), variable+"=1")
+	cmd.Env = append(os.Environ(), variable+"=enter")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
-		Pdeathsig:  unix.SIGKILL,
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: unix.SIGKILL}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
+	err := cmd.Start()
+	if err == nil {
+		go func() {
+			for s := range signals {
+				_ = cmd.Process.Signal(s)
+			}
+		}()
+		err = cmd.Wait()
 	}
-	err := cmd.Run()
 	var status *exec.ExitError
 	if errors.As(err, &status) {
 		return max(status.ExitCode(), 1) // -1 if a signal has ended it
@@ -62,8 +81,8 @@ func again() int {
 
 // mountPrivate gives the namespaces a /proc and a /run of their own, and lets go of the mounts that keep others' namespaces and pins.
 func mountPrivate() error {
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts private: %w", err)
+	if err := keepPrivate(); err != nil {
+		return err
 	}
 	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -79,4 +98,20 @@ func mountPrivate() error {
 		}
 	}
 	return errors.Join(unix.Mount("proc", "/proc", "proc", 0, ""), unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"))
+}
+
+// mountNames covers the folder that ip-netns(8) keeps named network namespaces in with an empty one.
+func mountNames() error {
+	const folder = "/run/netns"
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(keepPrivate(), unix.Mount("tmpfs", folder, "tmpfs", 0, "mode=0755"))
+}
+
+func keepPrivate() error {
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts private: %w", err)
+	}
+	return nil
 }
