@@ -2,7 +2,6 @@ package netns
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"syscall"
 )
@@ -12,7 +11,7 @@ import (
 func (nw *Network) Exec(ns string, argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err == nil {
-		environment := append(os.Environ(), NetworkVariable+"="+nw.id)
+		environment := nw.environment()
 		err = nw.Do(ns, func() error { return syscall.Exec(path, argv, environment) })
 	}
 	return fmt.Errorf("run %s in %s: %w", argv[0], ns, err)
