@@ -71,6 +71,9 @@ func (m *Provider) CreateNodes(ctx context.Context, network *netns.Network) (net
 	if err := b.readNodesAsMade(ctx); err != nil {
 		return netns.Provided{}, err
 	}
+	if err := noteInitSettings(ownedInitValue, b.network.RecordResource); err != nil {
+		return netns.Provided{}, err
+	}
 	plan, err := readdressed(b.plan, b.seen)
 	return netns.Provided{Plan: plan, Namespaces: b.adoptNodes(), Bridge: b.bridge}, err
 }

@@ -21,14 +21,22 @@ const (
 	ownedSetting = "setting" // sysctl that kubelet sets; Value is that of before
 	// ownedInitSetting is a sysctl that the nodes' init may set, likewise.
 	ownedInitSetting = "init-setting"
+	// ownedInitValue is what the nodes' init has made of it.
+	ownedInitValue = "init-value"
 )
 
-// Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet changed of the machine. What bears
+// Remove takes the cluster away, then its network, then what guarded it, and restores what kubelet and the nodes' init changed of the machine. What bears
 // the same name and is not the lab's is left alone.
 func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resource, earlierBoot bool) error {
 	order := []string{ownedCluster, ownedNetwork, ownedGuard, ownedSetting, ownedInitSetting}
 	owned = slices.Clone(owned)
 	slices.SortStableFunc(owned, func(a, b netns.Resource) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
+	made := make(map[string]string)
+	for _, o := range owned {
+		if o.Kind == ownedInitValue {
+			made[o.Name] = o.Value
+		}
+	}
 	var errs []error
 	for _, o := range owned {
 		switch {
@@ -36,13 +44,13 @@ func (m *Provider) Remove(ctx context.Context, dir string, owned []netns.Resourc
 			errs = append(errs, removeCluster(ctx, o.Name, dir))
 		case o.Kind == ownedNetwork:
 			errs = append(errs, removeWithContainers(ctx, o.Name, o.Value, dir))
-		case earlierBoot: // the kernel of the other two is gone
+		case earlierBoot: // the kernel that the others changed is gone
 		case o.Kind == ownedGuard && errors.Join(errs...) == nil: // it stays as long as what it guards
 			errs = append(errs, removeGuard(o.Name))
 		case o.Kind == ownedSetting:
 			errs = append(errs, restoreSetting(o.Name, o.Value))
 		case o.Kind == ownedInitSetting:
-			errs = append(errs, restoreInitSetting(sysctlDir, o.Name, o.Value))
+			errs = append(errs, restoreInitSetting(sysctlDir, o.Name, o.Value, made[o.Name]))
 		}
 	}
 	return errors.Join(errs...)

@@ -32,17 +32,8 @@ const sysctlDir = "/proc/sys"
 // rememberSettings notes what kubelet and the nodes' init will change. What is as kubelet sets it already, by another kubelet of the
 // machine or by its owner, is theirs.
 func rememberSettings(own func(netns.Resource) error) error {
-	for _, name := range initSettings() {
-		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = own(netns.Resource{Kind: ownedInitSetting, Name: name, Value: strings.TrimSpace(string(value))})
-		}
-		if err != nil {
-			return fmt.Errorf("remember sysctl %s: %w", name, err)
-		}
+	if err := noteInitSettings(ownedInitSetting, own); err != nil {
+		return err
 	}
 	for name, kubelets := range kubeletSettings() {
 		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
@@ -51,6 +42,23 @@ func rememberSettings(own func(netns.Resource) error) error {
 		}
 		if err == nil && strings.TrimSpace(string(value)) != kubelets {
 			err = own(netns.Resource{Kind: ownedSetting, Name: name, Value: strings.TrimSpace(string(value))})
+		}
+		if err != nil {
+			return fmt.Errorf("remember sysctl %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// noteInitSettings notes what the settings of the nodes' init are now.
+func noteInitSettings(kind string, own func(netns.Resource) error) error {
+	for _, name := range initSettings() {
+		value, err := os.ReadFile(filepath.Join(sysctlDir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = own(netns.Resource{Kind: kind, Name: name, Value: strings.TrimSpace(string(value))})
 		}
 		if err != nil {
 			return fmt.Errorf("remember sysctl %s: %w", name, err)
@@ -72,11 +80,13 @@ func restoreSetting(name, value string) error {
 	return nil
 }
 
-// restoreInitSetting gives a setting its value of before in folder dir, if that is not what it has.
-func restoreInitSetting(dir, name, value string) error {
+// restoreInitSetting gives a setting its value of before in folder dir. If it has not what the nodes' init made of it, someone else has
+// changed it meanwhile, or another cluster's end restored it, and it stays. made is empty if the nodes never came up.
+func restoreInitSetting(dir, name, value, made string) error {
 	path := filepath.Join(dir, name)
-	now, err := os.ReadFile(path)
-	if err == nil && strings.TrimSpace(string(now)) != value {
+	text, err := os.ReadFile(path)
+	now := strings.TrimSpace(string(text))
+	if err == nil && now != value && (made == "" || now == made) {
 		err = os.WriteFile(path, []byte(value), 0)
 	}
 	if err != nil {

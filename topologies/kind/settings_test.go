@@ -26,10 +26,18 @@ func TestSettingsRemembered(t *testing.T) {
 func TestRestoreInitSetting(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file-max")
-	require.NoError(t, os.WriteFile(file, []byte("9223372036854775807\n"), 0o644))
-	require.NoError(t, restoreInitSetting(dir, "file-max", "1000"))
-	now, err := os.ReadFile(file)
-	require.NoError(t, err)
-	assert.Equal(t, "1000", string(now))
-	assert.ErrorContains(t, restoreInitSetting(dir, "no-such", "1"), "restore sysctl no-such to 1: ")
+	for _, test := range []struct{ name, made, now, want string }{
+		{"as the nodes made it", "5000", "5000\n", "1000"},
+		{"the nodes never came up", "", "5000\n", "1000"},
+		{"changed meanwhile", "5000", "7000\n", "7000\n"},
+		{"restored by another cluster's end", "5000", "900\n", "900\n"},
+		{"never changed", "1000", "1000\n", "1000\n"},
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(test.now), 0o644))
+		require.NoError(t, restoreInitSetting(dir, "file-max", "1000", test.made))
+		now, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, test.want, string(now), test.name)
+	}
+	assert.ErrorContains(t, restoreInitSetting(dir, "no-such", "1", ""), "restore sysctl no-such to 1: ")
 }
