@@ -32,6 +32,21 @@ func (tb *Testbed) SetEndpoints(ctx context.Context, v Variant, slices []discove
 // SetModes gives services forwarding modes of their own, by annotation, on every node. A flow has the mode of its service: one that
 // is under way when that changes is cut off, as its pod hears of another client.
 func (tb *Testbed) SetModes(ctx context.Context, v Variant, modes map[string]services.Mode) error {
+	before := tb.plan.Services
+	tb.NoteModes(modes)
+	tables, err := tb.Tables(v)
+	if err == nil {
+		err = tb.platform().setServices(ctx, v, tables)
+	}
+	if err != nil {
+		tb.plan.Services = before
+		return fmt.Errorf("set modes: %w", err)
+	}
+	return nil
+}
+
+// NoteModes has what is installed from now on have these modes, which running nodes have already.
+func (tb *Testbed) NoteModes(modes map[string]services.Mode) {
 	changed := make([]corev1.Service, len(tb.plan.Services))
 	for i := range changed {
 		tb.plan.Services[i].DeepCopyInto(&changed[i])
@@ -45,14 +60,6 @@ func (tb *Testbed) SetModes(ctx context.Context, v Variant, modes map[string]ser
 		changed[i].Annotations[services.ModeAnnotation] = string(mode)
 	}
 	tb.plan.Services = changed
-	tables, err := tb.Tables(v)
-	if err != nil {
-		return fmt.Errorf("set modes: %w", err)
-	}
-	if err := tb.platform().setServices(ctx, v, tables); err != nil {
-		return fmt.Errorf("set modes: %w", err)
-	}
-	return nil
 }
 
 // SetDraining marks a pod as terminating, or as ready again. A terminating pod keeps its connections and gets no new ones.

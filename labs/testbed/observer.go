@@ -16,8 +16,7 @@ import (
 type Observer struct {
 	testbed *Testbed
 	names   *dataplane.Names
-	paths   map[string]*dataplane.DataPath
-	readers map[string]*dataplane.EventReader
+	nodes   map[string]observedNode // by their names
 	lost    uint64
 }
 
@@ -27,46 +26,60 @@ func (tb *Testbed) Observer() (*Observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Observer{testbed: tb, names: names}
-	return o, o.open()
+	o := &Observer{testbed: tb, names: names, nodes: make(map[string]observedNode)}
+	if err := o.open(); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	if len(o.nodes) == 0 {
+		return nil, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
+	}
+	return o, nil
 }
 
-// open holds nothing after an error.
-func (o *Observer) open() (err error) {
-	o.readers = make(map[string]*dataplane.EventReader)
-	o.paths, err = o.testbed.openDataPaths()
-	for node, d := range o.paths {
+// open begins with the nodes that have our data path and are not read yet.
+func (o *Observer) open() error {
+	for _, n := range o.testbed.ClusterNodes() {
+		if _, ok := o.nodes[n.Name]; ok {
+			continue
+		}
+		d, err := o.testbed.OpenDataPath(n.Name)
+		if errors.Is(err, dataplane.ErrNotLoaded) {
+			continue
+		}
 		if err != nil {
-			break
+			return err
 		}
-		var r *dataplane.EventReader
-		if r, err = d.NewEventReader(); err == nil {
-			o.readers[node] = r
+		r, err := d.NewEventReader()
+		if err != nil {
+			return errors.Join(err, d.Close())
 		}
-	}
-	if err != nil {
-		return errors.Join(err, o.Close())
+		o.nodes[n.Name] = observedNode{d, r}
 	}
 	return nil
 }
 
+// observedNode is what is read of a node.
+type observedNode struct {
+	path   *dataplane.DataPath
+	reader *dataplane.EventReader
+}
+
+func (n observedNode) close() error { return errors.Join(n.reader.Close(), n.path.Close()) }
+
 // Close releases what the observer holds.
 func (o *Observer) Close() error {
 	var errs []error
-	for _, r := range o.readers {
-		errs = append(errs, r.Close())
+	for _, n := range o.nodes {
+		errs = append(errs, n.close())
 	}
-	for _, d := range o.paths {
-		errs = append(errs, d.Close())
-	}
-	o.readers, o.paths = nil, nil
+	clear(o.nodes)
 	return errors.Join(errs...)
 }
 
 // Skip passes over all flows up to now.
 func (o *Observer) Skip() {
-	for _, r := range o.readers {
-		r.Skip()
+	for _, n := range o.nodes {
+		n.reader.Skip()
 	}
 }
 
@@ -76,8 +89,8 @@ func (o *Observer) Lost() uint64 { return o.lost }
 // Flows are those since the last call that the filter chooses, in the order of their times.
 func (o *Observer) Flows(filter FlowFilter) ([]Flow, error) {
 	var flows []Flow
-	for node, r := range o.readers {
-		lost, err := r.Read(func(e dataplane.Event) error {
+	for node, n := range o.nodes {
+		lost, err := n.reader.Read(func(e dataplane.Event) error {
 			if flow := o.testbed.flow(node, e, o.names); filter.Match(flow) {
 				flows = append(flows, flow)
 			}
@@ -169,24 +182,25 @@ func (o *Observer) follow(ctx context.Context, filter FlowFilter, handle func(Fl
 	}
 }
 
-// reopen opens what is there now, if the data path was replaced. While there is none, or only part of one, the next call tries again; it
-// fails once the testbed was taken down.
+// reopen goes on with the data path of nodes where it was replaced, and begins with nodes that have one now. Those of others are read on
+// from where they were. It fails once the testbed was taken down.
 func (o *Observer) reopen() error {
-	current := len(o.paths) > 0
-	for _, d := range o.paths {
-		current = current && d.Pinned()
-	}
-	if current {
-		return nil
+	for node, n := range o.nodes {
+		if n.path.Pinned() {
+			continue
+		}
+		delete(o.nodes, node)
+		if err := n.close(); err != nil {
+			return fmt.Errorf("observe node %s: %w", node, err)
+		}
 	}
 	network := o.testbed.network
-	if _, err := netns.Open(network.StateDir(), network.Name()); errors.Is(err, netns.ErrNotFound) {
-		return fmt.Errorf("observe: testbed %s was taken down", network.Name())
+	if len(o.nodes) == 0 {
+		if _, err := netns.Open(network.StateDir(), network.Name()); errors.Is(err, netns.ErrNotFound) {
+			return fmt.Errorf("observe: testbed %s was taken down", network.Name())
+		}
 	}
-	if err := o.Close(); err != nil {
-		return err
-	}
-	_ = o.open()
+	_ = o.open() // of what is being replaced at this moment; the next call tries again
 	return nil
 }
 

@@ -106,6 +106,30 @@ func TestObserversSeeAll(t *testing.T) {
 	assert.Empty(t, later(ObserveOptions{}))
 }
 
+// TestObserveNodeReplaced: where one node's data path is replaced, it is followed there, and no flow of the other nodes comes again.
+func TestObserveNodeReplaced(t *testing.T) {
+	tb := standServing(t, "talk", nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	w := tb.watch(t, ObserveOptions{})
+	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	first := w.next(t)
+	for first.Reason != "to-overlay-dsr" {
+		first = w.next(t)
+	}
+	dir, err := tb.network.BPFDir("worker")
+	require.NoError(t, err)
+	require.NoError(t, tb.network.Do("worker", func() error { return dataplane.Unload(dir) }))
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	for atLB, atPod := false, false; !atLB || !atPod; {
+		f := w.next(t)
+		require.False(t, f.Node == first.Node && f.Source == first.Source && f.TCPFlags == first.TCPFlags, "again: %v", f)
+		other := f.Source.Address != first.Source.Address
+		atLB = atLB || other && f.Reason == "to-overlay-dsr"
+		atPod = atPod || other && f.Reason == "from-overlay"
+	}
+}
+
 // TestObserveReplaced: who follows goes on over the data path that replaces this one, and is told when the testbed is taken down.
 func TestObserveReplaced(t *testing.T) {
 	tb := standServing(t, "talk", nil)
