@@ -28,6 +28,9 @@ func newUICommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(fmt.Errorf("--listen: found %q (want ADDRESS:PORT, as in 127.0.0.1:8780)", listen))
 			}
+			if err := mustUndo(cmd.Context()); err != nil { // a change that is being made is completed
+				return err
+			}
 			tb, err := target.attach()
 			if err != nil {
 				return err
@@ -47,15 +50,32 @@ func newUICommand(s streams) *cobra.Command {
 				return fmt.Errorf("--listen: %w", err)
 			}
 			if !address.Addr().IsLoopback() {
-				fmt.Fprintf(s.err, "anybody who reaches %v can watch; who has the URL's token can change the testbed\n", listener.Addr())
+				fmt.Fprintf(s.err, "anybody who reaches %v can watch; who has the URL's token, or sees it in the network (this is no TLS), can change the testbed\n", listener.Addr())
 			}
-			fmt.Fprintf(s.out, "http://%v/#token=%s\n", listener.Addr(), token)
+			for _, host := range hosts(address.Addr()) {
+				fmt.Fprintf(s.out, "http://%v/#token=%s\n", netip.AddrPortFrom(host, uint16(listener.Addr().(*net.TCPAddr).Port)), token)
+			}
 			return serveUI(cmd.Context(), listener, server)
 		},
 	}
 	target.flags(cmd)
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "address and port; one beyond loopback lets others watch")
 	return cmd
+}
+
+// hosts are the addresses by which a listener can be reached: of one that is bound to none, the machine's own.
+func hosts(bound netip.Addr) []netip.Addr {
+	if !bound.IsUnspecified() {
+		return []netip.Addr{bound}
+	}
+	var all []netip.Addr
+	own, _ := net.InterfaceAddrs() // loopback is there in any case
+	for _, a := range own {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			all = append(all, p.Addr())
+		}
+	}
+	return append(all, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 }
 
 // serveUI serves until ctx ends.

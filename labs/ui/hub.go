@@ -23,10 +23,20 @@ func newHub(tb Testbed, interval time.Duration) *hub {
 	return &hub{testbed: tb, interval: interval, viewers: make(map[chan []byte]bool)}
 }
 
-// join returns a channel of states as JSON. A viewer that is slow misses some.
+const (
+	// maxViewers is more than a workshop has.
+	maxViewers = 200
+	// writeTime is how long a viewer may take nothing.
+	writeTime = 10 * time.Second
+)
+
+// join returns a channel of states as JSON; nil if there are too many viewers. A viewer that is slow misses some.
 func (h *hub) join() chan []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(h.viewers) >= maxViewers {
+		return nil
+	}
 	viewer := make(chan []byte, 1)
 	h.viewers[viewer] = true
 	if h.stop == nil {
@@ -95,6 +105,10 @@ func (h *hub) send(ctx context.Context, state State) {
 // events sends states as server-sent events.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	viewer := s.hub.join()
+	if viewer == nil {
+		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+		return
+	}
 	defer s.hub.leave(viewer)
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
@@ -103,7 +117,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case state := <-viewer:
-			_, err := fmt.Fprintf(w, "data: %s\n\n", state)
+			err := control.SetWriteDeadline(time.Now().Add(writeTime)) // for one who reads nothing, and never goes away
+			if err == nil {
+				_, err = fmt.Fprintf(w, "data: %s\n\n", state)
+			}
 			if err != nil || control.Flush() != nil {
 				return
 			}

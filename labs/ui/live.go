@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ const (
 // Live is a running testbed as the page's Testbed.
 type Live struct {
 	tb    *testbed.Testbed
+	plan  *topologies.Plan // as it was built: changes don't touch it
 	names *dataplane.Names
 	nodes []topologies.Node // those that are drawn
 
@@ -50,20 +52,24 @@ func NewLive(tb *testbed.Testbed) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Live{tb: tb, names: names, nodes: drawnNodes(tb.Plan())}
+	plan := *tb.Plan()
+	l := &Live{tb: tb, plan: &plan, names: names, nodes: drawnNodes(&plan)}
 	l.download = &download{dial: tb.Dialer}
 	l.calls = &calls{dial: tb.Dialer}
 	return l, nil
 }
 
-// Close stops the download.
-func (l *Live) Close() { l.StopDownload() }
+// Close waits for the change that is being made, refuses others from then on, and stops the download.
+func (l *Live) Close() {
+	l.changing.Lock()
+	l.StopDownload()
+}
 
 // Name is the testbed's.
 func (l *Live) Name() string { return l.tb.Network().Name() }
 
 // Plan is what was built.
-func (l *Live) Plan() *topologies.Plan { return l.tb.Plan() }
+func (l *Live) Plan() *topologies.Plan { return l.plan }
 
 // Read reads the counters of all nodes that are drawn, and the services' modes. While a download runs, it also has each reading make one
 // call, to learn whom the pods see, and replaces a connection that has come to a standstill.
@@ -198,6 +204,16 @@ func (l *Live) variant() testbed.Variant {
 	return testbed.Variant{Name: "ui", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR}
 }
 
+// ownModes are the services' modes at the last reading. Where there are none the nodes do not run our data path, which is refused.
+func (l *Live) ownModes() (map[string]services.Mode, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.modes) == 0 {
+		return nil, refuse("the nodes do not run dsrlab's own data path (want a testbed of `dsrlab up --mode dsr` or snat)")
+	}
+	return maps.Clone(l.modes), nil
+}
+
 // SetMode switches a service. Its pods see connections from another address then, so the download is connected anew.
 func (l *Live) SetMode(ctx context.Context, service, mode string) error {
 	parsed, err := services.ParseMode(mode)
@@ -208,14 +224,9 @@ func (l *Live) SetMode(ctx context.Context, service, mode string) error {
 		return refuse("service: unknown service %q", service)
 	}
 	return l.change(ctx, func() error {
-		l.mu.Lock()
-		modes := make(map[string]services.Mode)
-		for name, m := range l.modes {
-			modes[name] = m
-		}
-		l.mu.Unlock()
-		if len(modes) == 0 {
-			return refuse("mode: the nodes do not run dsrlab's own data path (want a testbed of `dsrlab up --mode dsr` or snat)")
+		modes, err := l.ownModes()
+		if err != nil {
+			return err
 		}
 		modes[service] = parsed
 		resume := l.download.pause()
@@ -256,8 +267,12 @@ func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
 		return refuse("node: found %q (want one of several LB nodes, on namespaces)", node)
 	}
 	return l.change(ctx, func() error {
+		modes, err := l.ownModes()
+		if err != nil {
+			return err
+		}
 		if up {
-			return l.tb.RestartNode(ctx, node, l.variant())
+			return l.restart(ctx, node, modes)
 		}
 		others := 0
 		for _, n := range l.tb.LBNodes() {
@@ -274,6 +289,28 @@ func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
 		}
 		return l.tb.FailNode(ctx, node, detection)
 	})
+}
+
+// restart brings an LB node back as the others are: with their services' modes, and their hook.
+func (l *Live) restart(ctx context.Context, node string, modes map[string]services.Mode) error {
+	v := l.variant()
+	for _, n := range l.tb.LBNodes() {
+		if n.Name == node {
+			continue
+		}
+		d, err := l.tb.OpenDataPath(n.Name)
+		if err != nil {
+			return err
+		}
+		hook, err := d.Hook()
+		if err = errors.Join(err, d.Close()); err != nil {
+			return err
+		}
+		v.Hook = hook
+		break
+	}
+	l.tb.NoteModes(modes)
+	return l.tb.RestartNode(ctx, node, v)
 }
 
 // StartDownload begins a transfer that goes on until it is stopped.

@@ -75,11 +75,15 @@ func (d *download) pause() (resume func()) {
 	cancel, done := d.cancel, d.done
 	d.cancel = nil
 	d.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	if done != nil {
+		<-done // also where another call has cancelled it
+	}
 	if cancel == nil {
 		return func() {}
 	}
-	cancel()
-	<-done
 	return func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()

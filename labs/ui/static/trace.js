@@ -18,7 +18,7 @@ export function open(report, client) {
   stops = report.hops.map((hop) => ({ node: hop.node, hop }));
   if (stops.length) {
     stops.unshift({ node: client, told: 'The client sends its request.' });
-    stops.push({ node: client, told: 'The client has its answer.' });
+    stops.push({ node: client, told: report.answered ? 'The client has its answer.' : `The client has no answer: ${report.outcome}.` });
   }
   index = 0;
   panel.hidden = false;
