@@ -20,9 +20,6 @@ func newImageCommand(s streams) *cobra.Command {
 		Use: "image", Short: "Write the container image of these programs, for `docker load` and `kind load image-archive`",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustUndo(cmd.Context()); err != nil { // a file that is half written
-				return err
-			}
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find programs: %w", err)
@@ -46,6 +43,9 @@ func newImageCommand(s streams) *cobra.Command {
 
 // writeImage leaves no half an archive.
 func writeImage(ctx context.Context, output, tag, folder string) error {
+	if err := mustUndo(ctx); err != nil {
+		return err
+	}
 	file, err := os.CreateTemp(filepath.Dir(output), ".dsrlab-image-*")
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)

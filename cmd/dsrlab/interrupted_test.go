@@ -6,28 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
 )
 
 // A command that waits for its input ends all the same when it is interrupted.
 func TestInterruptedRead(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "run"), 0o755))
-	fifo := filepath.Join(dir, "run", "manifest.json")
-	require.NoError(t, unix.Mkfifo(fifo, 0o644))
 	never, writer := io.Pipe()
 	defer writer.Close()
-	for _, args := range [][]string{{"topology", "validate", "-"}, {"results", "list", "--dir", dir}} {
+	for _, args := range [][]string{{"topology", "validate", "-"}, {"topology", "show", "-"}} {
 		for s, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(&interrupt.Error{Signal: s})

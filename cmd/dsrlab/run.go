@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, s streams) int {
 		code, err = execute(context.WithValue(ctx, undoKey{}, &u), args, s)
 	}()
 	if !u.await(ctx, done, s.err) {
-		_ = out.Close() // what is left of the command says nothing more
+		out.Silence() // what is left of the command says nothing more
 		return interrupt.Of(ctx).ExitCode()
 	}
 	written := out.Close()

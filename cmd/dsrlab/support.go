@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,12 @@ them: look before you send. What could not be read is listed in problems.txt.`,
 			if err := requireRoot("reading testbeds"); err != nil {
 				return err
 			}
+			if err := checkTestbed(o.StateDir, o.Testbed); err != nil {
+				return err
+			}
+			if err := mustUndo(cmd.Context()); err != nil { // a file that is half written, and what doctor makes
+				return err
+			}
 			o.Version = version(results.BuildRevision())
 			f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 			if err != nil {
@@ -44,4 +51,23 @@ them: look before you send. What could not be read is listed in problems.txt.`,
 	cmd.Flags().DurationVar(&o.Capture, "duration", time.Second, "how long packets are captured at each node; 0: not at all")
 	cmd.Flags().BoolVar(&o.Doctor, "doctor", true, "also try what this machine can do, as dsrlab doctor does")
 	return cmd
+}
+
+// checkTestbed refuses the name of a testbed that there is nothing of.
+func checkTestbed(stateDir, name string) error {
+	if name == "" {
+		return nil
+	}
+	all, err := netns.List(stateDir)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = one.Name
+	}
+	if !slices.Contains(names, name) {
+		return unknown("testbed", name, names)
+	}
+	return nil
 }

@@ -49,7 +49,7 @@ const contents = `This is a support bundle of dsrlab.
   environment.json     kernel, CPUs, memory and network settings of the machine
   doctor.json          what the machine can do, by trying
   testbeds.json        the testbeds there are
-  TESTBED/state/       plan, journal and the ends of the logs
+  TESTBED/state/       plan and topology, journal, what is in front, and the ends of the logs
   TESTBED/NODE/lb.json frontends and backends in the node's tables
   TESTBED/NODE/link.json counters of the node's link in the fabric
   TESTBED/NODE/eth0.pcapng packets of the node, a few seconds at most

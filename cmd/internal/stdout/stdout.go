@@ -60,6 +60,16 @@ func (w *Writer) Close() error {
 	return err
 }
 
+// Silence has later writes fail. A write that is under way may never end, as nobody reads the pipe: that is not waited for.
+func (w *Writer) Silence() {
+	if w.mu.TryLock() {
+		defer w.mu.Unlock()
+		if w.err == nil {
+			w.err = os.ErrClosed
+		}
+	}
+}
+
 // Columns implements terminal.Sized.
 func (w *Writer) Columns() int { return terminal.Columns(w.to) }
 
