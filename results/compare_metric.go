@@ -165,13 +165,16 @@ func (c Comparison) Conclusion() string {
 		}
 		most = max(most, n)
 	}
-	if c.Varying > 0 && fewest < c.FewestSamples {
+	switch {
+	case c.Varying > 0 && most < c.FewestSamples:
 		has := fmt.Sprint(fewest)
 		if most > fewest {
 			has = fmt.Sprintf("%d to %d", fewest, most)
 		}
 		text += fmt.Sprintf(" The runs have %s samples of each, and it takes %d of each to show a difference in any: "+
 			"dsrlab lab run %s --repetitions %d.", has, c.FewestSamples, c.Lab, c.FewestSamples)
+	case c.Varying > 0 && fewest < c.FewestSamples:
+		text += fmt.Sprintf(" Where the runs have fewer than %d samples of each, none can be shown.", c.FewestSamples)
 	}
 	return text
 }

@@ -74,7 +74,7 @@ func knownMetrics() []knownMetric {
 		{"source_is_lb_node", "connections in which the pod saw the LB node", Neutral},
 		{"survived", "downloads that survived", MoreIsBetter},
 		{"lost", "downloads lost", LessIsBetter},
-		{"garbled", "downloads with wrong content", LessIsBetter},
+		{"garbled", "requests whose PROXY header was taken for input", LessIsBetter},
 		{"completed", "downloads completed", MoreIsBetter},
 		{"client_resets", "resets that the client sent", Neutral},
 		{"spoof_drops", "replies dropped as spoofed", Neutral},

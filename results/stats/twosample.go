@@ -9,11 +9,6 @@ import (
 	moremath "github.com/aclements/go-moremath/stats"
 )
 
-// ComparisonMethod names how two samples are compared, for reports.
-const ComparisonMethod = "Mann-Whitney U test, exact for small samples, and Hodges-Lehmann estimate with its interval " +
-	"(Hodges and Lehmann, Estimates of Location Based on Rank Tests, 1963); several metrics: Holm, A Simple Sequentially Rejective " +
-	"Multiple Test Procedure, 1979, over those that could show a difference (Tarone, A Modified Bonferroni Method for Discrete Data, 1990)"
-
 // exactLimit is the sample size up to which the distribution of U is computed and not approximated.
 const exactLimit = 50
 
