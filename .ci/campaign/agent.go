@@ -84,6 +84,9 @@ func (s *target) startAgent(ctx context.Context, node string) (pid int, err erro
 		if err == nil {
 			return pid, nil
 		}
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
 		if time.Now().After(deadline) {
 			return 0, fmt.Errorf("the agent of %s did not begin within %s: %w", node, patience, err)
 		}

@@ -23,7 +23,8 @@ func runFresh(ctx context.Context, o *options, r *report) error {
 	}
 	root := filepath.Join(o.dir, "debian")
 	o.say("fresh: %s from %s", debianSuite, o.mirror)
-	if err := o.command(ctx, io.Discard, "debootstrap", "--variant=minbase", "--include=make", debianSuite, root, o.mirror); err != nil {
+	// In a mount namespace of its own: what it mounts ends with it, however it ends.
+	if err := o.command(ctx, io.Discard, "unshare", "--mount", "debootstrap", "--variant=minbase", "--include=make", debianSuite, root, o.mirror); err != nil {
 		return err
 	}
 	if err := o.copySource(ctx, root); err != nil {

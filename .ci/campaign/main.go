@@ -147,6 +147,10 @@ func (o *options) carryOut(ctx context.Context) (r *report, err error) {
 	if err != nil {
 		return r, fmt.Errorf("%w (what it made is in %s)", err, o.dir)
 	}
+	if len(r.Problems) > 0 {
+		o.say("%s: what it made is in %s", o.campaign, o.dir)
+		return r, nil
+	}
 	return r, os.RemoveAll(o.dir)
 }
 

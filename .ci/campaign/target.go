@@ -102,8 +102,11 @@ func addChurned(plan *topologies.Plan) {
 	}
 }
 
-func (s *target) serve(pod string) (err error) {
-	s.servers[pod], err = serve(s.Testbed, pod, servicePort)
+func (s *target) serve(pod string) error {
+	server, err := serve(s.Testbed, pod, servicePort)
+	if err == nil {
+		s.servers[pod] = server
+	}
 	return err
 }
 
