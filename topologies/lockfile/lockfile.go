@@ -194,8 +194,11 @@ func HolderOf(path string) (Holder, bool) {
 	return h, true
 }
 
-// Release removes the lock's file while the lock is still held, and lets go.
+// Release removes the lock's file while the lock is still held, and lets go. If someone has removed the file since, what has its name
+// now is another's lock, and stays.
 func (l *Lock) Release() {
-	_ = os.Remove(l.path) // left behind, it does no harm
+	if isSameFile(l.file, l.path) {
+		_ = os.Remove(l.path) // left behind, it does no harm
+	}
 	l.file.Close()
 }

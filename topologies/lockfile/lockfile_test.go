@@ -57,6 +57,21 @@ func hold(t *testing.T, path string) *exec.Cmd {
 	return cmd
 }
 
+// A lock whose file was removed, with the folder that it was in, is nobody's: its release leaves who has that name now alone.
+func TestReleaseLeavesOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "talk", "tracing.lock")
+	old, err := Take(t.Context(), path, "it is in use", nil)
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(filepath.Dir(path)))
+	now, err := Take(t.Context(), path, "it is in use", nil)
+	require.NoError(t, err)
+	old.Release()
+	_, err = Take(t.Context(), path, "it is in use", nil)
+	assert.ErrorAs(t, err, new(*HeldError))
+	now.Release()
+	assert.NoFileExists(t, path)
+}
+
 func TestTakeHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "talk.lock")
 	holder := hold(t, path)
