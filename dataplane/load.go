@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/internal/capability"
 )
 
 // ErrNotLoaded says that a pin folder holds no data path.
@@ -55,6 +56,7 @@ func Load(config Config) (*DataPath, error) {
 		return nil, fmt.Errorf("load data path: %w", err)
 	}
 	if err := d.load(spec, config); err != nil {
+		err = capability.Explain(err, capability.NetAdmin, capability.BPF, capability.Perfmon)
 		return nil, errors.Join(fmt.Errorf("load data path: %w", err), d.Close())
 	}
 	return d, nil

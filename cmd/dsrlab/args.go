@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/capability"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
@@ -101,36 +102,10 @@ func checkRunsDir(dir string, writing bool) error {
 // requireRoot refuses, with exit code 3, what only root can do.
 func requireRoot(what string) error {
 	if os.Geteuid() == 0 {
-		if lacking := lackingCapabilities(); len(lacking) > 0 {
-			return unsupportedError(fmt.Errorf("%s needs the capability %s, which this process does not have; in a container, run it with --cap-add %s",
-				what, strings.Join(lacking, " and "), strings.ReplaceAll(strings.Join(lacking, " --cap-add "), "CAP_", "")))
+		if lacking := capability.Lacking(capability.NetAdmin, capability.SysAdmin); len(lacking) > 0 {
+			return unsupportedError(fmt.Errorf("%s needs %s", what, capability.Without(lacking)))
 		}
 		return nil
 	}
 	return unsupportedError(fmt.Errorf("%s needs root: network namespaces and BPF programs are made; run it with sudo", what))
-}
-
-// lackingCapabilities are those that dsrlab can't do without, and that this process lacks although it is root's, as in a container. Where they can't be
-// read, none are.
-func lackingCapabilities() []string {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return nil
-	}
-	return lackingOf(data[0].Effective)
-}
-
-// lackingOf are those that a set of the first 32 capabilities lacks.
-func lackingOf(effective uint32) []string {
-	var lacking []string
-	for _, needed := range []struct {
-		number int
-		name   string
-	}{{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}} {
-		if effective&(1<<needed.number) == 0 {
-			lacking = append(lacking, needed.name)
-		}
-	}
-	return lacking
 }

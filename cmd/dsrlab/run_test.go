@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -169,11 +168,6 @@ func TestLabList(t *testing.T) {
 	code, out, _ = command(t, "lab", "show", "02-throughput")
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, out, "02-throughput")
-}
-
-func TestLackingCapabilities(t *testing.T) {
-	assert.Empty(t, lackingOf(1<<unix.CAP_NET_ADMIN|1<<unix.CAP_SYS_ADMIN))
-	assert.Equal(t, []string{"CAP_NET_ADMIN", "CAP_SYS_ADMIN"}, lackingOf(1<<unix.CAP_NET_RAW))
 }
 
 func TestExplain(t *testing.T) {

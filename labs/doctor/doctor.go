@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/internal/capability"
 )
 
 // State is the outcome of a check.
@@ -82,7 +84,7 @@ func inScratch(ctx context.Context) []Check {
 	namespace := Check{Name: "network namespaces", Needed: needAll, State: OK}
 	err := unix.Unshare(unix.CLONE_NEWNET)
 	if err != nil {
-		namespace.State, namespace.Seen, namespace.How = Missing, err.Error(), "CAP_SYS_ADMIN, and a kernel with CONFIG_NET_NS"
+		namespace.State, namespace.Seen, namespace.How = Missing, err.Error(), capability.How(err, "a kernel with CONFIG_NET_NS")
 	}
 	checks = append(checks, namespace)
 	s := &scratch{}
@@ -110,7 +112,7 @@ func judge(p probe, err error) (State, string, string) {
 	case errors.As(err, &needs):
 		return Skipped, err.Error(), ""
 	}
-	return Missing, err.Error(), p.how
+	return Missing, err.Error(), capability.How(err, p.how)
 }
 
 // needsError reports that a probe could not be made because an earlier one failed.

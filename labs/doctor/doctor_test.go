@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestJudge(t *testing.T) {
@@ -60,6 +62,9 @@ func TestOutcome(t *testing.T) {
 	assert.Equal(t, []string{"missing", "no such device", "modprobe it"}, []string{string(state), seen, how})
 	state, seen, how = judge(p, needsError("veth pairs"))
 	assert.Equal(t, []string{"skipped", "needs veth pairs", ""}, []string{string(state), seen, how})
+	state, _, how = judge(p, fmt.Errorf("add link: %w", unix.EPERM))
+	assert.Equal(t, Missing, state)
+	assert.NotEqual(t, p.how, how, "a module gives no permission")
 }
 
 func TestRunLeavesNothing(t *testing.T) {

@@ -37,9 +37,9 @@ func probes() []probe {
 		{"veth pairs", needAll, "modprobe veth", (*scratch).makeVeth},
 		{"bridges", needAll, "modprobe bridge", (*scratch).makeBridge},
 		{"cubic by route", needAll, "modprobe tcp_cubic", (*scratch).routeWithCubic},
-		{"packet sockets", needAll, "CAP_NET_RAW, and a kernel with CONFIG_PACKET", (*scratch).packetSocket},
+		{"packet sockets", needAll, "a kernel with CONFIG_PACKET", (*scratch).packetSocket},
 		{"writable /proc/sys", needAll, "docker run --security-opt systempaths=unconfined", (*scratch).writeSysctl},
-		{"bpffs", needAll, "CAP_SYS_ADMIN, and a kernel with CONFIG_BPF_SYSCALL", (*scratch).mountBPFFS},
+		{"bpffs", needAll, "a kernel with CONFIG_BPF_SYSCALL", (*scratch).mountBPFFS},
 		{"tc programs", needAll, "Linux 6.1 or later with CONFIG_NET_CLS_ACT", (*scratch).loadProgram},
 		{"TCX or clsact", needAll, "modprobe sch_ingress cls_bpf", (*scratch).attachProgram},
 	}

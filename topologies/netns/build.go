@@ -149,7 +149,7 @@ func (b *builder) makeNamespaceDir() error {
 func (b *builder) makeNamespace(name string) error {
 	p, err := newNamespace(namespaceName(b.name, name), mark{b.id, name, stateFolderID(b.stateDir)}.String())
 	if err != nil {
-		return missing("network namespaces", "root, and a kernel with CONFIG_NET_NS", err)
+		return missing("network namespaces", "a kernel with CONFIG_NET_NS", err)
 	}
 	b.mu.Lock()
 	b.namespaces[name] = p

@@ -89,7 +89,7 @@ func (c *Capture) choose() (index int, err error) {
 func openPacketSocket(index int, filter []unix.SockFilter) (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return -1, missing("packet sockets", "CAP_NET_RAW, and a kernel with CONFIG_PACKET", err)
+		return -1, missing("packet sockets", "a kernel with CONFIG_PACKET", err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer) // else the default's size
 	if len(filter) > 0 {

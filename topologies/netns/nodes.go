@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/capability"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
@@ -20,8 +21,8 @@ import (
 type MissingError = shape.MissingError
 
 func missing(feature, how string, err error) error {
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
-		return &MissingError{Feature: feature, How: how, Err: err}
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOSYS) || capability.Refused(err) {
+		return &MissingError{Feature: feature, How: capability.How(err, how), Err: err}
 	}
 	return fmt.Errorf("%s: %w", feature, err)
 }

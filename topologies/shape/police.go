@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/capability"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
@@ -113,8 +114,9 @@ func loadPolicer(limit policeConfig, old *policer) (*policeObjects, error) {
 	}
 	objects := &policeObjects{}
 	if err := spec.LoadAndAssign(objects, &options); err != nil {
-		if errors.Is(err, ebpf.ErrNotSupported) {
-			return nil, &MissingError{Feature: "BPF programs for tc", How: "Linux 6.1 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF", Err: err}
+		if errors.Is(err, ebpf.ErrNotSupported) || capability.Refused(err) {
+			how := capability.How(err, "Linux 6.1 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF")
+			return nil, &MissingError{Feature: "BPF programs for tc", How: how, Err: err}
 		}
 		return nil, fmt.Errorf("load the policer: %w", err)
 	}

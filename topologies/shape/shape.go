@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/capability"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
@@ -40,8 +41,8 @@ func (e *MissingError) Unwrap() error { return e.Err }
 
 // missing reports whether an error means that a feature isn't there.
 func missing(feature, how string, err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return &MissingError{Feature: feature, How: how, Err: err}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || capability.Refused(err) {
+		return &MissingError{Feature: feature, How: capability.How(err, how), Err: err}
 	}
 	return fmt.Errorf("%s: %w", feature, err)
 }
