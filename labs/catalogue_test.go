@@ -46,7 +46,7 @@ spec:
 `))
 	require.Error(t, err)
 	for _, want := range []string{
-		`spec.variants[0]: dataPath: unknown data path "ipvs" (want one of [none kube-proxy dnat-only dsrlab])`,
+		`spec.variants[0]: dataPath: unknown data path "ipvs" (want one of none, kube-proxy, dnat-only, dsrlab)`,
 		`spec.variants[1].name: found "a" (want a unique name)`,
 		`spec.variants[1]: mode, hook, fault: only dataPath dsrlab has them`,
 		`bad.yaml:14:16: spec.phases[0].variants[0]: unknown variant "b": want one of a, a`,
@@ -60,7 +60,7 @@ spec:
 		`spec.phases[1].steps[3].infer.rate, workers, workersPerPod: want exactly one of them`,
 		`spec.phases[1].steps[3].infer.count, time: want one of them or both`,
 		`spec.phases[1].steps[3].infer.scale: found -1 (want 0 or more)`,
-		`spec.phases[1].steps[3].infer.shape: unknown shape "audio" (want one of ["llm" "image" "embeddings" "video"])`,
+		`spec.phases[1].steps[3].infer.shape: unknown shape "audio" (want one of llm, image, embeddings, video)`,
 		`spec.phases[1].steps[4].transfer.streams, streamsPerPod: want one of them at most`,
 		"spec.exercises[0].answer: want exactly one of measured, text, run",
 		`spec.exercises[0].answer.measured.variant: unknown variant "z": want one of a, a`,

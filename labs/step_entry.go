@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -101,7 +102,7 @@ func (t *trial) sampleNextHops(labels map[string]string) error {
 	}
 	return errors.Join(
 		t.sample("vip_next_hops", "next hops", float64(hops), labels),
-		t.evidence(fmt.Sprintf("%s's routes to VIPs: %v", router.Name, routes)),
+		t.evidence(fmt.Sprintf("%s's routes to VIPs: %s", router.Name, words.List(routes))),
 	)
 }
 

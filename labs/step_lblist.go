@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -58,7 +59,7 @@ func (s *LBListStep) run(_ context.Context, t *trial) error {
 	return errors.Join(
 		t.sample("listed_dsr", "ratio", dsr, nil),
 		t.sample("listed_backends", "ratio", ratio(found, len(pods)), nil),
-		t.evidence(fmt.Sprintf("%s lists %v/%s [%s, %s] with backends %v", s.Node, f.Address, f.Protocol, f.Kind, f.Mode, backends)),
+		t.evidence(fmt.Sprintf("%s lists %v/%s [%s, %s] with backends %s", s.Node, f.Address, f.Protocol, f.Kind, f.Mode, words.List(backends))),
 	)
 }
 

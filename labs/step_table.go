@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -75,8 +76,8 @@ func (s *TableStep) measure(ctx context.Context, t *trial, e *entrances) error {
 	if err != nil {
 		return err
 	}
-	return t.cell(columnHA, min(all, least), fmt.Sprintf("of the requests through the worst node %.0f %% are served, with %v gone %.0f %%",
-		all*100, s.Gone, least*100))
+	return t.cell(columnHA, min(all, least), fmt.Sprintf("of the requests through the worst node %.0f %% are served, with %s gone %.0f %%",
+		all*100, words.List(s.Gone), least*100))
 }
 
 // sources records which addresses applications see, and returns the share of the requests that the worst node serves.

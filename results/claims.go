@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 //go:embed claims.yaml reference
@@ -129,7 +131,7 @@ func (c Claim) check(before Claims) (errs []error) {
 	}
 	for i, slide := range c.Slides {
 		if slide < 1 || i > 0 && slide <= c.Slides[i-1] {
-			fail("slides: %v, want numbers from 1 that rise", c.Slides)
+			fail("slides: %s, want numbers from 1 that rise", words.List(c.Slides))
 			break
 		}
 	}

@@ -83,7 +83,7 @@ func TestParseClaimsRefuses(t *testing.T) {
 		"two documents":  {head + "claims:\n" + good + "---\na: b\n", "x.yaml: holds more than one document, want one"},
 		"twice":          {head + "claims:\n" + good + good, "x.yaml: claims[1] (SNAT-1): id: SNAT-1 is there twice"},
 		"claims no lab":  {head + "claims:\n" + strings.Replace(good, "01-source-ip", `""`, 1), `x.yaml: claims[0] (SNAT-1): lab: "", want the folder name of a lab, as in 01-source-ip`},
-		"falling slides": {head + "claims:\n" + strings.Replace(good, "[4, 5]", "[5, 4]", 1), "x.yaml: claims[0] (SNAT-1): slides: [5 4], want numbers from 1 that rise"},
+		"falling slides": {head + "claims:\n" + strings.Replace(good, "[4, 5]", "[5, 4]", 1), "x.yaml: claims[0] (SNAT-1): slides: 5, 4, want numbers from 1 that rise"},
 		"all at once": {head + "claims:\n  - {id: snat1}\n", `x.yaml: claims[0] (snat1): id: "snat1", want capitals, a dash and a number, as in SNAT-1
 x.yaml: claims[0] (snat1): slides: none
 x.yaml: claims[0] (snat1): text: "", want a sentence

@@ -1,10 +1,13 @@
 package topologies
 
 import (
+	"fmt"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 // Limit is what a link does with frames over its rate.
@@ -100,6 +103,9 @@ type Route struct {
 	Destination netip.Prefix `json:"destination"`
 	Via         []netip.Addr `json:"via"`
 }
+
+// String is as `ip route` shows it.
+func (r Route) String() string { return fmt.Sprintf("%v via %s", r.Destination, words.List(r.Via)) }
 
 // Neighbour is a static ARP or NDP entry.
 type Neighbour struct {

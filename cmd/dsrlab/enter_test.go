@@ -153,7 +153,7 @@ func TestCaptureCommand(t *testing.T) {
 
 	code, _, stderr := command(t, "capture", "--state-dir", network.StateDir(), "lb", "-i", "eth7", "--duration", "1s")
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, `capture in lb: no device "eth7"; there are [lo `)
+	assert.Contains(t, stderr, `capture in lb: no device "eth7" (want one of lo, `)
 	code, out, stderr := command(t, "capture", "--state-dir", network.StateDir(), "fabric", "-i", "any", "--duration", "10ms")
 	assert.Equal(t, exitOK, code)
 	assert.NotEmpty(t, out)

@@ -236,7 +236,7 @@ func TestExitCodes(t *testing.T) {
 		{"bgp announce --id 1.2.3.4 --router 1.2.3.5 --vip ::1", exitUsage, "labpod: next hop: want one of the same IP version as VIP ::1\n"},
 		{"bgp learn --id ::1", exitUsage, "labpod: router id: want an IPv4 address\npeer: want at least one to listen to\n"},
 		{"callme 127.0.0.1:1", exitFailed, "labpod: call from 127.0.0.1:1 did not arrive\n"},
-		{"load 1.2.3.4:5 --shape x", exitUsage, `labpod: unknown shape "x" (want one of ["llm" "image" "embeddings" "video"])` + "\n"},
+		{"load 1.2.3.4:5 --shape x", exitUsage, `labpod: unknown shape "x" (want one of llm, image, embeddings, video)` + "\n"},
 		{"load 1.2.3.4:5 --request 1- --workers 1", exitUsage, `labpod: request: found "1-" (want BYTES or MIN-MAX)` + "\n"},
 		{"load 1.2.3.4:5", exitUsage, "labpod: rate: found 0 (want more than 0 and at most 100000 calls per second)\nmissing count or duration\n"},
 		{"load 127.0.0.1:1 --workers 1 --count 2", exitFailed, "labpod: load 127.0.0.1:1: 2 of 2 requests failed\n"},

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -134,7 +135,7 @@ func (c *Cluster) tell(ctx context.Context, r *labs.Report) error {
 	}
 	for _, m := range c.nodes {
 		if m.TopologyNode != "" {
-			errs = append(errs, r.Tell("cluster", fmt.Sprintf("%s is %s %v", m.TopologyNode, m.Name, m.Addresses)))
+			errs = append(errs, r.Tell("cluster", fmt.Sprintf("%s is %s (%s)", m.TopologyNode, m.Name, words.List(m.Addresses))))
 		}
 	}
 	for _, line := range c.Subset.Omitted {

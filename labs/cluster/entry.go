@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -57,7 +58,7 @@ func isIPv6(service *corev1.Service) bool {
 func (c *Cluster) entryAddresses() string {
 	var all []string
 	for _, n := range c.plan.LBNodes() {
-		all = append(all, fmt.Sprint(c.node(n.Name).Addresses))
+		all = append(all, words.List(c.node(n.Name).Addresses))
 	}
 	return strings.Join(all, ", ")
 }
@@ -74,7 +75,7 @@ func (c *Cluster) findVIPs(ctx context.Context, r *labs.Report) error {
 		return err
 	}
 	if why == "" {
-		return r.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %v", slices.SortedFunc(maps.Values(c.vips), netip.Addr.Compare)))
+		return r.Tell("way in", fmt.Sprintf("the VIPs that the cluster gave: %s", words.List(slices.SortedFunc(maps.Values(c.vips), netip.Addr.Compare))))
 	}
 	clear(c.vips)
 	node := c.plan.LBNodes()[0].Name

@@ -54,15 +54,14 @@ func (c *Cluster) waitConverged(ctx context.Context, t *labs.Trial, r *labs.Repo
 		if err != nil {
 			return err
 		}
-		limited, cancel := context.WithTimeout(ctx, c.Timeouts.Settle)
+		limited, cancel := context.WithTimeoutCause(ctx, c.Timeouts.Settle, errors.New("it has not settled"))
 		err = poll(limited, func(ctx context.Context) error { return c.checkConverged(ctx, t, connect, at) })
 		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			late := limited.Err()
-			if err := r.Tell(t.Variant.Name, fmt.Sprintf("%v/%s is measured as it is: %v (%v after %s)", at, connect.Protocol, err, late, c.Timeouts.Settle)); err != nil {
+			if err := r.Tell(t.Variant.Name, fmt.Sprintf("%v/%s is measured as it is, after %s: %v", at, connect.Protocol, c.Timeouts.Settle, err)); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/objects"
@@ -90,7 +91,7 @@ func (c *Cluster) setReady(ctx context.Context, v *testbed.Variant) error {
 				return err
 			}
 			if have := readyEndpoints(list.Items); !sameAddresses(have, want) {
-				return fmt.Errorf("service %s has the ready endpoints %v, and should have %v", service.Name, have, want)
+				return fmt.Errorf("service %s has the ready endpoints %s, and should have %s", service.Name, words.List(have), words.List(want))
 			}
 			return nil
 		})

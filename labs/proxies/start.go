@@ -163,7 +163,7 @@ func (p *Proxy) command(e Engine, dir string) (argv []string, err error) {
 // waitListening waits until the proxy listens. It asks the kernel, because a connection would be forwarded to
 // the upstream.
 func (r *Running) waitListening(ctx context.Context, pid int, p *Proxy) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it is not within %s", startTimeout))
 	defer cancel()
 	for {
 		listens, err := listensOn(pid, p.Listen)
@@ -175,7 +175,7 @@ func (r *Running) waitListening(ctx context.Context, pid int, p *Proxy) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not listening on %v: %w", p.Listen, ctx.Err())
+			return fmt.Errorf("wait until it listens on %v: %w", p.Listen, context.Cause(ctx))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -38,7 +39,7 @@ func Edges() []Edge { return []Edge{EdgeNone, EdgeStateless, EdgeStateful, EdgeB
 // Validate returns an error for an unknown edge.
 func (e Edge) Validate() error {
 	if !slices.Contains(Edges(), e) {
-		return fmt.Errorf("edge: unknown edge %q (want one of %q)", e, Edges())
+		return fmt.Errorf("edge: unknown edge %q (want one of %s)", e, words.List(Edges()))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane/bgp"
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -155,7 +156,7 @@ func (tb *Testbed) announced() []topologies.Route {
 
 // waitLearned waits until the router's routes to VIPs are these.
 func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topologies.Route) error {
-	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, learnTimeout, fmt.Errorf("the router has not learned them within %s", learnTimeout))
 	defer cancel()
 	same := func(a, b topologies.Route) bool { return a.Destination == b.Destination && slices.Equal(a.Via, b.Via) }
 	for {
@@ -168,7 +169,7 @@ func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topolo
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("learn VIPs: have %v, want %v; see the logs %s*.log: %w", have, want, announceProcess, ctx.Err())
+			return fmt.Errorf("learn VIPs: %w; the routes are %s (want %s); see the logs %s*.log", context.Cause(ctx), words.List(have), words.List(want), announceProcess)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -321,7 +321,7 @@ func TestEdgesOfBothFamilies(t *testing.T) {
 
 func TestEdgeErrors(t *testing.T) {
 	tb := standWith(t, "talk", nil)
-	require.EqualError(t, tb.SetEdge(t.Context(), "alb"), `edge: unknown edge "alb" (want one of ["none" "nlb-stateless" "nlb-stateful" "bgp" "bgp-bird"])`)
+	require.EqualError(t, tb.SetEdge(t.Context(), "alb"), `edge: unknown edge "alb" (want one of none, nlb-stateless, nlb-stateful, bgp, bgp-bird)`)
 	require.EqualError(t, tb.SetEdge(t.Context(), EdgeBGP), "set edge bgp: talk has no node of role router")
 	e, err := tb.Edge()
 	require.NoError(t, err)

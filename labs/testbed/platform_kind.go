@@ -17,6 +17,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/kube/image"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/kind"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -256,14 +257,22 @@ func differs(d *dataplane.DataPath, tables *services.Tables, node string) error 
 		case have == nil:
 			return fmt.Errorf("it does not serve %v/%s", f.AddrPort(), f.Protocol)
 		case have.Mode != string(f.Mode) || have.Local != f.LocalOnly:
-			return fmt.Errorf("it serves %v/%s in mode %s, local %v", f.AddrPort(), f.Protocol, have.Mode, have.Local)
+			return fmt.Errorf("it serves %v/%s in mode %s, with %s", f.AddrPort(), f.Protocol, have.Mode, policyWord(have.Local))
 		default:
 			if want, got := addressesFor(tables, f, node), backendsOf(have); !slices.Equal(want, got) {
-				return fmt.Errorf("it serves %v/%s by %v, and not by %v", f.AddrPort(), f.Protocol, got, want)
+				return fmt.Errorf("it serves %v/%s by %s, and not by %s", f.AddrPort(), f.Protocol, words.List(got), words.List(want))
 			}
 		}
 	}
 	return nil
+}
+
+// policyWord says whose backends a frontend has.
+func policyWord(local bool) string {
+	if local {
+		return "the node's own backends"
+	}
+	return "all nodes' backends"
 }
 
 // lacks describes what of the tables is still there.

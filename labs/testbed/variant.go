@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 // DataPath is what forwards packets on the nodes.
@@ -45,7 +46,7 @@ type Variant struct {
 func (v Variant) Validate() error {
 	known := []DataPath{DataPathNone, DataPathKubeProxy, DataPathDNATOnly, DataPathDSRLab}
 	if !slices.Contains(known, v.DataPath) {
-		return fmt.Errorf("dataPath: unknown data path %q (want one of %v)", v.DataPath, known)
+		return fmt.Errorf("dataPath: unknown data path %q (want one of %s)", v.DataPath, words.List(known))
 	}
 	if err := v.Edge.Validate(); err != nil {
 		return err

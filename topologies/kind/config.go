@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -77,7 +78,7 @@ func check(plan *topologies.Plan) error {
 	}
 	for _, n := range plan.Nodes {
 		if len(n.Addresses) > 1 || !n.Addresses[0].Addr().Is4() {
-			errs = append(errs, fmt.Errorf("node %s: its addresses are %v, and a kind cluster is made for IPv4 alone", n.Name, n.Addresses))
+			errs = append(errs, fmt.Errorf("node %s: its addresses are %s, and a kind cluster is made for IPv4 alone", n.Name, words.List(n.Addresses)))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 const (
@@ -80,7 +82,7 @@ func (c *Capture) choose() (index int, err error) {
 		}
 	}
 	if len(c.names) == 0 {
-		return 0, fmt.Errorf("no device %q; there are %v", c.options.Device, names)
+		return 0, fmt.Errorf("no device %q (want one of %s)", c.options.Device, words.List(names))
 	}
 	return index, nil
 }

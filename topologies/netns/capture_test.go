@@ -77,7 +77,7 @@ func TestCapture(t *testing.T) {
 		assert.WithinRange(t, c.at, start, time.Now())
 	}
 	_, err = nw.OpenCapture("worker", CaptureOptions{Device: "eth7"})
-	assert.ErrorContains(t, err, `capture in worker: no device "eth7"; there are [lo `)
+	assert.ErrorContains(t, err, `capture in worker: no device "eth7" (want one of lo, `)
 }
 
 // What came in before the end is written, also when it is read only then, and the kernel has not taken its time yet.

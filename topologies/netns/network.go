@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/rtnl"
 	"github.com/dsrlab/dsrlab/topologies/shape"
@@ -121,7 +122,7 @@ func (nw *Network) hasNamespace(ns string) bool {
 // NetNS opens a namespace's file; the caller closes it.
 func (nw *Network) NetNS(ns string) (*os.File, error) {
 	if !nw.hasNamespace(ns) {
-		return nil, fmt.Errorf("%s has no node or pod %q; there are %v", nw.name, ns, nw.Namespaces())
+		return nil, fmt.Errorf("%s has no node or pod %q (want one of %s)", nw.name, ns, words.List(nw.Namespaces()))
 	}
 	if a, ok := nw.external[ns]; ok {
 		return a.netNS()

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
@@ -116,7 +117,7 @@ func waitGone(ctx context.Context, programs []ebpf.ProgramID) error {
 		return len(left) == 0
 	})
 	if !gone {
-		return errors.Join(fmt.Errorf("BPF programs %v are still loaded", left), ctx.Err())
+		return errors.Join(fmt.Errorf("BPF programs are still loaded: %s", words.List(left)), context.Cause(ctx))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/topologies/proc"
 )
 
@@ -54,7 +55,7 @@ func endProcesses(ctx context.Context, recorded []entry, namespaces, variables [
 			break
 		}
 	}
-	return errors.Join(fmt.Errorf("processes %v do not end", in.running()), ctx.Err())
+	return errors.Join(fmt.Errorf("processes do not end: %s", words.List(in.running())), context.Cause(ctx))
 }
 
 // startTimes are the start times of the journal's processes, by process ID.

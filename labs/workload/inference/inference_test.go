@@ -324,7 +324,7 @@ func TestServerBehindProxyProtocol(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	_, err := ShapeNamed("audio")
-	assert.EqualError(t, err, `unknown shape "audio" (want one of ["llm" "image" "embeddings" "video"])`)
+	assert.EqualError(t, err, `unknown shape "audio" (want one of llm, image, embeddings, video)`)
 	for want, shape := range map[string]Shape{
 		"request: found 2 to 1 bytes (want a range between 0 and 1073741824)\nresponse: found 0 to 0 bytes (want a range between 1 and 1073741824)\ncompute time: found -1ns (want 0 to 10m0s)": {Request: Range{2, 1}, Compute: -1},
 		"token rate: found 0 (want more than 0 and at most 100000 per second)": {Response: Exactly(100), Token: 50},

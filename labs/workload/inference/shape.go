@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 // Range is a size in bytes that is drawn for each request, uniformly from Min to Max.
@@ -74,7 +76,7 @@ func ShapeNamed(name string) (Shape, error) {
 		for _, s := range all {
 			names = append(names, s.Name)
 		}
-		return Shape{}, fmt.Errorf("unknown shape %q (want one of %q)", name, names)
+		return Shape{}, fmt.Errorf("unknown shape %q (want one of %s)", name, words.List(names))
 	}
 	return all[i], nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/dsrlab/dsrlab/internal/words"
 )
 
 // DefaultTimeout is how long a receiver waits for a header. The specification asks for at least 3 s, so that one
@@ -75,7 +77,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // It returns a *Refusal if the connection must not be served. It sets conn's read deadline, and clears it again.
 func (p Policy) Receive(conn net.Conn, reader *bufio.Reader, peer netip.Addr) (Header, error) {
 	if !p.trusts(peer) {
-		return Header{}, &Refusal{Untrusted, fmt.Errorf("found %s (want one of the trusted proxies %v)", peer, p.From)}
+		return Header{}, &Refusal{Untrusted, fmt.Errorf("found %s (want one of the trusted proxies %s)", peer, words.List(p.From))}
 	}
 	timeout := p.Timeout
 	if timeout == 0 {
