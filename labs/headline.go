@@ -87,22 +87,35 @@ func (l *Lab) expectation(id string) *Expectation {
 // checkHeadline returns every error in an expectation's headline.
 func (l *Lab) checkHeadline(e *Expectation) []error {
 	var errs []error
-	for _, found := range placeholder.FindAllStringSubmatch(e.Headline, -1) {
-		of := e
+	for _, err := range l.checkPlaceholders(e.Headline, e) {
+		errs = append(errs, fmt.Errorf("headline: %w", err))
+	}
+	return errs
+}
+
+// checkPlaceholders returns every error in the placeholders of a text; own is the expectation that those without an id mean, nil if
+// all of them must have one.
+func (l *Lab) checkPlaceholders(text string, own *Expectation) []error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, found := range placeholder.FindAllStringSubmatch(text, -1) {
+		of := own
 		if found[2] != "" {
 			of = l.expectation(found[2])
 		}
 		switch {
+		case of == nil && found[2] == "":
+			fail("%s: missing id (want {%s:ID}, the id of an expectation)", found[0], found[1])
 		case of == nil:
-			errs = append(errs, fmt.Errorf("headline: %s: no expectation has this id", found[0]))
+			fail("%s: no expectation has this id", found[0])
 		case !slices.Contains(placeholders(), found[1]):
-			errs = append(errs, fmt.Errorf("headline: %s: unknown placeholder (want %s)", found[0], strings.Join(placeholders(), ", ")))
+			fail("%s: unknown placeholder (want %s)", found[0], strings.Join(placeholders(), ", "))
 		case (found[1] == "over" || found[1] == "of") && of.Over == "" && of.OverLabels == nil:
-			errs = append(errs, fmt.Errorf("headline: %s: needs over or overLabels", found[0]))
+			fail("%s: needs over or overLabels", found[0])
 		}
 	}
-	if rest := placeholder.ReplaceAllString(e.Headline, ""); strings.ContainsAny(rest, "{}") {
-		errs = append(errs, fmt.Errorf("headline: %q: braces must enclose a placeholder", e.Headline))
+	if rest := placeholder.ReplaceAllString(text, ""); strings.ContainsAny(rest, "{}") {
+		fail("%q: braces must enclose a placeholder", text)
 	}
 	return errs
 }

@@ -34,6 +34,8 @@ type Metadata struct {
 type Spec struct {
 	// Question is what the lab answers.
 	Question string `json:"question"`
+	// Report is what a report of a run says first.
+	Report ReportSpec `json:"report,omitzero"`
 	// Topology is a name in the catalogue.
 	Topology string `json:"topology"`
 	// Seed of everything that is random in the lab and its statistics.

@@ -49,6 +49,7 @@ func (l *Lab) validate() error {
 		within(field, l.Spec.Exercises[i].validate(l))
 		within(field, l.Spec.Exercises[i].checkMeasured(measured))
 	}
+	within("spec.report.", l.Spec.Report.validate(l, measured))
 	claims, err := results.LoadClaims()
 	if err != nil {
 		return err

@@ -1,6 +1,10 @@
 package results
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/dsrlab/dsrlab/results/units"
+)
 
 // Direction says which values of a metric are good.
 type Direction int
@@ -89,4 +93,27 @@ func knownMetrics() []knownMetric {
 		{"visitors_counted", "visitors counted", Neutral},
 		{"reached", "calls back that reached the client", MoreIsBetter},
 	}
+}
+
+// Share reports whether the values of a metric are shares of 1, which people read in percent. What is something per something else, a
+// factor, is none; nor is a cell, which is yes or no.
+func Share(metric, unit string) bool {
+	return unit == "ratio" && metric != cellMetric && !strings.Contains(metric, "_per_")
+}
+
+// ScaleFor is units.ScaleFor for values of a metric: shares are in percent.
+func ScaleFor(metric, unit string, largest float64) units.Scale {
+	if Share(metric, unit) {
+		return units.Scale{Divisor: 0.01, Name: "%"}
+	}
+	return units.ScaleFor(unit, largest)
+}
+
+// FormatValue prints a value of a metric with its unit, as in "941.2 Mbit/s", "98 %" or "yes".
+func FormatValue(metric, unit string, value float64) string {
+	if metric == cellMetric {
+		return map[bool]string{true: "yes", false: "no"}[value == 1]
+	}
+	s := ScaleFor(metric, unit, value)
+	return strings.TrimSpace(units.Number(value/s.Divisor) + " " + s.Name)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,6 +163,31 @@ func (s Store) FindOn(lab, substrate string) (*Run, error) {
 	}
 	return nil, fmt.Errorf("find run of %s on %s: none in %s came to its end; make one with: dsrlab lab run %s --substrate %s",
 		lab, substrate, s.Dir, lab, substrate)
+}
+
+// Latest lists the latest run of each lab that came to its end and was not broken on purpose, in the order of the labs' names. As in
+// Find, the runs of Dir come before the reference runs, and of these those on network namespaces before others.
+func (s Store) Latest() ([]Entry, error) {
+	entries, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	latest := map[string]Entry{}
+	for _, entry := range entries {
+		if !entry.counts() {
+			continue
+		}
+		lab, elsewhere := entry.Run.Manifest.Lab, entry.Run.Manifest.On() != namespaces
+		before, have := latest[lab]
+		if !have || entry.Reference && before.Reference && before.Run.Manifest.On() != namespaces && !elsewhere {
+			latest[lab] = entry
+		}
+	}
+	var all []Entry
+	for _, lab := range slices.Sorted(maps.Keys(latest)) {
+		all = append(all, latest[lab])
+	}
+	return all, nil
 }
 
 // counts reports whether verdicts may rest on the run: it came to its end, and nothing was broken on purpose.

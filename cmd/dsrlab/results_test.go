@@ -97,7 +97,7 @@ func TestResultsShow(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	for _, want := range []string{
 		"one: passed\n", "lab 02-throughput on netns, topology talk", "THR-2 reproduced", "made up by a test: dsr-full held",
-		"goodput dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 0 to 0 9/9",
+		"goodput dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 % 0 to 0 9/9",
 		"goodput kube-proxy 4 link calibration off by 7.1 %",
 	} {
 		assert.Contains(t, squeezed(stdout), want)
@@ -140,9 +140,12 @@ func TestResultsExitCodes(t *testing.T) {
 		{[]string{"compare", "one", "two", "--effect", "1.5"}, exitUsage, "--effect: found 1.5 (want more than 0 and less than 1)"},
 		{[]string{"report", "one", "--format", "pdf"}, exitUsage, `--format: unknown format "pdf" (want markdown, html, svg, png, csv or junit)`},
 		{[]string{"report", "one", "two"}, exitUsage, "format markdown takes one run, got 2"},
-		{[]string{"report", "one", "--format", "svg", "--theme", "pink"}, exitUsage, `--theme: unknown theme "pink" (want light or dark)`},
+		{[]string{"report", "one", "--format", "svg", "--theme", "pink"}, exitUsage, `--theme: unknown theme "pink" (want light or dark, or auto for svg)`},
 		{[]string{"report", "one", "--format", "svg", "--chart", "x"}, exitUsage,
-			`--chart: unknown chart "x" (want goodput, goodput-by-queue, retransmits, lb_port_bytes_reply or source_preserved)`},
+			`--chart: unknown chart "x" (want rate, queue, goodput, goodput-by-queue, retransmits, lb_port_bytes_reply or source_preserved)`},
+		{[]string{"report"}, exitUsage, "requires at least 1 arg(s), only received 0"},
+		{[]string{"report", "one", "--all"}, exitUsage, `unknown command "one" for "dsrlab results report"`},
+		{[]string{"report", "--all", "--format", "svg"}, exitUsage, "--format: svg is of one run (want markdown or html with --all)"},
 		{[]string{"list", "--nope"}, exitUsage, "unknown flag: --nope"},
 		{[]string{"claims", "x"}, exitUsage, `unknown command "x" for "dsrlab results claims"`},
 	}
@@ -211,7 +214,7 @@ func TestResultsCompareAcross(t *testing.T) {
 func TestResultsReport(t *testing.T) {
 	dir := fabricatedRuns(t)
 	for format, begins := range map[string]string{
-		"markdown": "# 02-throughput: passed", "html": "<!DOCTYPE html>", "svg": "<?xml", "png": "\x89PNG", "csv": "run,lab,", "junit": "<?xml",
+		"markdown": "# One gigabit through a 100 Mbit/s node: passed", "html": "<!DOCTYPE html>", "svg": "<?xml", "png": "\x89PNG", "csv": "run,lab,", "junit": "<?xml",
 	} {
 		file := filepath.Join(t.TempDir(), "report")
 		direct, _, code := runResults(t, "report", "one", "--runs", dir, "--format", format)

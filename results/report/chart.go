@@ -21,12 +21,16 @@ type Chart struct {
 	// Title for people, and Caption that says what the marks mean.
 	Title, Caption string
 
-	scale  units.Scale
-	bars   []point
-	lines  []line
-	xTitle string
-	xLog   bool
-	xTicks []tick
+	scale       units.Scale
+	bars        []point
+	spans       []span
+	percentiles []string // of the spans, in words
+	lines       []line
+	marks       []mark
+	yLog        bool
+	xTitle      string
+	xLog        bool
+	xTicks      []tick
 }
 
 // point is a summarised group; its values are in the unit of the run.
@@ -66,7 +70,7 @@ func Charts(run *results.Run) []Chart {
 			case len(group.Values()) > 0:
 				of = append(of, group)
 			default:
-				without = append(without, strings.TrimSpace(group.Variant+" "+results.FormatLabels(group.Labels)))
+				without = append(without, fullName(group))
 			}
 		}
 		first := len(charts)
@@ -83,7 +87,9 @@ func Charts(run *results.Run) []Chart {
 			charts = append(charts, chart)
 		}
 		if len(swept) > 0 {
-			charts = append(charts, lineChart(swept, run.Manifest.Seed, label, positions))
+			charts = append(charts, lineChart(swept, run.Manifest.Seed, label, positions, func(g results.Group) string {
+				return named(g.Variant, labelWords(g.Labels, label))
+			}))
 		}
 		for i := first; i < len(charts) && len(without) > 0; i++ {
 			charts[i].Caption += " Not drawn, without a valid sample: " + strings.Join(without, ", ") + "."
@@ -101,38 +107,59 @@ func rank(metric string) int {
 
 // barChart draws groups by variant; not ok if there is nothing to compare.
 func barChart(groups []results.Group, seed uint64) (Chart, bool) {
-	chart := Chart{}
 	medians := map[float64]bool{}
-	largest := 0.0
 	for _, group := range groups {
-		name := group.Variant
-		if labels := results.FormatLabels(group.Labels); labels != "" {
-			name += ", " + strings.ReplaceAll(labels, "=", " ")
-		}
-		p := summarised(group, seed)
-		p.name = name
-		chart.bars = append(chart.bars, p)
-		medians[p.median] = true
-		largest = max(largest, p.median)
+		medians[*group.Summarize(seed).Median] = true
 	}
 	if len(medians) < 2 {
 		return Chart{}, false
 	}
-	chart.scale = units.ScaleFor(groups[0].Unit, largest)
+	return bars(groups, seed, fullName), true
+}
+
+// bars draws groups, one or more.
+func bars(groups []results.Group, seed uint64, name func(results.Group) string) Chart {
+	chart := Chart{}
+	largest := 0.0
+	for _, group := range groups {
+		p := summarised(group, seed)
+		p.name = name(group)
+		chart.bars = append(chart.bars, p)
+		largest = max(largest, p.median)
+	}
+	chart.scale = results.ScaleFor(groups[0].Metric, groups[0].Unit, largest)
 	chart.Name = groups[0].Metric
 	chart.Title = titled(groups[0].Metric, chart.scale)
 	chart.Caption = "Bars: median. Dots: single valid samples." + whiskerCaption(chart.bars)
-	return chart, true
+	return chart
 }
 
+// named is the name of a variant with more words.
+func named(variant, words string) string {
+	if words == "" {
+		return variant
+	}
+	return variant + ", " + words
+}
+
+// labelWords are labels as people read them, as in "limit police", but those that are hidden.
+func labelWords(labels map[string]string, hidden ...string) string {
+	shown := maps.Clone(labels)
+	for _, key := range hidden {
+		delete(shown, key)
+	}
+	return strings.ReplaceAll(results.FormatLabels(shown), "=", " ")
+}
+
+// fullName is the variant of a group with all of its labels.
+func fullName(g results.Group) string { return named(g.Variant, labelWords(g.Labels)) }
+
 // lineChart draws groups over the numeric values of a label.
-func lineChart(groups []results.Group, seed uint64, label string, positions map[string]float64) Chart {
+func lineChart(groups []results.Group, seed uint64, label string, positions map[string]float64, nameOf func(results.Group) string) Chart {
 	chart := Chart{xTitle: label, Name: groups[0].Metric + "-by-" + label}
 	largest := 0.0
 	for _, group := range groups {
-		rest := maps.Clone(group.Labels)
-		delete(rest, label)
-		name := strings.TrimSpace(group.Variant + " " + results.FormatLabels(rest))
+		name := nameOf(group)
 		i := slices.IndexFunc(chart.lines, func(l line) bool { return l.name == name })
 		if i < 0 {
 			i = len(chart.lines)
@@ -153,7 +180,7 @@ func lineChart(groups []results.Group, seed uint64, label string, positions map[
 	first, last := chart.xTicks[0], chart.xTicks[len(chart.xTicks)-1]
 	_, counted := strconv.ParseFloat(last.text, 64) // numbers of pods, say: what grows with them must look as if it did
 	chart.xLog = first.at > 0 && last.at/first.at >= 8 && counted != nil
-	chart.scale = units.ScaleFor(groups[0].Unit, largest)
+	chart.scale = results.ScaleFor(groups[0].Metric, groups[0].Unit, largest)
 	chart.Title = titled(groups[0].Metric, chart.scale) + " by " + label
 	var points []point
 	for _, l := range chart.lines {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -92,15 +93,17 @@ func TestTwoPointsAreNotJoined(t *testing.T) {
 func TestTableInReport(t *testing.T) {
 	run := reference(t, "07-full-picture")
 	var page, text bytes.Buffer
-	require.NoError(t, HTML(&page, run))
-	require.NoError(t, Markdown(&text, run))
-	assert.Contains(t, page.String(), "<h2>Table</h2>")
-	assert.Regexp(t, `<td class="name">dsr</td>(<td>yes[^<]*</td>)+`, page.String())
+	require.NoError(t, HTML(&page, run, Story{}))
+	require.NoError(t, Markdown(&text, run, Story{}))
+	assert.Regexp(t, `<th scope="row">dsr</th>(<td class="yes"><a href="#07-full-picture-dsr-[a-z-]+">yes</a></td>){5}</tr>`, page.String())
+	for _, link := range regexp.MustCompile(`href="#([^"]*)"`).FindAllStringSubmatch(page.String(), -1) {
+		assert.Equal(t, 1, strings.Count(page.String(), ` id="`+link[1]+`"`), "where %s leads to", link[1])
+	}
 	assert.Regexp(t, `\| Approach \|.*\|\n\|---\|[-|]+\n\| kube-proxy \|`, text.String())
 	for _, c := range Charts(run) {
 		assert.NotContains(t, c.Name, "cell")
 	}
 	var other bytes.Buffer
-	require.NoError(t, Markdown(&other, reference(t, "02-throughput")))
-	assert.NotContains(t, other.String(), "## Table")
+	require.NoError(t, Markdown(&other, reference(t, "02-throughput"), Story{}))
+	assert.NotContains(t, other.String(), "| Approach |")
 }

@@ -27,6 +27,8 @@ type Theme string
 const (
 	Light Theme = "light"
 	Dark  Theme = "dark"
+	// Auto follows the reader's preference: it is for SVG, whose style sheet has both.
+	Auto Theme = "auto"
 	// page leaves the colours to the style sheet of the page that the picture stands in.
 	page Theme = "page"
 )
@@ -39,8 +41,11 @@ const (
 )
 
 func (c Chart) height() vg.Length {
-	if len(c.bars) > 0 {
-		return barFrame + barHeight*vg.Length(len(c.bars))
+	if rows := len(c.bars) + len(c.spans); rows > 0 {
+		if len(c.marks) > 0 {
+			rows++ // for what the marks say
+		}
+		return barFrame + barHeight*vg.Length(rows)
 	}
 	return max(lineHeight, 60+16*vg.Length(len(c.lines)))
 }
@@ -117,6 +122,9 @@ func (c Chart) PNG(w io.Writer, theme Theme) error {
 }
 
 func (c Chart) svg(theme Theme) ([]byte, error) {
+	if theme == Auto {
+		return c.auto()
+	}
 	p, err := c.plot(theme.palette())
 	if err != nil {
 		return nil, fmt.Errorf("draw chart %s: %w", c.Name, err)
@@ -146,11 +154,29 @@ func (c Chart) inline() (string, error) {
 	return regexp.MustCompile(`<svg width="[^"]*" height="[^"]*"`).ReplaceAllString(text, `<svg role="img"`), nil
 }
 
+// auto is the chart with a style sheet of its own, light and dark.
+func (c Chart) auto() ([]byte, error) {
+	data, err := c.svg(page)
+	if err != nil {
+		return nil, err
+	}
+	style := "<style>svg{" + Light.declare() + "}@media (prefers-color-scheme: dark){svg{" + Dark.declare() + "}}</style>\n"
+	text := properties().Replace(string(data))
+	return []byte(strings.Replace(text, "<title>", style+"<title>", 1)), nil
+}
+
 // describe says in words what the chart shows, for those who do not see it.
 func (c Chart) describe() string {
 	var parts []string
 	for _, b := range c.bars {
 		parts = append(parts, b.name+" "+units.Number(b.median/c.scale.Divisor))
+	}
+	for _, s := range c.spans {
+		var values []string
+		for _, value := range s.values {
+			values = append(values, units.Number(value/c.scale.Divisor))
+		}
+		parts = append(parts, s.name+" "+strings.Join(values, ", "))
 	}
 	for _, l := range c.lines {
 		var points []string
@@ -162,6 +188,9 @@ func (c Chart) describe() string {
 			}
 		}
 		parts = append(parts, l.name+": "+strings.Join(points, ", "))
+	}
+	for _, m := range c.marks {
+		parts = append(parts, m.text+" "+units.Number(m.at))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -187,8 +216,11 @@ func (c Chart) draw(p *plot.Plot, on draw.Canvas) {
 func (c Chart) plot(colours palette) (*plot.Plot, error) {
 	p := plot.New()
 	c.style(p, colours)
-	if len(c.bars) > 0 {
+	switch {
+	case len(c.bars) > 0:
 		return p, c.addBars(p, colours)
+	case len(c.spans) > 0:
+		return p, c.addSpans(p, colours)
 	}
 	return p, c.addLines(p, colours)
 }
@@ -214,7 +246,7 @@ func (c Chart) style(p *plot.Plot, colours palette) {
 	grid := plotter.NewGrid()
 	grid.Vertical.Width, grid.Horizontal.Width = 0, 0
 	figures, lines := &p.Y, &grid.Horizontal
-	if len(c.bars) > 0 { // they lie, so that their names have room
+	if len(c.lines) == 0 { // bars lie, so that their names have room
 		figures, lines = &p.X, &grid.Vertical
 	}
 	figures.Tick.Marker = plot.TickerFunc(majorTicks)

@@ -10,7 +10,7 @@ func Median(m results.MetricSummary) string {
 	if m.Median == nil {
 		return "–"
 	}
-	return units.Format(*m.Median, m.Unit)
+	return results.FormatValue(m.Metric, m.Unit, *m.Median)
 }
 
 // Interval prints the confidence interval of a summary in the scale of its median; a dash where there is none.
@@ -18,6 +18,6 @@ func Interval(m results.MetricSummary) string {
 	if m.CI95 == nil {
 		return "–"
 	}
-	s := units.ScaleFor(m.Unit, *m.Median)
+	s := results.ScaleFor(m.Metric, m.Unit, *m.Median)
 	return units.Number(m.CI95[0]/s.Divisor) + " to " + units.Number(m.CI95[1]/s.Divisor)
 }

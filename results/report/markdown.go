@@ -1,7 +1,7 @@
 package report
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"io"
 	"strings"
@@ -10,23 +10,29 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-//go:embed markdown.tmpl
-var markdownTemplate string
+//go:embed markdown.tmpl markdown_all.tmpl markdown_story.tmpl
+var texts embed.FS
 
-// Markdown writes the report of a run for reading in a terminal or a repository.
-func Markdown(w io.Writer, run *results.Run) error {
-	v, err := newView(run)
+// Markdown writes the report of a run for reading in a terminal or a repository: the same as HTML, with tables for pictures.
+func Markdown(w io.Writer, run *results.Run, story Story) error {
+	v, err := newView(run, story, tabled)
 	if err != nil {
 		return err
 	}
-	t, err := template.New("markdown").Funcs(template.FuncMap{"cell": cell, "code": code}).Parse(markdownTemplate)
-	if err != nil {
-		return fmt.Errorf("parse markdown template: %w", err)
-	}
-	if err := t.Execute(w, v); err != nil {
+	v.More = nil // the measurements have all of it
+	if err := writeText(w, "markdown.tmpl", v); err != nil {
 		return fmt.Errorf("write markdown report of %s: %w", run.Manifest.Run, err)
 	}
 	return nil
+}
+
+// writeText writes one of the texts.
+func writeText(w io.Writer, name string, data any) error {
+	t, err := template.New(name).Funcs(template.FuncMap{"cell": cell, "code": code, "anchor": anchor}).ParseFS(texts, name, "markdown_story.tmpl")
+	if err != nil {
+		return fmt.Errorf("parse markdown template: %w", err)
+	}
+	return t.Execute(w, data)
 }
 
 // cell makes text safe to stand in a table: what people typed must neither end the cell nor become markup.

@@ -87,14 +87,25 @@ func (c Chart) addBars(p *plot.Plot, colours palette) error {
 	if err := c.addValues(p, colours, points); err != nil {
 		return err
 	}
+	c.setRows(p, colours, names, low, high)
+	return c.addMarks(p, colours)
+}
+
+// setRows names rows, from the lowest, and makes room for values from low to high.
+func (c Chart) setRows(p *plot.Plot, colours palette, names []string, low, high float64) {
 	p.NominalY(names...)
-	p.Y.Min, p.Y.Max = -0.6, float64(len(points))-0.4
+	p.Y.Min, p.Y.Max = -0.6, float64(len(names))-0.4
 	p.Y.Tick.Label.Color, p.Y.Tick.Label.Font.Size = colours.ink, 10
 	p.Y.LineStyle.Width, p.Y.LineStyle.Color = 0.5, colours.muted // NominalY takes it away
 	p.X.LineStyle.Width, p.X.Tick.Length, p.X.Padding = 0, 0, 0
 	p.Y.Padding = 0 // bars stand on the axis
+	for _, m := range c.marks {
+		high = max(high, m.at)
+	}
+	if len(c.marks) > 0 {
+		p.Y.Max++
+	}
 	setRange(&p.X, low, high)
-	return nil
 }
 
 // addDots puts the single samples beside each other on their bar, so that equal ones don't hide.
@@ -224,8 +235,14 @@ func (c Chart) addLines(p *plot.Plot, colours palette) error {
 		p.X.Min, p.X.Max = first/factor, last*factor
 	}
 	p.X.Padding = 0
+	for _, m := range c.marks {
+		high = max(high, m.at)
+	}
 	setRange(&p.Y, low, high)
-	return nil
+	if c.yLog {
+		c.setLogarithmic(&p.Y)
+	}
+	return c.addMarks(p, colours)
 }
 
 // joined is how many points are joined by a line: two would look as if all between them had been measured.

@@ -42,6 +42,17 @@ func golden(t *testing.T, name string, got []byte) {
 	require.Equal(t, string(want), string(got), "run the tests with -update if the change is meant")
 }
 
+// told is a story of the fabricated runs.
+func told() report.Story {
+	return report.Story{
+		Title: "A lab made up by a test", Question: "How fast is it?", Answer: "As fast as 938.8 Mbit/s.",
+		Pictures: []report.Picture{
+			{Name: "rate", Title: "Download", Metrics: []string{"goodput"}, Labels: []map[string]string{{}}, Marks: []report.Mark{{At: 936e6, Text: "slide 24"}}},
+			{Name: "queue", Title: "Download by queue", Metrics: []string{"goodput"}, Labels: []map[string]string{{}}, Over: "queue", Default: "1mb", Log: true},
+		},
+	}
+}
+
 func TestGolden(t *testing.T) {
 	passed := fabricate(t, resultstest.Options{Seed: 1})
 	failed := fabricate(t, resultstest.Options{Seed: 1, Break: "dsr-full", Skip: "snat-collapses", AllInvalid: true, LeaveOpen: true})
@@ -56,17 +67,19 @@ func TestGolden(t *testing.T) {
 			return nil
 		}
 	}
+	html := func(w io.Writer, run *results.Run) error { return report.HTML(w, run, told()) }
+	markdown := func(w io.Writer, run *results.Run) error { return report.Markdown(w, run, told()) }
 	junit := func(w io.Writer, run *results.Run) error { return report.JUnit(w, run) }
 	for name, test := range map[string]struct {
 		run    *results.Run
 		render func(io.Writer, *results.Run) error
 	}{
-		"passed.md":            {passed, report.Markdown},
-		"passed.html":          {passed, report.HTML},
+		"passed.md":            {passed, markdown},
+		"passed.html":          {passed, html},
 		"passed.csv":           {passed, report.CSV},
 		"passed.xml":           {passed, junit},
-		"failed.md":            {failed, report.Markdown},
-		"failed.html":          {failed, report.HTML},
+		"failed.md":            {failed, markdown},
+		"failed.html":          {failed, html},
 		"failed.xml":           {failed, junit},
 		"goodput.svg":          {passed, chart("goodput", report.Light)},
 		"goodput-by-queue.svg": {passed, chart("goodput-by-queue", report.Dark)},
@@ -145,8 +158,8 @@ func TestSelfContained(t *testing.T) {
 	run, err := results.Open(recorder.Dir())
 	require.NoError(t, err)
 	var page, text bytes.Buffer
-	require.NoError(t, report.HTML(&page, run))
-	require.NoError(t, report.Markdown(&text, run))
+	require.NoError(t, report.HTML(&page, run, report.Story{}))
+	require.NoError(t, report.Markdown(&text, run, report.Story{}))
 	for _, bad := range []string{"<script", "<i>", "<b>", "src=", "href=", "@import", "url("} {
 		assert.NotContains(t, page.String(), bad)
 	}

@@ -3,8 +3,11 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"html/template"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,38 +19,61 @@ import (
 
 // view is what the templates of a run see.
 type view struct {
-	Run          *results.Run
-	Summary      results.Summary
-	Facts        []fact
-	Claims       []claimRow
-	Expectations []results.ExpectationOutcome
-	Table        *results.Table // of slides 12 and 21, where the run measured it
-	Metrics      []metricTable
-	Invalid      []invalidRow
-	Events       []eventRow
-	Machine      []fact
-	Lab          string // what the lab knows of its links, as indented JSON
-	Method       string
-	Total, Valid int
-	Charts       []chartView // HTML only
+	Run     *results.Run
+	Summary results.Summary
+	// Title, Question and Answer are the story; the first of Pictures proves it, or the table if the run measured it.
+	Title, Question, Answer string
+	Pictures                []pictureView
+	Claims                  []claimView
+	Facts                   []fact
+	Table                   *cellTable // of slides 12 and 21, where the run measured it
+	Metrics                 []metricTable
+	Invalid                 []invalidRow
+	Events                  []eventRow
+	Machine                 []fact
+	Lab                     string // what the lab knows of its links, as indented JSON
+	Method                  string
+	Total, Valid            int
+	More                    []pictureView // pictures that the lab did not choose
+}
+
+// pictureView is a chart as it stands in a page, and as a table where there are no pictures.
+type pictureView struct {
+	Title, Caption string
+	SVG            template.HTML // HTML only
+	Columns        []string
+	Rows           [][]string
+}
+
+// cellTable is the table of slides 12 and 21; its cells lead to the evidence.
+type cellTable struct {
+	results.Table
+	Lab string
+	// Notes say where a cell differs from the slide, and why.
+	Notes []string
+}
+
+// Rest are the pictures but the first, which stands with the answer unless the table does.
+func (v view) Rest() []pictureView {
+	if v.Table != nil || len(v.Pictures) == 0 {
+		return v.Pictures
+	}
+	return v.Pictures[1:]
 }
 
 type fact struct{ Name, Value string }
 
-type claimRow struct {
-	results.ClaimVerdict
-	Slide, Text, Figures string
-}
-
 type metricTable struct {
-	Name, Unit string
-	Labelled   bool
-	Rows       []metricRow
+	Name, Title string
+	Labels      []string // names
+	Rows        []metricRow
 }
 
 type metricRow struct {
-	Variant, Labels, Median, Interval, Spread string
-	N, Valid                                  int
+	Variant                  string
+	Labels                   []string // values, in the order of the table's names
+	Median, Interval, Spread string
+	N, Valid                 int
 }
 
 type invalidRow struct {
@@ -57,19 +83,16 @@ type invalidRow struct {
 
 type eventRow struct{ Time, Kind, Message, Data string }
 
-func newView(run *results.Run) (view, error) {
-	claims, err := results.LoadClaims()
+// newView puts together what a report of a run says; draw makes a chart part of it.
+func newView(run *results.Run, story Story, draw func(Chart) (pictureView, error)) (view, error) {
+	v, err := newStoryView(run, story, draw)
 	if err != nil {
 		return view{}, err
 	}
-	v := view{Run: run, Summary: results.Summarize(run), Total: len(run.Samples), Method: stats.Method}
-	v.Expectations = v.Summary.Expectations
-	for _, verdict := range v.Summary.Claims {
-		claim, _ := claims.Find(verdict.ID)
-		v.Claims = append(v.Claims, claimRow{verdict, claim.Slide(), claim.Text, strings.Join(verdict.Headlines, "; ")})
-	}
-	if table, err := results.TableOf(run); err == nil { // other labs have no cells
-		v.Table = &table
+	if len(story.Pictures) > 0 {
+		if v.More, err = pictures(Charts(run), draw); err != nil {
+			return view{}, err
+		}
 	}
 	v.Metrics = metricTables(run)
 	for _, s := range run.Samples {
@@ -78,11 +101,13 @@ func newView(run *results.Run) (view, error) {
 			continue
 		}
 		v.Invalid = append(v.Invalid, invalidRow{
-			s.Variant, s.Metric, results.FormatLabels(s.Labels), units.Format(s.Value, s.Unit), s.Invalid, s.Repetition,
+			s.Variant, results.DescribeMetric(s.Metric).Title, labelWords(s.Labels), results.FormatValue(s.Metric, s.Unit, s.Value), s.Invalid, s.Repetition,
 		})
 	}
 	for _, e := range run.Events {
-		v.Events = append(v.Events, eventRow{clock(e.Time, run.Manifest.Started), string(e.Kind), e.Message, string(e.Data)})
+		if e.Kind != results.EventExpectation { // they are evidence, and stand there
+			v.Events = append(v.Events, eventRow{clock(e.Time, run.Manifest.Started), string(e.Kind), e.Message, string(e.Data)})
+		}
 	}
 	v.Facts, v.Machine = facts(run), machine(run.Environment)
 	if run.Environment.Lab != nil {
@@ -95,24 +120,74 @@ func newView(run *results.Run) (view, error) {
 	return v, nil
 }
 
+// newStoryView is the part of a view that a page of many runs shows: from the question to the evidence.
+func newStoryView(run *results.Run, story Story, draw func(Chart) (pictureView, error)) (view, error) {
+	claims, err := results.LoadClaims()
+	if err != nil {
+		return view{}, err
+	}
+	summary := results.Summarize(run)
+	v := view{
+		Run: run, Summary: summary, Total: len(run.Samples), Method: stats.Method,
+		Title: cmp.Or(story.Title, run.Manifest.Lab), Question: story.Question, Answer: story.answer(run, summary),
+		Claims: claimViews(run, summary, claims),
+	}
+	if table, err := results.TableOf(run); err == nil { // other labs have no cells
+		v.Table = &cellTable{Table: table, Lab: run.Manifest.Lab}
+		for _, row := range table.Rows {
+			for _, column := range table.Columns {
+				if cell := row.Cells[column]; cell.Why != "" {
+					v.Table.Notes = append(v.Table.Notes, row.Approach+", "+column+": "+cell.Why)
+				}
+			}
+		}
+	}
+	v.Pictures, err = pictures(StoryCharts(run, story), draw)
+	return v, err
+}
+
+func pictures(charts []Chart, draw func(Chart) (pictureView, error)) ([]pictureView, error) {
+	var views []pictureView
+	for _, chart := range charts {
+		picture, err := draw(chart)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, picture)
+	}
+	return views, nil
+}
+
 func metricTables(run *results.Run) []metricTable {
 	var tables []metricTable
-	for _, group := range run.Groups() {
-		if len(tables) == 0 || tables[len(tables)-1].Name != group.Metric {
-			tables = append(tables, metricTable{Name: group.Metric, Unit: group.Unit})
+	groups := run.Groups()
+	for i, group := range groups {
+		if i == 0 || groups[i-1].Metric != group.Metric {
+			tables = append(tables, metricTable{Name: group.Metric, Title: capital(results.DescribeMetric(group.Metric).Title), Labels: labelNames(groups, group.Metric)})
 		}
 		table := &tables[len(tables)-1]
 		m := group.Summarize(run.Manifest.Seed)
-		row := metricRow{
-			Variant: m.Variant, Labels: results.FormatLabels(m.Labels), Median: Median(m), Interval: Interval(m), N: m.N, Valid: m.Valid, Spread: "–",
+		row := metricRow{Variant: m.Variant, Median: Median(m), Interval: Interval(m), N: m.N, Valid: m.Valid, Spread: "–"}
+		for _, name := range table.Labels {
+			row.Labels = append(row.Labels, group.Labels[name])
 		}
 		if cv := stats.CV(group.Values()); cv == cv { // not NaN
 			row.Spread = fmt.Sprintf("%.1f %%", cv*100)
 		}
-		table.Labelled = table.Labelled || row.Labels != ""
 		table.Rows = append(table.Rows, row)
 	}
 	return tables
+}
+
+// labelNames are those of all groups of a metric.
+func labelNames(groups []results.Group, metric string) []string {
+	all := map[string]string{}
+	for _, group := range groups {
+		if group.Metric == metric {
+			maps.Copy(all, group.Labels)
+		}
+	}
+	return sortedKeys(all)
 }
 
 func facts(run *results.Run) []fact {

@@ -1,0 +1,84 @@
+package labs
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/report"
+)
+
+// ReportSpec is what the report of a run of the lab says first.
+type ReportSpec struct {
+	// Answer to the lab's question, in one sentence. It may hold the placeholders of a headline, each with the id of an
+	// expectation, as in {value:ID}.
+	Answer string `json:"answer,omitempty"`
+	// Pictures that are drawn; the first one proves the answer.
+	Pictures []report.Picture `json:"pictures,omitempty"`
+}
+
+// Story returns what the lab says of a run of it. The answer is empty if something in it was not measured.
+func (l *Lab) Story(run *results.Run) report.Story {
+	story := report.Story{Title: l.Metadata.Title, Question: l.Spec.Question, Pictures: l.Spec.Report.Pictures}
+	story.Answer = l.headline(&Expectation{Headline: l.Spec.Report.Answer}, results.Summarize(run), run.Ratio)
+	return story
+}
+
+// StoryOf returns the story of a run whose lab is in the catalogue; of any other an empty one.
+func StoryOf(run *results.Run) report.Story {
+	names, err := Catalogue()
+	if err != nil || !slices.Contains(names, run.Manifest.Lab) {
+		return report.Story{}
+	}
+	lab, err := Lookup(run.Manifest.Lab)
+	if err != nil {
+		return report.Story{}
+	}
+	return lab.Story(run)
+}
+
+// validate returns every error in what a lab says of its report, each beginning with its field.
+func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, err := range l.checkPlaceholders(r.Answer, nil) {
+		fail("answer: %w", err)
+	}
+	for i, p := range r.Pictures {
+		field := fmt.Sprintf("pictures[%d].", i)
+		if p.Name == "" || slices.IndexFunc(r.Pictures, func(o report.Picture) bool { return o.Name == p.Name }) != i {
+			fail(field+"name: found %q (want a unique name)", p.Name)
+		}
+		if p.Title == "" {
+			fail("%stitle: missing (want what the picture shows)", field)
+		}
+		if len(p.Metrics) == 0 {
+			fail("%smetrics: missing (want at least one)", field)
+		}
+		if len(p.Names) > 0 && len(p.Names) != len(p.Labels) {
+			fail("%snames: found %d (want one for each set of labels, %d)", field, len(p.Names), len(p.Labels))
+		}
+		if p.Over != "" && len(p.Metrics) > 1 {
+			fail("%sover: not together with several metrics", field)
+		}
+		for _, err := range each("variants", "variant", p.Variants, l.variantNames()) {
+			fail("%s%w", field, err)
+		}
+		for _, metric := range p.Metrics {
+			if !isMeasured(metric, measured) {
+				fail("%smetrics: %s: no phase measures it", field, metric)
+			}
+		}
+	}
+	return errs
+}
+
+// isMeasured reports whether a variant measures a metric, or if what is measured is not known.
+func isMeasured(metric string, measured map[string][]measurement) bool {
+	for _, all := range measured {
+		if slices.ContainsFunc(all, func(m measurement) bool { return m.metric == metric }) {
+			return true
+		}
+	}
+	return measured == nil
+}

@@ -1,0 +1,63 @@
+package labs
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/report"
+)
+
+// TestStories: each lab answers its question with the figures of its reference run, and each of its pictures has samples there.
+func TestStories(t *testing.T) {
+	names, err := Catalogue()
+	require.NoError(t, err)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			run, err := results.Store{Reference: results.Reference()}.Find(name)
+			require.NoError(t, err)
+			story := StoryOf(run)
+			t.Log(story.Answer)
+			assert.NotEmpty(t, story.Title)
+			assert.NotEmpty(t, story.Question)
+			assert.Regexp(t, `[0-9].*\.$`, story.Answer, "a sentence with a figure")
+			assert.NotContains(t, story.Answer, "{")
+			require.NotEmpty(t, story.Pictures)
+			charts := report.StoryCharts(run, story)
+			require.Len(t, charts, len(story.Pictures), "a picture without samples")
+			for i, p := range story.Pictures {
+				assert.Equal(t, p.Name, charts[i].Name)
+			}
+		})
+	}
+}
+
+func TestInvalidReport(t *testing.T) {
+	lab, err := Lookup("13")
+	require.NoError(t, err)
+	r := ReportSpec{Answer: "{value} and {value:nobody} and {of:dsr-fail}", Pictures: []report.Picture{
+		{Name: "a", Title: "A", Metrics: []string{"goodput"}, Variants: []string{"nobody"}}, {Name: "a", Metrics: []string{"survived", "lost"}, Over: "event"}, {Names: []string{"x"}},
+	}}
+	n, err := lab.names()
+	require.NoError(t, err)
+	var found []string
+	for _, err := range r.validate(lab, lab.measured(n)) {
+		found = append(found, err.Error())
+	}
+	assert.Equal(t, []string{
+		"answer: {value}: missing id (want {value:ID}, the id of an expectation)",
+		"answer: {value:nobody}: no expectation has this id",
+		"answer: {of:dsr-fail}: needs over or overLabels",
+		`pictures[0].variants[0]: unknown variant "nobody": want one of dsr, kube-proxy, snat`,
+		"pictures[0].metrics: goodput: no phase measures it",
+		`pictures[1].name: found "a" (want a unique name)`,
+		"pictures[1].title: missing (want what the picture shows)",
+		"pictures[1].over: not together with several metrics",
+		`pictures[2].name: found "" (want a unique name)`,
+		"pictures[2].title: missing (want what the picture shows)",
+		"pictures[2].metrics: missing (want at least one)",
+		"pictures[2].names: found 1 (want one for each set of labels, 0)",
+	}, found)
+}

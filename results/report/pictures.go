@@ -1,0 +1,59 @@
+package report
+
+import (
+	"html/template"
+
+	"github.com/dsrlab/dsrlab/results/units"
+)
+
+// drawn is a chart as a picture in a page.
+func drawn(c Chart) (pictureView, error) {
+	svg, err := c.inline()
+	if err != nil {
+		return pictureView{}, err
+	}
+	// Made by this package alone; all text in it was escaped when it was drawn.
+	return pictureView{Title: c.Title, Caption: c.Caption, SVG: template.HTML(svg)}, nil
+}
+
+// tabled is a chart as a table, for Markdown.
+func tabled(c Chart) (pictureView, error) {
+	v := pictureView{Title: c.Title}
+	number := func(value float64) string { return units.Number(value / c.scale.Divisor) }
+	switch {
+	case len(c.bars) > 0:
+		v.Columns = []string{"", "Median"}
+		for _, b := range c.bars {
+			v.Rows = append(v.Rows, []string{b.name, number(b.median)})
+		}
+	case len(c.spans) > 0:
+		v.Columns = append([]string{""}, c.percentiles...)
+		for _, s := range c.spans {
+			row := []string{s.name}
+			for _, value := range s.values {
+				row = append(row, number(value))
+			}
+			v.Rows = append(v.Rows, row)
+		}
+	default:
+		v.Columns = []string{c.xTitle}
+		for _, t := range c.xTicks {
+			v.Columns = append(v.Columns, t.text)
+		}
+		for _, l := range c.lines {
+			row := append([]string{l.name}, make([]string, len(c.xTicks))...)
+			for _, p := range l.points {
+				for i, t := range c.xTicks {
+					if t.at == p.x {
+						row[i+1] = number(p.median)
+					}
+				}
+			}
+			v.Rows = append(v.Rows, row)
+		}
+	}
+	for _, m := range c.marks {
+		v.Caption += capital(m.text) + ". "
+	}
+	return v, nil
+}
