@@ -34,7 +34,7 @@ type Hop struct {
 }
 
 // Trace hands each packet of the flows that the filter names to handle, until ctx ends. A node traces one filter at a time:
-// the last that was set; at the end nothing is traced.
+// the last that was set; at the end nothing is traced. The caller sees to it that nobody else traces there meanwhile.
 func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Hop) error) (err error) {
 	if !filter.Client.IsValid() {
 		return fmt.Errorf("trace: client %v: must be an IPv4 or IPv6 address", filter.Client)

@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 // TraceStep sends one request and follows each of its packets, and of the answer's, through all nodes (`dsrlab trace`). Only
@@ -31,7 +32,7 @@ func (s *TraceStep) run(ctx context.Context, t *trial) error {
 		return err
 	}
 	report, err := t.testbed.Trace(ctx, testbed.TraceOptions{
-		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout),
+		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout), Waiting: t.waits,
 	})
 	if err != nil {
 		return err
@@ -57,6 +58,11 @@ func (s *TraceStep) run(ctx context.Context, t *trial) error {
 		t.sample("traced_hops", "hops", float64(len(report.Hops)), labels),
 		t.sample("traced_answer_at_lb", "hops", float64(atLB), labels),
 	)
+}
+
+// waits tells for whom the trial waits: a run is not to fail because someone looks at its testbed.
+func (t *trial) waits(held *lockfile.HeldError) {
+	t.runner.Narrator.Notice(fmt.Sprintf("waiting: %s by %s", held.What, held.Holder))
 }
 
 // isLBNode reports whether requests enter at the node.

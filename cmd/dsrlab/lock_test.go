@@ -74,6 +74,23 @@ func TestTwoTerminals(t *testing.T) {
 	require.NoError(t, up.Wait())
 	require.NoError(t, second.Wait())
 	assert.Equal(t, "192.168.1.11", b.seen(t, "tcp", "185.150.8.128:8080"), "the second one's data path")
+
+	network, err := netns.Open(b.state, "talk")
+	require.NoError(t, err)
+	release, err := network.AcquireTrace(t.Context(), nil)
+	require.NoError(t, err)
+	code, said := b.exitCode(t, "trace", "client", "185.150.8.128:8080")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, said, "testbed talk is being traced by `")
+	third := exec.Command(b.dsrlab, "trace", "client", "185.150.8.128:8080", "--wait", "--state-dir", b.state)
+	told, err = third.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, third.Start())
+	line, err = bufio.NewReader(told).ReadString('\n')
+	require.NoError(t, err)
+	assert.Contains(t, line, "waiting: testbed talk is being traced by `")
+	release()
+	require.NoError(t, third.Wait())
 	b.run(t, "down")
 }
 

@@ -19,6 +19,7 @@ func newTraceCommand(s streams) *cobra.Command {
 	var output, protocol string
 	var all bool
 	var timeout time.Duration
+	var wait waitFlag
 	cmd := &cobra.Command{
 		Use:   "trace CLIENT FRONTEND",
 		Short: "Walk one real request, and its answer, hop by hop through all nodes",
@@ -46,7 +47,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 				return err
 			}
 			report, err := tb.Trace(cmd.Context(), testbed.TraceOptions{
-				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout,
+				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout, Waiting: wait.waiting(s),
 			})
 			if err != nil {
 				return err
@@ -64,6 +65,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 		},
 	}
 	target.flags(cmd)
+	cmd.Flags().BoolVar((*bool)(&wait), "wait", false, "wait for another trace on the testbed (default: exit with status 2)")
 	outputFlag(cmd, &output)
 	cmd.Flags().StringVar(&protocol, "protocol", "tcp", "tcp or udp")
 	cmd.Flags().BoolVar(&all, "all", false, "every packet of the request, not just the first each way")

@@ -17,6 +17,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 // Hop is one packet of a traced request at one hook of one node.
@@ -59,13 +60,15 @@ type TraceOptions struct {
 	Port uint16
 	// Timeout of the request (default 2s).
 	Timeout time.Duration
+	// Waiting is called when another process traces on this testbed. Default: not to wait; the error is a *lockfile.HeldError then.
+	Waiting lockfile.Waiting
 }
 
 // settle is how long the last packets of a request may take to pass after its client has its answer.
 const settle = 50 * time.Millisecond
 
 // Trace sends one real request from a client and records what every node's programs do with each of its packets, and with
-// those of the answer.
+// those of the answer. One at a time does so on a testbed.
 func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error) {
 	client, err := tb.AddressOf(o.Client, o.Frontend.Addr().Is4())
 	if err != nil {
@@ -117,11 +120,12 @@ func (tb *Testbed) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
 
 // tracing is a trace that runs on all nodes.
 type tracing struct {
-	group  *errgroup.Group
-	cancel context.CancelFunc
-	paths  map[string]*dataplane.DataPath
-	mu     sync.Mutex
-	hops   []Hop
+	group   *errgroup.Group
+	cancel  context.CancelFunc
+	release func() // lets others trace
+	paths   map[string]*dataplane.DataPath
+	mu      sync.Mutex
+	hops    []Hop
 }
 
 // startTrace returns when the filter is in force on every node.
@@ -131,6 +135,9 @@ func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, o TraceOpt
 		return nil, err
 	}
 	t := &tracing{}
+	if t.release, err = tb.network.AcquireTrace(ctx, o.Waiting); err != nil {
+		return nil, err
+	}
 	if t.paths, err = tb.openDataPaths(); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -167,6 +174,7 @@ func (t *tracing) stop() error {
 }
 
 func (t *tracing) close() error {
+	defer t.release()
 	var errs []error
 	for _, d := range t.paths {
 		errs = append(errs, d.Close())

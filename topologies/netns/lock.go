@@ -45,6 +45,19 @@ func (l *Lock) Release() {
 	removeIfDefault(l.stateDir)
 }
 
+// traceLock is the file of a network's folder that AcquireTrace locks. It ends with the folder, also if its process was killed.
+const traceLock = "tracing" + lockSuffix
+
+// AcquireTrace takes the lock of what follows a flow through the network: programs follow one at a time, and a second one would take the
+// first one's place. It keeps nobody from using the network.
+func (nw *Network) AcquireTrace(ctx context.Context, waiting lockfile.Waiting) (release func(), err error) {
+	l, err := lockfile.Take(ctx, filepath.Join(nw.Dir(), traceLock), "testbed "+nw.name+" is being traced", waiting)
+	if err != nil {
+		return nil, err
+	}
+	return l.Release, nil
+}
+
 // removeIfDefault removes the default state folder if it is empty: another network may be there.
 func removeIfDefault(stateDir string) {
 	if filepath.Clean(stateDir) == DefaultStateDir {

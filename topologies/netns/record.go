@@ -167,7 +167,7 @@ func (nw *Network) ownsDir() bool {
 // isPartOfNetwork reports whether a network's folder has an entry of this name.
 func isPartOfNetwork(name string) bool {
 	switch name {
-	case journalFile, ownerFile, planFile, requestedFile, bpfFolder, logsFolder:
+	case journalFile, ownerFile, planFile, requestedFile, bpfFolder, logsFolder, traceLock:
 		return true
 	}
 	return false
