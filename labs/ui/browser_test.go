@@ -2,11 +2,9 @@ package ui
 
 import (
 	"context"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // patience bounds each wait for what the page has to show; nothing is expected at a certain time.
@@ -49,18 +46,7 @@ func openPage(t *testing.T, topology string, mode services.Mode) *browser {
 	if chromium == "" {
 		t.Skip("needs Chromium: the page was NOT TESTED (apt-get install chromium)")
 	}
-	labPod := filepath.Join(t.TempDir(), "labpod")
-	build := exec.Command("go", "build", "-o", labPod, "github.com/dsrlab/dsrlab/cmd/labpod")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, string(output))
-	tb, _, err := testbed.Up(t.Context(), planOf(t, topology), testbed.Options{
-		StateDir: testLabs.StateDir(t), Name: "ui-" + topology, LabPod: labPod, Log: slog.New(slog.DiscardHandler),
-	})
-	require.NoError(t, err)
-	require.NoError(t, tb.Install(t.Context(), testbed.Variant{Name: string(mode), DataPath: testbed.DataPathDSRLab, Mode: mode}))
-	live, err := NewLive(tb)
-	require.NoError(t, err)
-	t.Cleanup(live.Close)
+	live := newLive(t, topology, mode)
 	server, err := New(Config{Testbed: live, Token: token, Loopback: true})
 	require.NoError(t, err)
 	web := httptest.NewServer(server)

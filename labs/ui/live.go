@@ -44,6 +44,10 @@ type Live struct {
 
 	download *download
 	calls    *calls
+
+	// downloading is held while the download is started or stopped; endMeasuring releases the machine's lock, and is nil while none runs.
+	downloading  sync.Mutex
+	endMeasuring func()
 }
 
 // NewLive returns the page's view of a running testbed. Close ends what the page has started.
@@ -189,14 +193,14 @@ func (l *Live) change(ctx context.Context, do func() error) error {
 	}
 	defer l.changing.Unlock()
 	lock, err := netns.Acquire(ctx, l.tb.Network().StateDir(), l.tb.Network().Name(), nil)
+	if err == nil {
+		defer lock.Release()
+		err = do()
+	}
 	if held := (*lockfile.HeldError)(nil); errors.As(err, &held) {
 		return fmt.Errorf("%w: %w", ErrBusy, held)
 	}
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	return do()
+	return err
 }
 
 // variant is what runs, as far as it can be told: our own data path, whose services each have a mode by annotation.
@@ -313,8 +317,8 @@ func (l *Live) restart(ctx context.Context, node string, modes map[string]servic
 	return l.tb.RestartNode(ctx, node, v)
 }
 
-// StartDownload begins a transfer that goes on until it is stopped.
-func (l *Live) StartDownload(_ context.Context, client, service string) error {
+// StartDownload begins a transfer that goes on until it is stopped. It has the machine for itself, as what measures has.
+func (l *Live) StartDownload(ctx context.Context, client, service string) error {
 	if !slices.Contains(describe("", l.Plan()).Clients, client) {
 		return refuse("client: unknown client %q", client)
 	}
@@ -322,12 +326,29 @@ func (l *Live) StartDownload(_ context.Context, client, service string) error {
 	if err != nil {
 		return err
 	}
-	l.download.start(client, service, target)
-	return nil
+	return l.change(ctx, func() (err error) {
+		l.downloading.Lock()
+		defer l.downloading.Unlock()
+		if l.endMeasuring == nil {
+			if l.endMeasuring, err = netns.AcquireMachine(ctx, nil); err != nil {
+				return err
+			}
+		}
+		l.download.start(client, service, target)
+		return nil
+	})
 }
 
 // StopDownload returns when the transfer has ended.
-func (l *Live) StopDownload() { l.download.stop() }
+func (l *Live) StopDownload() {
+	l.downloading.Lock()
+	defer l.downloading.Unlock()
+	l.download.stop()
+	if l.endMeasuring != nil {
+		l.endMeasuring()
+		l.endMeasuring = nil
+	}
+}
 
 // Trace traces one request.
 func (l *Live) Trace(ctx context.Context, client, service string) (report *testbed.TraceReport, err error) {
