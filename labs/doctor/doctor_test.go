@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsrlab/dsrlab/internal/capability"
 )
 
 func TestJudge(t *testing.T) {
@@ -65,6 +68,46 @@ func TestOutcome(t *testing.T) {
 	state, _, how = judge(p, fmt.Errorf("add link: %w", unix.EPERM))
 	assert.Equal(t, Missing, state)
 	assert.NotEqual(t, p.how, how, "a module gives no permission")
+}
+
+// Root without a capability, as in a container: what it is refused is named for the capability, and not for the kernel.
+func TestWithoutCapability(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes a network namespace")
+	}
+	for _, lacking := range []capability.Capability{capability.NetAdmin, capability.SysAdmin, capability.NetRaw} {
+		var checks []Check
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			if err = drop(lacking); err == nil {
+				checks = inScratch(t.Context())
+			}
+		}()
+		<-done
+		require.NoError(t, err)
+		named := 0
+		for _, c := range checks {
+			if c.State == Missing && strings.Contains(c.Seen, unix.EPERM.Error()) {
+				named++
+				assert.Equal(t, capability.Without([]capability.Capability{lacking}), c.How, c.Name)
+			}
+		}
+		assert.Positive(t, named, "without CAP_%v something is refused", lacking)
+	}
+}
+
+// drop takes a capability away from this thread.
+func drop(c capability.Capability) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[c/32].Effective &^= 1 << (c % 32)
+	return unix.Capset(&header, &data[0])
 }
 
 func TestRunLeavesNothing(t *testing.T) {
