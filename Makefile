@@ -43,8 +43,12 @@ generate: ## compile the BPF programs and write what is derived from the Go type
 
 .PHONY: check-generate
 check-generate: generate ## fail if what is committed is not what `generate` makes
-	@changed=$$(git status --porcelain -- '*_bpfel.*' '*.schema.json' labs/STEPS.md); \
+	@changed=$$(git status --porcelain -- '*_bpfel.*' '*.schema.json' labs/STEPS.md 'labs/*/measured.svg'); \
 	if [ -n "$$changed" ]; then echo "not what 'make generate' makes:"; echo "$$changed"; exit 1; fi
+
+.PHONY: docs
+docs: ## draw the pictures of the READMEs from the reference runs
+	$(GO) generate ./labs/pictures
 
 .PHONY: lint
 lint: ## check formatting, the direction of imports, and the usual mistakes

@@ -142,13 +142,15 @@ func named(variant, words string) string {
 	return variant + ", " + words
 }
 
-// labelWords are labels as people read them, as in "limit police", but those that are hidden.
+// labelWords are labels as people read them, as in "burst 3100b, limit police", but those that are hidden.
 func labelWords(labels map[string]string, hidden ...string) string {
-	shown := maps.Clone(labels)
-	for _, key := range hidden {
-		delete(shown, key)
+	var words []string
+	for _, key := range sortedKeys(labels) {
+		if !slices.Contains(hidden, key) {
+			words = append(words, key+" "+labels[key])
+		}
 	}
-	return strings.ReplaceAll(results.FormatLabels(shown), "=", " ")
+	return strings.Join(words, ", ")
 }
 
 // fullName is the variant of a group with all of its labels.

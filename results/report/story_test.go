@@ -104,7 +104,7 @@ func TestEvidence(t *testing.T) {
 		rows[e.ID] = evidenceOf(run, results.Summarize(run), e)
 	}
 	policed := rows["snat-policed"]
-	assert.Equal(t, "payload rate, burst 3100b limit police", policed.What)
+	assert.Equal(t, "payload rate, burst 3100b, limit police", policed.What)
 	assert.Regexp(t, `^[0-9.]+ kbit/s$`, policed.Measured)
 	assert.Regexp(t, `^[0-9.]+ × that without burst and limit$`, policed.Compared)
 	assert.Regexp(t, `^[0-9.]+ × none \([0-9.]+ to [0-9.]+\)$`, rows["dsr-goodput"].Compared)
