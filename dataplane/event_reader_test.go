@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -157,6 +158,33 @@ func TestReadWhileWriting(t *testing.T) {
 	require.NoError(t, d.objects.EventCount.Lookup(uint32(0), &count))
 	for _, n := range seen {
 		assert.Equal(t, count, n)
+	}
+}
+
+// TestTimeOfEvents: an event's time is that of the kernel's last tick, or to the nanosecond where that is asked for.
+func TestTimeOfEvents(t *testing.T) {
+	w := worlds()[0]
+	for _, c := range []struct {
+		name    string
+		precise bool
+		clock   int32
+	}{{"tick", false, unix.CLOCK_MONOTONIC_COARSE}, {"nanosecond", true, unix.CLOCK_MONOTONIC}} {
+		t.Run(c.name, func(t *testing.T) {
+			d := w.lb(t, services.ModeDSR, func(config *Config) { config.PreciseEvents = c.precise })
+			now := func() uint64 {
+				var ts unix.Timespec
+				require.NoError(t, unix.ClockGettime(c.clock, &ts))
+				return uint64(ts.Nano())
+			}
+			frame := w.syn(portEcho).frame(t)
+			before := now()
+			d.send(t, FromNetwork, frame)
+			after := now()
+			var slot bpf.DatapathEventSlot
+			require.NoError(t, d.objects.Events.Lookup(uint32(0), &slot))
+			assert.GreaterOrEqual(t, slot.Event.Time, before)
+			assert.LessOrEqual(t, slot.Event.Time, after)
+		})
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-// Event is one packet of a flow: its first, its last, a dropped one, or a sample of the others.
+// Event is one packet of a flow: its first, its last, or a dropped one.
 type Event struct {
-	Time        time.Time // of the reader's clock: two readers may differ by microseconds
+	Time        time.Time // of the reader's clock: two readers may differ by microseconds; see also Config.PreciseEvents
 	Point       Direction
 	Reason      Reason
 	Service     string         // namespace/name:port/PROTO; empty where not known

@@ -131,6 +131,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 		s.OutsideMac.Set(wireMAC(device.HardwareAddr)),
 		s.Mtu.Set(uint32(config.MTU)),
 		s.EventMask.Set(config.Sizes.Events-1),
+		s.PreciseEvents.Set(flag[config.PreciseEvents]),
 		s.Broken.Set(faultNumber(config.Fault)),
 		setPorts(&s, config.snatPorts),
 	)

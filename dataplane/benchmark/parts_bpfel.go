@@ -50,7 +50,6 @@ const (
 	partsProgPartParse           = "part_parse"
 	partsVarBroken               = "broken"
 	partsVarEventMask            = "event_mask"
-	partsVarEventSample          = "event_sample"
 	partsVarExportedToGo         = "exported_to_go"
 	partsVarMarkTunnels          = "mark_tunnels"
 	partsVarMtu                  = "mtu"
@@ -58,6 +57,7 @@ const (
 	partsVarNodeAddr6            = "node_addr6"
 	partsVarOutsideIfindex       = "outside_ifindex"
 	partsVarOutsideMac           = "outside_mac"
+	partsVarPreciseEvents        = "precise_events"
 	partsVarSnatPortFirst        = "snat_port_first"
 	partsVarSnatPortLast         = "snat_port_last"
 	partsVarTunnelIpv4           = "tunnel_ipv4"
@@ -152,7 +152,6 @@ type partsMapSpecs struct {
 type partsVariableSpecs struct {
 	Broken         *ebpf.VariableSpec `ebpf:"broken"`
 	EventMask      *ebpf.VariableSpec `ebpf:"event_mask"`
-	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.VariableSpec `ebpf:"mtu"`
@@ -160,6 +159,7 @@ type partsVariableSpecs struct {
 	NodeAddr6      *ebpf.VariableSpec `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.VariableSpec `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.VariableSpec `ebpf:"outside_mac"`
+	PreciseEvents  *ebpf.VariableSpec `ebpf:"precise_events"`
 	SnatPortFirst  *ebpf.VariableSpec `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.VariableSpec `ebpf:"snat_port_last"`
 	TunnelIpv4     *ebpf.VariableSpec `ebpf:"tunnel_ipv4"`
@@ -253,7 +253,6 @@ func (m *partsMaps) Close() error {
 type partsVariables struct {
 	Broken         *ebpf.Variable `ebpf:"broken"`
 	EventMask      *ebpf.Variable `ebpf:"event_mask"`
-	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.Variable `ebpf:"mtu"`
@@ -261,6 +260,7 @@ type partsVariables struct {
 	NodeAddr6      *ebpf.Variable `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.Variable `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.Variable `ebpf:"outside_mac"`
+	PreciseEvents  *ebpf.Variable `ebpf:"precise_events"`
 	SnatPortFirst  *ebpf.Variable `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.Variable `ebpf:"snat_port_last"`
 	TunnelIpv4     *ebpf.Variable `ebpf:"tunnel_ipv4"`

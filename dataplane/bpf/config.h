@@ -14,6 +14,7 @@ const volatile __u32 vni = 2;					/* Geneve network identifier; 2 is "world" in 
 const volatile __u16 snat_port_first = 1024; /* source ports for SNAT: none that the kernel gives to sockets, no NodePort */
 const volatile __u16 snat_port_last = 29999;
 const volatile __u32 event_mask = 8191; /* number of event slots, a power of two, minus 1 */
-const volatile __u32 event_sample;	/* besides first and last packets of a flow: 1 in this many; 0: none */
-const volatile enum fault broken;	/* on purpose; where nothing is, the verifier takes the code of it out */
-const volatile __u8 mark_tunnels = 1;	/* 0 only for benchmarks, which use one packet again and again: the kernel marks it once */
+const volatile __u8
+	precise_events;		  /* the time of flow events is to the nanosecond, not to the tick: reading that clock takes long */
+const volatile enum fault broken; /* on purpose; where nothing is, the verifier takes the code of it out */
+const volatile __u8 mark_tunnels = 1; /* 0 only for benchmarks, which use one packet again and again: the kernel marks it once */

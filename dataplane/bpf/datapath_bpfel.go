@@ -438,7 +438,6 @@ const (
 	DatapathProgToPod               = "to_pod"
 	DatapathVarBroken               = "broken"
 	DatapathVarEventMask            = "event_mask"
-	DatapathVarEventSample          = "event_sample"
 	DatapathVarExportedToGo         = "exported_to_go"
 	DatapathVarMarkTunnels          = "mark_tunnels"
 	DatapathVarMtu                  = "mtu"
@@ -446,6 +445,7 @@ const (
 	DatapathVarNodeAddr6            = "node_addr6"
 	DatapathVarOutsideIfindex       = "outside_ifindex"
 	DatapathVarOutsideMac           = "outside_mac"
+	DatapathVarPreciseEvents        = "precise_events"
 	DatapathVarSnatPortFirst        = "snat_port_first"
 	DatapathVarSnatPortLast         = "snat_port_last"
 	DatapathVarTunnelIpv4           = "tunnel_ipv4"
@@ -541,7 +541,6 @@ type DatapathMapSpecs struct {
 type DatapathVariableSpecs struct {
 	Broken         *ebpf.VariableSpec `ebpf:"broken"`
 	EventMask      *ebpf.VariableSpec `ebpf:"event_mask"`
-	EventSample    *ebpf.VariableSpec `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.VariableSpec `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.VariableSpec `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.VariableSpec `ebpf:"mtu"`
@@ -549,6 +548,7 @@ type DatapathVariableSpecs struct {
 	NodeAddr6      *ebpf.VariableSpec `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.VariableSpec `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.VariableSpec `ebpf:"outside_mac"`
+	PreciseEvents  *ebpf.VariableSpec `ebpf:"precise_events"`
 	SnatPortFirst  *ebpf.VariableSpec `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.VariableSpec `ebpf:"snat_port_last"`
 	TunnelIpv4     *ebpf.VariableSpec `ebpf:"tunnel_ipv4"`
@@ -644,7 +644,6 @@ func (m *DatapathMaps) Close() error {
 type DatapathVariables struct {
 	Broken         *ebpf.Variable `ebpf:"broken"`
 	EventMask      *ebpf.Variable `ebpf:"event_mask"`
-	EventSample    *ebpf.Variable `ebpf:"event_sample"`
 	ExportedToGo   *ebpf.Variable `ebpf:"exported_to_go"`
 	MarkTunnels    *ebpf.Variable `ebpf:"mark_tunnels"`
 	Mtu            *ebpf.Variable `ebpf:"mtu"`
@@ -652,6 +651,7 @@ type DatapathVariables struct {
 	NodeAddr6      *ebpf.Variable `ebpf:"node_addr6"`
 	OutsideIfindex *ebpf.Variable `ebpf:"outside_ifindex"`
 	OutsideMac     *ebpf.Variable `ebpf:"outside_mac"`
+	PreciseEvents  *ebpf.Variable `ebpf:"precise_events"`
 	SnatPortFirst  *ebpf.Variable `ebpf:"snat_port_first"`
 	SnatPortLast   *ebpf.Variable `ebpf:"snat_port_last"`
 	TunnelIpv4     *ebpf.Variable `ebpf:"tunnel_ipv4"`

@@ -49,21 +49,19 @@ static __always_inline void count_service(const struct verdict *v, enum reason r
 	add_packet(reason >= REASON_DROP_FIRST ? &c->drops : is_reply(reason) ? &c->replies : &c->requests, bytes);
 }
 
-/* First and last packets of a flow and drops are always reported, of the others one in event_sample. */
+/* First and last packets of a flow are reported, and drops. */
 static __always_inline bool is_reported(const struct packet *p, const struct verdict *v, enum reason reason)
 {
 	if (reason == REASON_NOT_OURS)
 		return false;
-	if (reason >= REASON_DROP_FIRST || v->begins || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
-		return true;
-	return event_sample && bpf_get_prandom_u32() % event_sample == 0;
+	return reason >= REASON_DROP_FIRST || v->begins || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
 }
 
 /* Field by field: a value of this size would first be made on the stack. */
 static __always_inline void fill_event(struct event *e, const struct packet *p, const struct verdict *v, enum reason reason,
-				       __u32 bytes)
+				       __u32 bytes, __u64 time)
 {
-	e->time = bpf_ktime_get_ns();
+	e->time = time;
 	e->tuple = p->tuple;
 	e->frontend = v->frontend.address;
 	e->backend = v->backend.address;
@@ -101,7 +99,7 @@ __noinline int report_event(const struct packet *p, const struct verdict *v, enu
 	before = slot->sequence;
 	if (before > number || atomic_compare_exchange(&slot->sequence, before, EVENT_WRITING) != before)
 		return 0;
-	fill_event(&slot->event, p, v, reason, bytes);
+	fill_event(&slot->event, p, v, reason, bytes, precise_events ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns());
 	atomic_exchange(&slot->sequence, number + 1);
 	return 0;
 }
@@ -167,7 +165,7 @@ static __always_inline void trace_packet(struct hook h, const struct packet *p, 
 	hop = before ? bpf_ringbuf_reserve(&hops, sizeof(*hop), 0) : NULL;
 	if (!hop)
 		return;
-	fill_event(&hop->event, p, v, reason, bytes);
+	fill_event(&hop->event, p, v, reason, bytes, bpf_ktime_get_ns());
 	hop->length_before = bytes;
 	hop->length_after = length_of(h);
 	__builtin_memcpy(hop->before, before->bytes, sizeof(hop->before));

@@ -96,6 +96,7 @@ func (tb *Testbed) load(n topologies.Node, v Variant, tables *services.Tables) e
 	return tb.network.Do(n.Name, func() error {
 		d, err := dataplane.Load(dataplane.Config{
 			Addresses: n.Addrs(), Device: "eth0", PinDir: dir, MTU: tb.plan.MTUOf(&n), Hook: v.Hook, Fault: v.Fault,
+			PreciseEvents: true,
 		})
 		if err != nil {
 			return err
