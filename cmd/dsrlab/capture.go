@@ -11,22 +11,39 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
+
+const captureLong = `--dissector writes a Lua script with which Wireshark and tshark decode the DSR option of Geneve, and filter by its fields:
+geneve.dsr.frontend, geneve.dsr.port, geneve.dsr.ipv4, geneve.dsr.ipv6, and geneve.dsr.malformed for options that a pod node refuses.`
+
+const captureExample = `  dsrlab capture lb -w lb.pcapng
+  dsrlab capture worker -i any --count 20 | tshark -r -
+  dsrlab capture --dissector dsr.lua && tshark -X lua_script:dsr.lua -r lb.pcapng -Y geneve.dsr`
 
 // newCaptureCommand captures packets of a node or pod.
 func newCaptureCommand(s streams) *cobra.Command {
 	var target testbedTarget
 	var options netns.CaptureOptions
-	var file string
+	var file, dissector string
 	var duration time.Duration
 	cmd := &cobra.Command{
 		Use:     "capture NODE|POD",
 		Short:   "Capture a node's or pod's packets as pcapng, until interrupted",
-		Example: "  dsrlab capture lb -w lb.pcapng\n  dsrlab capture worker -i any --count 20 | tshark -r -",
-		Args:    oneArg,
+		Long:    captureLong,
+		Example: captureExample,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dissector != "" {
+				return noArgs(cmd, args)
+			}
+			return oneArg(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dissector != "" {
+				return writeDissector(s, dissector)
+			}
 			tb, err := target.attach()
 			if err != nil {
 				return err
@@ -45,18 +62,18 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if options.Device == "any" {
 				options.Device = ""
 			}
-			capture, err := network.OpenCapture(args[0], options)
+			socket, err := network.OpenCapture(args[0], options)
 			if err != nil {
 				return errors.Join(upError(err), closeOut())
 			}
-			defer func() { _ = capture.Close() }()
+			defer func() { _ = socket.Close() }()
 			ctx := cmd.Context()
 			if duration > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
-			stats, err := capture.Record(ctx, out)
+			stats, err := socket.Record(ctx, out)
 			fmt.Fprintf(s.err, "%d packets captured, %d lost\n", stats.Packets, stats.Lost)
 			return errors.Join(err, closeOut())
 		},
@@ -66,7 +83,17 @@ func newCaptureCommand(s streams) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "write", "w", "-", "file; - is stdout")
 	cmd.Flags().Uint64Var(&options.Count, "count", 0, "stop after so many packets")
 	cmd.Flags().DurationVar(&duration, "duration", 0, "stop after this time")
+	cmd.Flags().StringVar(&dissector, "dissector", "", "write Wireshark's dissector of the DSR option to this file instead; - is stdout")
 	return cmd
+}
+
+// writeDissector writes the Lua script that decodes the DSR option.
+func writeDissector(s streams, file string) error {
+	if file == "-" {
+		_, err := fmt.Fprint(s.out, capture.Dissector)
+		return err
+	}
+	return os.WriteFile(file, []byte(capture.Dissector), 0o644)
 }
 
 // captureOutput is where a capture goes: a file, or stdout where that is no terminal.
