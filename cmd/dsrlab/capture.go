@@ -13,10 +13,15 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/terminal"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-const captureLong = `--dissector writes a Lua script with which Wireshark and tshark decode the DSR option of Geneve, and filter by its fields:
+const captureLong = `On a node with a data path, packets that it reported have a comment with what it decided: first and last packets of flows, dropped
+ones, and samples, as they come in. Filter by frame.comment. Where it is not certain which packet a decision is about, there is none.
+Replies of pods are decided about at the pods' devices: -i any has them.
+
+--dissector writes a Lua script with which Wireshark and tshark decode the DSR option of Geneve, and filter by its fields:
 geneve.dsr.frontend, geneve.dsr.port, geneve.dsr.ipv4, geneve.dsr.ipv6, and geneve.dsr.malformed for options that a pod node refuses.`
 
 const captureExample = `  dsrlab capture lb -w lb.pcapng
@@ -55,27 +60,13 @@ func newCaptureCommand(s streams) *cobra.Command {
 			if err := mustUndo(cmd.Context()); err != nil {
 				return err
 			}
-			out, closeOut, err := captureOutput(s, file)
-			if err != nil {
-				return usageError(err)
-			}
-			if options.Device == "any" {
-				options.Device = ""
-			}
-			socket, err := network.OpenCapture(args[0], options)
-			if err != nil {
-				return errors.Join(upError(err), closeOut())
-			}
-			defer func() { _ = socket.Close() }()
 			ctx := cmd.Context()
 			if duration > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
-			stats, err := socket.Record(ctx, out)
-			fmt.Fprintf(s.err, "%d packets captured, %d lost\n", stats.Packets, stats.Lost)
-			return errors.Join(err, closeOut())
+			return record(ctx, s, tb, args[0], options, file)
 		},
 	}
 	target.flags(cmd)
@@ -85,6 +76,33 @@ func newCaptureCommand(s streams) *cobra.Command {
 	cmd.Flags().DurationVar(&duration, "duration", 0, "stop after this time")
 	cmd.Flags().StringVar(&dissector, "dissector", "", "write Wireshark's dissector of the DSR option to this file instead; - is stdout")
 	return cmd
+}
+
+// record captures at a node or pod until ctx ends.
+func record(ctx context.Context, s streams, tb *testbed.Testbed, place string, options netns.CaptureOptions, file string) error {
+	out, closeOut, err := captureOutput(s, file)
+	if err != nil {
+		return usageError(err)
+	}
+	if options.Device == "any" {
+		options.Device = ""
+	}
+	comments, err := tb.Comments(place, options.Device)
+	if err != nil {
+		return errors.Join(err, closeOut())
+	}
+	if comments != nil { // else the interface would not be nil
+		defer func() { _ = comments.Close() }()
+		options.Comments = comments
+	}
+	socket, err := tb.Network().OpenCapture(place, options)
+	if err != nil {
+		return errors.Join(upError(err), closeOut())
+	}
+	defer func() { _ = socket.Close() }()
+	stats, err := socket.Record(ctx, out)
+	fmt.Fprintf(s.err, "%d packets captured, %d lost\n", stats.Packets, stats.Lost)
+	return errors.Join(err, closeOut())
 }
 
 // writeDissector writes the Lua script that decodes the DSR option.

@@ -201,7 +201,7 @@ func TestDissectorMalformed(t *testing.T) {
 		f := frames[r.IntN(count)]
 		frames = append(frames, f[:r.IntN(len(f))])
 	}
-	fields := []string{"_ws.lua.error"}
+	fields := []string{"_ws.lua.error", "geneve.dsr.malformed"}
 	for _, name := range names {
 		fields = append(fields, "geneve.dsr.malformed."+name)
 	}
@@ -214,10 +214,11 @@ func TestDissectorMalformed(t *testing.T) {
 		}
 		got := make(map[string]bool)
 		for j, name := range names {
-			if row[1+j] != "" {
+			if row[2+j] != "" {
 				got[name] = true
 			}
 		}
 		require.Equal(t, want[i], got, "%x", frames[i])
+		require.Equal(t, len(got) > 0, row[1] != "", "%x", frames[i])
 	}
 }

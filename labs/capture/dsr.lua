@@ -23,6 +23,7 @@ local fields = {
 	padding = ProtoField.uint16("geneve.dsr.padding", "Padding, zero", base.HEX),
 	frontend = ProtoField.string("geneve.dsr.frontend", "Frontend"),
 	data = ProtoField.bytes("geneve.dsr.data", "Data"),
+	malformed = ProtoField.none("geneve.dsr.malformed", "Malformed"), -- to filter by any of the faults below
 }
 dsr.fields = fields
 
@@ -42,6 +43,12 @@ local experts = {
 	flag = malformed("flag", "DSR option: Geneve's header lacks the C bit, which says that a critical option is present"),
 }
 dsr.experts = experts
+
+-- fault notes what is wrong with an item of a tree.
+local function fault(tree, item, name)
+	item:add_proto_expert_info(experts[name])
+	tree:add(fields.malformed):set_hidden()
+end
 
 local geneve_options = Field.new("geneve.options")
 local geneve_critical = Field.new("geneve.flags.critical")
@@ -70,15 +77,15 @@ local function frontend(tree, data)
 	end
 	text = text .. ":" .. port:uint()
 	if has_zeros(address) then
-		tree:add_proto_expert_info(experts.address)
+		fault(tree, tree, "address")
 	end
 	local item = tree:add(fields.port, port)
 	if port:uint() == 0 then
-		item:add_proto_expert_info(experts.port)
+		fault(tree, item, "port")
 	end
 	item = tree:add(fields.padding, padding)
 	if padding:uint() ~= 0 then
-		item:add_proto_expert_info(experts.padding)
+		fault(tree, item, "padding")
 	end
 	tree:add(fields.frontend, data, text):set_generated()
 	return text
@@ -92,18 +99,18 @@ local function option(tree, bytes, count, critical)
 	branch:add(fields.critical, bytes(2, 1))
 	local item = branch:add(fields.reserved, bytes(3, 1))
 	if bytes(3, 1):bitfield(0, 3) ~= 0 then
-		item:add_proto_expert_info(experts.reserved)
+		fault(branch, item, "reserved")
 	end
 	item = branch:add(fields.length, bytes(3, 1))
 	if count > 1 then
-		branch:add_proto_expert_info(experts.twice)
+		fault(branch, branch, "twice")
 	end
 	if not critical then
-		branch:add_proto_expert_info(experts.flag)
+		fault(branch, branch, "flag")
 	end
 	local size = bytes:len() - HEADER
 	if size ~= 8 and size ~= 20 then
-		item:add_proto_expert_info(experts.length)
+		fault(branch, item, "length")
 		if size > 0 then
 			branch:add(fields.data, bytes(HEADER, size))
 		end
@@ -121,7 +128,8 @@ local function walk(tree, options, critical)
 		local left = options:len() - offset
 		local size = left >= HEADER and HEADER + 4 * options(offset + 3, 1):bitfield(3, 5) or HEADER
 		if size > left then
-			tree:add(dsr, options(offset, left)):add_proto_expert_info(experts.overrun)
+			local item = tree:add(dsr, options(offset, left))
+			fault(item, item, "overrun")
 			break
 		end
 		if options(offset, 2):uint() == CLASS and options(offset + 2, 1):uint() == TYPE then

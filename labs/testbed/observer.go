@@ -42,20 +42,29 @@ func (o *Observer) open() error {
 		if _, ok := o.nodes[n.Name]; ok {
 			continue
 		}
-		d, err := o.testbed.OpenDataPath(n.Name)
+		observed, err := o.testbed.observeNode(n.Name)
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		r, err := d.NewEventReader()
-		if err != nil {
-			return errors.Join(err, d.Close())
-		}
-		o.nodes[n.Name] = observedNode{d, r}
+		o.nodes[n.Name] = observed
 	}
 	return nil
+}
+
+// observeNode reads a node's events from the oldest on. The caller closes it.
+func (tb *Testbed) observeNode(node string) (observedNode, error) {
+	d, err := tb.OpenDataPath(node)
+	if err != nil {
+		return observedNode{}, err
+	}
+	r, err := d.NewEventReader()
+	if err != nil {
+		return observedNode{}, errors.Join(err, d.Close())
+	}
+	return observedNode{d, r}, nil
 }
 
 // observedNode is what is read of a node.

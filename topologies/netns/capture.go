@@ -31,6 +31,8 @@ type CaptureOptions struct {
 	Filter []unix.SockFilter
 	// Count is how many packets are captured at most; 0 is no limit.
 	Count uint64
+	// Comments are written with the packets that they are about; nil: none. Packets are then written some ten milliseconds late.
+	Comments Commenter
 }
 
 // CaptureStats are what became of the packets that passed the filter.
@@ -46,6 +48,8 @@ type Capture struct {
 	socket  int
 	devices map[int]int // index of the device to number of the interface in the file
 	names   []string    // by that number
+
+	comments *commentator // while it records, where packets are commented on
 }
 
 // OpenCapture begins to listen. No packet that comes later is missed, in either direction. The caller closes the capture.
@@ -132,6 +136,9 @@ func (c *Capture) Record(ctx context.Context, w io.Writer) (CaptureStats, error)
 	if lostErr == nil {
 		stats.Lost = uint64(lost.Drops)
 	}
+	if c.comments != nil {
+		stats.Lost += c.comments.lost // reading the statistics resets them
+	}
 	if err := errors.Join(err, lostErr, file.Flush()); err != nil {
 		return stats, fmt.Errorf("capture in %s: %w", c.ns, err)
 	}
@@ -154,16 +161,26 @@ func (c *Capture) begin(w io.Writer) (file *pcapgo.NgWriter, err error) {
 }
 
 // copy reads packets from the socket and writes them.
-func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *CaptureStats) error {
+func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *CaptureStats) (err error) {
 	ended, err := wakeWhenDone(ctx)
 	if err != nil {
 		return err
 	}
 	defer ended.close()
+	if c.options.Comments != nil {
+		if c.comments, err = newCommentator(c.socket, c.options.Comments); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.comments.close(file)) }()
+	}
 	ending := false
 	frame, control := make([]byte, frameLimit), make([]byte, 128)
-	for c.options.Count == 0 || stats.Packets < c.options.Count {
-		if !ending && ctx.Err() != nil {
+	for {
+		full := c.full(stats)
+		if full && c.comments == nil {
+			return nil
+		}
+		if !ending && (full || ctx.Err() != nil) {
 			ending = true
 			if err := c.refuse(); err != nil {
 				return err
@@ -175,19 +192,50 @@ func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *Captur
 			if err := c.write(file, from, timestamp(control[:controlLength]), frame[:n], stats); err != nil {
 				return err
 			}
-		case errors.Is(err, unix.EAGAIN) && ending:
-			return nil
 		case errors.Is(err, unix.EAGAIN):
-			if err := errors.Join(file.Flush(), ended.wait(c.socket)); err != nil {
+			if done, err := c.idle(file, ended, ending); done || err != nil {
 				return err
 			}
+			continue
 		case errors.Is(err, unix.ENETDOWN):
 			return errors.New("the device is down, or gone")
 		case !errors.Is(err, unix.EINTR):
 			return err
 		}
+		if c.comments != nil {
+			if err := c.comments.turn(file, false); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+}
+
+// full reports whether there are as many packets as were asked for.
+func (c *Capture) full(stats *CaptureStats) bool {
+	return c.options.Count > 0 && stats.Packets >= c.options.Count
+}
+
+// idle waits until there is something to do after the socket had nothing to read. It reports whether the capture is complete.
+func (c *Capture) idle(file *pcapgo.NgWriter, ended *wakeup, ending bool) (done bool, err error) {
+	if c.comments == nil {
+		if ending {
+			return true, nil
+		}
+		return false, errors.Join(file.Flush(), ended.wait(c.socket, -1))
+	}
+	if err := c.comments.turn(file, true); err != nil {
+		return false, err
+	}
+	switch {
+	case ending && len(c.comments.held) > 0:
+		time.Sleep(graceEvery / 5) // nothing more comes
+		return false, nil
+	case ending:
+		return true, nil
+	case len(c.comments.held) > 0:
+		return false, ended.wait(c.socket, int(graceEvery.Milliseconds()))
+	}
+	return false, ended.wait(c.socket, -1)
 }
 
 // refuse lets no more packets in, so that what the socket holds has an end. The packets' timestamps would not do: the kernel begins to
@@ -207,17 +255,29 @@ func (c *Capture) write(file *pcapgo.NgWriter, from unix.Sockaddr, at time.Time,
 	if !ok {
 		return fmt.Errorf("a packet from %T", from)
 	}
-	number, ok := c.devices[link.Ifindex]
-	if !ok {
-		return nil // the loopback, or a device that came later
-	}
+	number, known := c.devices[link.Ifindex] // not the loopback, or a device that came later
 	direction := pcapgo.NgEpbFlagDirectionInbound
 	if link.Pkttype == unix.PACKET_OUTGOING {
 		direction = pcapgo.NgEpbFlagDirectionOutbound
 	}
-	stats.Packets++
 	info := gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame), InterfaceIndex: number}
-	return file.WritePacketWithOptions(info, frame, pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{Direction: direction}})
+	options := pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{Direction: direction}}
+	wanted := known && !c.full(stats)
+	if wanted {
+		stats.Packets++
+	}
+	if c.comments != nil {
+		device := ""
+		if known {
+			device = c.names[number]
+		}
+		c.comments.add(heldPacket{info: info, options: options, frame: frame, written: wanted}, device)
+		return nil
+	}
+	if !wanted {
+		return nil
+	}
+	return file.WritePacketWithOptions(info, frame, options)
 }
 
 // timestamp is when the kernel saw the packet (struct timespec).
@@ -255,9 +315,9 @@ func wakeWhenDone(ctx context.Context) (*wakeup, error) {
 	return w, nil
 }
 
-// wait returns when there is something to read, or the context has ended.
-func (w *wakeup) wait(socket int) error {
-	_, err := unix.Poll([]unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(w.event), Events: unix.POLLIN}}, -1)
+// wait returns when there is something to read, the context has ended, or a time in milliseconds is over; -1: it never is.
+func (w *wakeup) wait(socket, milliseconds int) error {
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(socket), Events: unix.POLLIN}, {Fd: int32(w.event), Events: unix.POLLIN}}, milliseconds)
 	if errors.Is(err, unix.EINTR) {
 		return nil
 	}
