@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/dataplane/agent"
 )
 
@@ -60,6 +61,7 @@ func run(ctx context.Context, args []string, log io.Writer) int {
 	cmd.Flags().StringVar(&f.Tables, "tables", "", "answer health checks only, for the frontends and backends of this file")
 	cmd.Flags().StringVar(&f.PinDir, "pins", "/sys/fs/bpf/dsrlab", "folder of the data path on a bpffs")
 	cmd.Flags().StringVar(&f.Metrics, "metrics", ":9964", "where to serve /metrics and /healthz; empty: nowhere")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.FlagError(err) })
 	cmd.SetArgs(args)
 	cmd.SetErr(log)
 	if err := cmd.ExecuteContext(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/internal/capability"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
@@ -19,11 +20,15 @@ import (
 func noArgs(cmd *cobra.Command, args []string) error { return asUsage(cobra.NoArgs(cmd, args)) }
 
 // oneArg wants exactly one argument.
-func oneArg(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(1)(cmd, args)) }
+func oneArg(cmd *cobra.Command, args []string) error {
+	return asUsage(usage.Args(cobra.ExactArgs(1))(cmd, args))
+}
 
 // minArgs wants n arguments or more.
 func minArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error { return asUsage(cobra.MinimumNArgs(n)(cmd, args)) }
+	return func(cmd *cobra.Command, args []string) error {
+		return asUsage(usage.Args(cobra.MinimumNArgs(n))(cmd, args))
+	}
 }
 
 func asUsage(err error) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/dataplane/explain"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -19,7 +20,9 @@ func newExplainCommand(s streams) *cobra.Command {
 		Use: "explain [REASON]", Short: "Explain what happened to a packet: what a reason means, its cause, and what to do about it",
 		Long: `REASON is the data path's name for what it did to a packet, as "dsrlab observe", "dsrlab trace" and "dsrlab metrics" print it;
 without one, all are listed. TROUBLESHOOTING.md leads from symptoms to reasons.`,
-		Args: func(cmd *cobra.Command, args []string) error { return asUsage(cobra.MaximumNArgs(1)(cmd, args)) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			return asUsage(usage.Args(cobra.MaximumNArgs(1))(cmd, args))
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			all, err := explain.Reasons()
 			if err != nil {

@@ -18,7 +18,7 @@ func newImageCommand(s streams) *cobra.Command {
 	var output, tag string
 	cmd := &cobra.Command{
 		Use: "image", Short: "Write the container image of these programs, for `docker load` and `kind load image-archive`",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
@@ -222,7 +223,7 @@ func (l listedRun) row(w io.Writer) []any {
 
 func newResultsShowCommand(s streams, store func() results.Store) *cobra.Command {
 	command := &cobra.Command{
-		Use: "show RUN", Short: "Show what a run measured (-o json: its summary.json)", Args: resultsArgs(cobra.ExactArgs(1)),
+		Use: "show RUN", Short: "Show what a run measured (-o json: its summary.json)", Args: resultsArgs(usage.Args(cobra.ExactArgs(1))),
 	}
 	output := resultsFormat(s, command)
 	check := command.Flags().Bool("check", false, "exit as the run itself did: 0 passed, 1 failed or untested, 3 unsupported")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
@@ -37,9 +38,9 @@ Exits with 1 if parity does not hold, with 0 if it does. Runs on one substrate m
 		Example: "  dsrlab results compare 01-source-ip --across netns,kind",
 		Args: resultsArgs(func(command *cobra.Command, args []string) error {
 			if command.Flags().Changed("across") {
-				return cobra.ExactArgs(1)(command, args)
+				return usage.Args(cobra.ExactArgs(1))(command, args)
 			}
-			return cobra.ExactArgs(2)(command, args)
+			return usage.Args(cobra.ExactArgs(2))(command, args)
 		}),
 	}
 	output := resultsFormat(s, command)

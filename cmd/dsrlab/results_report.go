@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
@@ -39,7 +40,7 @@ run of each lab that came to its end in --runs, and the reference run of a lab t
 		if o.all {
 			return cobra.NoArgs(command, args)
 		}
-		return cobra.MinimumNArgs(1)(command, args)
+		return usage.Args(cobra.MinimumNArgs(1))(command, args)
 	})
 	command.RunE = func(_ *cobra.Command, args []string) error {
 		if len(args) > 1 && o.format != "junit" {

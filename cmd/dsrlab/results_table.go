@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
@@ -16,7 +17,7 @@ const tableLab = "07-full-picture"
 func newResultsTableCommand(s streams, store func() results.Store) *cobra.Command {
 	command := &cobra.Command{
 		Use: "table [RUN]", Short: "Show the table of slides 12 and 21 as a run measured it (default: the latest of " + tableLab + ")",
-		Args: resultsArgs(cobra.MaximumNArgs(1)),
+		Args: resultsArgs(usage.Args(cobra.MaximumNArgs(1))),
 	}
 	output := resultsFormat(s, command)
 	command.RunE = func(_ *cobra.Command, args []string) error {

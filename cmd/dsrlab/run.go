@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
 	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
@@ -141,7 +142,7 @@ func newRootCommand(s streams) *cobra.Command {
 	)
 	addCompletions(root)
 	root.SetVersionTemplate("dsrlab {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(usage.FlagError(err)) })
 	return root
 }
 

@@ -57,10 +57,12 @@ func TestBadUsage(t *testing.T) {
 			`dsrlab: --data-path: unknown data path "cilium" (want as-is or dsrlab)`,
 		},
 		{[]string{"demo", "dsr", "--present", "--substrate", "cluster"}, `dsrlab: --present: not with --substrate cluster`},
-		{[]string{"lab", "show"}, "dsrlab: accepts 1 arg(s), received 0"},
+		{[]string{"lab", "show"}, "dsrlab: found no argument (want `dsrlab lab show LAB`)"},
 		{[]string{"lab", "rum"}, `dsrlab: unknown command "rum" for "dsrlab lab": did you mean "run"?`},
 		{[]string{"results", "everything"}, `dsrlab: unknown command "everything" for "dsrlab results": want one of claims, compare, list, report, show, table`},
 		{[]string{"lab", "show", "1"}, `dsrlab: ambiguous lab "1" (want one of 10-nlb-and-bgp, 11-why-it-matters, 12-when-snat-is-fine, 13-failover)`},
+		{[]string{"lab", "run", "01", "--repetitions", "x"}, `dsrlab: --repetitions: found "x" (want a whole number)`},
+		{[]string{"trace", "a", "b", "--timeout", "3"}, `dsrlab: --timeout: found "3" (want a time with its unit, as in 500ms or 2s)`},
 		{[]string{"lab", "run", "01", "--repetitions", "-1"}, "dsrlab: --repetitions: found -1 (want 1 or more, or 0 for what the lab says)"},
 		{
 			[]string{"observe", "--reason", "no-backnd", "--verdict", "droped", "--last", "-1", "-o", "yaml"},
@@ -78,7 +80,7 @@ reason: unknown reason "no-backnd": did you mean "no-backend"?
 		{[]string{"results", "list", "--runs", "/missing"}, "dsrlab: --runs: stat /missing: no such file or directory"},
 		{[]string{"results", "list", "--runs", "/dev/null"}, "dsrlab: --runs: /dev/null is a file (want a folder)"},
 		{[]string{"explain", "no-backed"}, `dsrlab: unknown reason "no-backed": did you mean "no-backend"?`},
-		{[]string{"explain", "a", "b"}, `dsrlab: accepts at most 1 arg(s), received 2`},
+		{[]string{"explain", "a", "b"}, "dsrlab: found 2 arguments (want `dsrlab explain [REASON]`)"},
 		{[]string{"topology", "validate", "/dev/zero"}, "dsrlab: read topology: /dev/zero: too large: found more (want at most 1 MiB)"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

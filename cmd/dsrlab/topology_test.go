@@ -126,11 +126,11 @@ func TestTopologyBadUsage(t *testing.T) {
 		"folder":         {[]string{"show", "."}, "dsrlab: read topology: read .: is a directory"},
 		"output":         {[]string{"list", "-o", "xml"}, `dsrlab: --output: unknown format "xml" (want table, json or yaml)`},
 		"format":         {[]string{"graph", "talk", "--format", "png"}, `dsrlab: --format: unknown format "png" (want mermaid or svg)`},
-		"no argument":    {[]string{"show"}, "dsrlab: accepts 1 arg(s), received 0"},
+		"no argument":    {[]string{"show"}, "dsrlab: found no argument (want `dsrlab topology show NAME|FILE`)"},
 		"too many":       {[]string{"list", "talk"}, `dsrlab: unknown command "talk" for "dsrlab topology list"`},
 		"unknown flag":   {[]string{"list", "--all"}, "dsrlab: unknown flag: --all"},
 		"empty input":    {[]string{"show", "-"}, "dsrlab: standard input: is empty"},
-		"nothing to say": {[]string{"validate"}, "dsrlab: requires at least 1 arg(s), only received 0"},
+		"nothing to say": {[]string{"validate"}, "dsrlab: found no argument (want `dsrlab topology validate FILE...`)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errOut := runTopology(t, "", test.args...)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
@@ -27,7 +28,9 @@ func newTraceCommand(s streams) *cobra.Command {
 and shows what each program on its way met and what it made of it: namespace, hook, headers before and after, the DSR option,
 verdict. Of a TCP connection it shows the handshake's first two packets; --all shows every packet.`,
 		Example: "  dsrlab trace client 185.150.8.128:8080\n  dsrlab trace client tcp-echo:udp --protocol udp -o json",
-		Args:    func(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(2)(cmd, args)) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			return asUsage(usage.Args(cobra.ExactArgs(2))(cmd, args))
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p := workload.Protocol(protocol); p != workload.TCP && p != workload.UDP {
 				return usageError(fmt.Errorf("--protocol: unknown protocol %q (want tcp or udp)", protocol))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/cmd/internal/interrupt"
 	"github.com/dsrlab/dsrlab/cmd/internal/stdout"
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 )
 
 // Exit codes of every command.
@@ -81,7 +82,7 @@ func newRootCommand(s streams) *cobra.Command {
 	}
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(usage.FlagError(err)) })
 	root.AddCommand(newServeCommand(s), newConnectCommand(s), newGetCommand(s), newBulkCommand(s),
 		newL7ProxyCommand(s), newTCPProxyCommand(s), newAppCommand(s), newCallMeCommand(s), newLoadCommand(s), newDownloadCommand(s), newBGPCommand(s))
 	return root

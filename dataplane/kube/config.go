@@ -3,10 +3,12 @@
 package kube
 
 import (
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -118,13 +120,28 @@ func ParseConfig(file string, data []byte) (Config, error) {
 	}
 	strict, err := json.UnmarshalStrict(document, &c)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", file, err)
+		return Config{}, fmt.Errorf("%s: %w", file, explainType(err))
 	}
 	var errs []error
 	for _, err := range append(strict, c.check()...) {
 		errs = append(errs, fmt.Errorf("%s: %w", file, explainRemoved(err)))
 	}
 	return c, errors.Join(errs...)
+}
+
+// explainType says which field has a value of another type than it should; of the document itself there is no field.
+func explainType(err error) error {
+	var other *stdjson.UnmarshalTypeError
+	if !errors.As(err, &other) {
+		return err
+	}
+	switch {
+	case other.Field == "":
+		return fmt.Errorf("found only a value of type %s (want an AgentConfig: fields with values)", other.Value)
+	case other.Type.Kind() == reflect.Slice:
+		return fmt.Errorf("%s: found a value of type %s (want a list)", other.Field, other.Value)
+	}
+	return fmt.Errorf("%s: found a value of type %s, which it can't have", other.Field, other.Value)
 }
 
 // explainRemoved says what became of a field that a configuration could have in the past.

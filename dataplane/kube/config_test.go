@@ -92,6 +92,9 @@ c.yaml: podNetwork.cidrs: none: name where pods' addresses are from, such as 10.
 c.yaml: drainSeconds: -1: must be from 0 to 3600`},
 		{"an hour and more", head + "drainSeconds: 10000000000\nloadBalancer: {externalIPs: ['']}\n", `c.yaml: loadBalancer.externalIPs[0]: empty: must be a prefix such as 192.0.2.0/24
 c.yaml: drainSeconds: 10000000000: must be from 0 to 3600`},
+		{"no configuration", "hello", "c.yaml: found only a value of type string (want an AgentConfig: fields with values)"},
+		{"a value for a list", head + "serviceCIDRs: 10.96.0.0/16\n", "c.yaml: serviceCIDRs: found a value of type string (want a list)"},
+		{"a list for a number", head + "drainSeconds: []\n", "c.yaml: drainSeconds: found a value of type array, which it can't have"},
 		{"pools", head + "loadBalancer: {pools: []}\n", `c.yaml: unknown field "loadBalancer.pools"`},
 		{"table size", head + "loadBalancer: {mode: dsr, tableSize: 251}\n",
 			`c.yaml: unknown field "loadBalancer.tableSize": leave it out, as all sets of backends have the same number of slots now`},

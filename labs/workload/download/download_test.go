@@ -210,7 +210,7 @@ func TestValidate(t *testing.T) {
 	assert.EqualError(t, o.Validate(), "missing target (want ADDR:PORT or [ADDR6]:PORT)\ncount: found -1 (want 1 to 4096)\n"+
 		"source port: found 5 (want none for several downloads, which can't share it)\nlength: found 0s (want more than 0)\nduration, stall, timeout: found 0s, -1ns, 0s (want 0 or more)")
 	o = Options{Target: netip.MustParseAddrPort("127.0.0.1:5"), Length: 1}
-	assert.EqualError(t, o.Validate(), "bytes: found 0 (want 1 to 1099511627776)\nrate: found 0 (want more than 0 and at most 1e+10 bit/s)")
+	assert.EqualError(t, o.Validate(), "bytes: found 0 (want 1 to 1099511627776)\nrate: found 0 (want more than 0 and at most 10000000000 bit/s)")
 }
 
 // The pace holds for rates that need small chunks and for those that need many.

@@ -48,7 +48,7 @@ func (r request) validate() error {
 		errs = append(errs, fmt.Errorf("bytes: found %d (want 1 to %d)", r.Bytes, int64(maxBytes)))
 	}
 	if !(r.Rate > 0 && r.Rate <= maxRate) {
-		errs = append(errs, fmt.Errorf("rate: found %v (want more than 0 and at most %v bit/s)", r.Rate, maxRate))
+		errs = append(errs, fmt.Errorf("rate: found %v (want more than 0 and at most %d bit/s)", r.Rate, int64(maxRate)))
 	}
 	return errors.Join(errs...)
 }
