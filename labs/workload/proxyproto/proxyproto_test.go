@@ -109,7 +109,7 @@ func TestReceive(t *testing.T) {
 	policy := Policy{Require: true, From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}}
 	require.NoError(t, policy.Validate())
 	_, err := policy.Receive(near, bufio.NewReader(near), peer)
-	assert.EqualError(t, err, "PROXY header untrusted: found 10.0.0.7 (want one of the trusted proxies [10.1.0.0/16 fd00::/8])")
+	assert.EqualError(t, err, "PROXY header untrusted: found 10.0.0.7 (want one of the trusted proxies 10.1.0.0/16, fd00::/8)")
 
 	policy = Policy{Require: true, Timeout: 20 * time.Millisecond}
 	_, err = policy.Receive(near, bufio.NewReader(near), peer)
