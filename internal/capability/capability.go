@@ -66,14 +66,16 @@ func lackingOf(effective uint64, needed []Capability) []Capability {
 
 // Without says which capabilities a process does not have, and how a container gets them.
 func Without(lacking []Capability) string {
-	noun, names, options := "the capability", []string{}, ""
-	if len(lacking) > 1 {
-		noun = "the capabilities"
-	}
+	var names, options []string
 	for _, c := range lacking {
-		names, options = append(names, "CAP_"+c.String()), options+" --cap-add "+c.String()
+		names, options = append(names, "CAP_"+c.String()), append(options, "--cap-add "+c.String())
 	}
-	return fmt.Sprintf("%s %s, which this process does not have; in a container, run it with%s", noun, strings.Join(names, " and "), options)
+	noun, last := "capability", len(names)-1
+	if last > 0 {
+		noun, names = "capabilities", []string{strings.Join(names[:last], ", "), names[last]}
+	}
+	return fmt.Sprintf("the %s %s, which this process does not have; in a container, run it with %s", noun, strings.Join(names, " and "),
+		strings.Join(options, " "))
 }
 
 // Refused reports whether the kernel refused something for want of a permission.

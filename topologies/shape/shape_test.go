@@ -109,8 +109,11 @@ func TestMissing(t *testing.T) {
 			"this machine lacks the tbf qdisc ("+err.Error()+"): modprobe sch_tbf")
 		assert.ErrorIs(t, missing("", "", err), err)
 	}
+	refused := missing("the tbf qdisc", "modprobe sch_tbf", unix.EPERM)
+	assert.ErrorIs(t, refused, unix.EPERM)
+	assert.NotContains(t, refused.Error(), "modprobe", "the module is there, and a right is not")
 	var lacking *MissingError
-	assert.NotErrorAs(t, missing("the tbf qdisc", "modprobe sch_tbf", unix.EPERM), &lacking)
+	assert.NotErrorAs(t, missing("the tbf qdisc", "modprobe sch_tbf", unix.EINVAL), &lacking)
 }
 
 // toNode is a UDP socket in the fabric that sends to the node.
