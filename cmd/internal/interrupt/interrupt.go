@@ -57,8 +57,10 @@ func Notify(parent context.Context) (ctx context.Context, stop func()) {
 		}
 	}()
 	return ctx, func() {
-		signal.Stop(received)
-		signal.Stop(pipe)
 		cancel(nil)
+		if Of(ctx) == nil { // else the process ends, and a signal that is still on its way must not take its exit status
+			signal.Stop(received)
+			signal.Stop(pipe)
+		}
 	}
 }
