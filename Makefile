@@ -168,7 +168,7 @@ fuzz: ## mutated frames through the BPF programs, hostile objects and files thro
 	@set -e; for package in ./dataplane ./dataplane/services ./dataplane/kube ./labs/ui ./topologies ./labs ./results; do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
-			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -parallel 2 $$package; \
+			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x -parallel 2 $$package; \
 		done; \
 	done
 
