@@ -17,8 +17,8 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-const captureLong = `On a node with a data path, packets that it reported have a comment with what it decided: first and last packets of flows, dropped
-ones, and samples, as they come in. Filter by frame.comment. Where it is not certain which packet a decision is about, there is none.
+const captureLong = `On a node with a data path, packets that it reported have a comment with what it decided: first and last packets of flows, and
+dropped ones, as they come in. Filter by frame.comment. Where it is not certain which packet a decision is about, there is none.
 Replies of pods are decided about at the pods' devices: -i any has them.
 
 --dissector writes a Lua script with which Wireshark and tshark decode the DSR option of Geneve, and filter by its fields:
@@ -80,16 +80,12 @@ func newCaptureCommand(s streams) *cobra.Command {
 
 // record captures at a node or pod until ctx ends.
 func record(ctx context.Context, s streams, tb *testbed.Testbed, place string, options netns.CaptureOptions, file string) error {
-	out, closeOut, err := captureOutput(s, file)
-	if err != nil {
-		return usageError(err)
-	}
 	if options.Device == "any" {
 		options.Device = ""
 	}
 	comments, err := tb.Comments(place, options.Device)
 	if err != nil {
-		return errors.Join(err, closeOut())
+		return err
 	}
 	if comments != nil { // else the interface would not be nil
 		defer func() { _ = comments.Close() }()
@@ -97,9 +93,13 @@ func record(ctx context.Context, s streams, tb *testbed.Testbed, place string, o
 	}
 	socket, err := tb.Network().OpenCapture(place, options)
 	if err != nil {
-		return errors.Join(upError(err), closeOut())
+		return upError(err)
 	}
 	defer func() { _ = socket.Close() }()
+	out, closeOut, err := captureOutput(s, file) // last, so that no empty file is left where nothing can be captured
+	if err != nil {
+		return usageError(err)
+	}
 	stats, err := socket.Record(ctx, out)
 	fmt.Fprintf(s.err, "%d packets captured, %d lost\n", stats.Packets, stats.Lost)
 	return errors.Join(err, closeOut())

@@ -13,7 +13,7 @@ import (
 )
 
 // Comments says what a node's data path has decided about the packets of a capture on that node (netns.Commenter). Events are of first
-// and last packets of flows, of dropped ones, and samples: others have no comment.
+// and last packets of flows, and of dropped ones: others have no comment.
 type Comments struct {
 	testbed   *Testbed
 	node      string
