@@ -228,7 +228,7 @@ func (c *Capture) idle(file *pcapgo.NgWriter, ended *wakeup, ending bool) (done 
 	}
 	switch {
 	case ending && len(c.comments.held) > 0:
-		time.Sleep(graceEvery / 5) // nothing more comes
+		c.comments.await() // nothing more comes
 		return false, nil
 	case ending:
 		return true, nil

@@ -130,6 +130,13 @@ func (c *commentator) turn(file *pcapgo.NgWriter, empty bool) error {
 	return nil
 }
 
+// await waits for the grace period that is under way, if one is.
+func (c *commentator) await() {
+	if c.grace != nil {
+		c.grace <- <-c.grace // for turn
+	}
+}
+
 // count reads, and so resets, the socket's statistics.
 func (c *commentator) count() error {
 	stats, err := unix.GetsockoptTpacketStats(c.socket, unix.SOL_PACKET, unix.PACKET_STATISTICS)
