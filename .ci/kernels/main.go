@@ -201,8 +201,12 @@ func (o *options) try(ctx context.Context, r *result, c choice, b binaries, fold
 	}
 	r.took, r.accelerator = time.Since(start), said.accelerator
 	o.machine.accelerator = said.accelerator // what works for one works for all, and so with what does not
-	r.verdict, err = judge(said, func(output []byte) ([]byte, error) { return testEvents(ctx, output) })
-	return err
+	if r.verdict, err = judge(said, func(output []byte) ([]byte, error) { return testEvents(ctx, output) }); err != nil {
+		return err
+	}
+	// At once, for who ends this before the last kernel.
+	fmt.Fprintf(progress, "%s: %d passed, %d failed, %d skipped\n", c.name, r.verdict.passed, len(r.verdict.failures), len(r.verdict.skipped))
+	return nil
 }
 
 // testTimeout is how long the tests of a package may take where all that is done on a kernel may take a time.
