@@ -38,7 +38,7 @@ run of each lab that came to its end in --runs, and the reference run of a lab t
 	command.Flags().StringVar(&o.theme, "theme", "light", "light or dark, for svg and png; for svg also auto, which follows the reader")
 	command.Args = resultsArgs(func(command *cobra.Command, args []string) error {
 		if o.all {
-			return cobra.NoArgs(command, args)
+			return usage.Args(cobra.NoArgs)(command, args)
 		}
 		return usage.Args(cobra.MinimumNArgs(1))(command, args)
 	})

@@ -119,9 +119,12 @@ func evidenceOf(run *results.Run, summary results.Summary, e results.Expectation
 	return row
 }
 
+// noAnchor is what an anchor has a hyphen for.
+var noAnchor = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
 // anchor is the id of an element of a page.
 func anchor(parts ...string) string {
-	return regexp.MustCompile(`[^A-Za-z0-9_-]+`).ReplaceAllString(strings.Join(parts, "-"), "-")
+	return noAnchor.ReplaceAllString(strings.Join(parts, "-"), "-")
 }
 
 // capital begins a sentence.

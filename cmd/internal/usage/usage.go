@@ -20,7 +20,7 @@ func FlagError(err error) error {
 	}
 	flag := invalid.GetFlag()
 	cause := invalid.Unwrap()
-	want := kind(flag.Value.Type())
+	want := wanted(flag.Value.Type())
 	var number *strconv.NumError
 	switch {
 	case want == "":
@@ -31,8 +31,8 @@ func FlagError(err error) error {
 	return fmt.Errorf("--%s: found %q (want %s)", flag.Name, invalid.GetValue(), want)
 }
 
-// kind says what a flag of a type wants; nothing for a type with errors of its own.
-func kind(flagType string) string {
+// wanted says what a flag of a type wants; nothing for a type with errors of its own.
+func wanted(flagType string) string {
 	switch {
 	case flagType == "bool":
 		return "true or false"
