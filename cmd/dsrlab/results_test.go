@@ -144,7 +144,7 @@ func TestResultsExitCodes(t *testing.T) {
 		{[]string{"report", "one", "--format", "svg", "--chart", "x"}, exitUsage,
 			`--chart: unknown chart "x" (want rate, queue, goodput, goodput-by-queue, retransmits, lb_port_bytes_reply or source_preserved)`},
 		{[]string{"report"}, exitUsage, "found no argument (want `dsrlab results report RUN... | --all`)"},
-		{[]string{"report", "one", "--all"}, exitUsage, `unknown command "one" for "dsrlab results report"`},
+		{[]string{"report", "one", "--all"}, exitUsage, "found one argument (want `dsrlab results report RUN... | --all`)"},
 		{[]string{"report", "--all", "--format", "svg"}, exitUsage, "--format: svg is of one run (want markdown or html with --all)"},
 		{[]string{"list", "--nope"}, exitUsage, "unknown flag: --nope"},
 		{[]string{"claims", "x"}, exitUsage, `unknown command "x" for "dsrlab results claims"`},
