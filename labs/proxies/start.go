@@ -18,8 +18,9 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// startTimeout is how long a program may take from its start until it listens.
-const startTimeout = 5 * time.Second
+// startTimeout is how long a program may take from its start until it listens, far more than on a busy machine. One that ends meanwhile is
+// noticed at once.
+const startTimeout = time.Minute
 
 // Check returns an *UnsupportedError if proxies of the engine can't send headers of this version on this machine.
 func Check(e Engine, send proxyproto.Version) error {

@@ -23,9 +23,8 @@ const (
 	announceProcess = "bgp-" // and the LB node
 )
 
-// learnTimeout is how long a router may take to learn all VIPs: twice the shortest time that GoBGP waits before
-// it connects again, and some more.
-const learnTimeout = 15 * time.Second
+// learnTimeout is how long a router may take to learn all VIPs: many times the shortest time that GoBGP waits before it connects again.
+const learnTimeout = time.Minute
 
 // startBGP starts the router, and all LB nodes' speakers, and waits until it has learned all VIPs from all of them.
 func (tb *Testbed) startBGP(ctx context.Context, e Edge, router *topologies.Node) error {

@@ -42,8 +42,8 @@ func (tb *Testbed) startWorkload(ctx context.Context, labPod string, onStep func
 	return nil
 }
 
-// serveTimeout is how long a server may take to listen.
-const serveTimeout = 5 * time.Second
+// serveTimeout is how long a server may take to listen, far more than on a busy machine.
+const serveTimeout = time.Minute
 
 // waitServing connects to a server from within its pod until it accepts.
 func (tb *Testbed) waitServing(ctx context.Context, p topologies.Pod, w topologies.WorkloadSpec) error {

@@ -115,7 +115,7 @@ func Open(ctx context.Context, network *netns.Network) (*Cluster, error) {
 }
 
 // connectTimeout is how long a running cluster may take to list its nodes.
-const connectTimeout = 10 * time.Second
+const connectTimeout = time.Minute
 
 func connect(ctx context.Context, network *netns.Network) (*Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)

@@ -17,7 +17,9 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-const goneTimeout = 10 * time.Second // for BPF programs to go
+// goneTimeout is for BPF programs to go. A filter of Linux 6.1 lets go of its program after a grace period, on a queue that needs the RTNL
+// lock (tcf_queue_work in net/sched/cls_api.c), which the end of a dozen namespaces holds for long on a slow machine.
+const goneTimeout = 2 * time.Minute
 
 // pinnedPrograms are the ids of all programs that the pins on the network's bpffs hold, directly or by a link.
 func pinnedPrograms(mounts []string) ([]ebpf.ProgramID, error) {
@@ -117,7 +119,23 @@ func waitGone(ctx context.Context, programs []ebpf.ProgramID) error {
 		return len(left) == 0
 	})
 	if !gone {
-		return errors.Join(fmt.Errorf("BPF programs are still loaded: %s", words.List(left)), context.Cause(ctx))
+		return errors.Join(fmt.Errorf("BPF programs are still loaded after %s: %s", goneTimeout, words.List(named(left))), context.Cause(ctx))
 	}
 	return nil
+}
+
+// named are the programs' IDs and names.
+func named(ids []ebpf.ProgramID) []string {
+	var all []string
+	for _, id := range ids {
+		text := fmt.Sprint(id)
+		if p, err := ebpf.NewProgramFromID(id); err == nil {
+			if info, err := p.Info(); err == nil {
+				text = fmt.Sprintf("%d (%s, %s)", id, info.Name, info.Type)
+			}
+			p.Close()
+		}
+		all = append(all, text)
+	}
+	return all
 }

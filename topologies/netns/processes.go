@@ -19,7 +19,7 @@ import (
 
 const (
 	termTimeout = 2 * time.Second // for processes to end by themselves
-	killTimeout = 5 * time.Second // for the kernel to be done with them
+	killTimeout = time.Minute     // for the kernel to be done with them
 )
 
 // processSet are the processes that belong to a network.

@@ -15,7 +15,7 @@ import (
 
 const (
 	// readyTimeout is far more than a busy machine takes; what has not settled by then never will.
-	readyTimeout = 10 * time.Second
+	readyTimeout = time.Minute
 	// firstPause and longestPause are between two looks, doubled from the one to the other: the kernel needs about a
 	// millisecond.
 	firstPause, longestPause = 50 * time.Microsecond, 5 * time.Millisecond
