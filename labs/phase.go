@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"maps"
 	"math"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
@@ -71,26 +72,45 @@ func (t *trial) sampleAll(values []Value) error {
 
 // sample records a value of this trial, with the labels of sweep and step, and more.
 func (t *trial) sample(metric, unit string, value float64, labels map[string]string) error {
-	all := map[string]string{}
-	for _, m := range []map[string]string{t.labels, t.stepLabels, labels} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
 	s := results.Sample{
-		Variant: t.variant.Name, Repetition: t.repetition, Metric: metric, Unit: unit, Value: value, Labels: all, Invalid: t.invalid,
+		Variant: t.variant.Name, Repetition: t.repetition, Metric: metric, Unit: unit, Value: value, Labels: t.allLabels(labels), Invalid: t.invalid,
 	}
 	if math.IsNaN(value) && s.Invalid == "" {
 		s.Invalid = "nothing was measured"
 	}
-	if err := t.stopped(); err != nil && s.Invalid == "" {
-		s.Invalid = "the trial was stopped: " + err.Error()
-	}
+	s.Invalid = firstReason(s.Invalid, t.whyStopped())
 	if err := t.recorder.AddSample(s); err != nil {
 		return err
 	}
 	t.sampled = append(t.sampled, s)
 	return nil
+}
+
+// series records how something went over time or was distributed in this trial, with the labels of sweep and step, and more. Of what has
+// no values nothing is recorded.
+func (t *trial) series(s results.Series, labels map[string]string) error {
+	if len(s.Values) == 0 {
+		return nil
+	}
+	s.Variant, s.Repetition, s.Labels, s.Invalid = t.variant.Name, t.repetition, t.allLabels(labels), firstReason(t.invalid, t.whyStopped())
+	return t.recorder.AddSeries(s)
+}
+
+// allLabels are those of sweep and step, and more.
+func (t *trial) allLabels(more map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, labels := range []map[string]string{t.labels, t.stepLabels, more} {
+		maps.Copy(all, labels)
+	}
+	return all
+}
+
+// whyStopped is why nothing counts that is measured from now on; empty while it does.
+func (t *trial) whyStopped() string {
+	if err := t.stopped(); err != nil {
+		return "the trial was stopped: " + err.Error()
+	}
+	return ""
 }
 
 // invalidNote is the end of what is told of values that do not count; empty: they do.

@@ -20,6 +20,7 @@ import (
 // Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments),
 // retransmitted (ratio: the share of the sent payload that was sent again) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
 // LB node's port carried while all streams ran), cpu_busy (ratio).
+// Series over time: delivered (B) and retransmits (segments).
 type TransferStep struct {
 	From      string             `json:"from"`
 	To        testbed.Target     `json:"to"`
@@ -104,12 +105,27 @@ func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workl
 		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
 		t.sample("lb_port_use", "ratio", use, nil),
 		t.sample("cpu_busy", "ratio", after.busy, nil),
+		t.overTime(flow),
 	); err != nil {
 		return err
 	}
 	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.Goodput, "bit/s"),
 		units.Percent(flow.Retransmitted()), units.Number(float64(after.drops)), describeLabels(t.labels))
 	return t.evidence(told + t.invalidNote())
+}
+
+// overTime records what was delivered and sent again, interval by interval.
+func (t *trial) overTime(flow *workload.Flow) error {
+	var at []time.Duration
+	var delivered, again []float64
+	for _, r := range flow.Series {
+		at, delivered, again = append(at, r.At), append(delivered, float64(r.Bytes)), append(again, float64(r.Retransmits))
+	}
+	err := t.series(results.NewAmounts("delivered", "B", at, delivered), nil)
+	if flow.SenderReported {
+		err = errors.Join(err, t.series(results.NewAmounts("retransmits", "segments", at, again), nil))
+	}
+	return err
 }
 
 // inOneLine formats the first of several errors, and how many more there are.

@@ -13,19 +13,19 @@ func FuzzRun(f *testing.F) {
 	folders, err := fs.ReadDir(Reference(), ".")
 	require.NoError(f, err)
 	for _, folder := range folders {
-		var parts [4][]byte
-		for i, name := range []string{"manifest.json", "env.json", "samples.jsonl", "events.jsonl"} {
+		var parts [5][]byte
+		for i, name := range []string{"manifest.json", "env.json", "samples.jsonl", "events.jsonl", "series.jsonl"} {
 			data, err := fs.ReadFile(Reference(), folder.Name()+"/"+name)
 			if err == nil {
 				parts[i] = data[:min(len(data), 16<<10)] // as a crash leaves it
 			}
 		}
-		f.Add(parts[0], parts[1], parts[2], parts[3])
+		f.Add(parts[0], parts[1], parts[2], parts[3], parts[4])
 	}
-	f.Fuzz(func(t *testing.T, manifest, env, samples, events []byte) {
+	f.Fuzz(func(t *testing.T, manifest, env, samples, events, series []byte) {
 		run, err := Read(fstest.MapFS{
 			"manifest.json": {Data: manifest}, "env.json": {Data: env}, "samples.jsonl": {Data: samples}, "events.jsonl": {Data: events},
-			"raw/x.pcapng": {},
+			"series.jsonl": {Data: series}, "raw/x.pcapng": {},
 		}, "fuzz")
 		if err != nil {
 			require.Nil(t, run)

@@ -35,7 +35,9 @@ type Recorder struct {
 	env      Environments
 	samples  *os.File
 	events   *os.File
+	series   *os.File          // nil until there is a series
 	units    map[string]string // metric -> unit
+	types    seriesTypes
 	closed   bool
 	failed   error // the first write that went wrong
 }
@@ -72,7 +74,7 @@ func Create(config Config) (*Recorder, error) {
 	if err := m.Validate(claims); err != nil {
 		return nil, fmt.Errorf("create run: manifest: %w", err)
 	}
-	r := &Recorder{dir: filepath.Join(config.Dir, m.Run), config: config, manifest: m, units: map[string]string{}}
+	r := &Recorder{dir: filepath.Join(config.Dir, m.Run), config: config, manifest: m, units: map[string]string{}, types: seriesTypes{}}
 	if err := r.start(); err != nil {
 		return nil, fmt.Errorf("create run %s: %w", m.Run, err)
 	}
@@ -93,14 +95,18 @@ func (r *Recorder) start() (err error) {
 	if err := errors.Join(r.writeJSON("manifest.json", r.manifest), r.writeJSON("env.json", r.env)); err != nil {
 		return err
 	}
-	const flags = os.O_CREATE | os.O_EXCL | os.O_APPEND | os.O_WRONLY
-	if r.samples, err = os.OpenFile(filepath.Join(r.dir, "samples.jsonl"), flags, 0o644); err != nil {
+	if r.samples, err = r.openLines("samples.jsonl"); err != nil {
 		return err
 	}
-	if r.events, err = os.OpenFile(filepath.Join(r.dir, "events.jsonl"), flags, 0o644); err != nil {
+	if r.events, err = r.openLines("events.jsonl"); err != nil {
 		return errors.Join(err, r.samples.Close())
 	}
 	return nil
+}
+
+// openLines makes a file of JSON lines.
+func (r *Recorder) openLines(name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(r.dir, name), os.O_CREATE|os.O_EXCL|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
 // Dir is the run's folder.
@@ -124,6 +130,27 @@ func (r *Recorder) AddSample(s Sample) error {
 		return fmt.Errorf("add sample of %q: %w", s.Metric, err)
 	}
 	r.units[s.Metric] = s.Unit
+	return nil
+}
+
+// AddSeries appends how something went over time, or how it was distributed, in a file that runs without any do not have. It refuses what
+// could not be reported later, as AddSample does.
+func (r *Recorder) AddSeries(s Series) error {
+	if err := s.check(r.manifest.Variants); err != nil {
+		return fmt.Errorf("add series of %q: %w", s.Metric, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.types.check(s)
+	if err == nil && r.series == nil && !r.closed {
+		r.series, err = r.openLines("series.jsonl")
+	}
+	if err == nil {
+		err = r.appendLine(r.series, s)
+	}
+	if err != nil {
+		return fmt.Errorf("add series of %q: %w", s.Metric, err)
+	}
 	return nil
 }
 
@@ -290,7 +317,12 @@ func (r *Recorder) finish(reported Result, reason string) error {
 		return errClosed
 	}
 	r.closed = true
-	err := errors.Join(r.failed, r.samples.Sync(), r.samples.Close(), r.events.Sync(), r.events.Close())
+	err := r.failed
+	for _, file := range []*os.File{r.samples, r.events, r.series} {
+		if file != nil {
+			err = errors.Join(err, file.Sync(), file.Close())
+		}
+	}
 	if err != nil {
 		return err // the folder stays unfinished: its data is not complete
 	}

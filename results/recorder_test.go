@@ -194,7 +194,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		want string
 	}{
 		"cut after the end": {"samples.jsonl", func(s string) string { return s[:len(s)-5] },
-			"samples.jsonl or events.jsonl ends within a line, although the run came to its end: it was cut short later"},
+			"samples.jsonl, events.jsonl or series.jsonl ends within a line, although the run came to its end: it was cut short later"},
 		"garbage in between": {"samples.jsonl", func(s string) string { return "{}}\n" + s },
 			"samples.jsonl:1: invalid character '}' after top-level value"},
 		"invalid without a reason": {"samples.jsonl", func(s string) string { return strings.Replace(s, `"valid":true`, `"valid":false`, 1) },

@@ -6,6 +6,7 @@
 //	manifest.json   what was run: lab, variants, expectations, topology and its hash, git revision, seed, start and end
 //	env.json        the machine before and after, and what the lab knows of its own links
 //	samples.jsonl   one measured value per line
+//	series.jsonl    how values went over time or were distributed, one series per line; only where something was recorded like this
 //	events.jsonl    what happened, one event per line: steps, narration, evidence, drops, outcomes of expectations, verdicts
 //	raw/            captures and logs
 //	summary.json    derived, as everything else is; written when the run ends and rendered again at will

@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,9 +22,12 @@ type Run struct {
 	Environment Environments
 	Samples     []Sample
 	Events      []Event
+	// Series are empty in runs that were recorded before there were any.
+	Series []Series
 	// Raw are the names of the files below raw/.
 	Raw []string
-	// Torn counts the unfinished last lines that a crash left in samples.jsonl and events.jsonl; they are not read.
+	// Torn counts the unfinished last lines that a crash left in samples.jsonl, events.jsonl and series.jsonl; they
+	// are not read.
 	Torn int
 }
 
@@ -82,9 +86,13 @@ func (r *Run) read(files fs.FS) error {
 	if err != nil && !missing(err) {
 		return err
 	}
-	r.Samples, r.Events, r.Torn = samples, events, torn+tornEvents
+	series, tornSeries, err := readLines[Series](files, "series.jsonl")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // not every run has one
+		return err
+	}
+	r.Samples, r.Events, r.Series, r.Torn = samples, events, series, torn+tornEvents+tornSeries
 	if closed && r.Torn > 0 {
-		return errors.New("samples.jsonl or events.jsonl ends within a line, although the run came to its end: it was cut short later")
+		return errors.New("samples.jsonl, events.jsonl or series.jsonl ends within a line, although the run came to its end: it was cut short later")
 	}
 	if err := r.check(); err != nil {
 		return err
@@ -92,7 +100,7 @@ func (r *Run) read(files fs.FS) error {
 	return r.listRaw(files)
 }
 
-// check holds samples against the manifest, as Recorder does when it writes them.
+// check holds samples and series against the manifest, as Recorder does when it writes them.
 func (r *Run) check() error {
 	units := map[string]string{}
 	for i, s := range r.Samples {
@@ -103,6 +111,12 @@ func (r *Run) check() error {
 			return fmt.Errorf("samples.jsonl:%d: unit: %q, but other samples of %s have %q", i+1, s.Unit, s.Metric, unit)
 		}
 		units[s.Metric] = s.Unit
+	}
+	types := seriesTypes{}
+	for i, s := range r.Series {
+		if err := cmp.Or(s.check(r.Manifest.Variants), types.check(s)); err != nil {
+			return fmt.Errorf("series.jsonl:%d: %w", i+1, err)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -59,7 +60,7 @@ type Flow struct {
 	// SenderReported reports whether all senders' TCP_INFO arrived. If not, Sent, Retransmits, Timeouts and RTT
 	// leave out some streams and must not be compared.
 	SenderReported bool `json:"senderReported"`
-	// Series is goodput over time, of the receivers' applications.
+	// Series is goodput over time, of the receivers' applications, with what the senders sent again in the meantime.
 	Series []Rate `json:"series"`
 }
 
@@ -75,6 +76,10 @@ func (f *Flow) Retransmitted() float64 {
 type Rate struct {
 	At      time.Duration `json:"atNs"`
 	Goodput float64       `json:"goodput"` // bit/s
+	// Bytes are those that Goodput is the rate of, Retransmits the segments that the senders sent again. Over the whole series both add up to
+	// those of the flow. Senders count by their own clocks, which begin half a round trip apart.
+	Bytes       int64 `json:"bytes"`
+	Retransmits int64 `json:"retransmits"`
 }
 
 // last returns the counters at the transfer's end.
@@ -101,24 +106,25 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 	flow := &Flow{SenderReported: true}
 	var first, last, allFrom, allUntil time.Duration
 	var rtts, samples time.Duration
-	var progress []progress
+	var received, again []progress
 	for _, stream := range streams {
 		sender, receiver := ends(stream)
 		if receiver != nil && receiver.Received > 0 {
 			begin, end := stream.Begin+receiver.FirstByte, stream.Begin+receiver.LastByte
-			if len(progress) == 0 {
+			if len(received) == 0 {
 				first, allUntil = begin, end
 			}
 			first, last = min(first, begin), max(last, end)
 			allFrom, allUntil = max(allFrom, begin), min(allUntil, end)
 			flow.Bytes += receiver.Received
-			progress = append(progress, progressOf(stream.Begin, receiver))
+			received = append(received, progressOf(stream.Begin, receiver))
 		}
 		if sender == nil {
 			flow.SenderReported = false
 			continue
 		}
 		flow.addSender(sender)
+		again = append(again, retransmitsOf(stream.Begin, sender))
 		for _, sample := range sender.Samples {
 			if sample.TCP.RTT > 0 {
 				rtts, samples = rtts+sample.TCP.RTT, samples+1
@@ -131,10 +137,10 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 	if flow.Duration = last - first; flow.Duration > 0 {
 		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
 	}
-	if len(progress) == len(streams) && allFrom < allUntil {
-		flow.Together, flow.TogetherFrom, flow.TogetherUntil = together(progress, allFrom, allUntil), allFrom, allUntil
+	if len(received) == len(streams) && allFrom < allUntil {
+		flow.Together, flow.TogetherFrom, flow.TogetherUntil = together(received, allFrom, allUntil), allFrom, allUntil
 	}
-	flow.Series = series(progress, last)
+	flow.Series = series(received, again, last)
 	return flow
 }
 
@@ -151,12 +157,12 @@ func (f *Flow) addSender(sender *BulkEnd) {
 	}
 }
 
-// progress is how many bytes a receiver had got by which time; both only grow.
+// progress is how many bytes a receiver had got, or segments a sender had sent again, by which time; both only grow.
 type progress []milestone
 
 type milestone struct {
 	at    time.Duration
-	bytes int64
+	count int64
 }
 
 func progressOf(begin time.Duration, receiver *BulkEnd) progress {
@@ -170,51 +176,69 @@ func progressOf(begin time.Duration, receiver *BulkEnd) progress {
 	return append(p, milestone{begin + receiver.LastByte, receiver.Received})
 }
 
-// until returns the bytes received by a time, with a constant rate between two samples.
+func retransmitsOf(begin time.Duration, sender *BulkEnd) progress {
+	var p progress
+	for _, sample := range sender.Samples {
+		p = append(p, milestone{begin + sample.At, int64(sample.TCP.Retransmits)})
+	}
+	return p
+}
+
+// until returns the count by a time, with a constant rate between two samples.
 func (p progress) until(at time.Duration) float64 {
 	i, found := slices.BinarySearchFunc(p, at, func(m milestone, at time.Duration) int { return cmp.Compare(m.at, at) })
 	switch {
+	case len(p) == 0:
+		return 0
 	case i == len(p):
-		return float64(p[len(p)-1].bytes)
+		return float64(p[len(p)-1].count)
 	case found:
-		return float64(p[i].bytes)
+		return float64(p[i].count)
 	case i == 0:
-		return float64(p[0].bytes) * float64(at) / float64(p[0].at)
+		return float64(p[0].count) * float64(at) / float64(p[0].at)
 	}
 	a, b := p[i-1], p[i]
-	return float64(a.bytes) + float64(b.bytes-a.bytes)*float64(at-a.at)/float64(b.at-a.at)
+	return float64(a.count) + float64(b.count-a.count)*float64(at-a.at)/float64(b.at-a.at)
+}
+
+// countUntil adds up all streams' counts by a time.
+func countUntil(streams []progress, at time.Duration) (count float64) {
+	for _, p := range streams {
+		count += p.until(at)
+	}
+	return count
 }
 
 // together returns the rate of all streams from one time until a later one.
 func together(streams []progress, from, until time.Duration) float64 {
-	bytes := 0.0
-	for _, p := range streams {
-		bytes += p.until(until) - p.until(from)
-	}
-	return bitsPerSecond(bytes, until-from)
+	return bitsPerSecond(countUntil(streams, until)-countUntil(streams, from), until-from)
 }
 
-// series sums the streams' progress at common points in time.
-func series(streams []progress, last time.Duration) []Rate {
+// series sums the streams' progress at common points in time, the last of which is when the last byte was received.
+func series(received, again []progress, last time.Duration) []Rate {
 	interval := sampleInterval
 	for last/interval > maxSamples {
 		interval *= 2
 	}
 	rates := []Rate{}
-	before, bytesBefore := time.Duration(0), 0.0
+	before, bytesBefore, againBefore := time.Duration(0), 0.0, 0.0
 	for before < last {
 		at := before + interval
+		segments := countUntil(again, at)
 		if last-at < interval/2 { // no short last interval, whose rate would be noise
-			at = last
+			at, segments = last, countUntil(again, math.MaxInt64)
 		}
-		bytes := 0.0
-		for _, p := range streams {
-			bytes += p.until(at)
-		}
-		rates = append(rates, Rate{At: at, Goodput: bitsPerSecond(bytes-bytesBefore, at-before)})
-		before, bytesBefore = at, bytes
+		bytes := countUntil(received, at)
+		rates = append(rates, Rate{
+			At: at, Goodput: bitsPerSecond(bytes-bytesBefore, at-before),
+			Bytes: whole(bytes) - whole(bytesBefore), Retransmits: whole(segments) - whole(againBefore),
+		})
+		before, bytesBefore, againBefore = at, bytes, segments
 	}
 	return rates
 }
+
+// whole rounds a count between two samples. Differences of what was rounded add up, as rounded differences would not.
+func whole(count float64) int64 { return int64(math.Round(count)) }
 
 func bitsPerSecond(bytes float64, over time.Duration) float64 { return 8 * bytes / over.Seconds() }

@@ -38,3 +38,24 @@ func TestFlowTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestFlowSeries: bytes and retransmissions are spread over the intervals in which they were counted, and none is lost between two.
+func TestFlowSeries(t *testing.T) {
+	const tenth = 100 * time.Millisecond
+	sender := &BulkEnd{}
+	for i, again := range []uint32{0, 0, 5, 5, 9} { // the last one was counted after the last byte had come
+		sender.Samples = append(sender.Samples, Sample{At: time.Duration(i) * tenth, TCP: TCPInfo{Retransmits: again}})
+	}
+	slow, fast := received(0, 3), received(30*time.Millisecond, 3)
+	slow.Client.Received, slow.Client.Samples = 1, slow.Client.Samples[:1] // its byte is in no interval as a whole
+	flow := newFlow([]Stream{fast, slow}, func(s Stream) (*BulkEnd, *BulkEnd) { return sender, s.Client })
+	var bytes, again []int64
+	for _, r := range flow.Series {
+		bytes, again = append(bytes, r.Bytes), append(again, r.Retransmits)
+	}
+	assert.Equal(t, int64(3_000_001), flow.Bytes)
+	assert.Equal(t, flow.Bytes, bytes[0]+bytes[1]+bytes[2])
+	assert.InDelta(t, 700_000, bytes[0], 1, "the fast one begins 30 ms late")
+	assert.Equal(t, []int64{0, 9, 9}, again, "the fast one's are those of 30 ms before, and the last interval has what came later")
+	assert.Equal(t, uint64(18), flow.Retransmits)
+}
