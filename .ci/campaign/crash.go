@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -36,7 +38,18 @@ type crash struct {
 	rounds   map[string]int // by signal
 	failures map[string]int
 	history  []string // since the host was last compared
+
+	foreign                          *foreign
+	foreignFailures                  int
+	pairRandom                       *rand.Rand // of its own, so that pairs don't change which signals a seed sends
+	pairs, pairFailures              int
+	known                            []string // namespaces and mounts that need no journal
+	looks, unlisted                  int
+	interrupted, interruptedFailures int
 }
+
+// runs is the folder that labs record in.
+func (c *crash) runs() string { return filepath.Join(c.dir, "runs") }
 
 // runCrash sends signals to commands, each at a random time of its work.
 func runCrash(ctx context.Context, o *options, r *report) (err error) {
@@ -53,6 +66,7 @@ func runCrash(ctx context.Context, o *options, r *report) (err error) {
 		return errors.Join(err, s.down())
 	}
 	c := &crash{options: o, report: r, state: o.state("crash"), rounds: make(map[string]int), failures: make(map[string]int)}
+	c.pairRandom = rand.New(rand.NewPCG(o.seed, 1))
 	c.commands = commands(o.dir, c.state)
 	err = c.attackAll(ctx)
 	if err == nil {
@@ -78,7 +92,14 @@ func runCrash(ctx context.Context, o *options, r *report) (err error) {
 }
 
 func (c *crash) attackAll(ctx context.Context) (err error) {
+	if c.foreign, err = makeForeign(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.foreign.remove()) }()
 	if c.before, err = hoststate.State(); err != nil {
+		return err
+	}
+	if c.known, err = c.made(); err != nil {
 		return err
 	}
 	random := c.random()
@@ -91,14 +112,17 @@ func (c *crash) attackAll(ctx context.Context) (err error) {
 		signal := signals[random.IntN(len(signals))]
 		delay := time.Duration(random.Int64N(int64(command.most)))
 		c.attack(ctx, command, signal, delay)
+		c.lookAtJournals()
 		if n%checkEvery == 0 || n == c.count {
+			c.startPair(ctx)
+			c.lookAtJournals()
 			if err := c.check(ctx); err != nil {
 				return err
 			}
 			c.say("crash: %d of %d signals, %d problems", n, c.count, len(c.report.Problems))
 		}
 	}
-	return nil
+	return errors.Join(c.interruptRuns(ctx), c.check(ctx))
 }
 
 func signals() map[string]syscall.Signal {
@@ -208,6 +232,9 @@ func (c *crash) verdict(command command, status syscall.WaitStatus, signal sysca
 // check takes everything down, and compares the host.
 func (c *crash) check(ctx context.Context) error {
 	c.checks++
+	if err := tempt(c.state); err != nil {
+		return err
+	}
 	bounded, cancel := context.WithTimeout(ctx, endWithin)
 	defer cancel()
 	said, err := exec.CommandContext(bounded, c.program, "down", "--all", "--state-dir", c.state).CombinedOutput()
@@ -217,6 +244,14 @@ func (c *crash) check(ctx context.Context) error {
 	}
 	if left, err := leftIn(c.state); err != nil || len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("down --all left %q (%v)", left, err))
+	}
+	gone, err := c.foreign.gone()
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		c.foreignFailures++
+		problems = append(problems, fmt.Sprintf("down --all removed namespaces of others: %s", strings.Join(gone, ", ")))
 	}
 	diff, err := differs(ctx, c.before)
 	if err != nil {
@@ -234,6 +269,9 @@ func (c *crash) check(ctx context.Context) error {
 		}
 		c.state += "+" // what can't be taken down stays for inspection
 		c.commands = commands(c.dir, c.state)
+		if c.known, err = c.made(); err != nil {
+			return err
+		}
 	}
 	c.history = nil
 	return nil
@@ -283,8 +321,11 @@ func (c *crash) addCases() {
 		})
 	}
 	c.report.add(outcome{
-		Case: "`down --all` after every " + fmt.Sprint(checkEvery) + " of them", Tried: c.checks, Unit: "host comparisons", Failed: c.unclean,
+		Case: "`down --all` after every " + fmt.Sprint(checkEvery) + " of them and two at once", Tried: c.checks, Unit: "host comparisons", Failed: c.unclean,
 		Seen: fmt.Sprintf("the host as it was before; the slowest command (%s) ended %.1f s after its signal", c.slow, c.slowest.Seconds()),
 		Why:  "all that is made is marked",
 	})
+	for _, o := range []outcome{c.journalOutcome(), c.pairOutcome(), c.foreignOutcome(), c.interruptedOutcome()} {
+		c.report.add(o)
+	}
 }

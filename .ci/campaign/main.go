@@ -1,7 +1,7 @@
 // Command campaign tries by force whether dsrlab survives:
 //
-//	go tool campaign crash -n 500       random signals to random commands, beside a testbed that serves
-//	go tool campaign chaos              links, nodes, backends, agents and disks fail under traffic
+//	go tool campaign crash -n 500       random signals to random commands, and two at once, beside a testbed that serves
+//	go tool campaign chaos              links, nodes, backends, agents and disks fail under traffic, and packets are forged
 //	go tool campaign soak -duration 15m
 //	go tool campaign fresh              the README's first commands in a bare Debian with Go
 //
