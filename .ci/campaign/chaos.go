@@ -35,8 +35,14 @@ type chaos struct {
 	options *options
 	random  *rand.Rand
 	out     io.Writer
-	// detail is what a disaster adds to what is seen.
+	// detail is what a disaster adds to what is seen, and faults are what it found wrong, besides connections that are lost.
 	detail string
+	faults []string
+}
+
+// wrong notes something that is not as it should be.
+func (c *chaos) wrong(format string, args ...any) {
+	c.faults = append(c.faults, fmt.Sprintf(format, args...))
 }
 
 func disasters() []disaster {
@@ -59,6 +65,14 @@ func disasters() []disaster {
 		},
 		{
 			"table churn", "nothing", "each change is complete before it is seen, and touches its own service alone", tableChurn,
+		},
+		{
+			"Geneve from addresses that are no node's, to a pod node", "nothing: the packets are dropped",
+			"pod nodes take Geneve from nodes only", forgedSender,
+		},
+		{
+			"a lab is stopped again and again while it measures", "what it measured meanwhile does not count: it ends untested",
+			"a machine that stood still says nothing of a load balancer", labStopped,
 		},
 		{
 			"map pressure: a flood of new flows, more than the tables hold", "nothing on connections that were answered before",
@@ -96,6 +110,10 @@ func runChaos(ctx context.Context, o *options, r *report) (err error) {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
 		r.add(one)
+		for _, fault := range c.faults {
+			r.problem("%s: %s", d.name, fault)
+			o.say("  %s", fault)
+		}
 	}
 	slices.SortStableFunc(r.Cases, func(a, b outcome) int { return strings.Compare(a.Case, b.Case) })
 	return nil
@@ -107,7 +125,7 @@ func (c *chaos) run(ctx context.Context, d disaster) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	c.detail = ""
+	c.detail, c.faults = "", nil
 	bound, err := d.happen(ctx, c, t)
 	if err == nil {
 		err = t.settle(ctx)
@@ -179,19 +197,47 @@ func tableChurn(ctx context.Context, c *chaos, t *traffic) (int, error) {
 		perRound  = 500
 		perSecond = 1000
 	)
+	var lbs []string
+	for _, n := range c.LBNodes() {
+		lbs = append(lbs, n.Name)
+	}
+	// Each churned service always has an endpoint that is ready, so no request may find none.
+	const noBackend, noLocalBackend = "no-backend", "no-local-backend"
+	refused, err := c.countedOn(lbs, noBackend, noLocalBackend)
+	if err != nil {
+		return 0, err
+	}
+	done, called := make(chan struct{}), make(chan error, 1)
+	sent, seed := 0, c.random.Uint64()
+	go func() {
+		var err error
+		sent, err = c.callChurned(done, seed)
+		called <- err
+	}()
 	before := c.Plan().EndpointSlices
 	began, changes := time.Now(), 0
 	for i := range rounds {
 		slices := cloneSlices(c.Plan().EndpointSlices)
-		changes += flip(slices, c.random.Perm(churned * churnedEndpoints)[:perRound])
-		if err := c.SetEndpoints(ctx, c.variant, slices); err != nil {
-			return 0, err
+		changes += flip(slices, c.random.Perm(flippable)[:perRound])
+		if err = c.SetEndpoints(ctx, c.variant, slices); err != nil {
+			break
 		}
 		due := began.Add(time.Duration(i+1) * perRound * time.Second / perSecond)
 		wait(ctx, time.Until(due))
 	}
 	rate := float64(changes) / time.Since(began).Seconds()
-	c.detail = fmt.Sprintf(" (%d changes, %.0f/s on each of %d nodes)", changes, rate, len(c.ClusterNodes()))
+	close(done)
+	if err := errors.Join(err, <-called); err != nil {
+		return 0, err
+	}
+	now, err := c.countedOn(lbs, noBackend, noLocalBackend)
+	if err != nil {
+		return 0, err
+	}
+	if now != refused {
+		c.wrong("%d of %d requests to services whose endpoints changed found no backend, though each service always has one", now-refused, sent)
+	}
+	c.detail = fmt.Sprintf(" (%d changes, %.0f/s on each of %d nodes; %d requests to the services that change)", changes, rate, len(c.ClusterNodes()), sent)
 	return 0, c.SetEndpoints(ctx, c.variant, before)
 }
 

@@ -47,7 +47,7 @@ func (c *chaos) soak(ctx context.Context, t *traffic, until time.Time) (changes 
 			err = errors.Join(c.FailNode(ctx, node, outage/4), t.settle(ctx), c.RestartNode(ctx, node, c.variant))
 		case 2:
 			slices := cloneSlices(c.Plan().EndpointSlices)
-			flip(slices, c.random.Perm(churned * churnedEndpoints)[:2])
+			flip(slices, c.random.Perm(flippable)[:2])
 			err = c.SetEndpoints(ctx, c.variant, slices)
 		default:
 			wait(ctx, time.Second)

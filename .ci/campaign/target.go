@@ -32,9 +32,10 @@ type target struct {
 const (
 	standTopology = "five-nodes"
 	servicePort   = 5201
-	// churned services have churnedEndpoints each, whose conditions change; nobody calls them.
+	// churned services have churnedEndpoints each, whose conditions change; no pod is behind them. They have NodePorts from churnedNodePort on.
 	churned          = 50
 	churnedEndpoints = 20
+	churnedNodePort  = 30100
 )
 
 // newTarget builds the topology under a name of its own, in a state folder of its own.
@@ -78,14 +79,14 @@ func newTarget(ctx context.Context, o *options, name string) (*target, error) {
 // addChurned adds services to the plan whose endpoints change while others are called.
 func addChurned(plan *topologies.Plan) {
 	port := int32(80)
-	protocol := corev1.ProtocolTCP
+	protocol := corev1.ProtocolUDP
 	for i := range churned {
 		name := churnedName(i)
 		plan.Services = append(plan.Services, corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
 			Spec: corev1.ServiceSpec{
-				Type: corev1.ServiceTypeClusterIP, ClusterIP: fmt.Sprintf("172.20.200.%d", i+1), ClusterIPs: []string{fmt.Sprintf("172.20.200.%d", i+1)},
-				Ports: []corev1.ServicePort{{Port: port, Protocol: protocol}},
+				Type: corev1.ServiceTypeNodePort, ClusterIP: fmt.Sprintf("172.20.200.%d", i+1), ClusterIPs: []string{fmt.Sprintf("172.20.200.%d", i+1)},
+				Ports: []corev1.ServicePort{{Port: port, Protocol: protocol, NodePort: int32(churnedNodePort + i)}},
 			},
 		})
 		slice := discoveryv1.EndpointSlice{
