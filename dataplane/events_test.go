@@ -91,7 +91,7 @@ func TestHop(t *testing.T) {
 	assert.Equal(t, 1500, got.LengthAfter)
 }
 
-// TestTraceFilter: the filter is in force while Trace runs, and no longer.
+// TestTraceFilter: the filter is in force while Trace runs, however long, and no longer.
 func TestTraceFilter(t *testing.T) {
 	d := newMaps(t, fewEntries)
 	filter := func() (f bpf.DatapathTraceFilter) {
@@ -103,7 +103,10 @@ func TestTraceFilter(t *testing.T) {
 	called := false
 	err := d.Trace(ctx, TraceFilter{Client: client, Port: 40000, Protocol: 6, Ready: func() {
 		called = true
-		assert.Equal(t, bpf.DatapathTraceFilter{Client: wireAddress(client), Port: port16(40000), Protocol: 6, On: 1}, filter())
+		set := filter()
+		assert.Greater(t, time.Duration(set.Until), monotonic(t))
+		assert.Equal(t, bpf.DatapathTraceFilter{Client: wireAddress(client), Port: port16(40000), Protocol: 6, Until: set.Until}, set)
+		assert.Eventually(t, func() bool { return filter().Until > set.Until }, time.Minute, 10*time.Millisecond, "it is renewed")
 		cancel()
 	}}, func(Hop) error { return nil })
 	require.NoError(t, err)

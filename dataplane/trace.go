@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -33,8 +34,16 @@ type Hop struct {
 	Before, After []byte
 }
 
+// A filter is a lease: the programs clear it when its time is over, so that a process that was killed leaves nothing on. The lease is
+// long against the time that a busy machine may keep its process from renewing it.
+const (
+	traceLease   = 5 * time.Second
+	renewalEvery = time.Second
+)
+
 // Trace hands each packet of the flows that the filter names to handle, until ctx ends. A node traces one filter at a time:
-// the last that was set; at the end nothing is traced. The caller sees to it that nobody else traces there meanwhile.
+// the last that was set; at the end nothing is traced, at the latest after the time of traceLease if this process is killed. The caller sees
+// to it that nobody else traces there meanwhile.
 func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Hop) error) (err error) {
 	if !filter.Client.IsValid() {
 		return fmt.Errorf("trace: client %v: must be an IPv4 or IPv6 address", filter.Client)
@@ -47,13 +56,18 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 	if err := readRing(ctx, d.objects.Hops, false, func([]byte) error { return nil }); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
-	value := bpf.DatapathTraceFilter{
-		Client: wireAddress(filter.Client), Port: port16(filter.Port), Protocol: uint8(filter.Protocol), On: 1,
+	if err := d.setTraceFilter(filter); err != nil {
+		return err
 	}
-	if err := d.objects.Tracing.Put(uint32(0), value); err != nil {
-		return fmt.Errorf("trace: set filter: %w", err)
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	renewed := make(chan error, 1)
+	go func() {
+		defer cancel()
+		renewed <- d.renewTraceFilter(ctx, filter)
+	}()
 	defer func() {
+		cancel()
+		err = errors.Join(err, <-renewed) // and no renewal comes after what clears it
 		if clear := d.objects.Tracing.Put(uint32(0), bpf.DatapathTraceFilter{}); clear != nil {
 			err = errors.Join(err, fmt.Errorf("trace: clear filter: %w", clear))
 		}
@@ -68,6 +82,38 @@ func (d *DataPath) Trace(ctx context.Context, filter TraceFilter, handle func(Ho
 		}
 		return handle(r.hop(&h))
 	})
+}
+
+// setTraceFilter has the programs trace, for the time of a lease.
+func (d *DataPath) setTraceFilter(filter TraceFilter) error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &now); err != nil {
+		return fmt.Errorf("trace: %w", err)
+	}
+	value := bpf.DatapathTraceFilter{
+		Until: uint64(now.Nano() + traceLease.Nanoseconds()), Client: wireAddress(filter.Client), Port: port16(filter.Port),
+		Protocol: uint8(filter.Protocol),
+	}
+	if err := d.objects.Tracing.Put(uint32(0), value); err != nil {
+		return fmt.Errorf("trace: set filter: %w", err)
+	}
+	return nil
+}
+
+// renewTraceFilter keeps the filter in force until ctx ends.
+func (d *DataPath) renewTraceFilter(ctx context.Context, filter TraceFilter) error {
+	ticker := time.NewTicker(renewalEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := d.setTraceFilter(filter); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (r *eventDecoder) hop(h *bpf.DatapathHop) Hop {

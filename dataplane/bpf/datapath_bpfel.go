@@ -393,10 +393,11 @@ type DatapathSnatKey struct {
 
 type DatapathTraceFilter struct {
 	_        structs.HostLayout
+	Until    uint64
 	Client   DatapathAddress
 	Port     uint16
 	Protocol uint8
-	On       uint8
+	Pad      [5]uint8
 }
 
 // Names of all BPF objects in the ELF.

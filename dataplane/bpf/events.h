@@ -32,14 +32,16 @@ SIZE_IS(struct event_slot, 128);
 
 #define HOP_BYTES 192 /* two Ethernet headers, two IPv6 headers, UDP, Geneve with option, TCP with options */
 
-/* Which flow `trace` follows; all zero: none. */
+/* Which flow `trace` follows, and up to when. Its process extends that while it runs; once killed, it leaves a filter that ends by
+ * itself. */
 struct trace_filter {
+	__u64 until; /* coarse clock; 0: nothing is traced */
 	struct address client;
 	__be16 port; /* 0: any */
 	__u8 protocol;
-	__u8 on;
+	__u8 pad[5];
 };
-SIZE_IS(struct trace_filter, 20);
+SIZE_IS(struct trace_filter, 32);
 
 /* One packet of a traced flow at one hook: its event, and its first bytes before and after the program. */
 struct hop {

@@ -104,13 +104,21 @@ __noinline int report_event(const struct packet *p, const struct verdict *v, enu
 	return 0;
 }
 
-/* The filter while a flow is traced, else NULL. */
+/* The filter while a flow is traced, else NULL. The first packet after its time clears it, unless the filter was extended, or
+ * replaced by another, in between; so that packets read the clock only while something is traced. */
 static __always_inline struct trace_filter *trace_filter(void)
 {
 	__u32 zero = 0;
 	struct trace_filter *f = bpf_map_lookup_elem(&tracing, &zero);
+	__u64 until;
 
-	return f && f->on ? f : NULL;
+	if (!f || !f->until)
+		return NULL;
+	until = f->until;
+	if (until > bpf_ktime_get_coarse_ns())
+		return f;
+	atomic_compare_exchange(&f->until, until, 0);
+	return NULL;
 }
 
 /* Copies the first bytes of the packet; a buffer's rest is left as it was. */
