@@ -25,7 +25,7 @@ type ConnectStep struct {
 	To       testbed.Target    `json:"to"`
 	Protocol workload.Protocol `json:"protocol"`
 	Count    int               `json:"count"`
-	// Timeout of each connection (default 2s); where a variant is meant to fail, a short one saves time.
+	// Timeout of each connection (default 5s); where a variant is meant to fail, a short one saves time.
 	Timeout Duration `json:"timeout,omitempty"`
 	// Spread also records which pod answered; TCP only.
 	Spread bool `json:"spread,omitempty"`

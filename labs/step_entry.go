@@ -23,7 +23,7 @@ type EntryStep struct {
 	From  string         `json:"from"`
 	To    testbed.Target `json:"to"`
 	Count int            `json:"count"`
-	// Timeout of each connection (default 2s).
+	// Timeout of each connection (default 5s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
 

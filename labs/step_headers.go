@@ -36,7 +36,7 @@ type HeadersStep struct {
 	Count int `json:"count"`
 	// Forge is the address that a forging client claims.
 	Forge string `json:"forge"`
-	// Timeout of each (default 2s).
+	// Timeout of each (default 5s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
 

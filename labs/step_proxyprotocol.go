@@ -31,7 +31,7 @@ type ProxyProtocolStep struct {
 	Count int `json:"count"`
 	// Forge is the address that the client claims past the proxy.
 	Forge string `json:"forge"`
-	// Timeout of each (default 2s).
+	// Timeout of each (default 5s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
 

@@ -32,7 +32,7 @@ type TableStep struct {
 	Gone []string `json:"gone"`
 	// Count of requests through each node.
 	Count int `json:"count"`
-	// Timeout of each (default 2s).
+	// Timeout of each (default 5s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
 

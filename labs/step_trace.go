@@ -20,7 +20,7 @@ type TraceStep struct {
 	From     string            `json:"from"`
 	To       testbed.Target    `json:"to"`
 	Protocol workload.Protocol `json:"protocol"`
-	// Timeout of the request (default 2s).
+	// Timeout of the request (default 5s).
 	Timeout Duration `json:"timeout,omitempty"`
 }
 

@@ -58,7 +58,7 @@ type TraceOptions struct {
 	// Port is the client's source port, so that nothing else of the client is recorded; 0: the kernel's choice, and all of the
 	// client's packets with this protocol are recorded.
 	Port uint16
-	// Timeout of the request (default 2s).
+	// Timeout of the request (default 5s).
 	Timeout time.Duration
 	// Waiting is called when another process traces on this testbed. Default: not to wait; the error is a *lockfile.HeldError then.
 	Waiting lockfile.Waiting

@@ -32,7 +32,7 @@ type BulkOptions struct {
 	Streams int
 	// CongestionControl is set on the sockets of both ends; empty leaves that of the routes.
 	CongestionControl string
-	// Timeout is for connecting and for the server's answer (default 2 s), Grace for the end of the transfer (default 15 s).
+	// Timeout is for connecting and for the server's answer (default 5 s), Grace for the end of the transfer (default 15 s).
 	Timeout time.Duration
 	Grace   time.Duration
 }

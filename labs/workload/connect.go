@@ -23,7 +23,7 @@ const (
 
 // Defaults of clients, and the limit of one call: more connections than the ports of one address would not be distinct.
 const (
-	DefaultTimeout     = 2 * time.Second
+	DefaultTimeout     = 5 * time.Second
 	DefaultConcurrency = 128
 	maxCount           = 1 << 16
 )
@@ -37,7 +37,7 @@ type ConnectOptions struct {
 	Count int
 	// Concurrency is how many of them are in progress at the same time (default 128).
 	Concurrency int
-	// Timeout is for one connection from SYN to answer, and for each datagram's answer (default 2 s).
+	// Timeout is for one connection from SYN to answer, and for each datagram's answer (default 5 s).
 	Timeout time.Duration
 	// Retries is how often a datagram without an answer is sent again. TCP has its own retransmission.
 	Retries int
