@@ -20,7 +20,7 @@ import (
 // A signal is how it is meant to end: its exit status says only whether that went well.
 func main() {
 	ctx, stop := interrupt.Notify(context.Background())
-	code := run(ctx, os.Args[1:], os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -31,7 +31,19 @@ type flags struct {
 	config, kubeconfig, server, objects string
 }
 
-func run(ctx context.Context, args []string, log io.Writer) int {
+func run(ctx context.Context, args []string, out, log io.Writer) int {
+	cmd := newCommand(log)
+	cmd.SetArgs(args)
+	cmd.SetOut(out)
+	cmd.SetErr(log)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(log, "dsrd:", err)
+		return 2
+	}
+	return 0
+}
+
+func newCommand(log io.Writer) *cobra.Command {
 	f := flags{Options: agent.Options{Log: slog.New(slog.NewTextHandler(log, nil))}}
 	cmd := &cobra.Command{
 		Use: "dsrd", Short: "Keep a node's data path as the cluster's services say", Args: cobra.NoArgs,
@@ -62,11 +74,6 @@ func run(ctx context.Context, args []string, log io.Writer) int {
 	cmd.Flags().StringVar(&f.PinDir, "pins", "/sys/fs/bpf/dsrlab", "folder of the data path on a bpffs")
 	cmd.Flags().StringVar(&f.Metrics, "metrics", ":9964", "where to serve /metrics and /healthz; empty: nowhere")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.FlagError(err) })
-	cmd.SetArgs(args)
-	cmd.SetErr(log)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(log, "dsrd:", err)
-		return 2
-	}
-	return 0
+	usage.FitHelp(cmd)
+	return cmd
 }

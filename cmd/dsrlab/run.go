@@ -141,6 +141,7 @@ func newRootCommand(s streams) *cobra.Command {
 		newResultsCommand(s), newDoctorCommand(s), newExplainCommand(s), newSupportBundleCommand(s), newImageCommand(s), newUICommand(s),
 	)
 	addCompletions(root)
+	usage.FitHelp(root)
 	root.SetVersionTemplate("dsrlab {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(usage.FlagError(err)) })
 	return root

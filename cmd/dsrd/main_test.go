@@ -1,0 +1,14 @@
+package main
+
+import (
+	"io"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/cmd/internal/usage/usagetest"
+)
+
+func TestHelpFits(t *testing.T) {
+	usagetest.HelpFits(t, func() *cobra.Command { return newCommand(io.Discard) })
+}
