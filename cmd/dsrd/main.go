@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 	cmd.SetOut(out)
 	cmd.SetErr(log)
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(log, "dsrd:", err)
+		fmt.Fprintln(log, "dsrd:", usage.Message(err))
 		return 2
 	}
 	return 0

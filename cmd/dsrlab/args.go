@@ -88,7 +88,7 @@ func checkRunsDir(dir string, writing bool) error {
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at):
+		case (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) && at != filepath.Dir(at):
 			continue
 		case err == nil && !info.IsDir():
 			err = fmt.Errorf("%s is a file (want a folder)", at)
@@ -102,6 +102,14 @@ func checkRunsDir(dir string, writing bool) error {
 		}
 		return nil
 	}
+}
+
+// outputError is the error of a flag's file that can't be written.
+func outputError(flag, file string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError(fmt.Errorf("--%s: there is no folder %s to write %s in", flag, filepath.Dir(file), filepath.Base(file)))
+	}
+	return fmt.Errorf("--%s: %w", flag, err)
 }
 
 // requireRoot refuses, with exit code 3, what only root can do.

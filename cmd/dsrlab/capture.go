@@ -111,7 +111,10 @@ func writeDissector(s streams, file string) error {
 		_, err := fmt.Fprint(s.out, capture.Dissector)
 		return err
 	}
-	return os.WriteFile(file, []byte(capture.Dissector), 0o644)
+	if err := os.WriteFile(file, []byte(capture.Dissector), 0o644); err != nil {
+		return outputError("dissector", file, err)
+	}
+	return nil
 }
 
 // captureOutput is where a capture goes: a file, or stdout where that is no terminal.
@@ -119,7 +122,7 @@ func captureOutput(s streams, file string) (out io.Writer, closeOut func() error
 	if file != "-" {
 		f, err := os.Create(file)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, outputError("write", file, err)
 		}
 		return f, f.Close, nil
 	}

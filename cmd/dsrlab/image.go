@@ -48,7 +48,7 @@ func writeImage(ctx context.Context, output, tag, folder string) error {
 	}
 	file, err := os.CreateTemp(filepath.Dir(output), ".dsrlab-image-*")
 	if err != nil {
-		return fmt.Errorf("write image: %w", err)
+		return outputError("write", output, err)
 	}
 	err = errors.Join(image.Write(untilEnd{ctx, file}, tag, folder), file.Close())
 	if err == nil {

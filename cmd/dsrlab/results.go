@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -56,9 +57,13 @@ func withRunsDir(run func(*cobra.Command, []string) error) func(*cobra.Command, 
 				continue
 			}
 			dir := valueOf(cmd, flag)
-			if info, err := os.Stat(dir); err != nil {
+			info, err := os.Stat(dir)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return usageError(fmt.Errorf("--%s: there is no folder %s (want one that runs were recorded in, as by `dsrlab lab run --runs`)", flag, dir))
+			case err != nil:
 				return usageError(fmt.Errorf("--%s: %w", flag, err))
-			} else if !info.IsDir() {
+			case !info.IsDir():
 				return usageError(fmt.Errorf("--%s: %s is a file (want a folder)", flag, dir))
 			}
 		}
@@ -178,7 +183,7 @@ func newResultsListCommand(s streams, store func() results.Store) *cobra.Command
 func listRun(entry results.Entry) listedRun {
 	l := listedRun{Run: entry.Name, Reference: entry.Reference}
 	if entry.Err != nil {
-		l.Error = entry.Err.Error()
+		l.Error = usage.Message(entry.Err)
 		return l
 	}
 	m := entry.Run.Manifest

@@ -55,7 +55,7 @@ run of each lab that came to its end in --runs, and the reference run of a lab t
 			return err
 		}
 		if err := os.WriteFile(o.file, buffer.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("write report: %w", err)
+			return outputError("write", o.file, err)
 		}
 		return nil
 	}

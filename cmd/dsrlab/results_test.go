@@ -236,6 +236,6 @@ func TestResultsReport(t *testing.T) {
 
 	file := filepath.Join(dir, "no", "such", "folder")
 	_, stderr, code := runResults(t, "report", "one", "--runs", dir, "-w", file)
-	assert.Equal(t, exitFailed, code)
-	assert.Equal(t, fmt.Sprintf("write report: open %s: no such file or directory", file), stderr)
+	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, fmt.Sprintf("--write: there is no folder %s to write folder in", filepath.Dir(file)), stderr)
 }

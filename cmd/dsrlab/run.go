@@ -117,7 +117,7 @@ func execute(ctx context.Context, args []string, s streams) (code int, err error
 
 // complain tells an error, in lines that fit the terminal.
 func complain(stderr io.Writer, err error) {
-	message := fmt.Sprintf("dsrlab: %v", err)
+	message := "dsrlab: " + usage.Message(err)
 	if columns := terminal.Columns(stderr); columns > 0 {
 		message = terminal.Wrap(message, columns)
 	}

@@ -36,7 +36,7 @@ them: look before you send. What could not be read is listed in problems.txt.`,
 			o.Version = version(results.BuildRevision())
 			f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 			if err != nil {
-				return usageError(fmt.Errorf("--write: %w", err))
+				return usageError(outputError("write", file, err))
 			}
 			if err := errors.Join(support.Write(cmd.Context(), f, o), f.Close()); err != nil {
 				return errors.Join(err, os.Remove(file))

@@ -173,7 +173,7 @@ func newTopologyGraphCommand(s streams) *cobra.Command {
 			}
 			if file != "" {
 				if err := os.WriteFile(file, picture, 0o644); err != nil {
-					return fmt.Errorf("write graph: %w", err)
+					return outputError("write", file, err)
 				}
 				return nil
 			}

@@ -94,7 +94,7 @@ func TestTopologyValidate(t *testing.T) {
 	assert.Equal(t, good+": topology talk is valid\n", out, "the others are checked all the same")
 	assert.Equal(t, `dsrlab: `+bad+`:25:18: spec.nodes[0].link.rate: rate "1 gig": unit must be one of bit, kbit, mbit, gbit
 `+bad+`:35:18: spec.nodes[2].link.rate: rate "1 gig": unit must be one of bit, kbit, mbit, gbit
-read topology: open `+filepath.Join(dir, "none.yaml")+`: no such file or directory
+read topology: `+filepath.Join(dir, "none.yaml")+`: there is no such file or folder
 `, errOut)
 }
 
@@ -122,8 +122,8 @@ func TestTopologyBadUsage(t *testing.T) {
 		want string
 	}{
 		"unknown name":   {[]string{"show", "tlak"}, `dsrlab: read topology: there is neither a file nor a topology named "tlak": did you mean "talk"?`},
-		"no such file":   {[]string{"graph", "./none.yaml"}, "dsrlab: read topology: open ./none.yaml: no such file or directory"},
-		"folder":         {[]string{"show", "."}, "dsrlab: read topology: read .: is a directory"},
+		"no such file":   {[]string{"graph", "./none.yaml"}, "dsrlab: read topology: ./none.yaml: there is no such file or folder"},
+		"folder":         {[]string{"show", "."}, "dsrlab: read topology: .: it is a folder (want a file)"},
 		"output":         {[]string{"list", "-o", "xml"}, `dsrlab: --output: unknown format "xml" (want table, json or yaml)`},
 		"format":         {[]string{"graph", "talk", "--format", "png"}, `dsrlab: --format: unknown format "png" (want mermaid or svg)`},
 		"no argument":    {[]string{"show"}, "dsrlab: found no argument (want `dsrlab topology show NAME|FILE`)"},

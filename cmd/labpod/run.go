@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	exit := &exitError{exitFailed, err}
 	errors.As(err, &exit)
 	if exit.err != nil {
-		fmt.Fprintf(s.err, "labpod: %v\n", exit.err)
+		fmt.Fprintln(s.err, "labpod:", usage.Message(exit.err))
 	}
 	return exit.code
 }

@@ -11,12 +11,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/dsrlab/dsrlab/internal/bounded"
 	"github.com/dsrlab/dsrlab/topologies/objects"
 )
 
 // Connect finds a cluster's API server as kubectl does: kubeconfig is a file, or empty for $KUBECONFIG or ~/.kube/config;
 // contextName names a context of it, or is empty for the current one. Files are only read.
 func Connect(kubeconfig, contextName string) (kubernetes.Interface, error) {
+	if kubeconfig != "" { // what the library says of a file can't be told from what it says of its content
+		if _, err := bounded.ReadFile(kubeconfig, bounded.Document); err != nil {
+			return nil, fmt.Errorf("find the cluster: %w", err)
+		}
+	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath, rules.MigrationRules = kubeconfig, nil // migration would write
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName}).ClientConfig()
