@@ -71,7 +71,7 @@ func printBulk(w io.Writer, report *workload.BulkReport) {
 	}{{workload.Download, report.Download}, {workload.Upload, report.Upload}} {
 		if f := one.flow; f != nil {
 			t.AppendRow(table.Row{one.direction, fmt.Sprintf("%.1f", f.Goodput/1e6), f.Bytes, fmt.Sprintf("%.2f", f.Duration.Seconds()),
-				f.Retransmits, f.Timeouts, f.RTT, f.CongestionControl})
+				f.Retransmits, f.Timeouts, inUnits(f.RTT), f.CongestionControl})
 		}
 	}
 	t.Render()

@@ -66,7 +66,7 @@ func printConnect(w io.Writer, report *workload.ConnectReport) {
 	t.SetStyle(plainTable())
 	t.AppendHeader(table.Row{"Protocol", "Local", "Seen", "Socket", "Preserved", "Outcome", "RTT", "Error"})
 	for _, one := range report.Connections {
-		t.AppendRow(table.Row{one.Protocol, orNothing(one.Local), orNothing(one.Seen), orNothing(one.Socket), one.Preserved, one.Outcome, one.RTT, one.Error})
+		t.AppendRow(table.Row{one.Protocol, orNothing(one.Local), orNothing(one.Seen), orNothing(one.Socket), one.Preserved, one.Outcome, inUnits(one.RTT), one.Error})
 	}
 	t.Render()
 	fmt.Fprintf(w, "\n%d of %d answered, %d of them with the client's own address\n",

@@ -73,7 +73,7 @@ func printDownloads(w io.Writer, report *download.Report) {
 		}
 		slices.SortFunc(ended, func(a, b download.Download) int { return cmp.Compare(a.Ended, b.Ended) })
 		gap := slices.MaxFunc(ended, func(a, b download.Download) int { return cmp.Compare(a.LongestGap, b.LongestGap) }).LongestGap
-		t.AppendRow(table.Row{end, len(ended), ended[0].Ended, ended[len(ended)-1].Ended, gap})
+		t.AppendRow(table.Row{end, len(ended), inUnits(ended[0].Ended), inUnits(ended[len(ended)-1].Ended), inUnits(gap)})
 	}
 	t.Render()
 	fmt.Fprintf(w, "\n%d bytes, all correct\n", report.Bytes)

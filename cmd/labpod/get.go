@@ -75,7 +75,7 @@ func printGet(w io.Writer, report *workload.GetReport) {
 	t.SetStyle(plainTable())
 	t.AppendHeader(table.Row{"Status", "Local", "Seen", "Preserved", "Outcome", "First byte", "Total", "Bytes", "Error"})
 	for _, one := range report.Responses {
-		t.AppendRow(table.Row{one.Status, orNothing(one.Local), orNothing(one.Seen), one.Preserved, one.Outcome, one.FirstByte, one.Total, one.Bytes, one.Error})
+		t.AppendRow(table.Row{one.Status, orNothing(one.Local), orNothing(one.Seen), one.Preserved, one.Outcome, inUnits(one.FirstByte), inUnits(one.Total), one.Bytes, one.Error})
 	}
 	t.Render()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 	"github.com/dsrlab/dsrlab/labs/workload/inference"
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 func newLoadCommand(s streams) *cobra.Command {
@@ -126,7 +127,7 @@ func printLoad(w io.Writer, report *inference.Report) {
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(plainTable())
-	t.AppendHeader(table.Row{"Seconds", "Count", "Mean", "p50", "p95", "p99", "Max"})
+	t.AppendHeader(table.Row{"Latency", "Count", "Mean", "p50", "p95", "p99", "Max"})
 	for _, row := range []struct {
 		name string
 		l    arrival.Latency
@@ -134,7 +135,7 @@ func printLoad(w io.Writer, report *inference.Report) {
 		if row.l.Count > 0 {
 			values := table.Row{row.name, row.l.Count}
 			for _, v := range []float64{row.l.Mean, row.l.P50, row.l.P95, row.l.P99, row.l.Max} {
-				values = append(values, fmt.Sprintf("%.4f", v))
+				values = append(values, units.Format(v, "s"))
 			}
 			t.AppendRow(values)
 		}

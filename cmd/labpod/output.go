@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/results/units"
 )
 
 // output is the -o flag.
@@ -43,6 +45,14 @@ func (o output) write(w io.Writer, document any, table func(io.Writer)) error {
 	}
 	table(w)
 	return nil
+}
+
+// inUnits formats a duration with a unit that suits it, as in 1.23 ms, or returns an empty string where there was none.
+func inUnits(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return units.Format(d.Seconds(), "s")
 }
 
 // registerSource adds the --source flag; the returned function reads it.
