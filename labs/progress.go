@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/dsrlab/dsrlab/internal/bounded"
 )
 
@@ -24,11 +26,11 @@ func ReadProgress(file string) (*Progress, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, p)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read progress %s: %w", file, err)
+		return nil, fmt.Errorf("read progress: %w", err)
+	}
+	if err := json.Unmarshal(data, p); err != nil {
+		return nil, fmt.Errorf("read progress: %s: %w", file, err)
 	}
 	if p.Solved == nil {
 		p.Solved = make(map[string][]string)
@@ -55,10 +57,7 @@ func (p *Progress) Write(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("write progress: %w", err)
 	}
-	if err := os.WriteFile(file+".new", append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write progress: %w", err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
+	if err := renameio.WriteFile(file, append(data, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(file))); err != nil {
 		return fmt.Errorf("write progress: %w", err)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // Config says where and what to record.
@@ -364,14 +366,9 @@ func (r *Recorder) writeJSON(name string, value any) error {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	path := filepath.Join(r.dir, name)
-	file, err := os.CreateTemp(r.dir, "."+name+"-*")
+	err := renameio.WriteFile(path, buffer.Bytes(), 0o644, renameio.WithTempDir(r.dir), renameio.IgnoreUmask())
 	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // gone already when all went well
-	_, err = file.Write(buffer.Bytes())
-	if err := errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	return os.Rename(file.Name(), path)
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/ulikunitz/xz"
 )
 
@@ -97,20 +98,19 @@ func (m mirror) fetch(ctx context.Context, from, file, wantSum string) (err erro
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the mirror says %s", response.Status)
 	}
-	part, err := os.CreateTemp(m.folder, "part-*")
+	part, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(part.Name())
+	defer part.Cleanup()
 	sum := sha256.New()
-	_, err = io.Copy(io.MultiWriter(part, sum), response.Body)
-	if err := errors.Join(err, part.Close()); err != nil {
+	if _, err := io.Copy(io.MultiWriter(part, sum), response.Body); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); wantSum != "" && got != wantSum {
 		return fmt.Errorf("its SHA256 is %s, but the index says %s", got, wantSum)
 	}
-	return os.Rename(part.Name(), file)
+	return part.CloseAtomicallyReplace()
 }
 
 func checksum(file string) (string, error) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/results"
 )
@@ -181,9 +183,5 @@ func (r *report) save(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	next := file + ".next"
-	if err := os.WriteFile(next, append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(next, file)
+	return renameio.WriteFile(file, append(data, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(file)))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/dataplane/kube/image"
@@ -46,18 +47,14 @@ func writeImage(ctx context.Context, output, tag, folder string) error {
 	if err := mustUndo(ctx); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(output), ".dsrlab-image-*")
+	file, err := renameio.NewPendingFile(output, renameio.WithTempDir(filepath.Dir(output)))
 	if err != nil {
 		return outputError("write", output, err)
 	}
-	err = errors.Join(image.Write(untilEnd{ctx, file}, tag, folder), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), output)
+	if err = image.Write(untilEnd{ctx, file}, tag, folder); err == nil {
+		err = file.CloseAtomicallyReplace()
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return errors.Join(err, file.Cleanup())
 }
 
 // untilEnd is a writer that fails when ctx has ended.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -54,10 +55,7 @@ func (tb *Testbed) tellAgents(tables *services.Tables) error {
 		return fmt.Errorf("tell agents: %w", err)
 	}
 	path := filepath.Join(tb.network.Dir(), tablesFile)
-	if err := os.WriteFile(path+".new", document, 0o600); err != nil {
-		return fmt.Errorf("tell agents: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := renameio.WriteFile(path, document, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("tell agents: %w", err)
 	}
 	return nil

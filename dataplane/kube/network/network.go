@@ -13,6 +13,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -199,12 +200,9 @@ func WriteCNI(dir, config string) error {
 	if have, err := os.ReadFile(file); err == nil && string(have) == config {
 		return nil
 	}
-	temporary := filepath.Join(dir, ".dsrlab.new") // runtimes read *.conf, *.conflist and *.json only
-	if err := os.WriteFile(temporary, []byte(config), 0o644); err != nil {
+	// The temporary file beside it ends in a number: runtimes read *.conf, *.conflist and *.json only.
+	if err := renameio.WriteFile(file, []byte(config), 0o644, renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("write CNI configuration: %w", err)
-	}
-	if err := os.Rename(temporary, file); err != nil {
-		return errors.Join(fmt.Errorf("write CNI configuration: %w", err), os.Remove(temporary))
 	}
 	return nil
 }
