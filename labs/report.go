@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,11 +65,47 @@ func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error
 		for _, err := range each("variants", "variant", p.Variants, l.variantNames()) {
 			fail("%s%w", field, err)
 		}
+		if p.Series {
+			for _, err := range l.checkSeries(p) {
+				fail("%s%w", field, err)
+			}
+			continue
+		}
 		for _, metric := range p.Metrics {
 			if !isMeasured(metric, measured) {
 				fail("%smetrics: %s: no phase measures it", field, metric)
 			}
 		}
+	}
+	return errs
+}
+
+// serial is implemented by kinds of steps that record more than single values.
+type serial interface {
+	// series returns the metrics of what the step records over time, or as a distribution.
+	series() []string
+}
+
+// checkSeries returns every error in a picture of series.
+func (l *Lab) checkSeries(p report.Picture) []error {
+	var known []string
+	for i := range l.Spec.Phases {
+		for k := range l.Spec.Phases[i].Steps {
+			if _, a, err := l.Spec.Phases[i].Steps[k].action(); err == nil {
+				if s, ok := a.(serial); ok {
+					known = append(known, s.series()...)
+				}
+			}
+		}
+	}
+	var errs []error
+	for _, metric := range p.Metrics {
+		if !slices.Contains(known, metric) {
+			errs = append(errs, fmt.Errorf("metrics: %s: no phase records it as a series", metric))
+		}
+	}
+	if len(p.Metrics) > 1 || p.Over != "" || p.Log {
+		errs = append(errs, errors.New("series: not together with several metrics, over or log"))
 	}
 	return errs
 }

@@ -162,5 +162,8 @@ func (s *TransferStep) command(v testbed.Variant, plan *topologies.Plan) string 
 	return ""
 }
 
+// series implements serial.
+func (s *TransferStep) series() []string { return []string{"delivered", "retransmits"} }
+
 // dependsOnRates implements rateDependent.
 func (s *TransferStep) dependsOnRates() {}

@@ -154,7 +154,10 @@ func (s Series) check(variants []string) error {
 	}
 	switch s.Kind {
 	case Amounts, Levels:
-		before := -1.0
+		before := 0.0 // an interval has a length
+		if s.Kind == Levels {
+			before = -1
+		}
 		for _, at := range s.At {
 			if !(at > before) || math.IsInf(at, 0) { // so that NaN fails, too
 				errs = append(errs, fmt.Errorf("at: found %v after %v (want each later than the one before)", at, before))

@@ -14,7 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/results/units"
 )
 
-// Chart is one picture of a run: a metric by variant as bars, or swept over a label as lines.
+// Chart is one picture of a run: a metric by variant as bars, or swept over a label as lines, or what was recorded over time.
 type Chart struct {
 	// Name is unique in the run, as in goodput or goodput-by-queue.
 	Name string
@@ -26,6 +26,8 @@ type Chart struct {
 	spans       []span
 	percentiles []string // of the spans, in words
 	lines       []line
+	curves      []curve
+	below       *Chart // of curves, too: over the same seconds, with the same names
 	marks       []mark
 	yLog        bool
 	xTitle      string

@@ -36,8 +36,10 @@ const (
 const (
 	chartWidth = 640 * vg.Length(1) // points
 	lineHeight = 300 * vg.Length(1) // of a chart of lines
-	barHeight  = 26 * vg.Length(1)  // of each bar
-	barFrame   = 62 * vg.Length(1)  // title and axis of a chart of bars
+	// belowHeight is what a chart below it adds.
+	belowHeight = 140 * vg.Length(1)
+	barHeight   = 26 * vg.Length(1) // of each bar
+	barFrame    = 62 * vg.Length(1) // title and axis of a chart of bars
 )
 
 func (c Chart) height() vg.Length {
@@ -46,6 +48,9 @@ func (c Chart) height() vg.Length {
 			rows++ // for what the marks say
 		}
 		return barFrame + barHeight*vg.Length(rows)
+	}
+	if c.below != nil {
+		return lineHeight + belowHeight
 	}
 	return max(lineHeight, 60+16*vg.Length(len(c.lines)))
 }
@@ -109,12 +114,10 @@ func (c Chart) SVG(w io.Writer, theme Theme) error {
 
 // PNG writes the chart with 144 dots an inch.
 func (c Chart) PNG(w io.Writer, theme Theme) error {
-	p, err := c.plot(theme.palette())
-	if err != nil {
+	canvas := vgimg.NewWith(vgimg.UseWH(chartWidth, c.height()), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
+	if err := c.draw(theme.palette(), draw.New(canvas)); err != nil {
 		return fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(chartWidth, c.height()), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
-	c.draw(p, draw.New(canvas))
 	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
 		return fmt.Errorf("write chart %s: %w", c.Name, err)
 	}
@@ -125,12 +128,10 @@ func (c Chart) svg(theme Theme) ([]byte, error) {
 	if theme == Auto {
 		return c.auto()
 	}
-	p, err := c.plot(theme.palette())
-	if err != nil {
+	canvas := vgsvg.New(chartWidth, c.height())
+	if err := c.draw(theme.palette(), draw.New(canvas)); err != nil {
 		return nil, fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
-	canvas := vgsvg.New(chartWidth, c.height())
-	c.draw(p, draw.New(canvas))
 	var buffer bytes.Buffer
 	if _, err := canvas.WriteTo(&buffer); err != nil {
 		return nil, fmt.Errorf("write chart %s: %w", c.Name, err)
@@ -189,19 +190,39 @@ func (c Chart) describe() string {
 		}
 		parts = append(parts, l.name+": "+strings.Join(points, ", "))
 	}
+	columns, value := c.ticksOf()
+	for _, of := range c.curves {
+		var values []string
+		for i, column := range columns {
+			if text := value(of, i); text != "" {
+				values = append(values, column+" "+text)
+			}
+		}
+		parts = append(parts, of.name+": "+strings.Join(values, ", "))
+	}
+	if c.below != nil {
+		parts = append(parts, c.below.Title+": "+c.below.describe())
+	}
 	for _, m := range c.marks {
 		parts = append(parts, m.text+" "+units.Number(m.at))
 	}
 	return strings.Join(parts, "; ")
 }
 
+// lying reports whether values lie along the other axis, so that names have room.
+func (c Chart) lying() bool { return len(c.lines) == 0 && len(c.curves) == 0 }
+
 // draw puts the legend of lines beside the plot, where it hides nothing.
-func (c Chart) draw(p *plot.Plot, on draw.Canvas) {
-	if len(c.lines) == 0 {
+func (c Chart) draw(colours palette, on draw.Canvas) error {
+	p, err := c.plot(colours)
+	if err != nil {
+		return err
+	}
+	if c.lying() {
 		on.SetColor(p.BackgroundColor)
 		on.Fill(on.Rectangle.Path())
 		p.Draw(draw.Crop(on, 6, -12, 0, -4))
-		return
+		return nil
 	}
 	legend := p.Legend
 	p.Legend = plot.NewLegend()
@@ -209,8 +230,29 @@ func (c Chart) draw(p *plot.Plot, on draw.Canvas) {
 	width := legend.Rectangle(on).Size().X + 12
 	on.SetColor(p.BackgroundColor)
 	on.Fill(on.Rectangle.Path())
-	p.Draw(draw.Crop(on, 6, -width, 0, -4))
+	beside := draw.Crop(on, 6, -width, 0, -4)
+	if c.below == nil {
+		p.Draw(beside)
+	} else if err := c.drawBoth(p, colours, beside); err != nil {
+		return err
+	}
 	legend.Draw(draw.Crop(on, on.Size().X-width+6, 0, 0, -34))
+	return nil
+}
+
+// drawBoth draws the chart and the one below it, whose values have the same place on both axes that lie.
+func (c Chart) drawBoth(p *plot.Plot, colours palette, on draw.Canvas) error {
+	below, err := c.below.plot(colours)
+	if err != nil {
+		return err
+	}
+	below.Legend = plot.NewLegend() // that of the chart above is for both
+	below.X.Min, below.X.Max = p.X.Min, p.X.Max
+	p.X.Label.Text = ""
+	tiles := plot.Align([][]*plot.Plot{{p}, {below}}, draw.Tiles{Rows: 2, Cols: 1, PadY: 8}, on)
+	p.Draw(tiles[0][0])
+	below.Draw(tiles[1][0])
+	return nil
 }
 
 func (c Chart) plot(colours palette) (*plot.Plot, error) {
@@ -221,6 +263,8 @@ func (c Chart) plot(colours palette) (*plot.Plot, error) {
 		return p, c.addBars(p, colours)
 	case len(c.spans) > 0:
 		return p, c.addSpans(p, colours)
+	case len(c.curves) > 0:
+		return p, c.addCurves(p, colours)
 	}
 	return p, c.addLines(p, colours)
 }
@@ -246,7 +290,7 @@ func (c Chart) style(p *plot.Plot, colours palette) {
 	grid := plotter.NewGrid()
 	grid.Vertical.Width, grid.Horizontal.Width = 0, 0
 	figures, lines := &p.Y, &grid.Horizontal
-	if len(c.lines) == 0 { // bars lie, so that their names have room
+	if c.lying() {
 		figures, lines = &p.X, &grid.Vertical
 	}
 	figures.Tick.Marker = plot.TickerFunc(majorTicks)

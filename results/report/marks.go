@@ -32,7 +32,7 @@ func (c Chart) addMarks(p *plot.Plot, colours palette) error {
 		if m.right {
 			at.X, align, offset.X = p.X.Max, draw.XRight, -2
 		}
-		if len(c.lines) == 0 {
+		if c.lying() {
 			ends = plotter.XYs{{X: m.at, Y: p.Y.Min}, {X: m.at, Y: p.Y.Max}}
 			at, offset = plotter.XY{X: m.at, Y: p.Y.Max - 0.55}, vg.Point{X: 4}
 			if m.at > (p.X.Min+p.X.Max)/2 {

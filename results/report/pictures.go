@@ -2,6 +2,7 @@ package report
 
 import (
 	"html/template"
+	"slices"
 
 	"github.com/dsrlab/dsrlab/results/units"
 )
@@ -35,6 +36,16 @@ func tabled(c Chart) (pictureView, error) {
 			}
 			v.Rows = append(v.Rows, row)
 		}
+	case len(c.curves) > 0:
+		columns, value := c.ticksOf()
+		v.Columns = append([]string{""}, columns...)
+		for _, of := range append(slices.Clone(c.curves), c.curvesBelow()...) {
+			row := []string{of.name}
+			for i := range columns {
+				row = append(row, value(of, i))
+			}
+			v.Rows = append(v.Rows, row)
+		}
 	default:
 		v.Columns = []string{c.xTitle}
 		for _, t := range c.xTicks {
@@ -56,4 +67,16 @@ func tabled(c Chart) (pictureView, error) {
 		v.Caption += capital(m.text) + ". "
 	}
 	return v, nil
+}
+
+// curvesBelow are the curves of the chart below, if there is one, with names that say what they are.
+func (c Chart) curvesBelow() []curve {
+	if c.below == nil {
+		return nil
+	}
+	all := slices.Clone(c.below.curves)
+	for i := range all {
+		all[i].name += ": " + c.below.Title
+	}
+	return all
 }

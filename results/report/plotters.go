@@ -247,3 +247,47 @@ func (c Chart) addLines(p *plot.Plot, colours palette) error {
 
 // joined is how many points are joined by a line: two would look as if all between them had been measured.
 const joined = 3
+
+// addCurves draws steps, and on each curve a few marks that tell it apart without colour.
+func (c Chart) addCurves(p *plot.Plot, colours palette) error {
+	var last, high float64
+	nth := map[dataPath]int{}
+	for i, of := range c.curves {
+		colour := colours.path(of.path)
+		path, err := plotter.NewLine(of.corners)
+		if err != nil {
+			return err
+		}
+		path.StepStyle = plotter.PostStep
+		path.LineStyle = draw.LineStyle{Color: colour, Width: 1.5, Dashes: of.path.dashes(nth[of.path])}
+		nth[of.path]++
+		every := max(1, len(of.corners)/marked)
+		var some plotter.XYs
+		for k := i % every; k < len(of.corners); k += every { // not all at the same places
+			some = append(some, of.corners[k])
+		}
+		marks, err := plotter.NewScatter(some)
+		if err != nil {
+			return err
+		}
+		marks.GlyphStyle = draw.GlyphStyle{Color: colour, Radius: 3, Shape: of.path.glyph()}
+		p.Add(path, marks)
+		p.Legend.Add(of.name, path, marks)
+		for _, corner := range of.corners {
+			last, high = max(last, corner.X), max(high, corner.Y)
+		}
+	}
+	for _, m := range c.marks {
+		high = max(high, m.at)
+	}
+	p.X.Min, p.X.Max, p.X.Padding = 0, last, 0
+	if last == 0 {
+		p.X.Max = 1
+	}
+	p.X.Tick.Marker = plot.TickerFunc(majorTicks)
+	setRange(&p.Y, 0, high)
+	return c.addMarks(p, colours)
+}
+
+// marked is about how many marks a curve has.
+const marked = 8

@@ -21,7 +21,7 @@ type Story struct {
 }
 
 // Picture is a chart that a lab chooses for its reports: bars by variant, or lines over a label (over), or spans of percentiles
-// (more than one metric).
+// (more than one metric), or what was recorded over time or as a distribution (series).
 type Picture struct {
 	// Name is unique in the lab; results report --chart takes it.
 	Name string `json:"name"`
@@ -35,6 +35,9 @@ type Picture struct {
 	Labels []map[string]string `json:"labels,omitempty"`
 	// Names are what the sets of labels are called in the picture (default: the labels).
 	Names []string `json:"names,omitempty"`
+	// Series draws what was recorded over time, or how it is distributed, of the one metric, as of delivered (with what was sent again below
+	// it). Runs that were recorded before there was any have no such picture.
+	Series bool `json:"series,omitempty"`
 	// Over is a label whose values are numbers with units.
 	Over string `json:"over,omitempty"`
 	// Default is the value of Over for samples that have none.
@@ -70,6 +73,9 @@ func StoryCharts(run *results.Run, story Story) []Chart {
 
 // draw makes the chart of the picture; not ok if the run has no sample for it.
 func (p Picture) draw(run *results.Run) (Chart, bool) {
+	if p.Series {
+		return p.drawSeries(run)
+	}
 	groups := p.groups(run)
 	if len(groups) == 0 {
 		return Chart{}, false
