@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -20,6 +21,7 @@ import (
 // Samples, labelled with the protocol: connected, source_preserved and source_is_lb_node (ratio), answer_p50 and answer_p99 (s,
 // from the connection's start to the answer); with spread also pods
 // (those that answered) and requests_cv (the coefficient of variation of the answers of all ready pods).
+// Distribution, on a testbed: answer (s).
 type ConnectStep struct {
 	From     string            `json:"from"`
 	To       testbed.Target    `json:"to"`
@@ -55,6 +57,9 @@ func (s *ConnectStep) run(ctx context.Context, t *trial) error {
 		}
 	}
 	if err := t.sampleAll(s.Values(report, t.isLBAddress, pods)); err != nil {
+		return err
+	}
+	if err := t.series(results.NewDistribution("answer", "s", answerTimes(report)), map[string]string{"protocol": string(s.Protocol)}); err != nil {
 		return err
 	}
 	if s.Spread {
@@ -181,3 +186,6 @@ func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) s
 func (s *ConnectStep) command(v testbed.Variant, plan *topologies.Plan) string {
 	return request(v, plan, s.From, s.To, s.Protocol)
 }
+
+// series implements serial.
+func (s *ConnectStep) series() []string { return []string{"answer"} }

@@ -11,6 +11,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
+	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -18,6 +19,7 @@ import (
 // DownloadsStep keeps many slow downloads running while LB nodes fail and join, and pods drain.
 // Samples: running (downloads in progress at the first event), completed (ratio of all); and for each event, labelled with it,
 // survived (ratio) and lost (downloads) of those that were in progress, and longest_gap_p99 (s) of those that completed.
+// Series over time for each event, labelled with it, too: surviving (downloads), of those that were in progress.
 type DownloadsStep struct {
 	From string         `json:"from"`
 	To   testbed.Target `json:"to"`
@@ -214,8 +216,34 @@ func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) err
 			t.sample("survived", "ratio", ratio(survived, len(running)), labels),
 			t.sample("lost", "downloads", float64(len(running)-survived), labels),
 			t.sample("longest_gap_p99", "s", stats.Percentile(gaps, 99), labels),
+			t.series(survivors(running, when.Sub(r.Began)), labels),
 			t.evidence(fmt.Sprintf("%v: of %d downloads in progress %d were lost", s.Events[i], len(running), len(running)-survived)),
 		)
 	}
 	return errors.Join(errs...)
 }
+
+// survivors returns how many of the downloads that were in progress at an event had not been lost, from then until the last of them ended. One
+// that completes is not lost.
+func survivors(running []download.Download, event time.Duration) results.Series {
+	ended := event
+	for i := range running {
+		ended = max(ended, running[i].Ended)
+	}
+	var at []time.Duration
+	var surviving []float64
+	for i := range time.Duration(results.MaxPoints) {
+		after := (ended - event) * i / (results.MaxPoints - 1)
+		n := len(running)
+		for k := range running {
+			if since, lost := running[k].Lost(); lost && max(since, event) < event+after {
+				n--
+			}
+		}
+		at, surviving = append(at, after), append(surviving, float64(n))
+	}
+	return results.NewLevels("surviving", "downloads", at, surviving)
+}
+
+// series implements serial.
+func (s *DownloadsStep) series() []string { return []string{"surviving"} }

@@ -13,6 +13,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 	"github.com/dsrlab/dsrlab/labs/workload/inference"
+	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -27,7 +28,7 @@ import (
 // (requests), received_per_sent (ratio: bytes that the client's port carried towards it for each one that it sent, headers and
 // acknowledgements included), lb_bytes_per_byte and lb_reply_bytes_per_byte (ratio: all bytes, and those of answers alone, that
 // crossed the LB nodes' ports in either direction, for each byte of request and response that was delivered, and for each byte of
-// response).
+// response). Distributions (s), of the requests that were answered: ttfb, completion, and of a stream tpot.
 type InferStep struct {
 	From string         `json:"from"`
 	To   testbed.Target `json:"to"`
@@ -230,6 +231,11 @@ func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 			return err
 		}
 	}
+	for _, s := range distributions(r) {
+		if err := t.series(s, labels); err != nil {
+			return err
+		}
+	}
 	all := maps.Clone(labels)
 	maps.Copy(all, t.labels)
 	pace := ""
@@ -258,6 +264,23 @@ func percentiles(metric string, l arrival.Latency) []sample {
 	return []sample{{metric + "_p50", "s", values[0]}, {metric + "_p95", "s", values[1]}, {metric + "_p99", "s", values[2]}}
 }
 
+// distributions returns how the times of the requests that were ok are distributed.
+func distributions(r *inference.Report) []results.Series {
+	var firsts, completions, tpots []float64
+	for _, s := range r.Samples {
+		if s.Outcome != workload.OutcomeOK {
+			continue
+		}
+		firsts, completions = append(firsts, s.FirstByte.Seconds()), append(completions, s.Completion.Seconds())
+		if s.TPOT > 0 {
+			tpots = append(tpots, s.TPOT.Seconds())
+		}
+	}
+	return []results.Series{
+		results.NewDistribution("ttfb", "s", firsts), results.NewDistribution("completion", "s", completions), results.NewDistribution("tpot", "s", tpots),
+	}
+}
+
 // firstByteShare returns the median of how much of its completion each request that was ok waited for its first byte.
 func firstByteShare(requests []inference.Sample) float64 {
 	var shares []float64
@@ -276,6 +299,15 @@ func medianOf(requests []inference.Sample, size func(inference.Sample) int64) fl
 		sizes = append(sizes, float64(size(r)))
 	}
 	return stats.Median(sizes)
+}
+
+// series implements serial.
+func (s *InferStep) series() []string {
+	all := []string{"ttfb", "completion"}
+	if shape, err := s.shape(); err == nil && shape.Token > 0 {
+		all = append(all, "tpot")
+	}
+	return all
 }
 
 // dependsOnRates implements rateDependent.

@@ -79,3 +79,14 @@ func (r *Report) RunningAt(at time.Time) []Download {
 	}
 	return running
 }
+
+// Lost reports whether the download was lost, and since when: it received nothing from then on, or ended then.
+func (d *Download) Lost() (since time.Duration, lost bool) {
+	switch d.End {
+	case Completed:
+		return 0, false
+	case Stalled: // that it was given up came later; a download that goes on has no longer gap
+		return d.LongestGapBegan, true
+	}
+	return d.Ended, true
+}
