@@ -65,10 +65,14 @@ func reasonsTable(w io.Writer, all []explain.Reason) {
 
 func explainReason(w io.Writer, r explain.Reason) {
 	columns := terminal.ColumnsOr(w, terminal.TableColumns)
+	seen := ""
+	if r.Lab != "" {
+		seen = "sudo dsrlab lab run " + r.Lab
+	}
 	fmt.Fprintf(w, "%s (%s)\n\n", r.Name, r.Verdict)
 	for _, part := range []struct{ label, text string }{
 		{"Meaning:  ", r.Meaning}, {"Cause:    ", r.Cause}, {"Remedy:   ", r.Remedy},
-		{"Counter:  ", r.Counter}, {"See it:   ", "sudo dsrlab lab run " + r.Lab},
+		{"Counter:  ", r.Counter}, {"See it:   ", seen},
 	} {
 		if part.text != "" {
 			fmt.Fprintln(w, terminal.Hang(part.label, part.text, columns))

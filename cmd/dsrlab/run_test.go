@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/dataplane/explain"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
@@ -175,8 +176,21 @@ func TestLabList(t *testing.T) {
 func TestExplain(t *testing.T) {
 	code, out, _ := command(t, "explain", "REASON_DROP_NO_BACKEND")
 	assert.Equal(t, exitOK, code)
-	for _, want := range []string{"no-backend (dropped)", "Meaning:  ", "Cause:    ", "Remedy:   ", `dsrlab_packets_total{reason="no-backend"}`, "dsrlab lab run 13-failover"} {
+	for _, want := range []string{"no-backend (dropped)", "Meaning:  ", "Cause:    ", "Remedy:   ", `dsrlab_packets_total{reason="no-backend"}`} {
 		assert.Contains(t, out, want)
+	}
+	assert.NotContains(t, out, "See it", "no lab provokes it")
+	code, out, _ = command(t, "explain", "icmp-relayed")
+	assert.Equal(t, exitOK, code)
+	assert.Contains(t, out, "See it:   sudo dsrlab lab run 10-nlb-and-bgp\n")
+	reasons, err := explain.Reasons()
+	require.NoError(t, err)
+	catalogue, err := labs.Catalogue()
+	require.NoError(t, err)
+	for _, r := range reasons {
+		if r.Lab != "" {
+			assert.Contains(t, catalogue, r.Lab, r.Name)
+		}
 	}
 	code, out, _ = command(t, "explain")
 	assert.Equal(t, exitOK, code)

@@ -24,8 +24,8 @@ type Reason struct {
 	Cause   string `json:"cause"`
 	// Remedy is empty for what is no fault.
 	Remedy string `json:"remedy,omitempty"`
-	// Lab is one in which packets of this kind, or what they come of, can be seen.
-	Lab string `json:"lab"`
+	// Lab is one in which packets of this kind are seen; empty where there is none.
+	Lab string `json:"lab,omitempty"`
 	// Counter is its name in Prometheus' terms.
 	Counter string `json:"counter"`
 }
