@@ -102,7 +102,7 @@ func (m mirror) fetch(ctx context.Context, from, file, wantSum string) (err erro
 	if err != nil {
 		return err
 	}
-	defer part.Cleanup()
+	defer func() { _ = part.Cleanup() }() // what did not take its name
 	sum := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(part, sum), response.Body); err != nil {
 		return err
