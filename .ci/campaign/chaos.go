@@ -193,7 +193,7 @@ func backendGone(ctx context.Context, c *chaos, t *traffic) (int, error) {
 func tableChurn(ctx context.Context, c *chaos, t *traffic) (int, error) {
 	t.open(ctx, openers)
 	const (
-		rounds    = 10
+		rounds    = 20
 		perRound  = 500
 		perSecond = 1000
 	)

@@ -50,7 +50,7 @@ func flood(tb *testbed.Testbed, from string, to netip.Addr, count int, random *r
 
 // callChurned sends requests to churned services, at a NodePort of an LB node each, until the channel is closed. It returns how many.
 func (c *chaos) callChurned(done <-chan struct{}, seed uint64) (sent int, err error) {
-	const burst = 16 // requests, then a pause: others use the CPUs, too
+	const burst = 64 // requests, then a pause: others use the CPUs, too
 	lbs := c.LBNodes()
 	err = requests(c.Testbed, "client", rand.New(rand.NewPCG(seed, 2)), func(i int) (netip.AddrPort, bool) {
 		sent = i

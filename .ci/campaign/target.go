@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/testbed"
@@ -33,8 +34,9 @@ const (
 	standTopology = "five-nodes"
 	servicePort   = 5201
 	// churned services have churnedEndpoints each, whose conditions change; no pod is behind them. They have NodePorts from churnedNodePort on.
+	// Of up to 16 endpoints tables have lists, for which there always is room: without room, a service is left without any for a moment.
 	churned          = 50
-	churnedEndpoints = 20
+	churnedEndpoints = 16
 	churnedNodePort  = 30100
 )
 
@@ -82,16 +84,17 @@ func addChurned(plan *topologies.Plan) {
 	protocol := corev1.ProtocolUDP
 	for i := range churned {
 		name := churnedName(i)
+		targetPort := int32(1000 + i) // each service has backends of its own
 		plan.Services = append(plan.Services, corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
 			Spec: corev1.ServiceSpec{
 				Type: corev1.ServiceTypeNodePort, ClusterIP: fmt.Sprintf("172.20.200.%d", i+1), ClusterIPs: []string{fmt.Sprintf("172.20.200.%d", i+1)},
-				Ports: []corev1.ServicePort{{Port: port, Protocol: protocol, NodePort: int32(churnedNodePort + i)}},
+				Ports: []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(targetPort), Protocol: protocol, NodePort: int32(churnedNodePort + i)}},
 			},
 		})
 		slice := discoveryv1.EndpointSlice{
 			ObjectMeta:  metav1.ObjectMeta{Name: name, Namespace: "default", Labels: map[string]string{discoveryv1.LabelServiceName: name}},
-			AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Port: &port, Protocol: &protocol}},
+			AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Port: &targetPort, Protocol: &protocol}},
 		}
 		for j := range churnedEndpoints {
 			ready := true
