@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -103,7 +104,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 		o.Stall = defaultStall
 	}
 	if s.Again {
-		o.Duration = time.Duration(s.Events[len(s.Events)-1].After)
+		o.Duration = math.MaxInt64 // until the last event, whenever that is
 	}
 	if s.Without != "" {
 		if err := t.testbed.FailNode(ctx, s.Without, 0); err != nil {
@@ -115,6 +116,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 		return errors.Join(err, t.restore(ctx, s.undone()))
 	}
 	at, happenErr := s.happen(ctx, t, load)
+	load.Last()
 	if happenErr != nil {
 		load.Stop()
 	}

@@ -83,6 +83,20 @@ func TestDownloadsAreKeptRunning(t *testing.T) {
 	}
 }
 
+func TestLast(t *testing.T) {
+	_, _, at := runServer(t)
+	load, err := Start(t.Context(), Options{Target: at[0], Count: 3, Rate: 800_000, Length: 10 * time.Millisecond, Duration: time.Hour})
+	require.NoError(t, err)
+	<-load.Ready()
+	load.Last()
+	last := time.Now()
+	report := load.Wait() // and not for an hour
+	for _, d := range report.Downloads {
+		assert.Equal(t, Completed, d.End)
+		assert.LessOrEqual(t, d.Began, last.Sub(report.Began)+10*time.Second)
+	}
+}
+
 // What runs when the server dies is reset, and the report says which downloads those were.
 func TestServerDies(t *testing.T) {
 	_, servers, at := runServer(t)

@@ -100,6 +100,7 @@ type Load struct {
 	waiting atomic.Int64 // how many of the first downloads have neither received a byte nor ended
 	running atomic.Int64
 	next    atomic.Int64
+	last    atomic.Bool // no download is replaced any more
 	dialing chan struct{}
 
 	mu        sync.Mutex
@@ -148,6 +149,9 @@ func (l *Load) Ready() <-chan struct{} { return l.ready }
 // Running returns how many downloads have received a byte and have not ended.
 func (l *Load) Running() int { return int(l.running.Load()) }
 
+// Last lets no download be replaced from now on, as at the end of the options' Duration.
+func (l *Load) Last() { l.last.Store(true) }
+
 // Stop ends the downloads. Wait still returns the report.
 func (l *Load) Stop() { l.stop() }
 
@@ -175,7 +179,7 @@ func (l *Load) slot(ctx context.Context, slot int) {
 		l.mu.Lock()
 		l.downloads = append(l.downloads, d)
 		l.mu.Unlock()
-		again = ctx.Err() == nil && time.Since(l.began) < l.options.Duration && index < maxRecord
+		again = ctx.Err() == nil && !l.last.Load() && time.Since(l.began) < l.options.Duration && index < maxRecord
 		if again && d.Bytes == 0 {
 			err = wait(ctx, pace) // don't retry at once after a refusal
 		}
