@@ -136,7 +136,11 @@ func (c *Capture) Record(ctx context.Context, w io.Writer) (CaptureStats, error)
 	if lostErr == nil {
 		stats.Lost = uint64(lost.Drops)
 	}
-	if c.comments != nil {
+	switch {
+	case c.comments == nil:
+	case c.comments.ended:
+		stats.Lost = c.comments.lostByEnd
+	default:
 		stats.Lost += c.comments.lost // reading the statistics resets them
 	}
 	if err := errors.Join(err, lostErr, file.Flush()); err != nil {
@@ -182,9 +186,12 @@ func (c *Capture) copy(ctx context.Context, file *pcapgo.NgWriter, stats *Captur
 		}
 		if !ending && (full || ctx.Err() != nil) {
 			ending = true
-			if err := c.refuse(); err != nil {
+			if err := c.end(); err != nil {
 				return err
 			}
+		}
+		if c.comments != nil && c.comments.done() {
+			return nil
 		}
 		n, controlLength, _, from, err := unix.Recvmsg(c.socket, frame, control, 0)
 		switch {
@@ -227,15 +234,21 @@ func (c *Capture) idle(file *pcapgo.NgWriter, ended *wakeup, ending bool) (done 
 		return false, err
 	}
 	switch {
-	case ending && len(c.comments.held) > 0:
-		c.comments.await() // nothing more comes
-		return false, nil
 	case ending:
-		return true, nil
+		c.comments.await()
+		return c.comments.done(), nil
 	case len(c.comments.held) > 0:
 		return false, ended.wait(c.socket, int(graceEvery.Milliseconds()))
 	}
 	return false, ended.wait(c.socket, -1)
+}
+
+// end ends the capture: what the socket holds by now is written.
+func (c *Capture) end() error {
+	if c.comments != nil {
+		return c.comments.end()
+	}
+	return c.refuse()
 }
 
 // refuse lets no more packets in, so that what the socket holds has an end. The packets' timestamps would not do: the kernel begins to
@@ -262,7 +275,7 @@ func (c *Capture) write(file *pcapgo.NgWriter, from unix.Sockaddr, at time.Time,
 	}
 	info := gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(frame), Length: len(frame), InterfaceIndex: number}
 	options := pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{Direction: direction}}
-	wanted := known && !c.full(stats)
+	wanted := known && !c.full(stats) && (c.comments == nil || !c.comments.later())
 	if wanted {
 		stats.Packets++
 	}

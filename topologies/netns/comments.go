@@ -51,7 +51,7 @@ type heldPacket struct {
 	options pcapgo.NgPacketOptions
 	frame   []byte
 	asked   bool // handed to the commenter
-	written bool // false for one beyond the capture's count, which is only counted
+	written bool // false for one beyond the capture's count or after its end, which only the commenter is handed
 }
 
 // commentator writes packets in the order of capture once their comments are known. In turns: it waits for a grace period, reads
@@ -66,6 +66,9 @@ type commentator struct {
 	passed    uint64     // packets of which the socket has taken note, by its statistics
 	lost      uint64     // of these, for which it had no room
 	read      uint64
+	ended     bool
+	last      uint64 // number of the last packet of the capture, once it has ended; the first has number 1
+	lostByEnd uint64
 }
 
 // newCommentator begins once no packet is on its way that came before the socket listened.
@@ -77,6 +80,24 @@ func newCommentator(socket int, c Commenter) (*commentator, error) {
 		return nil, err
 	}
 	return &commentator{socket: socket, commenter: c}, nil
+}
+
+// end lets the capture end with what is in the socket now. What comes later is read, too, but not written: a decision about it may be among
+// those that are read.
+func (c *commentator) end() error {
+	if err := c.count(); err != nil {
+		return err
+	}
+	c.ended, c.last, c.lostByEnd = true, c.passed-c.lost, c.lost
+	return nil
+}
+
+// later reports whether the next packet to be read came after the end.
+func (c *commentator) later() bool { return c.ended && c.read >= c.last }
+
+// done reports whether all packets of a capture that has ended are written.
+func (c *commentator) done() bool {
+	return c.later() && !slices.ContainsFunc(c.held, func(p heldPacket) bool { return p.written })
 }
 
 // add takes a packet that was read from the socket.
