@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -30,7 +29,7 @@ func newImageCommand(s streams) *cobra.Command {
 				if terminal.Columns(s.out) > 0 {
 					return usageError(errors.New("--write: refusing to write an archive to a terminal (want a file, or a pipe into docker load)"))
 				}
-				return image.Write(s.out, tag, folder)
+				return image.Write(cmd.Context(), s.out, tag, folder)
 			}
 			return writeImage(cmd.Context(), output, tag, folder)
 		},
@@ -51,21 +50,8 @@ func writeImage(ctx context.Context, output, tag, folder string) error {
 	if err != nil {
 		return outputError("write", output, err)
 	}
-	if err = image.Write(untilEnd{ctx, file}, tag, folder); err == nil {
+	if err = image.Write(ctx, file, tag, folder); err == nil {
 		err = file.CloseAtomicallyReplace()
 	}
 	return errors.Join(err, file.Cleanup())
-}
-
-// untilEnd is a writer that fails when ctx has ended.
-type untilEnd struct {
-	ctx context.Context
-	to  io.Writer
-}
-
-func (w untilEnd) Write(p []byte) (int, error) {
-	if w.ctx.Err() != nil {
-		return 0, context.Cause(w.ctx)
-	}
-	return w.to.Write(p)
 }

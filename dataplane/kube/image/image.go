@@ -5,6 +5,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"debug/elf"
 	"fmt"
 	"io"
@@ -29,8 +30,9 @@ var programs = [...]string{"dsrlab", "dsrd", "labpod"} //nolint:gochecknoglobals
 // folders are what programs expect of a machine.
 var folders = [...]string{"tmp", "run", "var", "var/lib", "sys", "proc", "dev"} //nolint:gochecknoglobals // likewise
 
-// Write writes an archive with one image of the programs in folder, for the architecture that they were built for.
-func Write(to io.Writer, tag, folder string) error {
+// Write writes an archive with one image of the programs in folder, for the architecture that they were built for. Compressing them takes
+// seconds; when ctx ends, it ends with the cause.
+func Write(ctx context.Context, to io.Writer, tag, folder string) error {
 	reference, err := name.NewTag(tag)
 	if err != nil {
 		return fmt.Errorf("write image: tag %q: %w", tag, err)
@@ -39,7 +41,7 @@ func Write(to io.Writer, tag, folder string) error {
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
-	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(untilEnd{ctx, bytes.NewReader(files)}), nil })
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
@@ -55,6 +57,19 @@ func Write(to io.Writer, tag, folder string) error {
 		return fmt.Errorf("write image: %w", err)
 	}
 	return nil
+}
+
+// untilEnd is a reader that fails when ctx has ended.
+type untilEnd struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r untilEnd) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.from.Read(p)
 }
 
 // configure is the image's configuration with entry point and platform.

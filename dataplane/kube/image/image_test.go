@@ -2,6 +2,8 @@ package image
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -20,8 +22,8 @@ func TestWrite(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, program), []byte("program "+program), 0o755))
 	}
 	var first, second bytes.Buffer
-	require.NoError(t, Write(&first, DefaultTag, folder))
-	require.NoError(t, Write(&second, DefaultTag, folder))
+	require.NoError(t, Write(t.Context(), &first, DefaultTag, folder))
+	require.NoError(t, Write(t.Context(), &second, DefaultTag, folder))
 	assert.Equal(t, first.Bytes(), second.Bytes())
 
 	image, err := tarball.Image(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(first.Bytes())), nil }, nil)
@@ -39,7 +41,21 @@ func TestWrite(t *testing.T) {
 
 // TestWriteRefused: what is missing is named, and how to get it.
 func TestWriteRefused(t *testing.T) {
-	require.ErrorContains(t, Write(io.Discard, DefaultTag, t.TempDir()), "program dsrlab: ")
-	require.ErrorContains(t, Write(io.Discard, DefaultTag, t.TempDir()), "make image makes it")
-	require.ErrorContains(t, Write(io.Discard, "no tag", t.TempDir()), `tag "no tag": `)
+	require.ErrorContains(t, Write(t.Context(), io.Discard, DefaultTag, t.TempDir()), "program dsrlab: ")
+	require.ErrorContains(t, Write(t.Context(), io.Discard, DefaultTag, t.TempDir()), "make image makes it")
+	require.ErrorContains(t, Write(t.Context(), io.Discard, "no tag", t.TempDir()), `tag "no tag": `)
+}
+
+// TestWriteEnds: not only once all is compressed.
+func TestWriteEnds(t *testing.T) {
+	folder := t.TempDir()
+	for _, program := range programs {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, program), make([]byte, 1<<20), 0o755))
+	}
+	interrupted := errors.New("interrupted")
+	ctx, end := context.WithCancelCause(t.Context())
+	end(interrupted)
+	var archive bytes.Buffer
+	require.ErrorIs(t, Write(ctx, &archive, DefaultTag, folder), interrupted)
+	assert.Zero(t, archive.Len())
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,7 +31,7 @@ func write(output, tag, folder string) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(image.Write(file, tag, folder), file.Close())
+	err = errors.Join(image.Write(context.Background(), file, tag, folder), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), output)
 	}
