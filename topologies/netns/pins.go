@@ -119,7 +119,7 @@ func waitGone(ctx context.Context, programs []ebpf.ProgramID) error {
 		return len(left) == 0
 	})
 	if !gone {
-		return errors.Join(fmt.Errorf("BPF programs are still loaded after %s: %s", goneTimeout, words.List(named(left))), context.Cause(ctx))
+		return errors.Join(fmt.Errorf("BPF programs are still loaded: %s", words.List(named(left))), context.Cause(ctx))
 	}
 	return nil
 }
