@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -61,11 +62,20 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
+	return conclude(out, results, err)
+}
+
+// conclude reports on the kernels that were tried. An error is why there are no others.
+func conclude(out io.Writer, results []result, err error) int {
+	code := exitPassed
+	if len(results) > 0 {
+		code = report(out, results)
+	}
 	if err != nil {
 		fmt.Fprintf(out, "NOT TESTED: %s\n", err)
-		return exitNotTested
+		code = cmp.Or(code, exitNotTested)
 	}
-	return report(out, results)
+	return code
 }
 
 func parseOptions(args []string, usage io.Writer) (options, error) {
@@ -134,7 +144,7 @@ func missing() error {
 	return errors.Join(problems...)
 }
 
-// tryAll tries the kernels one after another. An error is about all of them.
+// tryAll tries the kernels one after another. An error is about all of them, or about those that are not among the results.
 func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, error) {
 	if err := missing(); err != nil {
 		return nil, err
@@ -159,10 +169,10 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 		if r.err = os.Mkdir(own, 0o755); r.err == nil {
 			r.err = o.try(ctx, &r, c, b, own, progress)
 		}
-		results = append(results, r)
 		if err := errors.Join(ctx.Err(), os.RemoveAll(own)); err != nil {
-			return nil, err
+			return results, err
 		}
+		results = append(results, r)
 	}
 	return results, nil
 }

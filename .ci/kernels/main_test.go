@@ -95,3 +95,19 @@ NOT TESTED on newest: fetch: no network
 └──────────┴──────────────┴──────────┴────────┴────────┴─────────┴───────────────────┴──────┴──────┴────────────┘
 `, out.String())
 }
+
+// TestConclude: what was found before an interruption is said.
+func TestConclude(t *testing.T) {
+	failed := result{kernel: "bookworm", verdict: verdict{failures: []finding{{"dataplane.TestA", "failed", "invalid access"}}}}
+	passed := result{kernel: "trixie", verdict: verdict{passed: 55}}
+	interrupted := errors.New("interrupted")
+	var out bytes.Buffer
+	assert.Equal(t, exitFailed, conclude(&out, []result{failed}, interrupted))
+	assert.Contains(t, out.String(), "bookworm: dataplane.TestA: failed")
+	assert.Contains(t, out.String(), "NOT TESTED: interrupted")
+	assert.Equal(t, exitNotTested, conclude(&out, []result{passed}, interrupted))
+	assert.Equal(t, exitPassed, conclude(&out, []result{passed}, nil))
+	out.Reset()
+	assert.Equal(t, exitNotTested, conclude(&out, nil, interrupted))
+	assert.Equal(t, "NOT TESTED: interrupted\n", out.String())
+}
