@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreignTestbed is the name of a testbed of which there is only a folder, and namespaces of others that have its name.
-const foreignTestbed = "foreign"
+// foreignTestbed is the name of a testbed of which there is only a folder, and namespaces of others that have its name. It is this
+// process's own: what a campaign that was killed leaves is not in the way of the next one.
+func foreignTestbed() string { return fmt.Sprint("foreign-", os.Getpid()) }
 
 // foreign are namespaces that someone else has made. Each has a name that a testbed's could have.
 type foreign struct {
@@ -25,8 +26,8 @@ type foreign struct {
 func makeForeign() (*foreign, error) {
 	f := &foreign{
 		marks: map[string]string{
-			"dsrlab-" + foreignTestbed + "-lb":     "dsrlab:ffffffff:lb:/elsewhere",
-			"dsrlab-" + foreignTestbed + "-client": "",
+			"dsrlab-" + foreignTestbed() + "-lb":     "dsrlab:ffffffff:lb:/elsewhere",
+			"dsrlab-" + foreignTestbed() + "-client": "",
 		},
 		inodes: make(map[string]uint64),
 	}
@@ -95,7 +96,7 @@ func (f *foreign) remove() error {
 
 // tempt puts a folder into the state folder as a testbed has it whose journal is lost: `down` looks for its namespaces by their marks then.
 func tempt(state string) error {
-	return os.MkdirAll(filepath.Join(state, foreignTestbed, "logs"), 0o755)
+	return os.MkdirAll(filepath.Join(state, foreignTestbed(), "logs"), 0o755)
 }
 
 func (c *crash) foreignOutcome() outcome {
