@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -59,4 +60,17 @@ func commands(dir, state string) []command {
 		{args: []string{"completion", "bash"}, most: fast},
 	}
 	return all
+}
+
+// begin starts a command. The channel is closed when it has ended; its state says how.
+func begin(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the state has all of it
+		close(done)
+	}()
+	return done, nil
 }

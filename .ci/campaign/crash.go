@@ -158,14 +158,10 @@ func (c *crash) judge(ctx context.Context, command command, name string, delay t
 		return err
 	}
 	defer stdin.Close()
-	if err := cmd.Start(); err != nil {
+	ended, err := begin(cmd)
+	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // its state says how it ended
-		close(ended)
-	}()
 	select {
 	case <-ended:
 	case <-time.After(delay):

@@ -54,14 +54,10 @@ func (c *crash) interruptRun(ctx context.Context, runs string, signal syscall.Si
 	cmd := exec.CommandContext(ctx, c.program, "lab", "run", interruptedLab, "--runs", runs, "--state-dir", c.state)
 	cmd.Dir = c.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	ended, err := begin(cmd)
+	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // its state says how it ended
-		close(ended)
-	}()
 	for begun := false; !begun; wait(ctx, time.Millisecond) {
 		select {
 		case <-ended:

@@ -51,14 +51,10 @@ func labStopped(ctx context.Context, c *chaos, t *traffic) (bound int, err error
 	var summary, story bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.options.program, "lab", "run", dir, "--scale", "1", "--runs", runs, "--state-dir", state, "--output", "json")
 	cmd.Stdout, cmd.Stderr = &summary, &story
-	if err := cmd.Start(); err != nil {
+	ended, err := begin(cmd)
+	if err != nil {
 		return 0, err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // its state says how it ended
-		close(ended)
-	}()
 	stops := stopAgain(cmd.Process.Pid, ended, func() bool {
 		files, _ := filepath.Glob(filepath.Join(runs, "*", "events.jsonl")) // the pattern is valid
 		return len(files) > 0 && hasBegun(files[0])
