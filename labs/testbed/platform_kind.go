@@ -58,7 +58,9 @@ func onlyOnNetns(what string) error {
 func makerOf(o Options, labPod string) *kind.Provider {
 	return &kind.Provider{Options: kind.Options{
 		NodeImage: o.NodeImage, WorkloadImage: image.DefaultTag, Deploy: deployAgents, Keep: o.Keep, Log: o.Log, OnStep: o.OnStep,
-		Archive: func(w io.Writer) error { return image.Write(context.Background(), w, image.DefaultTag, filepath.Dir(labPod)) },
+		Archive: func(w io.Writer) error {
+			return image.Write(context.Background(), w, image.DefaultTag, filepath.Dir(labPod))
+		},
 	}}
 }
 

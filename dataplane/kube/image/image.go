@@ -4,7 +4,6 @@ package image
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"debug/elf"
 	"fmt"
@@ -37,11 +36,11 @@ func Write(ctx context.Context, to io.Writer, tag, folder string) error {
 	if err != nil {
 		return fmt.Errorf("write image: tag %q: %w", tag, err)
 	}
-	files, err := layer(folder)
-	if err != nil {
-		return fmt.Errorf("write image: %w", err)
-	}
-	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(untilEnd{ctx, bytes.NewReader(files)}), nil })
+	content, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		layer, to := io.Pipe() // closed by whoever reads it, or at its end
+		go func() { to.CloseWithError(writeLayer(ctx, to, folder)) }()
+		return layer, nil
+	})
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}
@@ -101,28 +100,35 @@ func architecture(folder string) string {
 	return runtime.GOARCH
 }
 
-// layer is a tar archive of the image's files. Their times are all the same, so that it depends on nothing but them.
-func layer(folder string) ([]byte, error) {
-	var buffer bytes.Buffer
-	archive := tar.NewWriter(&buffer)
+// writeLayer writes a tar archive of the image's files. Their times are all the same, so that it depends on nothing but them.
+func writeLayer(ctx context.Context, to io.Writer, folder string) error {
+	archive := tar.NewWriter(to)
 	for _, f := range folders {
 		if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: f + "/", Mode: 0o755}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, program := range programs {
-		content, err := os.ReadFile(filepath.Join(folder, program))
-		if err != nil {
-			return nil, fmt.Errorf("program %s: %w (make image makes it)", program, err)
-		}
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: program, Mode: 0o755, Size: int64(len(content))}
-		if err := archive.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := archive.Write(content); err != nil {
-			return nil, err
+		if err := add(ctx, archive, folder, program); err != nil {
+			return fmt.Errorf("program %s: %w", program, err)
 		}
 	}
-	err := archive.Close()
-	return buffer.Bytes(), err
+	return archive.Close()
+}
+
+func add(ctx context.Context, archive *tar.Writer, folder, program string) error {
+	file, err := os.Open(filepath.Join(folder, program))
+	if err != nil {
+		return fmt.Errorf("%w (make image makes it)", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: program, Mode: 0o755, Size: info.Size()}); err != nil {
+		return err
+	}
+	_, err = io.Copy(archive, untilEnd{ctx, file})
+	return err
 }
