@@ -84,7 +84,17 @@ func (r *EventReader) Close() error {
 func (r *EventReader) kept() uint64 { return uint64(len(r.slots) / slotBytes) }
 
 // Skip passes over all events up to now.
-func (r *EventReader) Skip() { r.next = atomic.LoadUint64(r.count) }
+func (r *EventReader) Skip() { r.SkipTo(0) }
+
+// SkipTo passes over all events up to now except the newest last ones, and returns how many it has passed over: a read after it takes a
+// bounded time, however many events there are.
+func (r *EventReader) SkipTo(last uint64) (skipped uint64) {
+	if written := atomic.LoadUint64(r.count); written-r.next > last {
+		skipped = written - r.next - last
+		r.next = written - last
+	}
+	return skipped
+}
 
 // Read hands the events that there are since the last call to handle, the oldest first, and returns how many of them are lost: they were
 // overwritten before they could be read, or never written since all slots were taken by newer ones.

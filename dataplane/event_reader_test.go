@@ -220,3 +220,18 @@ func TestCountersAndEventsAgree(t *testing.T) {
 		})
 	}
 }
+
+// TestSkipTo checks that the newest events are left, as many as asked for, and the others counted.
+func TestSkipTo(t *testing.T) {
+	var written uint64 = 10
+	r := EventReader{count: &written, next: 2}
+	assert.EqualValues(t, 5, r.SkipTo(3))
+	assert.EqualValues(t, 7, r.next)
+	assert.Zero(t, r.SkipTo(3), "there are no more than these")
+	assert.Zero(t, r.SkipTo(100))
+	assert.EqualValues(t, 7, r.next)
+	written = 11
+	assert.EqualValues(t, 1, r.SkipTo(3))
+	r.Skip()
+	assert.EqualValues(t, 11, r.next)
+}

@@ -95,6 +95,20 @@ func (o *Observer) Skip() {
 // Lost is how many flows were overwritten before the observer read them.
 func (o *Observer) Lost() uint64 { return o.lost }
 
+// Latest returns the newest flows since the last call, at most so many, in the order of their times, and how many older ones were left
+// out. The time that it takes is bounded, too.
+func (o *Observer) Latest(most int) (flows []Flow, left uint64, err error) {
+	lost := o.lost
+	for _, n := range o.nodes {
+		left += n.reader.SkipTo(uint64(most))
+	}
+	if flows, err = o.Flows(FlowFilter{}); err != nil {
+		return nil, 0, err
+	}
+	more := max(0, len(flows)-most)
+	return flows[more:], left + uint64(more) + o.lost - lost, nil
+}
+
 // Flows are those since the last call that the filter chooses, in the order of their times.
 func (o *Observer) Flows(filter FlowFilter) ([]Flow, error) {
 	var flows []Flow
@@ -174,7 +188,7 @@ func (o *Observer) follow(ctx context.Context, filter FlowFilter, handle func(Fl
 		case <-ctx.Done():
 			return nil
 		case <-reopen.C:
-			if err := o.reopen(); err != nil {
+			if err := o.Reopen(); err != nil {
 				return err
 			}
 		case <-poll.C:
@@ -191,9 +205,9 @@ func (o *Observer) follow(ctx context.Context, filter FlowFilter, handle func(Fl
 	}
 }
 
-// reopen goes on with the data path of nodes where it was replaced, and begins with nodes that have one now. Those of others are read on
+// Reopen goes on with the data path of nodes where it was replaced, and begins with nodes that have one now. Those of others are read on
 // from where they were. It fails once the testbed was taken down.
-func (o *Observer) reopen() error {
+func (o *Observer) Reopen() error {
 	for node, n := range o.nodes {
 		if n.path.Pinned() {
 			continue

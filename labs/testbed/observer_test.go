@@ -106,6 +106,42 @@ func TestObserversSeeAll(t *testing.T) {
 	assert.Empty(t, later(ObserveOptions{}))
 }
 
+// TestLatest: no more flows than asked for come, and the others are counted.
+func TestLatest(t *testing.T) {
+	tb := standServing(t, "talk", nil)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	observer := func() *Observer {
+		o, err := tb.Observer()
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, o.Close()) })
+		return o
+	}
+	tb.connect(t, "client", workload.TCP, echoVIP, 5, patience)
+	const most = 3
+	var flows []Flow
+	var left uint64
+	require.Eventually(t, func() bool { // until the last packets have passed
+		var err error
+		flows, left, err = observer().Latest(most)
+		require.NoError(t, err)
+		all, err := observer().Flows(FlowFilter{})
+		require.NoError(t, err)
+		return left > 0 && left+most == uint64(len(all))
+	}, patience, observeEvery)
+	assert.Len(t, flows, most)
+
+	o := observer()
+	all, left, err := o.Latest(1 << 20)
+	require.NoError(t, err)
+	assert.Zero(t, left)
+	assert.Greater(t, len(all), most)
+	o.Skip()
+	flows, left, err = o.Latest(most)
+	require.NoError(t, err)
+	assert.Empty(t, flows)
+	assert.Zero(t, left, "passed over on purpose")
+}
+
 // TestObserveNodeReplaced: where one node's data path is replaced, it is followed there, and no flow of the other nodes comes again.
 func TestObserveNodeReplaced(t *testing.T) {
 	tb := standServing(t, "talk", nil)

@@ -3,8 +3,6 @@ package ui
 import (
 	"context"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/internal/browsertest"
 )
 
 // patience bounds each wait for what the page has to show; nothing is expected at a certain time.
@@ -34,29 +33,18 @@ type browser struct {
 
 // openPage brings a testbed up and opens its page.
 func openPage(t *testing.T, topology string, mode services.Mode) *browser {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil && chromium == "" {
-			chromium = path
-		}
-	}
-	if chromium == "" {
-		t.Skip("needs Chromium: the page was NOT TESTED (apt-get install chromium)")
-	}
-	live := newLive(t, topology, mode)
-	server, err := New(Config{Testbed: live, Token: token, Loopback: true})
+	ctx := browsertest.New(t)
+	return openPageIn(ctx, t, newLive(t, topology, mode), Config{})
+}
+
+// openPageIn opens the page of a testbed.
+func openPageIn(ctx context.Context, t *testing.T, tb Testbed, config Config) *browser {
+	config.Testbed, config.Token, config.Loopback = tb, token, true
+	server, err := New(config)
 	require.NoError(t, err)
 	web := httptest.NewServer(server)
 	t.Cleanup(func() { web.CloseClientConnections(); web.Close() })
 
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 720))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
 	b := &browser{ctx: ctx, t: t}
 	chromedp.ListenTarget(ctx, func(event any) { b.note(event, web.URL) })
 	b.run(network.Enable(), log.Enable(), chromedp.Navigate(web.URL+"/#token="+token))
@@ -113,6 +101,13 @@ func (b *browser) click(text string) {
 	b.run(chromedp.Evaluate(find+`.click()`, nil))
 }
 
+// choose types into a list's filter, in place of what is there.
+func (b *browser) choose(list, words string) {
+	b.t.Helper()
+	id := list + "-filter"
+	b.run(chromedp.Evaluate(`document.getElementById('`+id+`').value = ''`, nil), chromedp.SendKeys(id, words, chromedp.ByID))
+}
+
 // noErrors checks that the page did nothing that it must not.
 func (b *browser) noErrors() {
 	b.mu.Lock()
@@ -136,6 +131,9 @@ func TestPageSwitchesModes(t *testing.T) {
 	b.click("dsr")
 	b.wait("replies past the LB node", isMbit+` && `+rate+` > 105 && `+on("worker", "client", Reply)+` && !`+on("lb", "client", Reply))
 	b.wait("calls from the client", `document.getElementById('caller-list').textContent.includes('192.168.1.202 client itself')`)
+	b.wait("the tables", `document.querySelector('#tables tbody').textContent.includes('tcp-echo')`)
+	b.choose("flows", "to-overlay-dsr client")
+	b.wait("a DSR connection", `[...document.querySelectorAll('#flows tbody tr')].some((r) => !r.hidden && r.textContent.includes('dsr'))`)
 	b.click("Trace one request")
 	b.wait("a trace", `document.getElementById('trace-summary').textContent.includes('ok; the pod saw 192.168.1.202')`)
 	for range 3 {

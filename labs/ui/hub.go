@@ -2,8 +2,7 @@ package ui
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -15,12 +14,21 @@ type hub struct {
 	interval time.Duration
 
 	mu      sync.Mutex
-	viewers map[chan []byte]bool
+	viewers map[*viewer]bool
 	stop    context.CancelFunc // of the reader; nil while nobody views
+	feed    *feed              // of the reader
+	ended   chan struct{}      // closed when the last reader has ended; nil: there was none
+}
+
+// viewer is one who views the page.
+type viewer struct {
+	ready chan struct{} // there is something that it has not had
+	feed  *feed
+	had   position
 }
 
 func newHub(tb Testbed, interval time.Duration) *hub {
-	return &hub{testbed: tb, interval: interval, viewers: make(map[chan []byte]bool)}
+	return &hub{testbed: tb, interval: interval, viewers: make(map[*viewer]bool)}
 }
 
 const (
@@ -30,27 +38,43 @@ const (
 	writeTime = 10 * time.Second
 )
 
-// join returns a channel of states as JSON; nil if there are too many viewers. A viewer that is slow misses some.
-func (h *hub) join() chan []byte {
+// join returns a new viewer; nil if there are too many. One that is slow misses some states, and flows only if there are many.
+func (h *hub) join() *viewer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.viewers) >= maxViewers {
 		return nil
 	}
-	viewer := make(chan []byte, 1)
-	h.viewers[viewer] = true
 	if h.stop == nil {
-		var ctx context.Context
-		ctx, h.stop = context.WithCancel(context.Background())
-		go h.read(ctx)
+		h.start()
 	}
-	return viewer
+	v := &viewer{ready: make(chan struct{}, 1), feed: h.feed}
+	h.viewers[v] = true
+	if v.feed.states > 0 {
+		v.ready <- struct{}{}
+	}
+	return v
 }
 
-func (h *hub) leave(viewer chan []byte) {
+// start starts a reader, which waits for the end of the one before. The caller holds the lock.
+func (h *hub) start() {
+	var ctx context.Context
+	ctx, h.stop = context.WithCancel(context.Background())
+	before, ended, shown := h.ended, make(chan struct{}), &feed{}
+	h.feed, h.ended = shown, ended
+	go func() {
+		defer close(ended)
+		if before != nil {
+			<-before
+		}
+		h.read(ctx, shown)
+	}()
+}
+
+func (h *hub) leave(v *viewer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.viewers, viewer)
+	delete(h.viewers, v)
 	if len(h.viewers) == 0 && h.stop != nil {
 		h.stop()
 		h.stop = nil
@@ -58,51 +82,61 @@ func (h *hub) leave(viewer chan []byte) {
 }
 
 // read reads until ctx ends.
-func (h *hub) read(ctx context.Context) {
+func (h *hub) read(ctx context.Context, shown *feed) {
+	if ctx.Err() != nil {
+		return
+	}
+	defer h.testbed.EndReading()
 	tick := time.NewTicker(h.interval)
 	defer tick.Stop()
-	before, err := h.testbed.Read(ctx)
-	state := h.testbed.State(before, before)
+	last, err := h.testbed.Read(ctx)
+	state := h.testbed.State(last, last)
 	for {
 		state.Error = ""
 		if err != nil {
 			state.Error = err.Error()
 		}
-		h.send(ctx, state)
+		h.publish(ctx, shown, state, last)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		var now Reading
-		if now, err = h.testbed.Read(ctx); err == nil {
-			state = h.testbed.State(before, now)
-			before = now
+		var next Reading
+		if next, err = h.testbed.Read(ctx); err == nil {
+			state, last = h.testbed.State(last, next), next
+		} else {
+			last.Flows, last.Left = nil, 0 // they were shown
 		}
 	}
 }
 
-// send hands a state to all viewers of this reader.
-func (h *hub) send(ctx context.Context, state State) {
-	text, err := json.Marshal(state)
-	if err != nil {
-		return // a State has no value that JSON has none for
-	}
+// publish gives all viewers of this reader a state, and tables and flows of the reading that it comes from.
+func (h *hub) publish(ctx context.Context, shown *feed, state State, from Reading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	for viewer := range h.viewers {
+	if errors.Join(shown.set(state, from.Tables), shown.add(from.Flows, from.Left)) != nil {
+		return // they have no value that JSON has none for
+	}
+	for v := range h.viewers {
 		select {
-		case <-viewer: // one that it has not taken yet is out of date
-		default:
+		case v.ready <- struct{}{}:
+		default: // it has not taken what was before, and will take this with it
 		}
-		viewer <- text
 	}
 }
 
-// events sends states as server-sent events.
+// take returns what a viewer has not had.
+func (h *hub) take(v *viewer) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return v.feed.next(&v.had)
+}
+
+// events sends states, tables and flows as server-sent events.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	viewer := s.hub.join()
 	if viewer == nil {
@@ -116,10 +150,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case state := <-viewer:
-			err := control.SetWriteDeadline(time.Now().Add(writeTime)) // for one who reads nothing, and never goes away
+		case <-viewer.ready:
+			news, err := s.hub.take(viewer)
 			if err == nil {
-				_, err = fmt.Fprintf(w, "data: %s\n\n", state)
+				err = control.SetWriteDeadline(time.Now().Add(writeTime)) // for one who reads nothing, and never goes away
+			}
+			if err == nil {
+				_, err = w.Write(news)
 			}
 			if err != nil || control.Flush() != nil {
 				return

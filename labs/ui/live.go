@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -45,6 +42,11 @@ type Live struct {
 	download *download
 	calls    *calls
 
+	// reading is held while flows are read; observer is nil while nobody views, where our data path does not run, and once closed.
+	reading  sync.Mutex
+	observer *testbed.Observer
+	closed   bool
+
 	// downloading is held while the download is started or stopped; endMeasuring releases the machine's lock, and is nil while none runs.
 	downloading  sync.Mutex
 	endMeasuring func()
@@ -63,10 +65,14 @@ func NewLive(tb *testbed.Testbed) (*Live, error) {
 	return l, nil
 }
 
-// Close waits for the change that is being made, refuses others from then on, and stops the download.
+// Close waits for the change that is being made, refuses others from then on, stops the download, and releases what Read holds.
 func (l *Live) Close() {
 	l.changing.Lock()
 	l.StopDownload()
+	l.reading.Lock()
+	l.closed = true
+	l.reading.Unlock()
+	l.EndReading()
 }
 
 // Name is the testbed's.
@@ -74,117 +80,6 @@ func (l *Live) Name() string { return l.tb.Network().Name() }
 
 // Plan is what was built.
 func (l *Live) Plan() *topologies.Plan { return l.plan }
-
-// Read reads the counters of all nodes that are drawn, and the services' modes. While a download runs, it also has each reading make one
-// call, to learn whom the pods see, and replaces a connection that has come to a standstill.
-func (l *Live) Read(ctx context.Context) (Reading, error) {
-	r := Reading{Nodes: make(map[string]NodeReading)}
-	for i := range l.nodes {
-		n, err := l.readNode(&l.nodes[i])
-		if err != nil {
-			return Reading{}, err
-		}
-		r.Nodes[l.nodes[i].Name] = n
-	}
-	r.At = time.Now()
-	modes, err := l.readModes()
-	if err != nil {
-		return Reading{}, err
-	}
-	l.mu.Lock()
-	l.modes = modes
-	l.mu.Unlock()
-	if d := l.download.state(); d.Running {
-		l.download.watch(r.Nodes[d.Client].ToNode.Bytes)
-		if target, err := l.target(d.Service, topologies.WorkloadEcho); err == nil {
-			l.calls.begin(ctx, d.Client, target)
-		}
-	}
-	return r, nil
-}
-
-func (l *Live) readNode(n *topologies.Node) (r NodeReading, err error) {
-	if r.ToNode, r.FromNode, err = l.tb.Network().PortStats(n.Name); err != nil {
-		return r, err
-	}
-	if r.Up, err = l.tb.IsUp(n.Name); err != nil || n.Role.OutsideCluster() {
-		return r, err
-	}
-	d, err := l.tb.OpenDataPath(n.Name)
-	if errors.Is(err, dataplane.ErrNotLoaded) {
-		return r, nil
-	}
-	if err != nil {
-		return r, err
-	}
-	defer d.Close()
-	counters, err := d.Counters(l.names)
-	if err != nil {
-		return r, err
-	}
-	r.Reasons = make(map[string]dataplane.Traffic, len(counters))
-	for _, c := range counters {
-		r.Reasons[l.names.Reason(c.Reason)] = dataplane.Traffic{Packets: c.Packets, Bytes: c.Bytes}
-	}
-	return r, nil
-}
-
-// readModes reads the services' modes from the tables of the first LB node; none where our data path does not run.
-func (l *Live) readModes() (map[string]services.Mode, error) {
-	modes := make(map[string]services.Mode)
-	d, err := l.tb.OpenDataPath(l.tb.EntryNode())
-	if errors.Is(err, dataplane.ErrNotLoaded) {
-		return modes, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	list, err := d.List()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range list {
-		if f.Kind != "LoadBalancer" {
-			continue
-		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(f.Service, corev1.NamespaceDefault+"/"), ":")
-		name, _, _ = strings.Cut(name, "/")
-		mode := services.Mode(f.Mode)
-		if other, ok := modes[name]; ok && other != mode {
-			mode = services.ModeHybrid
-		}
-		modes[name] = mode
-	}
-	return modes, nil
-}
-
-// State is what the page shows.
-func (l *Live) State(before, now Reading) State {
-	nodes := ratesBetween(l.nodes, before, now)
-	s := State{At: now.At, Nodes: nodes, Services: []Service{}, Ways: waysBetween(nodes, before, now), Download: l.download.state(), Callers: l.callers()}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.OwnDataPath = len(l.modes) > 0
-	for i := range l.Plan().Services {
-		service := &l.Plan().Services[i]
-		shown := Service{Name: service.Name, Mode: string(l.modes[service.Name])}
-		shown.Frontends = frontendsOf(l.Plan(), service)
-		s.Services = append(s.Services, shown)
-	}
-	return s
-}
-
-// callers names the sources of the last minute's calls.
-func (l *Live) callers() []Caller {
-	all := l.calls.seen(time.Now().Add(-time.Minute))
-	for i := range all {
-		if n := l.Plan().NodeAt(all[i].Address); n != nil {
-			all[i].Name, all[i].IsNode = n.Name, !n.Role.OutsideCluster()
-		}
-	}
-	return all
-}
 
 // change makes one change at a time, and none while another command has the testbed.
 func (l *Live) change(ctx context.Context, do func() error) error {

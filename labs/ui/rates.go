@@ -4,14 +4,19 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
 
-// Reading holds counters of a testbed at a time.
+// Reading holds counters and tables of a testbed at a time, and what has happened since the one before.
 type Reading struct {
-	At    time.Time
-	Nodes map[string]NodeReading
+	At     time.Time
+	Nodes  map[string]NodeReading
+	Tables Tables
+	// Flows are the newest since the reading before, in the order of their times; Left is how many older ones were left out.
+	Flows []testbed.Flow
+	Left  uint64
 }
 
 // NodeReading holds a node's counters.

@@ -1,7 +1,7 @@
 // Package ui serves one page for a running testbed: the topology with the traffic on it, and what can be changed while it runs.
 //
-// Server is the page and its API; Live is the testbed behind it. Counters are read once per second while somebody views the page, for
-// all viewers together, and not at all while nobody does.
+// Server is the page and its API; Live is the testbed behind it. Counters, tables and flows are read once per second while somebody views
+// the page, for all viewers together, and not at all while nobody does.
 package ui
 
 import (
@@ -26,6 +26,8 @@ type Testbed interface {
 	// Read reads all counters, and State is the page's state with the rates since an earlier reading.
 	Read(ctx context.Context) (Reading, error)
 	State(before, now Reading) State
+	// EndReading is called when nobody views the page any more, and releases what Read holds until then.
+	EndReading()
 	// The rest are the page's buttons. One change is made at a time; ErrBusy is the answer to others meanwhile.
 	SetMode(ctx context.Context, service, mode string) error
 	SetLimit(ctx context.Context, node string, limit topologies.Limit) error

@@ -24,9 +24,9 @@ const token = "the-token"
 
 // fake is a Testbed that only counts what is asked of it.
 type fake struct {
-	plan           *topologies.Plan
-	reads, changes atomic.Int32
-	answer         error // to every change
+	plan                 *topologies.Plan
+	reads, changes, ends atomic.Int32
+	answer               error // to every change
 }
 
 func (f *fake) Name() string           { return "fake" }
@@ -37,6 +37,8 @@ func (f *fake) Read(context.Context) (Reading, error) {
 	f.reads.Add(1)
 	return Reading{At: time.Now()}, nil
 }
+
+func (f *fake) EndReading() { f.ends.Add(1) }
 
 func (f *fake) State(_, now Reading) State {
 	nodes := ratesBetween(drawnNodes(f.plan), now, now)
@@ -215,6 +217,7 @@ func TestEvents(t *testing.T) {
 		return len(s.hub.viewers) == 0 && s.hub.stop == nil
 	}, 30*time.Second, time.Millisecond)
 	server.Close()
+	require.Eventually(t, func() bool { return f.ends.Load() == 1 }, 30*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool { // a reading that was under way ends
 		before := f.reads.Load()
 		time.Sleep(20 * time.Millisecond)

@@ -1,8 +1,10 @@
 import * as api from './api.js';
 import * as charts from './charts.js';
 import * as controls from './controls.js';
+import * as flows from './flows.js';
 import { bits } from './format.js';
 import * as picture from './picture.js';
+import * as tables from './tables.js';
 
 const rate = document.getElementById('rate');
 const rateOf = document.getElementById('rate-of');
@@ -12,6 +14,7 @@ function show(state) {
   picture.show(state);
   controls.show(state);
   charts.show(state);
+  flows.tick(state);
   const clients = state.nodes.filter((n) => n.role === 'client' && (!state.download.running || n.name === state.download.client));
   rate.textContent = bits(clients.reduce((sum, n) => sum + n.toNode.rate, 0));
   const mode = state.services.find((s) => s.name === state.download.service)?.mode;
@@ -29,6 +32,8 @@ async function start() {
   controls.build(testbed);
   const events = new EventSource('events');
   events.onmessage = (event) => show(JSON.parse(event.data));
+  events.addEventListener('tables', (event) => tables.show(JSON.parse(event.data)));
+  events.addEventListener('flows', (event) => flows.show(JSON.parse(event.data)));
   events.onerror = () => { failed = true; controls.say('dsrlab ui does not answer; trying again.', true); };
 }
 

@@ -86,7 +86,7 @@ document.getElementById('trace-back').addEventListener('click', () => { stop(); 
 document.getElementById('trace-next').addEventListener('click', () => { stop(); step(1); });
 play.addEventListener('click', () => { if (timer) stop(); else start(); });
 document.addEventListener('keydown', (event) => {
-  if (panel.hidden || event.ctrlKey || event.altKey || event.metaKey || event.target.closest('select, input')) return;
+  if (panel.hidden || event.ctrlKey || event.altKey || event.metaKey || event.target.closest('select, input, .rows')) return;
   if (event.key === 'ArrowLeft') { stop(); step(-1); }
   if (event.key === 'ArrowRight') { stop(); step(1); }
 });

@@ -1,0 +1,143 @@
+package ui
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/internal/browsertest"
+	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// stage is a Testbed that shows all there is on the page, and needs no root: a download in mode dsr over a policed port, two callers,
+// tables, and a new flow with each reading.
+type stage struct {
+	*fake
+	frontend, client, pod netip.AddrPort
+}
+
+func newStage(t *testing.T) *stage {
+	plan := planOf(t, "five-nodes")
+	return &stage{
+		fake:     &fake{plan: plan},
+		frontend: netip.AddrPortFrom(plan.VIPs(plan.Services[0].Name)[0], 8080),
+		client:   netip.AddrPortFrom(plan.NodesOf(topologies.RoleClient)[0].Addrs()[0], 40000),
+		pod:      netip.AddrPortFrom(plan.Pods[0].Addresses[0], 8080),
+	}
+}
+
+// flow is a flow of each kind by turns: forwarded, and dropped.
+func (s *stage) flow(number int) testbed.Flow {
+	f := testbed.Flow{
+		Time: time.Now().Add(-time.Minute), Node: "lb-1", Source: testbed.Peer{Address: netip.AddrPortFrom(s.client.Addr(), uint16(40000+number)), Name: "client"},
+		Destination: testbed.Peer{Address: s.pod, Name: s.plan.Pods[0].Name}, Frontend: s.frontend, Protocol: "TCP", TCPFlags: "SYN",
+		Observation: "to-overlay", Verdict: "FORWARDED", Reason: "to-overlay-dsr", Mode: "dsr", Service: "default/tcp-echo:http/TCP",
+	}
+	if number%4 == 0 {
+		f.Destination, f.Frontend = testbed.Peer{Address: netip.AddrPortFrom(s.frontend.Addr(), 9)}, netip.AddrPort{}
+		f.Protocol, f.TCPFlags, f.Observation, f.Verdict, f.Reason, f.Mode = "UDP", "", "", "DROPPED", "no-frontend", ""
+	}
+	return f
+}
+
+func (s *stage) Read(context.Context) (Reading, error) {
+	number := int(s.reads.Add(1))
+	r := Reading{At: time.Now(), Flows: []testbed.Flow{s.flow(number)}, Tables: Tables{Node: "lb-1"}}
+	if number == 1 {
+		for i := range keptFlows {
+			r.Flows = append(r.Flows, s.flow(i))
+		}
+	}
+	for i, kind := range []string{"LoadBalancer", "NodePort", "ClusterIP"} {
+		r.Tables.Frontends = append(r.Tables.Frontends, Frontend{
+			Address: netip.AddrPortFrom(s.frontend.Addr(), uint16(8080+i)), Protocol: "TCP", Service: "default/tcp-echo:http/TCP", Kind: kind,
+			Mode: "dsr", Connections: uint64(number), Backends: []Backend{
+				{Address: s.pod, Pod: s.plan.Pods[0].Name, Node: s.plan.Pods[0].Node, State: "active", Share: 0.5},
+				{Address: netip.MustParseAddrPort("10.99.0.1:8080"), State: "draining", Share: 0.5},
+			},
+		})
+	}
+	r.Tables.Frontends[2].Backends = []Backend{}
+	r.Tables.Total = len(r.Tables.Frontends)
+	return r, nil
+}
+
+func (s *stage) State(_, now Reading) State {
+	const rate = 240e6
+	state := State{
+		At: now.At, OwnDataPath: true, Services: []Service{}, Nodes: ratesBetween(drawnNodes(s.plan), now, now),
+		Ways:     []Way{{From: "client", To: "lb-1", Kind: Request, Rate: 4e6}, {From: "lb-1", To: "worker-1", Kind: Request, Rate: 4e6}, {From: "worker-1", To: "client", Kind: Reply, Rate: rate}},
+		Download: Download{Running: true, Client: "client", Service: s.plan.Services[0].Name, Connections: 1},
+		Callers: []Caller{
+			{Address: s.client.Addr(), Name: "client", Calls: 40},
+			{Address: s.plan.Node("lb-1").Addrs()[0], Name: "lb-1", IsNode: true, Calls: 20},
+		},
+	}
+	for i := range state.Nodes {
+		n := &state.Nodes[i]
+		n.Up = n.Name != "lb-2"
+		switch n.Name {
+		case "client":
+			n.ToNode.Rate, n.FromNode.Rate = rate, 4e6
+			n.Lanes = Lanes{RequestOut: 4e6, ReplyIn: rate}
+		case "worker-1":
+			n.FromNode.Rate = rate
+			n.Lanes = Lanes{RequestIn: 4e6, ReplyOut: rate}
+		case "lb-1":
+			n.ToNode = Direction{Rate: 4e6, Drops: 12, LimitRate: 100e6, Limit: topologies.LimitPolice}
+		}
+	}
+	for i := range s.plan.Services {
+		state.Services = append(state.Services, Service{Name: s.plan.Services[i].Name, Mode: "dsr", Frontends: []netip.AddrPort{s.frontend}})
+	}
+	return state
+}
+
+func (s *stage) Trace(context.Context, string, string) (*testbed.TraceReport, error) {
+	in := capture.Headers{{Name: "IPv4", Text: "192.168.1.202 > 185.150.8.128 ttl 64"}, {Name: "TCP", Text: "40000 > 8080 SYN"}}
+	out := append(capture.Headers{{Name: "Geneve", Text: "vni 0 option 185.150.8.128:8080 (014b81021f90b9960880)"}}, in...)
+	hop := testbed.Hop{Flow: s.flow(1), Hook: "from_network", In: in, Out: out}
+	dropped := testbed.Hop{Flow: s.flow(4), Hook: "from_network", In: in}
+	return &testbed.TraceReport{Client: s.client, Frontend: s.frontend, Protocol: "udp", Outcome: "ok", Answered: true, Seen: s.client, Hops: []testbed.Hop{hop, dropped}}, nil
+}
+
+// shown is an expression: how many rows of a list the filter has left.
+func shown(list string) string {
+	return `[...document.querySelectorAll('#` + list + ` tbody tr')].filter((r) => r.getClientRects().length > 0).length`
+}
+
+// TestPageFilters checks that both lists narrow to what is typed, also for rows that come later, and are bounded.
+func TestPageFilters(t *testing.T) {
+	b := openPageIn(browsertest.New(t), t, newStage(t), Config{Interval: 20 * time.Millisecond})
+	b.wait("tables and flows", shown("tables")+` === 3 && `+shown("flows")+` === `+fmt.Sprint(keptFlows))
+	b.wait("the count", `document.getElementById('flows-count').textContent.startsWith('200 of 200 flows shown; ')`)
+
+	b.choose("tables", "NODEPORT dsr")
+	b.wait("one frontend", shown("tables")+` === 1 && document.getElementById('tables-count').textContent === '1 of 3 frontends shown'`)
+	b.wait("the count for a screen reader", `document.getElementById('rows-status').textContent === '1 of 3 frontends shown'`)
+	b.choose("tables", "no-such-thing")
+	b.wait("none", shown("tables")+` === 0`)
+
+	b.choose("flows", "dropped no-frontend")
+	b.wait("drops only", shown("flows")+` === 50 && [...document.querySelectorAll('#flows tbody tr')].every((r) => r.hidden !== r.textContent.includes('dropped'))`)
+	b.wait("an age", `document.querySelector('#flows tbody tr').textContent.startsWith('60 s') || document.querySelector('#flows tbody tr').textContent.startsWith('1 min')`)
+	b.run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
+	b.wait("a new row, and no more of them", `document.querySelector('#flows tbody tr') !== before && document.querySelectorAll('#flows tbody tr').length === 200`)
+
+	b.click("Pause")
+	b.run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
+	b.wait("flows that are not shown", `document.getElementById('flows-count').textContent.includes('more since the pause')`)
+	var still bool
+	b.run(chromedp.Evaluate(`document.querySelector('#flows tbody tr') === before`, &still))
+	assert.True(t, still, "the list moved while paused")
+	b.click("Continue")
+	b.wait("the newest", `document.querySelector('#flows tbody tr') !== before && !document.getElementById('flows-count').textContent.includes('pause')`)
+	b.noErrors()
+}
