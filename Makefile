@@ -72,6 +72,18 @@ format: ## format Go and C
 test: build ## run all tests, one package at a time: some compare the whole host before and after
 	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 -timeout 20m ./... ./.ci/campaign ./.ci/robustness
 
+AXE_VERSION := 4.14.1
+AXE_SHA512  := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+# What checks pages in tests: axe-core, fetched and not committed (MPL-2.0).
+export AXE_CORE ?= $(CURDIR)/bin/axe-core-$(AXE_VERSION)/axe.min.js
+
+.PHONY: axe
+axe: ## fetch axe-core (needs npm), with which tests check that the live page is accessible
+	@[ ! -f "$(AXE_CORE)" ] || exit 0; set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir -p "$(dir $(AXE_CORE))"; \
+	npm pack --silent --pack-destination "$$folder" axe-core@$(AXE_VERSION) >/dev/null; archive="$$folder/axe-core-$(AXE_VERSION).tgz"; \
+	echo "$(AXE_SHA512)  $$archive" | sha512sum --check --status || { echo "axe-core $(AXE_VERSION): what npm fetched is not what was expected" >&2; exit 1; }; \
+	tar -xzf "$$archive" -C "$$folder"; mv "$$folder/package/axe.min.js" "$(AXE_CORE)"
+
 .PHONY: bench
 bench: ## what the BPF programs cost per packet, in net nanoseconds; BENCH_OUT=FILE writes JSON, too
 	BENCH_OUT=$(abspath $(BENCH_OUT)) $(GO) test $(TEST_EXEC) -run '^$$' -bench 'BenchmarkPackets' -benchtime 1x -timeout 30m ./dataplane

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/internal/browsertest"
 	"github.com/dsrlab/dsrlab/labs/capture"
@@ -139,5 +142,28 @@ func TestPageFilters(t *testing.T) {
 	assert.True(t, still, "the list moved while paused")
 	b.click("Continue")
 	b.wait("the newest", `document.querySelector('#flows tbody tr') !== before && !document.getElementById('flows-count').textContent.includes('pause')`)
+	b.noErrors()
+}
+
+// TestPageIsAccessible checks all of the page with axe-core, as wide and as light as people have it. SCREENSHOTS=FOLDER keeps what was seen.
+func TestPageIsAccessible(t *testing.T) {
+	b := openPageIn(browsertest.New(t), t, newStage(t), Config{Interval: 20 * time.Millisecond})
+	b.run(browsertest.View{Width: 1280, Height: 720}.Set()) // without motion: the trace does not play
+	b.wait("all parts", shown("tables")+` === 3 && `+shown("flows")+` > 0 && document.querySelectorAll('#caller-list li').length === 2`)
+	b.click("Trace one request")
+	b.wait("the trace", `!document.getElementById('trace').hidden`)
+	b.click("Next") // to where there are headers
+	b.wait("headers", `document.querySelectorAll('#trace-hop table').length === 2`)
+	for _, view := range browsertest.Views() {
+		b.run(view.Set())
+		b.wait("the view", fmt.Sprintf(`innerWidth === %d && matchMedia('(prefers-color-scheme: dark)').matches === %v`, view.Width, view.Dark))
+		b.wait("nothing beyond the edge", `document.documentElement.scrollWidth <= innerWidth`)
+		if folder := os.Getenv("SCREENSHOTS"); folder != "" {
+			var shot []byte
+			b.run(chromedp.FullScreenshot(&shot, 100))
+			require.NoError(t, os.WriteFile(filepath.Join(folder, view.String()+".png"), shot, 0o644))
+		}
+		browsertest.Axe(b.ctx, t, view.String())
+	}
 	b.noErrors()
 }
