@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
@@ -65,10 +66,28 @@ func Lookup(name string) (*Lab, error) {
 func Parse(file string, data []byte) (*Lab, error) {
 	var lab Lab
 	positions, err := manifest.Decode(file, data, &lab)
+	lab.renameMetrics()
 	if err := positions.Merge(err, lab.validate()); err != nil {
 		return nil, err
 	}
 	return &lab, nil
+}
+
+// renameMetrics gives metrics the names that they have now, wherever the lab names them.
+func (l *Lab) renameMetrics() {
+	for i := range l.Spec.Expectations {
+		l.Spec.Expectations[i].Metric = results.CurrentMetric(l.Spec.Expectations[i].Metric)
+	}
+	for _, picture := range l.Spec.Report.Pictures {
+		for i, metric := range picture.Metrics {
+			picture.Metrics[i] = results.CurrentMetric(metric)
+		}
+	}
+	for _, exercise := range l.Spec.Exercises {
+		if m := exercise.Answer.Measured; m != nil {
+			m.Metric = results.CurrentMetric(m.Metric)
+		}
+	}
 }
 
 // UseBird selects BIRD as the router's daemon in all variants whose edge speaks BGP.

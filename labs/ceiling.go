@@ -18,15 +18,15 @@ const enough = 0.95
 // underCeiling returns why a transfer is slowed by the machine and not by what is between its ends; empty if it isn't. A transfer without
 // load balancer is held against its wires. In the same repetition its finding holds for all whose answers take the same way, past the LB
 // nodes' ports.
-func (t *trial) underCeiling(plan *topologies.Plan, s *TransferStep, pods []netip.Addr, goodput float64, seen watched) string {
+func (t *trial) underCeiling(plan *topologies.Plan, s *TransferStep, pods []netip.Addr, payloadRate float64, seen watched) string {
 	if seen.replies > 0 {
 		return ""
 	}
 	key := fmt.Sprint(t.phase.Name, " ", results.FormatLabels(t.labels), " ", t.repetition)
 	if t.variant.DataPath == testbed.DataPathNone {
 		reason := ""
-		if ceiling := measure.WiresCeiling(plan, s.From, pods, s.Direction); ceiling > 0 && goodput < enough*ceiling {
-			reason = fmt.Sprintf("the machine carries %.2f of what the wires allow, without any load balancer", goodput/ceiling)
+		if ceiling := measure.WiresCeiling(plan, s.From, pods, s.Direction); ceiling > 0 && payloadRate < enough*ceiling {
+			reason = fmt.Sprintf("the machine carries %.2f of what the wires allow, without any load balancer", payloadRate/ceiling)
 		}
 		if t.slowed == nil {
 			t.slowed = make(map[string]string)

@@ -21,9 +21,9 @@ func TestUnderCeiling(t *testing.T) {
 	x := &execution{}
 	step := &TransferStep{From: "client", Direction: workload.Download}
 	pods := []netip.Addr{netip.MustParseAddr("10.0.1.50")}
-	seen := func(path testbed.DataPath, repetition int, goodput float64, replies uint64) string {
+	seen := func(path testbed.DataPath, repetition int, payloadRate float64, replies uint64) string {
 		trial := &trial{execution: x, phase: &Phase{Name: "p"}, variant: testbed.Variant{DataPath: path}, repetition: repetition}
-		return trial.underCeiling(plan, step, pods, goodput, watched{replies: replies})
+		return trial.underCeiling(plan, step, pods, payloadRate, watched{replies: replies})
 	}
 	slow := "the machine carries 0.74 of what the wires allow, without any load balancer"
 	assert.Empty(t, seen(testbed.DataPathDSRLab, 0, 7e8, 0), "nothing is known yet")

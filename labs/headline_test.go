@@ -15,19 +15,19 @@ import (
 func TestHeadline(t *testing.T) {
 	number := func(v float64) *float64 { return &v }
 	summary := results.Summary{Metrics: []results.MetricSummary{
-		{Variant: "dsr", Metric: "goodput", Unit: "bit/s", Median: number(940e6)},
-		{Variant: "none", Metric: "goodput", Unit: "bit/s", Median: number(941e6)},
-		{Variant: "snat", Metric: "goodput", Unit: "bit/s", Median: number(6.21e6), Labels: map[string]string{"burst": "3100b"}},
-		{Variant: "snat", Metric: "goodput", Unit: "bit/s", Median: number(90.5e6), Labels: map[string]string{"burst": "none"}},
+		{Variant: "dsr", Metric: "payload_rate", Unit: "bit/s", Median: number(940e6)},
+		{Variant: "none", Metric: "payload_rate", Unit: "bit/s", Median: number(941e6)},
+		{Variant: "snat", Metric: "payload_rate", Unit: "bit/s", Median: number(6.21e6), Labels: map[string]string{"burst": "3100b"}},
+		{Variant: "snat", Metric: "payload_rate", Unit: "bit/s", Median: number(90.5e6), Labels: map[string]string{"burst": "none"}},
 		{Variant: "snat", Metric: "again", Unit: "ratio", Median: number(0.123)},
 	}}
 	ratio := func(string, map[string]string, string, string) (stats.Estimate, error) {
 		return stats.Estimate{Value: 0.999}, nil
 	}
 	lab := &Lab{Spec: Spec{Expectations: []Expectation{
-		{ID: "dsr", Variant: "dsr", Metric: "goodput", Over: "none"},
+		{ID: "dsr", Variant: "dsr", Metric: "payload_rate", Over: "none"},
 		{ID: "again", Variant: "snat", Metric: "again"},
-		{ID: "policed", Variant: "snat", Metric: "goodput", Labels: map[string]string{"burst": "3100b"}, OverLabels: map[string]string{"burst": "none"}},
+		{ID: "policed", Variant: "snat", Metric: "payload_rate", Labels: map[string]string{"burst": "3100b"}, OverLabels: map[string]string{"burst": "none"}},
 		{ID: "nothing", Variant: "snat", Metric: "nothing"},
 	}}}
 	for _, test := range []struct{ id, headline, want string }{

@@ -47,7 +47,7 @@ func (e Expectation) at(s Scale) *Expectation {
 
 // Unit returns bit/s for a bound that is a rate, and ratio for any other.
 func (e *Expectation) Unit() string {
-	if e.Over == "" && e.OverLabels == nil && strings.HasPrefix(e.Metric, "goodput") {
+	if e.Over == "" && e.OverLabels == nil && strings.HasPrefix(e.Metric, "payload_rate") {
 		return "bit/s"
 	}
 	return ""

@@ -13,10 +13,10 @@ import (
 func TestJudge(t *testing.T) {
 	number := func(v float64) *float64 { return &v }
 	summary := results.Summary{Metrics: []results.MetricSummary{
-		{Variant: "dsr", Metric: "goodput", Unit: "bit/s", Median: number(940e6)},
-		{Variant: "none", Metric: "goodput", Unit: "bit/s", Median: number(941e6)},
-		{Variant: "snat", Metric: "goodput", Unit: "bit/s", Median: number(10.6e6), Labels: map[string]string{"queue": "1600b"}},
-		{Variant: "broken", Metric: "goodput", Unit: "bit/s"},
+		{Variant: "dsr", Metric: "payload_rate", Unit: "bit/s", Median: number(940e6)},
+		{Variant: "none", Metric: "payload_rate", Unit: "bit/s", Median: number(941e6)},
+		{Variant: "snat", Metric: "payload_rate", Unit: "bit/s", Median: number(10.6e6), Labels: map[string]string{"queue": "1600b"}},
+		{Variant: "broken", Metric: "payload_rate", Unit: "bit/s"},
 	}}
 	tests := []struct {
 		name        string
@@ -25,39 +25,39 @@ func TestJudge(t *testing.T) {
 		evidence    string
 	}{
 		{
-			"holds", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(900e6), AtMost: number(942e6)},
-			results.Held, "fast: goodput of dsr is 940 Mbit/s",
+			"holds", Expectation{Text: "fast", Variant: "dsr", Metric: "payload_rate", AtLeast: number(900e6), AtMost: number(942e6)},
+			results.Held, "fast: payload_rate of dsr is 940 Mbit/s",
 		},
 		{
-			"too low", Expectation{Text: "fast", Variant: "dsr", Metric: "goodput", AtLeast: number(941e6)},
-			results.Broken, "fast: goodput of dsr is 940 Mbit/s; expected at least 941 Mbit/s",
+			"too low", Expectation{Text: "fast", Variant: "dsr", Metric: "payload_rate", AtLeast: number(941e6)},
+			results.Broken, "fast: payload_rate of dsr is 940 Mbit/s; expected at least 941 Mbit/s",
 		},
 		{
-			"too high", Expectation{Text: "slow", Variant: "dsr", Metric: "goodput", AtMost: number(1e6)},
-			results.Broken, "slow: goodput of dsr is 940 Mbit/s; expected at most 1 Mbit/s",
+			"too high", Expectation{Text: "slow", Variant: "dsr", Metric: "payload_rate", AtMost: number(1e6)},
+			results.Broken, "slow: payload_rate of dsr is 940 Mbit/s; expected at most 1 Mbit/s",
 		},
 		{
-			"ratio", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.99)},
-			results.Held, "as fast: goodput of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995)",
+			"ratio", Expectation{Text: "as fast", Variant: "dsr", Metric: "payload_rate", Over: "none", AtLeast: number(0.99)},
+			results.Held, "as fast: payload_rate of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995)",
 		},
 		{
-			"ratio whose whole interval is too low", Expectation{Text: "as fast", Variant: "dsr", Metric: "goodput", Over: "none", AtLeast: number(0.999)},
-			results.Broken, "as fast: goodput of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995); expected at least 0.999",
+			"ratio whose whole interval is too low", Expectation{Text: "as fast", Variant: "dsr", Metric: "payload_rate", Over: "none", AtLeast: number(0.999)},
+			results.Broken, "as fast: payload_rate of dsr is 0.98 of that of none (95 % interval 0.97 to 0.995); expected at least 0.999",
 		},
 		{
-			"labels", Expectation{Text: "collapse", Variant: "snat", Metric: "goodput", Labels: map[string]string{"queue": "1600b"}, AtMost: number(30e6)},
-			results.Held, "collapse: goodput (queue=1600b) of snat is 10.6 Mbit/s",
+			"labels", Expectation{Text: "collapse", Variant: "snat", Metric: "payload_rate", Labels: map[string]string{"queue": "1600b"}, AtMost: number(30e6)},
+			results.Held, "collapse: payload_rate (queue=1600b) of snat is 10.6 Mbit/s",
 		},
 		{
-			"other labels are other samples", Expectation{Variant: "snat", Metric: "goodput", AtMost: number(30e6)},
-			results.NotRun, "goodput of snat was not measured",
+			"other labels are other samples", Expectation{Variant: "snat", Metric: "payload_rate", AtMost: number(30e6)},
+			results.NotRun, "payload_rate of snat was not measured",
 		},
 		{
-			"no valid sample", Expectation{Variant: "broken", Metric: "goodput", AtMost: number(0)},
-			results.NotRun, "goodput of broken was not measured",
+			"no valid sample", Expectation{Variant: "broken", Metric: "payload_rate", AtMost: number(0)},
+			results.NotRun, "payload_rate of broken was not measured",
 		},
 		{
-			"nothing to compare with", Expectation{Variant: "dsr", Metric: "goodput", Over: "broken", AtLeast: number(0)},
+			"nothing to compare with", Expectation{Variant: "dsr", Metric: "payload_rate", Over: "broken", AtLeast: number(0)},
 			results.NotRun, "broken has no values",
 		},
 	}

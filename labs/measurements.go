@@ -45,9 +45,9 @@ func (s *DiagnoseStep) measures(n *names) []measurement {
 }
 
 func (s *TransferStep) measures(*names) []measurement {
-	all := []string{"goodput", "retransmits", "retransmitted", "rtt", "lb_port_drops", "lb_port_use", "cpu_busy"}
+	all := []string{"payload_rate", "retransmits", "retransmitted", "rtt", "lb_port_drops", "lb_port_use", "cpu_busy"}
 	if s.Streams > 1 || s.StreamsPerPod > 0 {
-		all = append(all, "goodput_together")
+		all = append(all, "payload_rate_together")
 	}
 	return measurements(nil, all...)
 }
@@ -58,7 +58,7 @@ func (s *InferStep) measures(*names) []measurement {
 		loop = arrival.Closed
 	}
 	all := []string{
-		"requests_per_second", "goodput", "request_bytes", "response_bytes", "failures", "ttfb_share", "lb_bytes_per_byte",
+		"requests_per_second", "payload_rate", "request_bytes", "response_bytes", "failures", "ttfb_share", "lb_bytes_per_byte",
 		"lb_reply_bytes_per_byte", "received_per_sent",
 	}
 	times := []string{"ttfb", "completion"}

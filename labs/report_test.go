@@ -44,7 +44,7 @@ func TestInvalidReport(t *testing.T) {
 	lab, err := Lookup("13")
 	require.NoError(t, err)
 	r := ReportSpec{Answer: "{value} and {value:nobody} and {of:dsr-fail}", Pictures: []report.Picture{
-		{Name: "a", Title: "A", Metrics: []string{"goodput"}, Variants: []string{"nobody"}}, {Name: "a", Metrics: []string{"survived", "lost"}, Over: "event"}, {Names: []string{"x"}},
+		{Name: "a", Title: "A", Metrics: []string{"payload_rate"}, Variants: []string{"nobody"}}, {Name: "a", Metrics: []string{"survived", "lost"}, Over: "event"}, {Names: []string{"x"}},
 		{Name: "b", Title: "B", Series: true, Metrics: []string{"surviving", "delivered"}, Log: true},
 	}}
 	n, err := lab.names()
@@ -58,7 +58,7 @@ func TestInvalidReport(t *testing.T) {
 		"answer: {value:nobody}: no expectation has this id",
 		"answer: {of:dsr-fail}: needs over or overLabels",
 		`pictures[0].variants[0]: unknown variant "nobody": want one of dsr, kube-proxy, snat`,
-		"pictures[0].metrics: goodput: no phase measures it",
+		"pictures[0].metrics: payload_rate: no phase measures it",
 		`pictures[1].name: found "a" (want a unique name)`,
 		"pictures[1].title: missing (want what the picture shows)",
 		"pictures[1].over: not together with several metrics",

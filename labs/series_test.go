@@ -54,7 +54,7 @@ func TestTransferOverTime(t *testing.T) {
 	for _, labels := range []map[string]string{nil, {"limit": "police", "burst": "3100b"}} {
 		for _, variant := range []string{"snat", "dsr"} {
 			name := variant + " " + results.FormatLabels(labels)
-			rates, _ := recorded(run, variant, "goodput", labels)
+			rates, _ := recorded(run, variant, "payload_rate", labels)
 			_, delivered := recorded(run, variant, "delivered", labels)
 			retransmits, again := recorded(run, variant, "retransmits", labels)
 			crossed, _ := recorded(run, variant, "lb_port_bytes_reply", labels)

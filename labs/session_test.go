@@ -50,7 +50,7 @@ func (f *fakeSubstrate) Close(ctx context.Context) error {
 
 // measure records the value that the fake lab expects.
 func measureOnce(t *Trial, r *Report) error {
-	return r.Record(&t.Phase.Steps[0], []Value{{Metric: "goodput", Unit: "bit/s", Value: 1}})
+	return r.Record(&t.Phase.Steps[0], []Value{{Metric: "payload_rate", Unit: "bit/s", Value: 1}})
 }
 
 // quiet is a narrator that keeps notices.
@@ -75,7 +75,7 @@ func fakeLab() *Lab {
 		Spec: Spec{
 			Topology: "source-ip", Variants: []testbed.Variant{{Name: "a"}, {Name: "b"}},
 			Phases:       []Phase{{Name: "measure", Narration: "It measures.", Repetitions: 2, Steps: []Step{{Transfer: &TransferStep{}}}}},
-			Expectations: []Expectation{{ID: "goodput-a", Text: "a moves something", Variant: "a", Metric: "goodput", AtLeast: &least}},
+			Expectations: []Expectation{{ID: "goodput-a", Text: "a moves something", Variant: "a", Metric: "payload_rate", AtLeast: &least}},
 		},
 	}
 }
@@ -222,7 +222,7 @@ func TestDoesNotStartOver(t *testing.T) {
 func TestInvalidValue(t *testing.T) {
 	f := &fakeSubstrate{}
 	f.run = func(_ context.Context, trial *Trial, r *Report) error {
-		return r.Miss(&trial.Phase.Steps[0], Value{Metric: "goodput", Unit: "bit/s"}, errors.New("nobody answered"))
+		return r.Miss(&trial.Phase.Steps[0], Value{Metric: "payload_rate", Unit: "bit/s"}, errors.New("nobody answered"))
 	}
 	summary, run, _ := runOnFake(t, t.Context(), &Runner{}, f)
 	require.Len(t, run.Samples, 4)

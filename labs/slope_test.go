@@ -9,15 +9,15 @@ import (
 	"github.com/dsrlab/dsrlab/results/stats"
 )
 
-// sweptSummary is a run over numbers of pods: goodput grows by 90 a pod, but for one more at 3 and one less at 2.
+// sweptSummary is a run over numbers of pods: the payload rate grows by 90 a pod, but for one more at 3 and one less at 2.
 func sweptSummary() results.Summary {
 	var s results.Summary
 	add := func(metric string, median *float64, labels map[string]string) {
 		s.Metrics = append(s.Metrics, results.MetricSummary{Variant: "dsr", Metric: metric, Unit: "bit/s", Median: median, Labels: labels})
 	}
-	for pods, goodput := range map[string]float64{"1": 100, "2": 189, "3": 281, "4": 370} {
-		add("goodput", &goodput, map[string]string{"pods": pods})
-		add("goodput", new(float64), map[string]string{"pods": pods, "shape": "image"})
+	for pods, payloadRate := range map[string]float64{"1": 100, "2": 189, "3": 281, "4": 370} {
+		add("payload_rate", &payloadRate, map[string]string{"pods": pods})
+		add("payload_rate", new(float64), map[string]string{"pods": pods, "shape": "image"})
 	}
 	zero, one := 0.0, 1.0
 	add("drops", &zero, map[string]string{"pods": "1"})
@@ -39,20 +39,20 @@ func TestJudgeSlopes(t *testing.T) {
 		evidence    string
 	}{
 		{
-			"slope", Expectation{Text: "grows", Metric: "goodput", Slope: "pods", AtLeast: number(90.2), AtMost: number(90.2)},
-			results.Held, "grows: growth of goodput for each of pods of dsr is 90.2 bit/s",
+			"slope", Expectation{Text: "grows", Metric: "payload_rate", Slope: "pods", AtLeast: number(90.2), AtMost: number(90.2)},
+			results.Held, "grows: growth of payload_rate for each of pods of dsr is 90.2 bit/s",
 		},
 		{
-			"slope in proportion to one pod", Expectation{Text: "grows", Metric: "goodput", Slope: "pods", OverLabels: one, AtLeast: number(0.95)},
-			results.Broken, "grows: growth of goodput for each of pods of dsr is 0.902 of goodput (pods=1); expected at least 0.95",
+			"slope in proportion to one pod", Expectation{Text: "grows", Metric: "payload_rate", Slope: "pods", OverLabels: one, AtLeast: number(0.95)},
+			results.Broken, "grows: growth of payload_rate for each of pods of dsr is 0.902 of payload_rate (pods=1); expected at least 0.95",
 		},
 		{
-			"slope under other labels", Expectation{Text: "flat", Metric: "goodput", Slope: "pods", Labels: map[string]string{"shape": "image"}, AtMost: number(0)},
-			results.Held, "flat: growth of goodput (shape=image) for each of pods of dsr is 0 bit/s",
+			"slope under other labels", Expectation{Text: "flat", Metric: "payload_rate", Slope: "pods", Labels: map[string]string{"shape": "image"}, AtMost: number(0)},
+			results.Held, "flat: growth of payload_rate (shape=image) for each of pods of dsr is 0 bit/s",
 		},
 		{
-			"two sets of labels", Expectation{Text: "more", Metric: "goodput", Labels: map[string]string{"pods": "4"}, OverLabels: one, AtMost: number(3)},
-			results.Broken, "more: goodput (pods=4) of dsr is 3.7 of goodput (pods=1); expected at most 3",
+			"two sets of labels", Expectation{Text: "more", Metric: "payload_rate", Labels: map[string]string{"pods": "4"}, OverLabels: one, AtMost: number(3)},
+			results.Broken, "more: payload_rate (pods=4) of dsr is 3.7 of payload_rate (pods=1); expected at most 3",
 		},
 		{
 			"in proportion to nothing", Expectation{Metric: "drops", Labels: map[string]string{"pods": "2"}, OverLabels: one, AtLeast: number(0)},
@@ -75,8 +75,8 @@ func TestJudgeSlopes(t *testing.T) {
 			results.NotRun, "once of dsr: found 1 values of pods (want at least 2 for a slope)",
 		},
 		{
-			"no value", Expectation{Metric: "goodput", Slope: "queue", AtLeast: number(0)},
-			results.NotRun, "goodput of dsr: found 0 values of queue (want at least 2 for a slope)",
+			"no value", Expectation{Metric: "payload_rate", Slope: "queue", AtLeast: number(0)},
+			results.NotRun, "payload_rate of dsr: found 0 values of queue (want at least 2 for a slope)",
 		},
 	}
 	for _, test := range tests {

@@ -24,7 +24,7 @@ import (
 // completion_p99 (s), ttfb_share (ratio: the part of its completion that half of the requests wait at most for their first byte);
 // of a stream also tpot_p50, tpot_p95, tpot_p99 (s: time per output token, from a stream's first token to its last) and pace_p50,
 // pace_p95, pace_p99 (s: the same where the model makes the tokens; a model that misses its pace is a machine that was disturbed);
-// requests_per_second (requests/s), goodput (bit/s, of responses), request_bytes and response_bytes (B, medians), failures
+// requests_per_second (requests/s), payload_rate (bit/s, of responses), request_bytes and response_bytes (B, medians), failures
 // (requests), received_per_sent (ratio: bytes that the client's port carried towards it for each one that it sent, headers and
 // acknowledgements included), lb_bytes_per_byte and lb_reply_bytes_per_byte (ratio: all bytes, and those of answers alone, that
 // crossed the LB nodes' ports in either direction, for each byte of request and response that was delivered, and for each byte of
@@ -212,7 +212,7 @@ func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 	labels := inferLabels(r)
 	samples := []sample{
 		{"requests_per_second", "requests/s", r.Rate},
-		{"goodput", "bit/s", r.GoodputIn},
+		{"payload_rate", "bit/s", r.PayloadRateIn},
 		{"request_bytes", "B", medianOf(r.Samples, func(s inference.Sample) int64 { return s.BytesOut })},
 		{"response_bytes", "B", medianOf(r.Samples, func(s inference.Sample) int64 { return s.BytesIn })},
 		{"failures", "requests", float64(r.Errors)},

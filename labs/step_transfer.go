@@ -17,7 +17,7 @@ import (
 )
 
 // TransferStep transfers bytes as fast as possible.
-// Samples: goodput (bit/s), with several streams also goodput_together (bit/s: while all of them ran), retransmits (segments),
+// Samples: payload_rate (bit/s), with several streams also payload_rate_together (bit/s: while all of them ran), retransmits (segments),
 // retransmitted (ratio: the share of the sent payload that was sent again) and rtt (s) of the sender, lb_port_drops (packets), lb_port_use (ratio: the part of its rate that the busier direction of the
 // LB node's port carried while all streams ran), cpu_busy (ratio).
 // Series over time: delivered (B) and retransmits (segments).
@@ -79,7 +79,7 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	if err = errors.Join(err, countErr); err != nil {
 		return err
 	}
-	t.invalid = firstReason(invalid, t.miscalibratedLink(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.Goodput, after))
+	t.invalid = firstReason(invalid, t.miscalibratedLink(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.PayloadRate, after))
 	t.disturb(t.invalid)
 	defer func() { t.invalid = "" }()
 	return s.record(t, report, flow, after, counts)
@@ -93,12 +93,12 @@ func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workl
 		together, use = math.NaN(), math.NaN()
 	}
 	if len(report.Streams) > 1 {
-		if err := t.sample("goodput_together", "bit/s", together, nil); err != nil {
+		if err := t.sample("payload_rate_together", "bit/s", together, nil); err != nil {
 			return err
 		}
 	}
 	if err := errors.Join(
-		t.sample("goodput", "bit/s", flow.Goodput, nil),
+		t.sample("payload_rate", "bit/s", flow.PayloadRate, nil),
 		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
 		t.sample("retransmitted", "ratio", flow.Retransmitted(), nil),
 		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
@@ -109,7 +109,7 @@ func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workl
 	); err != nil {
 		return err
 	}
-	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.Goodput, "bit/s"),
+	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.PayloadRate, "bit/s"),
 		units.Percent(flow.Retransmitted()), units.Number(float64(after.drops)), describeLabels(t.labels))
 	return t.evidence(told + t.invalidNote())
 }

@@ -91,11 +91,13 @@ func TestDifferenceOf3PercentIsFound(t *testing.T) {
 	for _, variant := range []string{"none", "kube-proxy", "snat", "dsr"} {
 		t.Run(variant, func(t *testing.T) {
 			t.Parallel()
-			changed := func(g results.Group) bool { return g.Metric == "goodput" && g.Variant == variant && g.Labels == nil }
+			changed := func(g results.Group) bool {
+				return g.Metric == "payload_rate" && g.Variant == variant && g.Labels == nil
+			}
 			from, r := newNoisy(t, "02-throughput", alike), rand.New(rand.NewPCG(2, 2))
 			find := func(c results.Comparison) results.ComparedMetric {
 				return c.Metrics[slices.IndexFunc(c.Metrics, func(m results.ComparedMetric) bool {
-					return m.Metric == "goodput" && m.Variant == variant && m.Labels == nil
+					return m.Metric == "payload_rate" && m.Variant == variant && m.Labels == nil
 				})]
 			}
 			pilot := find(results.Compare(from.run(r, 25, nil), from.run(r, 25, nil), results.DefaultEffect))

@@ -37,10 +37,10 @@ func TestCompare(t *testing.T) {
 		t.Fatalf("%s of %s is not compared", metric, variant)
 		return results.ComparedMetric{}
 	}
-	none := find("none", "goodput")
+	none := find("none", "payload_rate")
 	assert.Equal(t, results.NoDifference, none.Finding)
 	assert.Contains(t, none.Text, "no difference shown: ")
-	dsr := find("dsr", "goodput")
+	dsr := find("dsr", "payload_rate")
 	assert.Equal(t, results.Worse, dsr.Finding)
 	assert.InDelta(t, 0.8, *dsr.Ratio, 0.01)
 	assert.Less(t, dsr.CI95[1], 0.82)
@@ -52,7 +52,7 @@ func TestCompare(t *testing.T) {
 	assert.Equal(t, c, results.Compare(a, b, 0), "nothing in it is random")
 	back := results.Compare(b, a, 0)
 	for i, m := range back.Metrics {
-		if m.Variant == "dsr" && m.Metric == "goodput" {
+		if m.Variant == "dsr" && m.Metric == "payload_rate" {
 			assert.Equal(t, results.Better, back.Metrics[i].Finding)
 		}
 	}
@@ -77,12 +77,12 @@ func TestCompareFindings(t *testing.T) {
 		want   results.Finding
 		text   string
 	}{
-		"more is better": {"goodput", low, high, results.Better, "better: +9.9 % (95 % interval +6.8 % to +13.0 %)"},
+		"more is better": {"payload_rate", low, high, results.Better, "better: +9.9 % (95 % interval +6.8 % to +13.0 %)"},
 		"less is better": {"rtt", low, high, results.Worse, "worse: +9.9 % (95 % interval +6.8 % to +13.0 %)"},
 		"neither":        {"m", high, low, results.Lower, "lower: -9.0 % (95 % interval -11.5 % to -6.4 %)"},
 		"above 0":        {"lost", []float64{0, 0, 0, 0, 0}, []float64{3, 4, 5, 6, 7}, results.Worse, "worse: +5 s (95 % interval +3 s to +7 s)"},
-		"wide":           {"goodput", []float64{50, 100, 150, 200}, []float64{60, 100, 140, 190}, results.NoDifference, "no difference shown: -2.5 % (95 % interval -70.0 % to +280.0 %)"},
-		"three each": {"goodput", low[:3], high[:3], results.NoDifference,
+		"wide":           {"payload_rate", []float64{50, 100, 150, 200}, []float64{60, 100, 140, 190}, results.NoDifference, "no difference shown: -2.5 % (95 % interval -70.0 % to +280.0 %)"},
+		"three each": {"payload_rate", low[:3], high[:3], results.NoDifference,
 			"no difference shown: +9.9 % (too few samples for an interval: 3 and 3)"},
 		"always the same": {"m", []float64{7, 7}, []float64{7, 7}, results.NoDifference, "no difference shown: always 7 s"},
 		"nothing in B":    {"m", []float64{1}, nil, results.OnlyA, "no valid sample in B"},
@@ -105,7 +105,7 @@ func TestRepetitionsCountOnce(t *testing.T) {
 		recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
 		for i := range 40 {
 			value := level + float64(i/20) + float64(i%20)/100
-			require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: i / 20, Metric: "goodput", Unit: "bit/s", Value: value}))
+			require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: i / 20, Metric: "payload_rate", Unit: "bit/s", Value: value}))
 		}
 		run, err := results.Open(recorder.Dir())
 		require.NoError(t, err)
@@ -120,17 +120,17 @@ func TestRepetitionsCountOnce(t *testing.T) {
 
 func TestRatioOfVariants(t *testing.T) {
 	run := fabricate(t, resultstest.Options{})
-	ratio, err := run.Ratio("goodput", nil, "dsr", "none")
+	ratio, err := run.Ratio("payload_rate", nil, "dsr", "none")
 	require.NoError(t, err)
 	assert.InDelta(t, 940.0/941, ratio.Value, 0.004)
 	assert.Equal(t, resultstest.Repetitions, ratio.N)
 
-	ratio, err = run.Ratio("goodput", nil, "kube-proxy", "none")
+	ratio, err = run.Ratio("payload_rate", nil, "kube-proxy", "none")
 	require.NoError(t, err)
 	assert.Equal(t, resultstest.Repetitions-1, ratio.N, "a pair with an invalid half is no pair")
 
-	_, err = run.Ratio("goodput", nil, "dsr", "nothing")
-	require.ErrorContains(t, err, "goodput of dsr and of nothing was not measured together")
+	_, err = run.Ratio("payload_rate", nil, "dsr", "nothing")
+	require.ErrorContains(t, err, "payload_rate of dsr and of nothing was not measured together")
 	_, err = run.Ratio("retransmits", nil, "snat", "dsr")
 	require.ErrorIs(t, err, stats.ErrZeroDenominator)
 }

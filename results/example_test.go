@@ -35,8 +35,8 @@ func ExampleRecorder() {
 	// Variants are interleaved: all of one repetition, then all of the next.
 	var samples []results.Sample
 	for repetition := range 3 {
-		for variant, goodput := range map[string]float64{"none": 941e6, "dsr": 940e6} {
-			sample := results.Sample{Variant: variant, Repetition: repetition, Metric: "goodput", Unit: "bit/s", Value: goodput}
+		for variant, payloadRate := range map[string]float64{"none": 941e6, "dsr": 940e6} {
+			sample := results.Sample{Variant: variant, Repetition: repetition, Metric: "payload_rate", Unit: "bit/s", Value: payloadRate}
 			if repetition == 1 {
 				sample.Invalid = "the CPU was saturated"
 			}
@@ -47,7 +47,7 @@ func ExampleRecorder() {
 		}
 	}
 
-	ratio, err := results.PairedRatio(samples, 1, "goodput", nil, "dsr", "none")
+	ratio, err := results.PairedRatio(samples, 1, "payload_rate", nil, "dsr", "none")
 	switch {
 	case err != nil:
 		err = recorder.Expect("dsr-full", results.NotRun, err.Error())
@@ -66,7 +66,7 @@ func ExampleRecorder() {
 	}
 	fmt.Println(summary.Result, summary.Result.ExitCode())
 	fmt.Println(summary.Claims[0].ID, summary.Claims[0].Verdict+":", summary.Claims[0].Evidence)
-	dsr, _ := summary.Find("dsr", "goodput", nil)
+	dsr, _ := summary.Find("dsr", "payload_rate", nil)
 	fmt.Printf("%d of %d samples, median %.0f\n", dsr.Valid, dsr.N, *dsr.Median)
 	// Output:
 	// passed 0

@@ -51,7 +51,7 @@ func (e ExpectationOutcome) urgency() int {
 	return 0
 }
 
-// measuredFor is the median of what an expectation is about, in words, as "dsr goodput 940 Mbit/s".
+// measuredFor is the median of what an expectation is about, in words, as "dsr payload rate 940 Mbit/s".
 func (r *Run) measuredFor(e ExpectationOutcome) string {
 	if e.Metric == "" {
 		return e.found()

@@ -45,7 +45,7 @@ func TestResult(t *testing.T) {
 				"expectation snat-collapses [THR-1] failed: with a shallow queue snat falls below 30 Mbit/s: " + prefix + "snat-collapses did not hold <&>",
 			results.Differs, results.Reproduced},
 		"no valid sample": {resultstest.Options{AllInvalid: true}, results.Untested, 4,
-			"none of 9 samples of goodput for variant dsr is valid: the CPU was saturated", results.Reproduced, results.Reproduced},
+			"none of 9 samples of payload_rate for variant dsr is valid: the CPU was saturated", results.Reproduced, results.Reproduced},
 		"reported unsupported": {resultstest.Options{Reported: results.Unsupported, Reason: "no netem"}, results.Unsupported, 3,
 			"no netem", results.Reproduced, results.Reproduced},
 		"a failure is not hidden by unsupported": {resultstest.Options{Break: "dsr-bypass", Reported: results.Unsupported, Reason: "no netem"}, results.Failed, 1,
@@ -164,26 +164,26 @@ func TestExpectationRecordedSeveralTimes(t *testing.T) {
 
 func TestMetricSummary(t *testing.T) {
 	summary := summarize(t, resultstest.Options{})
-	dsr, ok := summary.Find("dsr", "goodput", nil)
+	dsr, ok := summary.Find("dsr", "payload_rate", nil)
 	require.True(t, ok)
 	assert.Equal(t, resultstest.Repetitions, dsr.Valid)
 	assert.InEpsilon(t, 940e6, *dsr.Median, 0.005)
 	assert.LessOrEqual(t, dsr.CI95[0], *dsr.Median)
 	assert.GreaterOrEqual(t, dsr.CI95[1], *dsr.Median)
 
-	kubeProxy, ok := summary.Find("kube-proxy", "goodput", nil)
+	kubeProxy, ok := summary.Find("kube-proxy", "payload_rate", nil)
 	require.True(t, ok)
 	assert.Equal(t, 9, kubeProxy.N)
 	assert.Equal(t, 8, kubeProxy.Valid, "the invalid sample is counted and not used")
 
-	_, ok = summary.Find("dsr", "goodput", map[string]string{"queue": "3kb"})
+	_, ok = summary.Find("dsr", "payload_rate", map[string]string{"queue": "3kb"})
 	assert.False(t, ok, "labels are matched exactly")
 	udp, ok := summary.Find("snat", "source_preserved", map[string]string{"protocol": "udp"})
 	require.True(t, ok)
 	assert.Zero(t, *udp.Median)
 
 	broken := summarize(t, resultstest.Options{AllInvalid: true})
-	dsr, ok = broken.Find("dsr", "goodput", nil)
+	dsr, ok = broken.Find("dsr", "payload_rate", nil)
 	require.True(t, ok)
 	assert.Equal(t, 9, dsr.N)
 	assert.Zero(t, dsr.Valid)

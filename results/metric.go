@@ -40,6 +40,18 @@ func DescribeMetric(name string) MetricInfo {
 	return MetricInfo{Title: strings.ReplaceAll(name, "_", " ")}
 }
 
+// CurrentMetric returns the name that a metric has now. Runs and labs that were written before 30 November 2026 say goodput for what an
+// application received per second, which inference calls differently: there it is requests within their objective.
+func CurrentMetric(name string) string {
+	switch name {
+	case "goodput":
+		return "payload_rate"
+	case "goodput_together":
+		return "payload_rate_together"
+	}
+	return name
+}
+
 type knownMetric struct {
 	name, title string
 	good        Direction
@@ -47,8 +59,8 @@ type knownMetric struct {
 
 func knownMetrics() []knownMetric {
 	return []knownMetric{
-		{"goodput", "payload rate", MoreIsBetter},
-		{"goodput_together", "payload rate of all pods while all send", MoreIsBetter},
+		{"payload_rate", "payload rate", MoreIsBetter},
+		{"payload_rate_together", "payload rate of all pods while all send", MoreIsBetter},
 		{"retransmits", "retransmitted segments", LessIsBetter},
 		{"retransmitted", "share of segments retransmitted", LessIsBetter},
 		{"rtt", "round-trip time", LessIsBetter},

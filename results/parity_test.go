@@ -33,7 +33,7 @@ func TestParity(t *testing.T) {
 	only := results.ComparedExpectation{ID: "conf-kind", Text: "the cluster shows the pod the client", B: results.Held, Only: "kind"}
 	assert.Equal(t, only, c.Parity.Expectations[4])
 	for _, m := range c.Metrics {
-		if m.Variant == "dsr" && m.Metric == "goodput" {
+		if m.Variant == "dsr" && m.Metric == "payload_rate" {
 			assert.InDelta(t, 0.8, *m.Ratio, 0.01)
 		}
 	}

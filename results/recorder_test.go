@@ -33,7 +33,7 @@ func TestRecorderRoundTrip(t *testing.T) {
 	assert.InDelta(t, 150.0/1003, busy, 1e-9)
 	assert.InDelta(t, 3.0/1003, steal, 1e-9)
 	assert.Contains(t, run.Environment.Lab, "qdiscs")
-	assert.Equal(t, []string{"goodput", "retransmits", "lb_port_bytes_reply", "source_preserved"}, run.Metrics())
+	assert.Equal(t, []string{"payload_rate", "retransmits", "lb_port_bytes_reply", "source_preserved"}, run.Metrics())
 
 	invalid := 0
 	for _, s := range run.Samples {
@@ -49,18 +49,18 @@ func TestRecorderRoundTrip(t *testing.T) {
 func TestSampleLine(t *testing.T) {
 	recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
 	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-	require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: 2, Metric: "goodput", Unit: "bit/s", Value: 9.5e8, Time: at}))
-	require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: 3, Metric: "goodput", Unit: "bit/s", Value: math.NaN(), Time: at,
+	require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: 2, Metric: "payload_rate", Unit: "bit/s", Value: 9.5e8, Time: at}))
+	require.NoError(t, recorder.AddSample(results.Sample{Variant: "dsr", Repetition: 3, Metric: "payload_rate", Unit: "bit/s", Value: math.NaN(), Time: at,
 		Invalid: "no connection", Labels: map[string]string{"queue": "64kb"}}))
 	data, err := os.ReadFile(filepath.Join(recorder.Dir(), "samples.jsonl"))
 	require.NoError(t, err)
-	assert.Equal(t, `{"variant":"dsr","repetition":2,"metric":"goodput","unit":"bit/s","value":950000000,"time":"2001-02-03T04:05:06Z","valid":true}
-{"variant":"dsr","repetition":3,"metric":"goodput","unit":"bit/s","value":null,"time":"2001-02-03T04:05:06Z","valid":false,"reason":"no connection","labels":{"queue":"64kb"}}
+	assert.Equal(t, `{"variant":"dsr","repetition":2,"metric":"payload_rate","unit":"bit/s","value":950000000,"time":"2001-02-03T04:05:06Z","valid":true}
+{"variant":"dsr","repetition":3,"metric":"payload_rate","unit":"bit/s","value":null,"time":"2001-02-03T04:05:06Z","valid":false,"reason":"no connection","labels":{"queue":"64kb"}}
 `, string(data))
 }
 
 func TestRecorderRefuses(t *testing.T) {
-	good := results.Sample{Variant: "dsr", Metric: "goodput", Unit: "bit/s", Value: 1}
+	good := results.Sample{Variant: "dsr", Metric: "payload_rate", Unit: "bit/s", Value: 1}
 	recorder := resultstest.Create(t, t.TempDir(), resultstest.Options{})
 	require.NoError(t, recorder.AddSample(good))
 	sample := func(change func(*results.Sample)) func() error {
@@ -71,13 +71,13 @@ func TestRecorderRefuses(t *testing.T) {
 		want string
 	}{
 		"a value without a reason": {sample(func(s *results.Sample) { s.Value = math.NaN() }),
-			`add sample of "goodput": value: NaN is not a measured value; give a reason in Invalid and NaN`},
+			`add sample of "payload_rate": value: NaN is not a measured value; give a reason in Invalid and NaN`},
 		"an endless value, even invalid": {sample(func(s *results.Sample) { s.Value, s.Invalid = math.Inf(1), "x" }),
-			`add sample of "goodput": value: +Inf is not a measured value; give a reason in Invalid and NaN`},
+			`add sample of "payload_rate": value: +Inf is not a measured value; give a reason in Invalid and NaN`},
 		"all that is wrong at once": {sample(func(s *results.Sample) { s.Variant, s.Unit, s.Repetition = "drs", "", -1 }),
-			"add sample of \"goodput\": variant: unknown variant \"drs\" (want one of none, kube-proxy, snat, dsr)\nrepetition: -1, counts from 0\nunit: is empty"},
+			"add sample of \"payload_rate\": variant: unknown variant \"drs\" (want one of none, kube-proxy, snat, dsr)\nrepetition: -1, counts from 0\nunit: is empty"},
 		"a second unit": {sample(func(s *results.Sample) { s.Unit = "Mbit/s" }),
-			`add sample of "goodput": unit: "Mbit/s", but other samples have "bit/s"`},
+			`add sample of "payload_rate": unit: "Mbit/s", but other samples have "bit/s"`},
 		"an expectation as event": {func() error { return recorder.AddEvent(results.EventExpectation, "x", nil) },
 			"add event: kind expectation is written by Expect and Verdict"},
 		"data that is no JSON": {func() error { return recorder.AddEvent(results.EventStep, "x", make(chan int)) },

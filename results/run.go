@@ -73,6 +73,9 @@ func (r *Run) read(files fs.FS) error {
 	if r.Manifest.Schema != Schema {
 		return fmt.Errorf("manifest.json: schema: %q, this program reads %q", r.Manifest.Schema, Schema)
 	}
+	for i, e := range r.Manifest.Expectations {
+		r.Manifest.Expectations[i].Metric = CurrentMetric(e.Metric)
+	}
 	closed := r.State() != Unfinished
 	missing := func(err error) bool { return !closed && errors.Is(err, fs.ErrNotExist) }
 	if err := readJSON(files, "env.json", &r.Environment); err != nil && !missing(err) {

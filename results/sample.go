@@ -16,7 +16,7 @@ type Sample struct {
 	Variant string
 	// Repetition counts from 0. Samples of one repetition were taken next to each other and are compared as pairs.
 	Repetition int
-	// Metric is the name of what was measured, as in goodput.
+	// Metric is the name of what was measured, as in payload_rate.
 	Metric string
 	// Unit of Value: bit/s, B, s, packets, ratio …; the same for all samples of a metric.
 	Unit string
@@ -67,7 +67,7 @@ func (s *Sample) UnmarshalJSON(data []byte) error {
 	if line.Value != nil {
 		value = *line.Value
 	}
-	*s = Sample{line.Variant, line.Repetition, line.Metric, line.Unit, value, line.Time, line.Reason, line.Labels}
+	*s = Sample{line.Variant, line.Repetition, CurrentMetric(line.Metric), line.Unit, value, line.Time, line.Reason, line.Labels}
 	return nil
 }
 

@@ -137,7 +137,7 @@ func (s *Series) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("valid is %t with reason %q: an invalid series has a reason, and only that", line.Valid, line.Reason)
 	}
 	*s = Series{
-		line.Variant, line.Repetition, line.Metric, line.Unit, line.Kind, line.At, line.Values, line.Count, line.Reason, line.Labels,
+		line.Variant, line.Repetition, CurrentMetric(line.Metric), line.Unit, line.Kind, line.At, line.Values, line.Count, line.Reason, line.Labels,
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ spec:
     steps:
     - transfer: {from: client, to: {service: tcp-echo, port: bulk}, direction: download, time: 2s}
   expectations:
-  - {id: any, text: something was downloaded, variant: dsr, metric: goodput, atLeast: 1}
+  - {id: any, text: something was downloaded, variant: dsr, metric: payload_rate, atLeast: 1}
 `
 
 const (
@@ -111,7 +111,7 @@ func hasBegun(file string) bool {
 
 // checkStopped returns an error unless the download's samples are invalid, and count for nothing in the run's summary.
 func checkStopped(samples, summary []byte, code int) error {
-	const metric, untested = "goodput", 4
+	const metric, untested = "payload_rate", 4
 	valid, invalid := 0, 0
 	for line := range bytes.Lines(samples) {
 		var s struct{ Metric, Reason string }

@@ -81,7 +81,7 @@ func TestReport(t *testing.T) {
 		record.Manifest.Scale = []string{"1", "1/2"}[seed]
 		if seed == 1 { // a machine that carries half has half
 			for i := range record.Samples {
-				if record.Samples[i].Metric == "goodput" {
+				if record.Samples[i].Metric == "payload_rate" {
 					record.Samples[i].Value /= 2
 				}
 			}

@@ -25,9 +25,9 @@ func TestReadme(t *testing.T) {
 	source, throughput := referenceRun(t, "01-source-ip"), referenceRun(t, "02-throughput")
 	machine := source.Environment.Before
 	blocks := map[string]string{
-		"addresses": "```\n" + evidenceOf(t, source, "kube-proxy", "dsr") + "```\n",
-		"goodput":   goodputTable(throughput),
-		"table":     pictureTable(t),
+		"addresses":  "```\n" + evidenceOf(t, source, "kube-proxy", "dsr") + "```\n",
+		"throughput": payloadRateTable(throughput),
+		"table":      pictureTable(t),
 		"machine": fmt.Sprintf("%d CPUs (%s) under Linux %s, %s\n", machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel,
 			machine.Time.Format("2 January 2006")),
 		"robustness":  robustnessText(t),
@@ -155,14 +155,14 @@ func evidenceOf(t *testing.T, run *results.Run, variants ...string) string {
 	return s.String()
 }
 
-// goodputTable has a row for each variant and way of limiting the LB node's port, and what slide 23 says.
-func goodputTable(run *results.Run) string {
+// payloadRateTable has a row for each variant and way of limiting the LB node's port, and what slide 23 says.
+func payloadRateTable(run *results.Run) string {
 	summary := results.Summarize(run)
 	var s strings.Builder
-	fmt.Fprintln(&s, "| variant | LB node's port, 100 Mbit/s | goodput, Mbit/s (median, 95 % interval) | sent again |")
+	fmt.Fprintln(&s, "| variant | LB node's port, 100 Mbit/s | payload rate, Mbit/s (median, 95 % interval) | sent again |")
 	fmt.Fprintln(&s, "|---|---|---|---|")
 	for _, m := range summary.Metrics {
-		if m.Metric != "goodput" || m.Median == nil || m.Variant == "none" && m.Labels["limit"] != "" {
+		if m.Metric != "payload_rate" || m.Median == nil || m.Variant == "none" && m.Labels["limit"] != "" {
 			continue
 		}
 		interval := ""

@@ -97,8 +97,8 @@ func TestResultsShow(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	for _, want := range []string{
 		"one: passed\n", "lab 02-throughput on netns, topology talk", "THR-2 reproduced", "made up by a test: dsr-full held",
-		"goodput dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 % 0 to 0 9/9",
-		"goodput kube-proxy 4 link calibration off by 7.1 %",
+		"payload_rate dsr 938.8 Mbit/s", "source_preserved snat protocol=udp 0 % 0 to 0 9/9",
+		"payload_rate kube-proxy 4 link calibration off by 7.1 %",
 	} {
 		assert.Contains(t, squeezed(stdout), want)
 	}
@@ -142,7 +142,7 @@ func TestResultsExitCodes(t *testing.T) {
 		{[]string{"report", "one", "two"}, exitUsage, "format markdown takes one run, got 2"},
 		{[]string{"report", "one", "--format", "svg", "--theme", "pink"}, exitUsage, `--theme: unknown theme "pink" (want light or dark, or auto for svg)`},
 		{[]string{"report", "one", "--format", "svg", "--chart", "x"}, exitUsage,
-			`--chart: unknown chart "x" (want rate, queue, goodput, goodput-by-queue, retransmits, lb_port_bytes_reply or source_preserved)`},
+			`--chart: unknown chart "x" (want rate, queue, payload_rate, payload_rate-by-queue, retransmits, lb_port_bytes_reply or source_preserved)`},
 		{[]string{"report"}, exitUsage, "found no argument (want `dsrlab results report RUN... | --all`)"},
 		{[]string{"report", "one", "--all"}, exitUsage, "found one argument (want `dsrlab results report RUN... | --all`)"},
 		{[]string{"report", "--all", "--format", "svg"}, exitUsage, "--format: svg is of one run (want markdown or html with --all)"},
@@ -163,8 +163,8 @@ func TestResultsCompare(t *testing.T) {
 	stdout, _, code := runResults(t, "compare", "one", "two", "--runs", dir)
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, squeezed(stdout), "THR-2 reproduced differs")
-	assert.Regexp(t, `goodput +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no difference `, stdout)
-	assert.Regexp(t, `goodput +dsr +93\S+ Mbit/s +75\S+ Mbit/s +worse: -\d`, stdout)
+	assert.Regexp(t, `payload_rate +none +9[34]\S+ Mbit/s +9[34]\S+ Mbit/s +no difference `, stdout)
+	assert.Regexp(t, `payload_rate +dsr +93\S+ Mbit/s +75\S+ Mbit/s +worse: -\d`, stdout)
 	assert.Contains(t, squeezed(stdout), "worse: 1, no difference shown: ")
 	assert.NotContains(t, stdout, "same conditions")
 
@@ -175,7 +175,7 @@ func TestResultsCompare(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(stdout), comparison))
 	}
 	for i, m := range large.Metrics {
-		if m.Metric == "goodput" && m.Variant == "dsr" {
+		if m.Metric == "payload_rate" && m.Variant == "dsr" {
 			assert.Positive(t, m.SamplesNeeded)
 			assert.GreaterOrEqual(t, small.Metrics[i].SamplesNeeded, m.SamplesNeeded, "a smaller difference takes more")
 		}
@@ -196,7 +196,7 @@ func TestResultsCompareAcross(t *testing.T) {
 			assert.Contains(t, squeezed(stdout), want)
 		}
 		assert.Regexp(t, `CONDITION +A +B *\nsubstrate +netns +kind`, stdout)
-		assert.Regexp(t, `goodput +dsr +75\S+ Mbit/s +9\d+\S+ Mbit/s +better: \+\d`, stdout)
+		assert.Regexp(t, `payload_rate +dsr +75\S+ Mbit/s +9\d+\S+ Mbit/s +better: \+\d`, stdout)
 	}
 
 	for _, format := range []string{"json", "yaml"} {
@@ -230,7 +230,7 @@ func TestResultsReport(t *testing.T) {
 	stdout, _, code := runResults(t, "report", "one", "two", "--runs", dir, "--format", "junit")
 	require.Equal(t, exitOK, code)
 	assert.Equal(t, 2, strings.Count(stdout, "<testsuite "))
-	stdout, _, code = runResults(t, "report", "one", "--runs", dir, "--format", "svg", "--chart", "goodput-by-queue", "--theme", "dark")
+	stdout, _, code = runResults(t, "report", "one", "--runs", dir, "--format", "svg", "--chart", "payload_rate-by-queue", "--theme", "dark")
 	require.Equal(t, exitOK, code)
 	assert.Contains(t, stdout, "payload rate (Mbit/s) by queue")
 

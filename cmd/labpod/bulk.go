@@ -20,7 +20,7 @@ func newBulkCommand(s streams) *cobra.Command {
 		Use:   "bulk ADDR:PORT",
 		Short: "Transfer bytes as fast as the path carries them",
 		Long: `Transfer bytes from or to a bulk server as fast as the path carries them, for a duration (default 5 s) or an amount, and
-report goodput, the sender's retransmits and RTT, and TCP_INFO samples of both ends. Exit code 1 if a stream broke.`,
+report the payload rate, the sender's retransmits and RTT, and TCP_INFO samples of both ends. Exit code 1 if a stream broke.`,
 		Example: "  labpod bulk --direction download --seconds 5 185.150.8.128:5201 -o json",
 		Args:    oneArg("ADDR:PORT"),
 	}
@@ -70,7 +70,7 @@ func printBulk(w io.Writer, report *workload.BulkReport) {
 		flow      *workload.Flow
 	}{{workload.Download, report.Download}, {workload.Upload, report.Upload}} {
 		if f := one.flow; f != nil {
-			t.AppendRow(table.Row{one.direction, fmt.Sprintf("%.1f", f.Goodput/1e6), f.Bytes, fmt.Sprintf("%.2f", f.Duration.Seconds()),
+			t.AppendRow(table.Row{one.direction, fmt.Sprintf("%.1f", f.PayloadRate/1e6), f.Bytes, fmt.Sprintf("%.2f", f.Duration.Seconds()),
 				f.Retransmits, f.Timeouts, inUnits(f.RTT), f.CongestionControl})
 		}
 	}

@@ -142,5 +142,5 @@ func printLoad(w io.Writer, report *inference.Report) {
 	}
 	t.Render()
 	fmt.Fprintf(w, "\n%.1f requests/s, %d failed; %.1f Mbit/s in (%d bytes), %.1f Mbit/s out (%d bytes)\n",
-		report.Rate, report.Errors, report.GoodputIn/1e6, report.BytesIn, report.GoodputOut/1e6, report.BytesOut)
+		report.Rate, report.Errors, report.PayloadRateIn/1e6, report.BytesIn, report.PayloadRateOut/1e6, report.BytesOut)
 }

@@ -110,7 +110,7 @@ func TestCommands(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(out), &report))
 		assert.EqualValues(t, 1000000, report.Download.Bytes)
 		assert.EqualValues(t, 1000000, report.Upload.Bytes)
-		assert.Positive(t, report.Download.Goodput)
+		assert.Positive(t, report.Download.PayloadRate)
 		code, out, errs = labpod(t, "bulk", "--seconds", "0.2", at[workload.KindBulk])
 		assert.Equal(t, exitOK, code, errs)
 		assert.Contains(t, out, "download")

@@ -7,7 +7,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// WiresCeiling is the goodput, in bit/s, that TCP can have between a client and the first of the pods, which is the one that is called
+// WiresCeiling is the payload rate, in bit/s, that TCP can have between a client and the first of the pods, which is the one that is called
 // without a load balancer; 0 if neither wire is shaped.
 func WiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d workload.Direction) float64 {
 	var called *topologies.Pod
@@ -36,7 +36,7 @@ func WiresCeiling(plan *topologies.Plan, client string, pods []netip.Addr, d wor
 	return lowest
 }
 
-// tcpCeiling returns the goodput, in bit/s, that one TCP flow with timestamps can have over a link: of each frame the payload.
+// tcpCeiling returns the payload rate, in bit/s, that one TCP flow with timestamps can have over a link: of each frame the payload.
 func tcpCeiling(s topologies.Shape, mtu int) float64 {
 	const headers, ethernet = 20 + 20 + 12, 14
 	return float64(s.Rate) * float64(mtu-headers) / float64(mtu+ethernet+*s.Overhead)

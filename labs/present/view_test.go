@@ -104,7 +104,7 @@ func TestRecordedSteps(t *testing.T) {
 	require.Len(t, b.rows, 4)
 	for _, row := range b.rows {
 		for _, m := range summary.Metrics {
-			if m.Variant == row.variant && m.Metric == "goodput" && len(m.Labels) == 0 {
+			if m.Variant == row.variant && m.Metric == "payload_rate" && len(m.Labels) == 0 {
 				assert.InDelta(t, *m.Median, row.value, 1, row.variant)
 				assert.Equal(t, m.Valid, row.n)
 			}
@@ -116,7 +116,7 @@ func TestRecordedSteps(t *testing.T) {
 
 func TestBoardWhileTransferRuns(t *testing.T) {
 	screens := []Screen{
-		{Phase: "download", Variant: "none", Samples: []results.Sample{{Variant: "none", Metric: "goodput", Unit: "bit/s", Value: 940e6}}, State: Shown},
+		{Phase: "download", Variant: "none", Samples: []results.Sample{{Variant: "none", Metric: "payload_rate", Unit: "bit/s", Value: 940e6}}, State: Shown},
 		{Phase: "download", Variant: "snat", State: Running, Rate: 90e6},
 		{Phase: "other", Variant: "snat"},
 	}

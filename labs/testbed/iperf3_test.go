@@ -163,7 +163,7 @@ func downloadByBulk(t *testing.T, tb *Testbed, to netip.AddrPort) download {
 		Timeout: 10 * time.Second, // a SYN that the policer drops is sent again after a second
 	})
 	require.NoError(t, err)
-	return download{report.Download.Goodput, report.Download.Retransmitted()}
+	return download{report.Download.PayloadRate, report.Download.Retransmitted()}
 }
 
 func downloadByIperf3(t *testing.T, tb *Testbed, to netip.AddrPort) download {

@@ -51,7 +51,7 @@ func BenchmarkUnshaped(b *testing.B) {
 			for _, d := range directions {
 				var flow workload.Flow
 				busy := busyDuring(func() { flow = transfer(b, tb, to, d) })
-				rates[d][v.Name] = append(rates[d][v.Name], flow.Goodput)
+				rates[d][v.Name] = append(rates[d][v.Name], flow.PayloadRate)
 				cpu[d][v.Name] = append(cpu[d][v.Name], busy/float64(flow.Bytes))
 			}
 		}

@@ -32,9 +32,9 @@ type Stream struct {
 
 // Flow is one direction of a transfer, over all streams.
 type Flow struct {
-	// Goodput is the rate of payload that the receiver's application got, from its first byte to its last, in bit/s.
-	Goodput float64 `json:"goodput"`
-	// Together is goodput while all streams ran: from when the last of them got its first byte until the first of them got its
+	// PayloadRate is the rate of payload that the receiver's application got, from its first byte to its last, in bit/s.
+	PayloadRate float64 `json:"payloadRate"`
+	// Together is the payload rate while all streams ran: from when the last of them got its first byte until the first of them got its
 	// last, in bit/s; 0 if they never all ran. Streams that share a link end at different times, which does not affect it.
 	Together float64 `json:"together"`
 	// TogetherFrom and TogetherUntil bound that time, in nanoseconds since the transfer began; both 0 if there was none.
@@ -60,7 +60,7 @@ type Flow struct {
 	// SenderReported reports whether all senders' TCP_INFO arrived. If not, Sent, Retransmits, Timeouts and RTT
 	// leave out some streams and must not be compared.
 	SenderReported bool `json:"senderReported"`
-	// Series is goodput over time, of the receivers' applications, with what the senders sent again in the meantime.
+	// Series is the payload rate over time, of the receivers' applications, with what the senders sent again in the meantime.
 	Series []Rate `json:"series"`
 }
 
@@ -72,11 +72,11 @@ func (f *Flow) Retransmitted() float64 {
 	return float64(f.BytesRetransmitted) / float64(f.BytesTransmitted)
 }
 
-// Rate is the goodput from the point before it (or 0) until At.
+// Rate is the payload rate from the point before it (or 0) until At.
 type Rate struct {
-	At      time.Duration `json:"atNs"`
-	Goodput float64       `json:"goodput"` // bit/s
-	// Bytes are those that Goodput is the rate of, Retransmits the segments that the senders sent again. Over the whole series both add up to
+	At          time.Duration `json:"atNs"`
+	PayloadRate float64       `json:"payloadRate"` // bit/s
+	// Bytes are those that PayloadRate is the rate of, Retransmits the segments that the senders sent again. Over the whole series both add up to
 	// those of the flow. Senders count by their own clocks, which begin half a round trip apart.
 	Bytes       int64 `json:"bytes"`
 	Retransmits int64 `json:"retransmits"`
@@ -135,7 +135,7 @@ func newFlow(streams []Stream, ends func(Stream) (sender, receiver *BulkEnd)) *F
 		flow.RTT = rtts / samples
 	}
 	if flow.Duration = last - first; flow.Duration > 0 {
-		flow.Goodput = bitsPerSecond(float64(flow.Bytes), flow.Duration)
+		flow.PayloadRate = bitsPerSecond(float64(flow.Bytes), flow.Duration)
 	}
 	if len(received) == len(streams) && allFrom < allUntil {
 		flow.Together, flow.TogetherFrom, flow.TogetherUntil = together(received, allFrom, allUntil), allFrom, allUntil
@@ -230,7 +230,7 @@ func series(received, again []progress, last time.Duration) []Rate {
 		}
 		bytes := countUntil(received, at)
 		rates = append(rates, Rate{
-			At: at, Goodput: bitsPerSecond(bytes-bytesBefore, at-before),
+			At: at, PayloadRate: bitsPerSecond(bytes-bytesBefore, at-before),
 			Bytes: whole(bytes) - whole(bytesBefore), Retransmits: whole(segments) - whole(againBefore),
 		})
 		before, bytesBefore, againBefore = at, bytes, segments

@@ -42,7 +42,7 @@ func TestBulkByBytes(t *testing.T) {
 					assert.True(t, flow.SenderReported)
 					assert.NotEmpty(t, flow.CongestionControl)
 					assert.Positive(t, flow.RTT)
-					assert.InEpsilon(t, 8*size/flow.Duration.Seconds(), flow.Goodput, 1e-9)
+					assert.InEpsilon(t, 8*size/flow.Duration.Seconds(), flow.PayloadRate, 1e-9)
 				}
 				assert.Len(t, log.entries(t, "lost"), 0)
 			})
@@ -87,7 +87,7 @@ func TestBulkByTime(t *testing.T) {
 				var bits float64
 				before := time.Duration(0)
 				for _, rate := range flow.Series {
-					bits += rate.Goodput * (rate.At - before).Seconds()
+					bits += rate.PayloadRate * (rate.At - before).Seconds()
 					before = rate.At
 				}
 				assert.InEpsilon(t, 8*float64(flow.Bytes), bits, 1e-6, "the series adds up to what was delivered")
@@ -332,7 +332,7 @@ func BenchmarkBulk(b *testing.B) {
 			for b.Loop() {
 				report, err := Bulk(b.Context(), BulkOptions{Target: loopbacks(port)["IPv4"], Direction: direction, Bytes: size})
 				require.NoError(b, err)
-				bits += report.flow().Goodput
+				bits += report.flow().PayloadRate
 			}
 			b.ReportMetric(bits/float64(b.N)/1e9, "Gbit/s")
 		})

@@ -9,7 +9,7 @@
 // download (many slow ones, for failover). Their servers implement Server: Run serves all kinds alike.
 //
 // Clients: Connect (many connections or datagrams, and the addresses that the server saw), Get (HTTP) and Bulk (a timed transfer with
-// goodput and both ends' TCP_INFO). They are plain functions; command labpod wraps them for use in other processes.
+// payload rate and both ends' TCP_INFO). They are plain functions; command labpod wraps them for use in other processes.
 //
 // Everything supports IPv4 and IPv6. Addresses are never IPv4-mapped, and never names: a network has no resolver.
 // All durations in JSON documents are nanoseconds, in fields that end in Ns; all rates are bits per second.

@@ -16,7 +16,7 @@ import (
 
 // Chart is one picture of a run: a metric by variant as bars, or swept over a label as lines, or what was recorded over time.
 type Chart struct {
-	// Name is unique in the run, as in goodput or goodput-by-queue.
+	// Name is unique in the run, as in payload_rate or payload_rate-by-queue.
 	Name string
 	// Title for people, and Caption that says what the marks mean.
 	Title, Caption string
@@ -56,7 +56,7 @@ type tick struct {
 	text string
 }
 
-// Charts chooses what to draw of a run: first goodput, then every other metric in which something differs.
+// Charts chooses what to draw of a run: first payload rate, then every other metric in which something differs.
 func Charts(run *results.Run) []Chart {
 	// Cells are shown as a table, and how well links were calibrated is no finding.
 	metrics := slices.DeleteFunc(run.Metrics(), func(m string) bool { return m == "cell" || m == "link_calibration" })
@@ -101,7 +101,7 @@ func Charts(run *results.Run) []Chart {
 }
 
 func rank(metric string) int {
-	if metric == "goodput" {
+	if metric == "payload_rate" {
 		return 0
 	}
 	return 1

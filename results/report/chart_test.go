@@ -51,8 +51,8 @@ func TestColourOfDataPath(t *testing.T) {
 }
 
 func TestAxis(t *testing.T) {
-	assert.False(t, chartOf(t, "08-oversubscription", "goodput-by-pods").xLog, "a straight line must look straight")
-	assert.True(t, chartOf(t, "02-throughput", "goodput-by-burst").xLog, "sizes from 3 kB to 1 MB have room on a logarithmic axis only")
+	assert.False(t, chartOf(t, "08-oversubscription", "payload_rate-by-pods").xLog, "a straight line must look straight")
+	assert.True(t, chartOf(t, "02-throughput", "payload_rate-by-burst").xLog, "sizes from 3 kB to 1 MB have room on a logarithmic axis only")
 }
 
 // TestIntervalsOfFewSamples: what rests on two or three samples has no whiskers, and the caption says so.
@@ -68,12 +68,12 @@ func TestIntervalsOfFewSamples(t *testing.T) {
 			}
 		}
 	}
-	assert.Contains(t, chartOf(t, "08-oversubscription", "goodput-by-pods").Caption, "No intervals: no median rests on 4 samples or more.")
+	assert.Contains(t, chartOf(t, "08-oversubscription", "payload_rate-by-pods").Caption, "No intervals: no median rests on 4 samples or more.")
 }
 
 // TestTwoPointsAreNotJoined counts the lines that are drawn: those with three points or more, and no other.
 func TestTwoPointsAreNotJoined(t *testing.T) {
-	c := chartOf(t, "08-oversubscription", "goodput-by-pods")
+	c := chartOf(t, "08-oversubscription", "payload_rate-by-pods")
 	long, short := 0, 0
 	for _, l := range c.lines {
 		if len(l.points) < joined {

@@ -47,8 +47,8 @@ func told() report.Story {
 	return report.Story{
 		Title: "A lab made up by a test", Question: "How fast is it?", Answer: "As fast as 938.8 Mbit/s.",
 		Pictures: []report.Picture{
-			{Name: "rate", Title: "Download", Metrics: []string{"goodput"}, Labels: []map[string]string{{}}, Marks: []report.Mark{{At: 936e6, Text: "slide 24"}}},
-			{Name: "queue", Title: "Download by queue", Metrics: []string{"goodput"}, Labels: []map[string]string{{}}, Over: "queue", Default: "1mb", Log: true},
+			{Name: "rate", Title: "Download", Metrics: []string{"payload_rate"}, Labels: []map[string]string{{}}, Marks: []report.Mark{{At: 936e6, Text: "slide 24"}}},
+			{Name: "queue", Title: "Download by queue", Metrics: []string{"payload_rate"}, Labels: []map[string]string{{}}, Over: "queue", Default: "1mb", Log: true},
 		},
 	}
 }
@@ -74,16 +74,16 @@ func TestGolden(t *testing.T) {
 		run    *results.Run
 		render func(io.Writer, *results.Run) error
 	}{
-		"passed.md":            {passed, markdown},
-		"passed.html":          {passed, html},
-		"passed.csv":           {passed, report.CSV},
-		"passed.xml":           {passed, junit},
-		"failed.md":            {failed, markdown},
-		"failed.html":          {failed, html},
-		"failed.xml":           {failed, junit},
-		"goodput.svg":          {passed, chart("goodput", report.Light)},
-		"goodput-by-queue.svg": {passed, chart("goodput-by-queue", report.Dark)},
-		"goodput-no-dsr.svg":   {failed, chart("goodput", report.Light)},
+		"passed.md":                 {passed, markdown},
+		"passed.html":               {passed, html},
+		"passed.csv":                {passed, report.CSV},
+		"passed.xml":                {passed, junit},
+		"failed.md":                 {failed, markdown},
+		"failed.html":               {failed, html},
+		"failed.xml":                {failed, junit},
+		"payload_rate.svg":          {passed, chart("payload_rate", report.Light)},
+		"payload_rate-by-queue.svg": {passed, chart("payload_rate-by-queue", report.Dark)},
+		"payload_rate-no-dsr.svg":   {failed, chart("payload_rate", report.Light)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var first, second bytes.Buffer
@@ -100,7 +100,7 @@ func TestCharts(t *testing.T) {
 	for _, c := range report.Charts(fabricate(t, resultstest.Options{})) {
 		names = append(names, c.Name)
 	}
-	assert.Equal(t, []string{"goodput", "goodput-by-queue", "retransmits", "lb_port_bytes_reply", "source_preserved"}, names)
+	assert.Equal(t, []string{"payload_rate", "payload_rate-by-queue", "retransmits", "lb_port_bytes_reply", "source_preserved"}, names)
 }
 
 func TestChartNamesWhatItLacks(t *testing.T) {

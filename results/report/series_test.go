@@ -104,7 +104,7 @@ func TestPictureOverTimeWithoutLoss(t *testing.T) {
 // TestRunWithoutSeries: the report of a run that was recorded before there were series is what it would be without the picture.
 func TestRunWithoutSeries(t *testing.T) {
 	run := measuredRun(t, "1", rate("snat", 1e6, nil), rate("dsr", 2e6, nil))
-	bars := Picture{Name: "rate", Title: "Rate", Metrics: []string{"goodput"}}
+	bars := Picture{Name: "rate", Title: "Rate", Metrics: []string{"payload_rate"}}
 	series := Picture{Name: "p", Title: "Download", Metrics: []string{"delivered"}, Series: true}
 	_, ok := series.draw(run)
 	assert.False(t, ok)

@@ -27,7 +27,7 @@ func measuredRun(t *testing.T, scale string, samples ...results.Sample) *results
 }
 
 func rate(variant string, value float64, labels map[string]string) results.Sample {
-	return results.Sample{Variant: variant, Metric: "goodput", Unit: "bit/s", Value: value, Labels: labels}
+	return results.Sample{Variant: variant, Metric: "payload_rate", Unit: "bit/s", Value: value, Labels: labels}
 }
 
 func wellFormed(t *testing.T, c Chart) string {
@@ -45,7 +45,7 @@ func TestPictureOfBars(t *testing.T) {
 	policed := map[string]string{"limit": "police"}
 	run := measuredRun(t, "1/2", rate("snat", 45e6, nil), rate("snat", 2e6, policed), rate("dsr", 470e6, nil), rate("none", 471e6, map[string]string{"limit": "x"}))
 	c, ok := Picture{
-		Name: "p", Title: "Download", Metrics: []string{"goodput"}, Variants: []string{"dsr", "snat", "none"},
+		Name: "p", Title: "Download", Metrics: []string{"payload_rate"}, Variants: []string{"dsr", "snat", "none"},
 		Labels: []map[string]string{{}, policed}, Names: []string{"queues", "drops"}, Marks: []Mark{{At: 936e6, Text: "slide 24"}},
 	}.draw(run)
 	require.True(t, ok)
@@ -63,7 +63,7 @@ func TestPictureOverLabel(t *testing.T) {
 	}
 	samples = append(samples, rate("snat", 90e6, nil), rate("dsr", 940e6, map[string]string{"burst": "3100b"}))
 	run := measuredRun(t, "1", samples...)
-	picture := Picture{Name: "p", Title: "Bursts", Metrics: []string{"goodput"}, Labels: []map[string]string{{}}, Over: "burst", Log: true, Marks: []Mark{{At: 10.6e6, Text: "slide 23"}}}
+	picture := Picture{Name: "p", Title: "Bursts", Metrics: []string{"payload_rate"}, Labels: []map[string]string{{}}, Over: "burst", Log: true, Marks: []Mark{{At: 10.6e6, Text: "slide 23"}}}
 	c, ok := picture.draw(run)
 	require.True(t, ok)
 	assert.True(t, c.yLog)
@@ -112,8 +112,8 @@ func TestEvidence(t *testing.T) {
 	assert.Equal(t, "–", rows["snat-deep"].Compared)
 
 	failed := evidenceOf(run, results.Summarize(run), results.ExpectationOutcome{
-		Expectation: results.Expectation{ID: "x", Text: "it is fast", Variant: "dsr", Metric: "goodput"}, Outcome: results.Broken,
-		Evidence: "it is fast: goodput of dsr is 0.5 of that of none (95 % interval 0.4 to 0.6); expected at least 0.99",
+		Expectation: results.Expectation{ID: "x", Text: "it is fast", Variant: "dsr", Metric: "payload_rate"}, Outcome: results.Broken,
+		Evidence: "it is fast: payload_rate of dsr is 0.5 of that of none (95 % interval 0.4 to 0.6); expected at least 0.99",
 	})
 	assert.Equal(t, "0.5 × none (0.4 to 0.6)", failed.Compared)
 	assert.Equal(t, "expected at least 0.99", failed.Why)

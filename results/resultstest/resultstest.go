@@ -22,7 +22,7 @@ type Options struct {
 	Substrate string
 	Start     time.Time // default 2001-02-03 04:05:06 UTC
 	Seed      uint64
-	// Scale multiplies the goodput of dsr (default 1).
+	// Scale multiplies the payload rate of dsr (default 1).
 	Scale float64
 	// Break is the id of an expectation that fails, Skip of one that never runs.
 	Break, Skip string
@@ -151,17 +151,17 @@ func addSamples(t testing.TB, recorder *results.Recorder, o Options) {
 	add := func(s results.Sample) { require.NoError(t, recorder.AddSample(s)) }
 	for repetition := range Repetitions {
 		for _, variant := range Manifest(o).Variants {
-			goodput := results.Sample{
-				Variant: variant, Repetition: repetition, Metric: "goodput", Unit: "bit/s",
+			payloadRate := results.Sample{
+				Variant: variant, Repetition: repetition, Metric: "payload_rate", Unit: "bit/s",
 				Value: math.Round(ceilings[variant] * (1 + r.NormFloat64()/400)),
 			}
 			if repetition == 4 && variant == "kube-proxy" {
-				goodput.Invalid = "link calibration off by 7.1 %"
+				payloadRate.Invalid = "link calibration off by 7.1 %"
 			}
 			if o.AllInvalid && variant == "dsr" {
-				goodput.Invalid = "the CPU was saturated"
+				payloadRate.Invalid = "the CPU was saturated"
 			}
-			add(goodput)
+			add(payloadRate)
 			limited := variant == "snat" || variant == "kube-proxy"
 			retransmits, reply := 0.0, 0.0
 			if limited {
@@ -183,7 +183,7 @@ func addSamples(t testing.TB, recorder *results.Recorder, o Options) {
 		for _, variant := range []string{"kube-proxy", "snat"} {
 			for repetition := range Repetitions {
 				full := 1 - math.Exp(-float64(queue)/40)
-				add(results.Sample{Variant: variant, Repetition: repetition, Metric: "goodput", Unit: "bit/s",
+				add(results.Sample{Variant: variant, Repetition: repetition, Metric: "payload_rate", Unit: "bit/s",
 					Value:  math.Round((8e6 + 87e6*full) * (1 + r.NormFloat64()/20)),
 					Labels: map[string]string{"queue": fmt.Sprintf("%dkb", queue)}})
 			}

@@ -194,7 +194,7 @@ func TestSuperPacketsAreCut(t *testing.T) {
 
 // One TCP flow has at most what Ethernet leaves of the rate: 1448 of 1538 bytes, 47 of 50 Mbit/s, which any machine carries. How near it
 // comes is the machine's affair, so it is only logged.
-func TestGoodput(t *testing.T) {
+func TestPayloadRate(t *testing.T) {
 	const rate, mtu, overhead = 50e6, 1500, 24
 	const ceiling = rate * (mtu - 52) / (mtu + 14 + overhead)
 	wire := spec(rate, 500_000, 62_500, overhead)

@@ -62,7 +62,7 @@ func TestLoadShapes(t *testing.T) {
 			assert.Equal(t, 4, report.Completion.Count)
 			assert.GreaterOrEqual(t, report.Completion.P50, report.FirstByte.P50)
 			assert.Positive(t, report.Rate)
-			assert.InDelta(t, 8*float64(report.BytesIn)/report.Arrival.Elapsed.Seconds(), report.GoodputIn, 1)
+			assert.InDelta(t, 8*float64(report.BytesIn)/report.Arrival.Elapsed.Seconds(), report.PayloadRateIn, 1)
 			in, out = in+report.BytesOut, out+report.BytesIn
 		})
 	}

@@ -31,10 +31,10 @@ type Report struct {
 	// Rate is the number of requests per second that were ok, from the start until the end of the last one.
 	Rate float64 `json:"requestsPerSecond"`
 	// BytesOut and BytesIn count the bodies of requests and responses, including failed ones; the rates are in bit/s.
-	BytesOut   int64   `json:"bytesOut"`
-	BytesIn    int64   `json:"bytesIn"`
-	GoodputOut float64 `json:"goodputOut"`
-	GoodputIn  float64 `json:"goodputIn"`
+	BytesOut       int64   `json:"bytesOut"`
+	BytesIn        int64   `json:"bytesIn"`
+	PayloadRateOut float64 `json:"payloadRateOut"`
+	PayloadRateIn  float64 `json:"payloadRateIn"`
 	// Samples are the requests, in the order in which they were due.
 	Samples []Sample `json:"samples"`
 }
@@ -104,8 +104,8 @@ func newReport(o *LoadOptions, made arrival.Report, samples []Sample) *Report {
 	r.Errors = len(samples) - r.Outcomes[workload.OutcomeOK] + made.Shed
 	if seconds := made.Elapsed.Seconds(); seconds > 0 {
 		r.Rate = float64(r.Outcomes[workload.OutcomeOK]) / seconds
-		r.GoodputOut = 8 * float64(r.BytesOut) / seconds
-		r.GoodputIn = 8 * float64(r.BytesIn) / seconds
+		r.PayloadRateOut = 8 * float64(r.BytesOut) / seconds
+		r.PayloadRateIn = 8 * float64(r.BytesIn) / seconds
 	}
 	return r
 }
