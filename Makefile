@@ -78,7 +78,7 @@ AXE_SHA512  := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734
 export AXE_CORE ?= $(CURDIR)/bin/axe-core-$(AXE_VERSION)/axe.min.js
 
 .PHONY: axe
-axe: ## fetch axe-core (needs npm), with which tests check that the live page is accessible
+axe: ## fetch axe-core (needs npm), with which tests check that the live page and the reports are accessible
 	@[ ! -f "$(AXE_CORE)" ] || exit 0; set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir -p "$(dir $(AXE_CORE))"; \
 	npm pack --silent --pack-destination "$$folder" axe-core@$(AXE_VERSION) >/dev/null; archive="$$folder/axe-core-$(AXE_VERSION).tgz"; \
 	echo "$(AXE_SHA512)  $$archive" | sha512sum --check --status || { echo "axe-core $(AXE_VERSION): what npm fetched is not what was expected" >&2; exit 1; }; \
