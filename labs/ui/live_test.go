@@ -20,7 +20,7 @@ import (
 )
 
 // newLive brings a testbed up, for the page.
-func newLive(t *testing.T, topology string, mode services.Mode) *Live {
+func newLive(t testing.TB, topology string, mode services.Mode) *Live {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
