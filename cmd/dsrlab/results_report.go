@@ -24,15 +24,19 @@ type reportOptions struct {
 func newResultsReportCommand(s streams, store func() results.Store) *cobra.Command {
 	var o reportOptions
 	command := &cobra.Command{
-		Use: "report RUN... | --all", Short: "Write the report of a run as Markdown, HTML, picture, CSV or JUnit XML (of several runs: JUnit)",
+		Use: "report RUN... | --all", Short: "Write the report of a run as Markdown, HTML, slides, picture, CSV or JUnit XML (of several runs: JUnit)",
 		Long: `Writes the report of a run: the lab's question, the answer with its figure, the picture that proves it, the evidence for each
-claim, and then all that was recorded. HTML is one file that needs nothing else.
+claim, and then all that was recorded. HTML is one file that needs nothing else, and so is a deck of slides: open it in a browser.
+S opens the speaker's notes in a window of their own, ? lists all keys, and printing it gives one slide per page.
 
---all writes one page for all labs, with the table of slides 12 and 21, each cell linked to its evidence. It takes the latest
+--all writes one page or deck for all labs, with the table of slides 12 and 21, each cell linked to its evidence. It takes the latest
 run of each lab that came to its end in --runs, and the reference run of a lab that was not run here.`,
+		Example: `  dsrlab results report 02-throughput
+  dsrlab results report 02-throughput --format slides --write talk.html
+  dsrlab results report --all --format html --write labs.html`,
 	}
-	command.Flags().BoolVar(&o.all, "all", false, "one page for the latest finished run of every lab (markdown or html)")
-	command.Flags().StringVar(&o.format, "format", "markdown", "markdown, html, svg, png, csv or junit")
+	command.Flags().BoolVar(&o.all, "all", false, "one page or deck for the latest finished run of every lab (markdown, html or slides)")
+	command.Flags().StringVar(&o.format, "format", "markdown", "markdown, html, slides, svg, png, csv or junit")
 	command.Flags().StringVarP(&o.file, "write", "w", "", "file to write to (default: standard output)")
 	command.Flags().StringVar(&o.chart, "chart", "", "which picture, for svg and png (default: the first; an unknown name lists them)")
 	command.Flags().StringVar(&o.theme, "theme", "light", "light or dark, for svg and png; for svg also auto, which follows the reader")
@@ -85,8 +89,10 @@ func (o reportOptions) renderAll(w io.Writer, store results.Store) error {
 	case "markdown":
 	case "html":
 		render = report.AllHTML
+	case "slides":
+		render = report.AllSlides
 	default:
-		return usageError(fmt.Errorf("--format: %s is of one run (want markdown or html with --all)", o.format))
+		return usageError(fmt.Errorf("--format: %s is of one run (want markdown, html or slides with --all)", o.format))
 	}
 	entries, err := store.Latest()
 	if err != nil {
@@ -110,6 +116,8 @@ func (o reportOptions) render(w io.Writer, runs []*results.Run) error {
 		return report.Markdown(w, runs[0], labs.StoryOf(runs[0]))
 	case "html":
 		return report.HTML(w, runs[0], labs.StoryOf(runs[0]))
+	case "slides":
+		return report.Slides(w, runs[0], labs.StoryOf(runs[0]))
 	case "csv":
 		return report.CSV(w, runs[0])
 	case "junit":
@@ -117,7 +125,7 @@ func (o reportOptions) render(w io.Writer, runs []*results.Run) error {
 	case "svg", "png":
 		return o.picture(w, runs[0])
 	default:
-		return usageError(fmt.Errorf("--format: unknown format %q (want markdown, html, svg, png, csv or junit)", o.format))
+		return usageError(fmt.Errorf("--format: unknown format %q (want markdown, html, slides, svg, png, csv or junit)", o.format))
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gonum.org/v1/plot/vg"
+
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/units"
 )
@@ -33,6 +35,7 @@ type Chart struct {
 	xTitle      string
 	xLog        bool
 	xTicks      []tick
+	size        vg.Point // of the picture, if it is not that of a page
 }
 
 // point is a summarised group; its values are in the unit of the run.

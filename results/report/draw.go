@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html"
 	"image/color"
@@ -42,7 +43,12 @@ const (
 	barFrame    = 62 * vg.Length(1) // title and axis of a chart of bars
 )
 
+func (c Chart) width() vg.Length { return cmp.Or(c.size.X, chartWidth) }
+
 func (c Chart) height() vg.Length {
+	if c.size.Y > 0 {
+		return c.size.Y
+	}
 	if rows := len(c.bars) + len(c.spans); rows > 0 {
 		if len(c.marks) > 0 {
 			rows++ // for what the marks say
@@ -114,7 +120,7 @@ func (c Chart) SVG(w io.Writer, theme Theme) error {
 
 // PNG writes the chart with 144 dots an inch.
 func (c Chart) PNG(w io.Writer, theme Theme) error {
-	canvas := vgimg.NewWith(vgimg.UseWH(chartWidth, c.height()), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
+	canvas := vgimg.NewWith(vgimg.UseWH(c.width(), c.height()), vgimg.UseDPI(144), vgimg.UseBackgroundColor(theme.palette().background))
 	if err := c.draw(theme.palette(), draw.New(canvas)); err != nil {
 		return fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
@@ -128,7 +134,7 @@ func (c Chart) svg(theme Theme) ([]byte, error) {
 	if theme == Auto {
 		return c.auto()
 	}
-	canvas := vgsvg.New(chartWidth, c.height())
+	canvas := vgsvg.New(c.width(), c.height())
 	if err := c.draw(theme.palette(), draw.New(canvas)); err != nil {
 		return nil, fmt.Errorf("draw chart %s: %w", c.Name, err)
 	}
@@ -274,7 +280,9 @@ func (c Chart) style(p *plot.Plot, colours palette) {
 		return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 	}
 	p.BackgroundColor = colours.background
-	p.Title.Text = c.Title
+	if !c.slide() {
+		p.Title.Text = c.Title
+	}
 	p.Title.TextStyle.Font = text(12)
 	p.Title.TextStyle.Color = colours.ink
 	p.Title.Padding = 8

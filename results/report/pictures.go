@@ -14,7 +14,7 @@ func drawn(c Chart) (pictureView, error) {
 		return pictureView{}, err
 	}
 	// Made by this package alone; all text in it was escaped when it was drawn.
-	return pictureView{Title: c.Title, Caption: c.Caption, SVG: template.HTML(svg)}, nil
+	return pictureView{Title: c.Title, Caption: c.Caption, Words: c.describe(), SVG: template.HTML(svg)}, nil
 }
 
 // tabled is a chart as a table, for Markdown.

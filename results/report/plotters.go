@@ -71,7 +71,7 @@ func (c Chart) addBars(p *plot.Plot, colours palette) error {
 		names[len(points)-1-i] = points[i].name
 	}
 	for _, b := range points {
-		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.Divisor}, 0.62*barHeight)
+		bar, err := plotter.NewBarChart(plotter.Values{b.median / c.scale.Divisor}, 0.62*c.rowHeight())
 		if err != nil {
 			return err
 		}

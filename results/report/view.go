@@ -1,4 +1,4 @@
-// Package report renders recorded runs for people and for other programs: Markdown, HTML, charts, CSV, JUnit. Everything is
+// Package report renders recorded runs for people and for other programs: Markdown, HTML, slides, charts, CSV, JUnit. Everything is
 // derived from the run's folder and can be rendered again; nothing here measures or decides.
 package report
 
@@ -40,6 +40,7 @@ type view struct {
 // pictureView is a chart as it stands in a page, and as a table where there are no pictures.
 type pictureView struct {
 	Title, Caption string
+	Words          string        // what the chart shows, in figures; HTML only
 	SVG            template.HTML // HTML only
 	Columns        []string
 	Rows           [][]string

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// deckPatience bounds each wait for what a deck has to show; nothing is expected at a certain time.
+const deckPatience = 90 * time.Second
+
+// browserTab is a deck in headless Chromium.
+type browserTab struct {
+	ctx  context.Context
+	t    *testing.T
+	path string
+
+	mu     sync.Mutex
+	errors []string // of the console, and requests for anything but the deck
+}
+
+// startChromium starts the browser; tabs are made in its context.
+func startChromium(t *testing.T) context.Context {
+	t.Helper()
+	chromium := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil && chromium == "" {
+			chromium = path
+		}
+	}
+	if chromium == "" {
+		t.Skip("needs Chromium: decks of slides were NOT TESTED (apt-get install chromium)")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 720))
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	require.NoError(t, chromedp.Run(ctx))
+	return ctx
+}
+
+// openDeck writes the deck that the arguments make and opens the file, without the network, as a speaker does.
+func openDeck(t *testing.T, chromium context.Context, media map[string]string, args ...string) *browserTab {
+	t.Helper()
+	b := &browserTab{t: t, path: filepath.Join(t.TempDir(), "deck.html")}
+	_, stderr, code := runResults(t, append(append([]string{"report"}, args...), "--format", "slides", "--write", b.path)...)
+	require.Equal(t, exitOK, code, stderr)
+	ctx, cancel := chromedp.NewContext(chromium)
+	t.Cleanup(cancel)
+	b.ctx = ctx
+	chromedp.ListenTarget(ctx, b.note)
+	require.NoError(t, chromedp.Run(ctx)) // the tab lives as long as the context that it is made with
+	var features []*emulation.MediaFeature
+	for name, value := range media {
+		features = append(features, &emulation.MediaFeature{Name: name, Value: value})
+	}
+	b.run(network.Enable(), log.Enable(), chromedp.EmulateViewport(1280, 720), emulation.SetEmulatedMedia().WithFeatures(features),
+		chromedp.Navigate("file://"+b.path))
+	b.wait("the deck", "window.Reveal && Reveal.isReady()")
+	return b
+}
+
+func (b *browserTab) note(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.errors = append(b.errors, e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+			b.errors = append(b.errors, "console: "+string(e.Type))
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning {
+			b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		if url := e.Request.URL; !strings.HasPrefix(url, "file://"+b.path) && !strings.HasPrefix(url, "data:") {
+			b.errors = append(b.errors, "request for "+url)
+		}
+	}
+}
+
+func (b *browserTab) run(actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, deckPatience)
+	defer cancel()
+	require.NoError(b.t, chromedp.Run(ctx, actions...))
+}
+
+// wait waits until an expression is true.
+func (b *browserTab) wait(what, expression string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		var is bool
+		b.run(chromedp.Evaluate("Boolean("+expression+")", &is))
+		return is
+	}, deckPatience, 20*time.Millisecond, "%s never came: %s", what, expression)
+}
+
+// noErrors checks that the deck did nothing that it must not.
+func (b *browserTab) noErrors() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	assert.Empty(b.t, b.errors)
+}
+
+// tooLarge names, for each slide of the deck, what does not fit: its content higher or wider than it, or beyond its edges.
+const tooLarge = `Reveal.getSlides().flatMap((section) => {
+	const at = Reveal.getIndices(section);
+	Reveal.slide(at.h, at.v);
+	const slide = section.querySelector('.sheet'), body = slide.querySelector('.body'), edge = slide.getBoundingClientRect();
+	const found = [];
+	if (edge.width !== 1280 || edge.height !== 720 || edge.left !== 0 || edge.top !== 0) {
+		found.push('lies at ' + [edge.left, edge.top, edge.width, edge.height]);
+	}
+	for (const of of [slide, body]) {
+		if (of.scrollHeight > of.clientHeight || of.scrollWidth > of.clientWidth) {
+			found.push(of.className + ' has ' + of.scrollWidth + '×' + of.scrollHeight + ' in ' + of.clientWidth + '×' + of.clientHeight);
+		}
+	}
+	for (const element of slide.querySelectorAll('*')) {
+		const r = element.getBoundingClientRect();
+		if (!element.closest('svg g') && (r.right > edge.right + 0.5 || r.bottom > edge.bottom + 0.5 || r.left < edge.left - 0.5 || r.top < edge.top - 0.5)) {
+			found.push(element.tagName + ' is beyond the edge');
+		}
+	}
+	const svg = slide.querySelector('.figure svg');
+	if (svg && svg.getBoundingClientRect().height < 250) found.push('the picture is ' + svg.getBoundingClientRect().height + ' high');
+	return found.map((what) => section.id + ': ' + what);
+})`
+
+// TestSlidesFit: on each slide of each recorded run all content is on the slide, and no deck asks for anything but itself.
+func TestSlidesFit(t *testing.T) {
+	chromium := startChromium(t)
+	names := append(referenceRuns(t), "--all")
+	t.Chdir(t.TempDir()) // without runs but the reference runs
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce"}, name)
+			var found []string
+			b.run(chromedp.Evaluate(tooLarge, &found))
+			assert.Empty(t, found)
+			b.noErrors()
+		})
+	}
+}
+
+// TestSlidesAreShown uses a deck as a speaker does: keys, the window with the notes, light and dark.
+func TestSlidesAreShown(t *testing.T) {
+	chromium := startChromium(t)
+	t.Chdir(t.TempDir())
+	b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce", "prefers-color-scheme": "dark"}, "02-throughput")
+	const shown = `Reveal.getCurrentSlide().id === `
+	const background = `getComputedStyle(document.querySelector('.present .sheet')).backgroundColor === `
+	b.wait("the first slide", shown+`'02-throughput'`)
+	b.wait("no motion", `Reveal.getConfig().transition === 'none' && getComputedStyle(Reveal.getCurrentSlide()).transitionDuration === '0s'`)
+	b.wait("dark", background+`'rgb(22, 25, 29)'`)
+	b.run(chromedp.KeyEvent(kb.ArrowRight))
+	b.wait("the second slide", shown+`'02-throughput-answer'`)
+	b.run(chromedp.KeyEvent("t"))
+	b.wait("light", background+`'rgb(255, 255, 255)'`)
+
+	opened := chromedp.WaitNewTarget(b.ctx, func(*target.Info) bool { return true })
+	b.run(chromedp.KeyEvent("s"))
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithTargetID(<-opened))
+	defer cancel()
+	speaker := &browserTab{t: t, ctx: ctx, path: b.path}
+	require.NoError(t, chromedp.Run(ctx))
+	speaker.wait("the notes", `document.querySelector('.now').textContent.includes('THR-1 (slide 23), reproduced')`)
+	speaker.wait("the next slide", `document.querySelector('.next svg') && getComputedStyle(document.body).gridTemplateColumns`)
+	b.run(chromedp.KeyEvent(" "))
+	b.wait("the third slide", shown+`'02-throughput-picture-1'`)
+	speaker.wait("its notes", `document.querySelector('.now').textContent.includes('Bars: median.')`)
+	b.run(chromedp.KeyEvent(kb.End))
+	b.wait("the last slide", shown+`'02-throughput-method'`)
+	speaker.wait("no next slide", `!document.querySelector('.next svg') && document.querySelector('.place').textContent.includes('Method and machine')`)
+	b.run(chromedp.KeyEvent(kb.ArrowLeft))
+	b.wait("the slide before", shown+`Reveal.getSlides().at(-2).id`)
+	b.noErrors()
+}
+
+// TestSlidesOfAllLabsAreLinked follows the link of a cell of the table to its evidence, and goes from lab to lab.
+func TestSlidesOfAllLabsAreLinked(t *testing.T) {
+	chromium := startChromium(t)
+	t.Chdir(t.TempDir())
+	b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce"}, "--all")
+	b.run(chromedp.KeyEvent(kb.ArrowRight))
+	b.wait("the table", `Reveal.getCurrentSlide().id === 'table'`)
+	b.run(chromedp.Evaluate(`document.querySelector('.present a[href="#/07-full-picture-dsr-udp"]').click()`, nil))
+	b.wait("the evidence", `Reveal.getCurrentSlide().querySelector('tr[id="07-full-picture-dsr-udp"]')`)
+	b.run(chromedp.KeyEvent(kb.ArrowRight))
+	b.wait("the next lab", `Reveal.getCurrentSlide().id === '08-oversubscription'`)
+	b.run(chromedp.KeyEvent(kb.ArrowDown))
+	b.wait("its answer", `Reveal.getCurrentSlide().id === '08-oversubscription-answer'`)
+	b.noErrors()
+}
+
+// TestSlidesPrint: what is printed has one page for each slide, with reveal.js's own way to print and without.
+func TestSlidesPrint(t *testing.T) {
+	chromium := startChromium(t)
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"02-throughput"}, {"--all"}} {
+		b := openDeck(t, chromium, nil, args...)
+		var slides int
+		b.run(chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
+		for _, query := range []string{"", "?view=print"} {
+			b.run(chromedp.Navigate("file://" + b.path + query))
+			b.wait("the deck", fmt.Sprintf("window.Reveal && Reveal.isReady() && (!location.search || document.querySelectorAll('.pdf-page section').length === %d)", slides))
+			var pdf []byte
+			b.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+				pdf, _, err = page.PrintToPDF().WithPreferCSSPageSize(true).WithPrintBackground(true).Do(ctx)
+				return err
+			}))
+			if kept := os.Getenv("KEEP_PDF"); kept != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(kept, args[0]+strings.Trim(query, "?")+".pdf"), pdf, 0o644))
+			}
+			assert.Equal(t, slides, len(regexp.MustCompile(`/Type\s*/Page\b[^s]`).FindAll(pdf, -1)), "pages of %s%s", args[0], query)
+			assert.Regexp(t, `/MediaBox \[0 0 960(\.\d+)? 540(\.\d+)?\]`, string(regexp.MustCompile(`/MediaBox \[[^]]*\]`).Find(pdf)))
+		}
+		b.noErrors()
+	}
+}
