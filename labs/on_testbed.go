@@ -26,6 +26,9 @@ type onTestbed struct {
 
 var _ Substrate = (*onTestbed)(nil)
 
+// TestbedName is the name of the testbed on which labs of a topology run. Each run builds it anew.
+func TestbedName(topology string) string { return "lab-" + topology }
+
 // Open builds the topology, and gives its links the rates that the machine carries.
 func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 	proxied, err := o.runner.checkProxies(o.lab)
@@ -38,7 +41,7 @@ func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 		}
 	}
 	options := o.runner.Testbed
-	options.Name = "lab-" + o.session.planned.Name
+	options.Name = TestbedName(o.session.planned.Name)
 	options.Recreate = true
 	o.lock, err = netns.Acquire(ctx, cmp.Or(options.StateDir, netns.DefaultStateDir), options.Name, o.runner.Waiting)
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 // newUICommand serves the page of a running testbed.
 func newUICommand(s streams) *cobra.Command {
 	var target testbedTarget
-	var listen string
+	var listen, runs string
 	cmd := &cobra.Command{
 		Use:   "ui",
-		Short: "Serve a live page for a running testbed: the ways of requests and replies, rates, and switches",
+		Short: "Serve a live page for a running testbed: the ways of requests and replies, rates, switches, and labs",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			address, err := netip.ParseAddrPort(listen)
@@ -35,7 +35,7 @@ func newUICommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			live, err := ui.NewLive(tb)
+			live, err := ui.NewLive(tb, ui.LabOptions{RunsDir: runs, Refused: checkRunsDir(runs, true), Log: notices(s.err)})
 			if err != nil {
 				return err
 			}
@@ -60,6 +60,7 @@ func newUICommand(s streams) *cobra.Command {
 	}
 	target.flags(cmd)
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "address and port; one beyond loopback lets others watch")
+	cmd.Flags().StringVar(&runs, "runs", defaultRunsDir, "folder for the recorded runs of labs that the page starts")
 	return cmd
 }
 

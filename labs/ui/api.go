@@ -31,6 +31,7 @@ type change struct {
 	Service string           `json:"service"`
 	Client  string           `json:"client"`
 	Node    string           `json:"node"`
+	Lab     string           `json:"lab"`
 	Mode    string           `json:"mode"`
 	Limit   topologies.Limit `json:"limit"`
 	On      bool             `json:"on"`
@@ -112,6 +113,14 @@ func (s *Server) trace(ctx context.Context, c change) (any, error) {
 	return report, nil
 }
 
+func (s *Server) runLab(ctx context.Context, c change) (any, error) {
+	if !c.On {
+		s.config.Testbed.StopLab()
+		return struct{}{}, nil
+	}
+	return struct{}{}, s.config.Testbed.RunLab(ctx, c.Lab)
+}
+
 // description is what of a testbed does not change: what the page offers.
 type description struct {
 	Name     string   `json:"name"`
@@ -123,10 +132,19 @@ type description struct {
 	// Limited are LB nodes whose port has a rate in the topology; Mortal are those that may fail, as another remains.
 	Limited []string `json:"limited"`
 	Mortal  []string `json:"mortal"`
+	// Labs are those of the catalogue.
+	Labs []LabChoice `json:"labs"`
 }
 
 func (s *Server) describe(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, describe(s.config.Testbed.Name(), s.config.Testbed.Plan()))
+	d := describe(s.config.Testbed.Name(), s.config.Testbed.Plan())
+	all, err := s.config.Testbed.Labs()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	d.Labs = all
+	writeJSON(w, http.StatusOK, d)
 }
 
 func describe(name string, plan *topologies.Plan) description {

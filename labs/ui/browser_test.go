@@ -17,6 +17,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/internal/browsertest"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // patience bounds each wait for what the page has to show; nothing is expected at a certain time.
@@ -24,8 +25,9 @@ const patience = 90 * time.Second
 
 // browser is a page in headless Chromium.
 type browser struct {
-	ctx context.Context
-	t   *testing.T
+	ctx  context.Context
+	t    *testing.T
+	live *Live // nil: the testbed is made up
 
 	mu     sync.Mutex
 	errors []string // of the console, and requests to other servers
@@ -34,7 +36,10 @@ type browser struct {
 // openPage brings a testbed up and opens its page.
 func openPage(t *testing.T, topology string, mode services.Mode) *browser {
 	ctx := browsertest.New(t)
-	return openPageIn(ctx, t, newLive(t, topology, mode), Config{})
+	live := newLive(t, topology, mode)
+	b := openPageIn(ctx, t, live, Config{})
+	b.live = live
+	return b
 }
 
 // openPageIn opens the page of a testbed.
@@ -148,6 +153,32 @@ func TestPageSwitchesModes(t *testing.T) {
 	b.wait("replies by the LB node again", on("lb", "client", Reply))
 	b.click("Stop download")
 	b.wait("the end", `document.getElementById('download').textContent.startsWith('Start')`)
+	b.noErrors()
+}
+
+// TestPageRunsLab runs a lab from the page to its verdict, and interrupts another one, which leaves nothing.
+func TestPageRunsLab(t *testing.T) {
+	b := openPage(t, "talk", services.ModeDSR)
+	choose := func(lab string) {
+		b.run(chromedp.Evaluate(`document.querySelector('#controls select[aria-label=Lab]').value = '`+lab+`'`, nil))
+		b.click("Run lab")
+	}
+	choose("06-dsr-packet-walk")
+	b.wait("its phase", `document.getElementById('lab-story').textContent.includes('The client calls the VIP')`)
+	b.wait("its result", `document.getElementById('lab-result').textContent === 'Result: passed'`)
+	b.wait("a verdict", `document.querySelectorAll('#lab-story .claim .good').length > 0 && document.querySelectorAll('#lab-story .expectation .bad').length === 0`)
+
+	choose("02-throughput") // for minutes
+	b.wait("a trial", `document.getElementById('lab-progress').textContent.includes('trial ')`)
+	b.click("Stop lab")
+	b.wait("its end", `document.getElementById('lab-result').textContent === 'Result: untested'`)
+	b.wait("why", `document.getElementById('lab-story').textContent.includes('interrupted after ')`)
+	all, err := netns.List(b.live.tb.Network().StateDir())
+	require.NoError(t, err)
+	require.Len(t, all, 1, "the lab's testbed was left")
+	release, err := netns.AcquireMachine(t.Context(), nil)
+	require.NoError(t, err)
+	release()
 	b.noErrors()
 }
 

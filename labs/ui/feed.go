@@ -19,12 +19,16 @@ type feed struct {
 	flows            [][]byte // the newest, at most keptFlows, the oldest first; as JSON
 	added            uint64   // flows that were added
 	left             uint64   // flows that were left out, as there were too many
+	story            Story
+	lines            [][]byte // of the story, as JSON
 }
 
 // position is what a viewer has had of a feed.
 type position struct {
 	states, versions, flows, left uint64
 	begun                         bool
+	story                         int
+	lines                         uint64
 }
 
 // flowsMessage are flows as the page gets them.
@@ -91,8 +95,57 @@ func (f *feed) next(p *position) ([]byte, error) {
 		}
 		writeEvent(&out, "flows", text)
 	}
-	*p = position{states: f.states, versions: f.versions, flows: f.added, left: f.left, begun: true}
+	if p.story != f.story.Number || p.lines != f.story.Added {
+		if err := f.nextLines(&out, p); err != nil {
+			return nil, err
+		}
+	}
+	*p = position{
+		states: f.states, versions: f.versions, flows: f.added, left: f.left, begun: true, story: f.story.Number, lines: f.story.Added,
+	}
 	return out.Bytes(), nil
+}
+
+// linesMessage are lines of a story as the page gets them.
+type linesMessage struct {
+	// Begin: these are the first that the page gets of this story.
+	Begin bool              `json:"begin"`
+	Lines []json.RawMessage `json:"lines"`
+}
+
+// tell replaces the story.
+func (f *feed) tell(story Story) error {
+	if story.Number == f.story.Number && story.Added == f.story.Added {
+		return nil
+	}
+	f.lines = nil
+	for _, l := range story.Lines {
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		f.lines = append(f.lines, text)
+	}
+	f.story = story
+	return nil
+}
+
+// nextLines writes the lines of the story that a viewer has not had.
+func (f *feed) nextLines(out *bytes.Buffer, p *position) error {
+	m := linesMessage{Begin: p.story != f.story.Number, Lines: []json.RawMessage{}}
+	news := f.story.Added
+	if !m.Begin {
+		news -= p.lines
+	}
+	for _, text := range f.lines[len(f.lines)-int(min(news, uint64(len(f.lines)))):] {
+		m.Lines = append(m.Lines, text)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	writeEvent(out, "lines", text)
+	return nil
 }
 
 // writeEvent writes a server-sent event; one without a name is a message.

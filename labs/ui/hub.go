@@ -118,7 +118,7 @@ func (h *hub) publish(ctx context.Context, shown *feed, state State, from Readin
 	if ctx.Err() != nil {
 		return
 	}
-	if errors.Join(shown.set(state, from.Tables), shown.add(from.Flows, from.Left)) != nil {
+	if errors.Join(shown.set(state, from.Tables), shown.add(from.Flows, from.Left), shown.tell(from.Story)) != nil {
 		return // they have no value that JSON has none for
 	}
 	for v := range h.viewers {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -47,27 +48,34 @@ type Live struct {
 	observer *testbed.Observer
 	closed   bool
 
+	labs LabOptions
+	lab  labRun
+
 	// downloading is held while the download is started or stopped; endMeasuring releases the machine's lock, and is nil while none runs.
 	downloading  sync.Mutex
 	endMeasuring func()
 }
 
 // NewLive returns the page's view of a running testbed. Close ends what the page has started.
-func NewLive(tb *testbed.Testbed) (*Live, error) {
+func NewLive(tb *testbed.Testbed, options LabOptions) (*Live, error) {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return nil, err
 	}
 	plan := *tb.Plan()
-	l := &Live{tb: tb, plan: &plan, names: names, nodes: drawnNodes(&plan)}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Live{tb: tb, plan: &plan, names: names, nodes: drawnNodes(&plan), labs: options}
 	l.download = &download{dial: tb.Dialer}
 	l.calls = &calls{dial: tb.Dialer}
 	return l, nil
 }
 
-// Close waits for the change that is being made, refuses others from then on, stops the download, and releases what Read holds.
+// Close waits for the change that is being made, refuses others from then on, stops the lab and the download, and releases what Read holds.
 func (l *Live) Close() {
 	l.changing.Lock()
+	l.lab.close()
 	l.StopDownload()
 	l.reading.Lock()
 	l.closed = true

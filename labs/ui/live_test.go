@@ -34,7 +34,7 @@ func newLive(t testing.TB, topology string, mode services.Mode) *Live {
 	})
 	require.NoError(t, err)
 	require.NoError(t, tb.Install(t.Context(), testbed.Variant{Name: string(mode), DataPath: testbed.DataPathDSRLab, Mode: mode}))
-	live, err := NewLive(tb)
+	live, err := NewLive(tb, LabOptions{RunsDir: t.TempDir(), LabPod: labPod})
 	require.NoError(t, err)
 	t.Cleanup(live.Close)
 	return live

@@ -14,8 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/internal/browsertest"
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -24,6 +26,8 @@ import (
 type stage struct {
 	*fake
 	frontend, client, pod netip.AddrPort
+	lab                   labRun
+	idle                  bool // no download runs
 }
 
 func newStage(t *testing.T) *stage {
@@ -69,6 +73,7 @@ func (s *stage) Read(context.Context) (Reading, error) {
 	}
 	r.Tables.Frontends[2].Backends = []Backend{}
 	r.Tables.Total = len(r.Tables.Frontends)
+	_, r.Story = s.lab.now()
 	return r, nil
 }
 
@@ -77,12 +82,13 @@ func (s *stage) State(_, now Reading) State {
 	state := State{
 		At: now.At, OwnDataPath: true, Services: []Service{}, Nodes: ratesBetween(drawnNodes(s.plan), now, now),
 		Ways:     []Way{{From: "client", To: "lb-1", Kind: Request, Rate: 4e6}, {From: "lb-1", To: "worker-1", Kind: Request, Rate: 4e6}, {From: "worker-1", To: "client", Kind: Reply, Rate: rate}},
-		Download: Download{Running: true, Client: "client", Service: s.plan.Services[0].Name, Connections: 1},
+		Download: Download{Running: !s.idle, Client: "client", Service: s.plan.Services[0].Name, Connections: 1},
 		Callers: []Caller{
 			{Address: s.client.Addr(), Name: "client", Calls: 40},
 			{Address: s.plan.Node("lb-1").Addrs()[0], Name: "lb-1", IsNode: true, Calls: 20},
 		},
 	}
+	state.Lab, _ = s.lab.now()
 	for i := range state.Nodes {
 		n := &state.Nodes[i]
 		n.Up = n.Name != "lb-2"
@@ -109,6 +115,44 @@ func (s *stage) Trace(context.Context, string, string) (*testbed.TraceReport, er
 	hop := testbed.Hop{Flow: s.flow(1), Hook: "from_network", In: in, Out: out}
 	dropped := testbed.Hop{Flow: s.flow(4), Hook: "from_network", In: in}
 	return &testbed.TraceReport{Client: s.client, Frontend: s.frontend, Protocol: "udp", Outcome: "ok", Answered: true, Seen: s.client, Hops: []testbed.Hop{hop, dropped}}, nil
+}
+
+// RunLab tells a made-up story of a lab, which goes on until it is interrupted.
+func (s *stage) RunLab(_ context.Context, name string) error {
+	lab, err := labs.Lookup(name)
+	if err != nil {
+		return err
+	}
+	return s.lab.start(lab, func() {}, func(ctx context.Context, n labs.Narrator) (results.Summary, error) {
+		return tellLab(ctx, n, lab, s.plan), nil
+	})
+}
+
+func (s *stage) StopLab() { s.lab.stop() }
+
+// tellLab tells a lab up to its second phase, and after the interruption its outcome, of every kind.
+func tellLab(ctx context.Context, n labs.Narrator, lab *labs.Lab, plan *topologies.Plan) results.Summary {
+	n.Begin(lab, plan)
+	n.Notice("all rates are divided by 2")
+	n.Phase(&lab.Spec.Phases[0], 2)
+	n.Trial(lab.Spec.Variants[0], 1, map[string]string{"limit": "police"})
+	n.Rate(94e6)
+	n.Evidence("dsr", "the pod saw 192.168.1.202")
+	<-ctx.Done()
+	summary := results.Summary{
+		Run: "20260101T000000Z-lab-abcde", Lab: lab.Metadata.Name, Result: results.Failed, Reasons: []string{"interrupted after 1 of 2 trials"},
+		Expectations: []results.ExpectationOutcome{
+			{Expectation: results.Expectation{Text: "the pod sees the client", Variant: "dsr"}, Outcome: results.Held, Evidence: "100 % of calls"},
+			{Expectation: results.Expectation{Text: "no reply passes the LB node", Variant: "dsr"}, Outcome: results.Broken, Evidence: "no reply passes the LB node: 3 did"},
+			{Expectation: results.Expectation{Text: "the reply is fast", Variant: "snat"}, Outcome: results.NotRun},
+		},
+		Claims: []results.ClaimVerdict{
+			{ID: "DSR-1", Verdict: results.Reproduced, Headlines: []string{"dsr 100 %", "snat 0 %"}},
+			{ID: "DSR-2", Verdict: results.Differs, Evidence: "it is slower"},
+		},
+	}
+	n.End(summary)
+	return summary
 }
 
 // shown is an expression: how many rows of a list the filter has left.
@@ -145,11 +189,39 @@ func TestPageFilters(t *testing.T) {
 	b.noErrors()
 }
 
+// TestPageTellsLab checks the page's part in a lab: it is started once, told line by line, and ends with its verdicts.
+func TestPageTellsLab(t *testing.T) {
+	s := newStage(t)
+	s.idle = true
+	b := openPageIn(browsertest.New(t), t, s, Config{Interval: 20 * time.Millisecond})
+	b.run(chromedp.Evaluate(`document.querySelector('#controls select[aria-label=Lab]').value = '06-dsr-packet-walk'`, nil))
+	b.click("Run lab")
+	b.wait("the progress", `document.getElementById('lab-progress').textContent === 'Phase walk, trial 1 of 2, dsr limit=police (repetition 2), 94.0 Mbit/s'`)
+	b.wait("the story", `document.getElementById('lab-story').textContent.includes('dsr: the pod saw 192.168.1.202')`)
+	b.wait("the title", `document.getElementById('lab-title').textContent.includes('packet') && document.getElementById('lab-question').textContent.endsWith('?')`)
+	b.wait("no download meanwhile", `document.getElementById('download').disabled`)
+	b.click("Stop lab")
+	b.wait("the result", `document.getElementById('lab-result').textContent === 'Result: failed'`)
+	lines := `[...document.querySelectorAll('#lab-story > *')].map((e) => e.textContent)`
+	b.wait("verdicts, each once", lines+`.slice(3).join('|') === 'held dsr: the pod sees the client: 100 % of calls|`+
+		`failed dsr: no reply passes the LB node: 3 did|not-run snat: the reply is fast|reproduced DSR-1: dsr 100 %; snat 0 %|`+
+		`differs DSR-2: it is slower|failed interrupted after 1 of 2 trials. Run 20260101T000000Z-lab-abcde was recorded.'`)
+	b.click("Run lab")
+	b.wait("another story", lines+`.length === 3 && document.getElementById('lab-result').textContent === ''`)
+	b.click("Stop lab")
+	b.wait("its end", lines+`.length === 9`)
+	s.lab.close()
+	b.noErrors()
+}
+
 // TestPageIsAccessible checks all of the page with axe-core, as wide and as light as people have it. SCREENSHOTS=FOLDER keeps what was seen.
 func TestPageIsAccessible(t *testing.T) {
-	b := openPageIn(browsertest.New(t), t, newStage(t), Config{Interval: 20 * time.Millisecond})
+	s := newStage(t)
+	require.NoError(t, s.RunLab(t.Context(), "06"))
+	s.lab.close()
+	b := openPageIn(browsertest.New(t), t, s, Config{Interval: 20 * time.Millisecond})
 	b.run(browsertest.View{Width: 1280, Height: 720}.Set()) // without motion: the trace does not play
-	b.wait("all parts", shown("tables")+` === 3 && `+shown("flows")+` > 0 && document.querySelectorAll('#caller-list li').length === 2`)
+	b.wait("all parts", shown("tables")+` === 3 && `+shown("flows")+` > 0 && document.querySelectorAll('#caller-list li').length === 2 && document.querySelectorAll('#lab-story p').length > 5`)
 	b.click("Trace one request")
 	b.wait("the trace", `!document.getElementById('trace').hidden`)
 	b.click("Next") // to where there are headers

@@ -17,6 +17,8 @@ type Reading struct {
 	// Flows are the newest since the reading before, in the order of their times; Left is how many older ones were left out.
 	Flows []testbed.Flow
 	Left  uint64
+	// Story is what the lab that the page has started last has told.
+	Story Story
 }
 
 // NodeReading holds a node's counters.

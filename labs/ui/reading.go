@@ -37,6 +37,7 @@ func (l *Live) Read(ctx context.Context) (Reading, error) {
 	if r.Flows, r.Left, err = l.readFlows(r.Nodes); err != nil {
 		return Reading{}, err
 	}
+	_, r.Story = l.lab.now()
 	if d := l.download.state(); d.Running {
 		l.download.watch(r.Nodes[d.Client].ToNode.Bytes)
 		if target, err := l.target(d.Service, topologies.WorkloadEcho); err == nil {
@@ -144,6 +145,7 @@ func (l *Live) EndReading() {
 func (l *Live) State(before, now Reading) State {
 	nodes := ratesBetween(l.nodes, before, now)
 	s := State{At: now.At, Nodes: nodes, Services: []Service{}, Ways: waysBetween(nodes, before, now), Download: l.download.state(), Callers: l.callers()}
+	s.Lab, _ = l.lab.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.OwnDataPath = len(l.modes) > 0

@@ -35,6 +35,10 @@ type Testbed interface {
 	StartDownload(ctx context.Context, client, service string) error
 	StopDownload()
 	Trace(ctx context.Context, client, service string) (*testbed.TraceReport, error)
+	// Labs are what RunLab can start, one at a time, and StopLab interrupts.
+	Labs() ([]LabChoice, error)
+	RunLab(ctx context.Context, name string) error
+	StopLab()
 }
 
 // Config of a server.
@@ -75,6 +79,7 @@ func New(config Config) (*Server, error) {
 	mux.HandleFunc("POST /api/node", s.post(s.setNode))
 	mux.HandleFunc("POST /api/download", s.post(s.setDownload))
 	mux.HandleFunc("POST /api/trace", s.post(s.trace))
+	mux.HandleFunc("POST /api/lab", s.post(s.runLab))
 	s.handler = s.guard(mux)
 	return s, nil
 }

@@ -48,6 +48,9 @@ func (f *fake) SetMode(context.Context, string, string) error            { retur
 func (f *fake) SetLimit(context.Context, string, topologies.Limit) error { return f.change() }
 func (f *fake) SetNode(context.Context, string, bool) error              { return f.change() }
 func (f *fake) StartDownload(context.Context, string, string) error      { return f.change() }
+func (f *fake) Labs() ([]LabChoice, error)                               { return labChoices("lab-talk", nil) }
+func (f *fake) RunLab(context.Context, string) error                     { return f.change() }
+func (f *fake) StopLab()                                                 { f.changes.Add(1) }
 func (f *fake) StopDownload()                                            { f.changes.Add(1) }
 func (f *fake) Trace(context.Context, string, string) (*testbed.TraceReport, error) {
 	return &testbed.TraceReport{Outcome: "ok"}, f.change()
@@ -159,6 +162,9 @@ func TestChanges(t *testing.T) {
 		{"node", "/api/node", `{"node":"lb","on":false}`, nil, 200, "{}"},
 		{"start", "/api/download", `{"client":"client","service":"tcp-echo","on":true}`, nil, 200, "{}"},
 		{"stop", "/api/download", `{"on":false}`, nil, 200, "{}"},
+		{"run a lab", "/api/lab", `{"lab":"06-dsr-packet-walk","on":true}`, nil, 200, "{}"},
+		{"stop a lab", "/api/lab", `{"on":false}`, nil, 200, "{}"},
+		{"another lab runs", "/api/lab", `{"on":true}`, ErrBusy, 409, "another change"},
 		{"trace", "/api/trace", `{"client":"client","service":"tcp-echo"}`, nil, 200, `"outcome":"ok"`},
 		{"refused", "/api/mode", `{}`, refuse("service: unknown service %q", ""), 400, `{"error":"service: unknown service \"\""}`},
 		{"busy", "/api/mode", `{}`, ErrBusy, 409, `{"error":"another change is being made"}`},
@@ -228,6 +234,7 @@ func TestEvents(t *testing.T) {
 func FuzzAPI(f *testing.F) {
 	f.Add("POST", "/api/mode", "127.0.0.1:8780", "", "application/json", []byte(`{"service":"tcp-echo","mode":"dsr"}`), true)
 	f.Add("POST", "/api/trace", "localhost", "http://localhost", "application/json; charset=utf-8", []byte(`{"client":"client"}`), true)
+	f.Add("POST", "/api/lab", "localhost", "", "application/json", []byte(`{"lab":"06-dsr-packet-walk","on":true}`), true)
 	f.Add("GET", "/topology.svg?layout=narrow", "[::1]:1", "", "", []byte{}, false)
 	f.Add("GET", "/vendor/../main.js", "127.0.0.1", "null", "", []byte{}, false)
 	s, tb := newServer(f, true)

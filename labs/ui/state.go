@@ -19,6 +19,7 @@ type State struct {
 	Services    []Service `json:"services"`
 	Download    Download  `json:"download"`
 	Callers     []Caller  `json:"callers"`
+	Lab         LabState  `json:"lab"`
 }
 
 // Node is a node with its port.

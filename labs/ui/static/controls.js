@@ -86,6 +86,7 @@ export function build(testbed) {
     group('Trace', row(client, service, button('Trace one request', 't', () => change('trace',
       { client: client.value, service: service.value }, (report) => trace.open(report, client.value)))));
   }
+  buildLab(testbed);
   if (!mayChange) say('View only: open the address that dsrlab ui printed to change anything.');
   show(state);
 }
@@ -119,6 +120,7 @@ function buildDownload(testbed) {
     const running = Boolean(state?.download.running);
     label.textContent = running ? 'Stop download' : 'Start download';
     client.disabled = service.disabled = running || !mayChange;
+    b.disabled = b.disabled || Boolean(state?.lab.running);
   });
   const note = element('small', { id: 'download-note' });
   updates.push(() => {
@@ -126,6 +128,25 @@ function buildDownload(testbed) {
     note.textContent = !d?.running ? '' : d.error ? `connecting again: ${d.error}` : `connection ${d.connections}`;
   });
   group('Download', row(client, service, b, note));
+}
+
+function buildLab(testbed) {
+  const select = element('select', { ariaLabel: 'Lab' }, ...testbed.labs.map((l) => element('option',
+    { value: l.name, disabled: Boolean(l.why) }, `${l.name.slice(0, 2)} ${l.title}${l.why ? ` (not from here: ${l.why})` : ''}`)));
+  const label = element('span', {}, 'Run lab');
+  const b = button(label, '', () => change('lab', { lab: select.value, on: !state.lab.running }));
+  b.id = 'lab-run';
+  const note = element('small');
+  updates.push(() => {
+    const running = Boolean(state?.lab.running), download = Boolean(state?.download.running);
+    label.textContent = running ? 'Stop lab' : 'Run lab';
+    select.disabled = running || !mayChange;
+    b.disabled = b.disabled || !running && (download || !select.value);
+    note.textContent = running ? 'It has the machine to itself: stop it to download.'
+      : download ? 'Stop the download first: a lab has the machine to itself.' : `It builds a testbed of its own; the picture stays that of ${testbed.name}.`;
+  });
+  select.addEventListener('change', () => show(state));
+  group('Lab', row(select), row(b, note));
 }
 
 function buildNode(node) {

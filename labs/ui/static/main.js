@@ -3,6 +3,7 @@ import * as charts from './charts.js';
 import * as controls from './controls.js';
 import * as flows from './flows.js';
 import { bits } from './format.js';
+import * as lab from './lab.js';
 import * as picture from './picture.js';
 import * as tables from './tables.js';
 
@@ -15,6 +16,7 @@ function show(state) {
   controls.show(state);
   charts.show(state);
   flows.tick(state);
+  lab.show(state.lab);
   const clients = state.nodes.filter((n) => n.role === 'client' && (!state.download.running || n.name === state.download.client));
   rate.textContent = bits(clients.reduce((sum, n) => sum + n.toNode.rate, 0));
   const mode = state.services.find((s) => s.name === state.download.service)?.mode;
@@ -34,6 +36,7 @@ async function start() {
   events.onmessage = (event) => show(JSON.parse(event.data));
   events.addEventListener('tables', (event) => tables.show(JSON.parse(event.data)));
   events.addEventListener('flows', (event) => flows.show(JSON.parse(event.data)));
+  events.addEventListener('lines', (event) => lab.tell(JSON.parse(event.data)));
   events.onerror = () => { failed = true; controls.say('dsrlab ui does not answer; trying again.', true); };
 }
 
