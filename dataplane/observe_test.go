@@ -58,19 +58,22 @@ func TestObserve(t *testing.T) {
 	t.Run("trace", func(t *testing.T) {
 		other := w.syn(portEcho)
 		other.src = w.other
+		datagram := w.syn(portEcho)
+		datagram.udp, datagram.syn = true, false
 		frame := ack.frame(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		var hops []Hop
-		require.NoError(t, d.Trace(ctx, TraceFilter{Client: w.client, Ready: func() {
+		require.NoError(t, d.Trace(ctx, TraceFilter{Client: w.client, Protocol: services.TCP, Ready: func() {
 			d.send(t, FromNetwork, other.frame(t))
+			d.send(t, FromNetwork, datagram.frame(t))
 			d.send(t, FromNetwork, frame)
 		}}, func(h Hop) error {
 			hops = append(hops, h)
 			cancel()
 			return nil
 		}))
-		require.Len(t, hops, 1, "the other client is not traced, and the packet in the middle of the flow is")
+		require.Len(t, hops, 1, "neither the other client nor another protocol is traced, and the packet in the middle of the flow is")
 		hop := hops[0]
 		assert.Equal(t, frame, hop.Before)
 		assert.Equal(t, len(frame), hop.LengthBefore)

@@ -20,7 +20,7 @@ import (
 type TraceFilter struct {
 	Client   netip.Addr
 	Port     uint16            // the client's; 0: any
-	Protocol services.Protocol // 0: any
+	Protocol services.Protocol // 0: any; ICMP messages are followed, too
 	// Ready is called when the filter is in force, so that the flow can begin; may be nil.
 	Ready func()
 }

@@ -37,8 +37,8 @@ SIZE_IS(struct event_slot, 128);
 struct trace_filter {
 	__u64 until; /* coarse clock; 0: nothing is traced */
 	struct address client;
-	__be16 port; /* 0: any */
-	__u8 protocol;
+	__be16 port;   /* 0: any */
+	__u8 protocol; /* 0: any; and ICMP */
 	__u8 pad[5];
 };
 SIZE_IS(struct trace_filter, 32);

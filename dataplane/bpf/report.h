@@ -151,9 +151,14 @@ static __always_inline bool is_client(const struct trace_filter *f, const struct
 	return address_equal(&f->client, a) && (!f->port || f->port == port);
 }
 
-/* Reports whether the packet, as it came or as it leaves, is from or to the traced client. */
+/* Reports whether the packet, as it came or as it leaves, is from or to the traced client; ICMP is of any protocol, since it tells
+ * of errors. */
 static __always_inline bool is_traced(const struct trace_filter *f, const struct packet *p, const struct verdict *v)
 {
+	__u8 protocol = p->tuple.protocol;
+
+	if (f->protocol && protocol != f->protocol && protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6)
+		return false;
 	return is_client(f, &p->tuple.source, p->tuple.source_port) ||
 	       is_client(f, &p->tuple.destination, p->tuple.destination_port) ||
 	       is_client(f, &v->to.destination, v->to.destination_port) || is_client(f, &v->to.source, v->to.source_port);
