@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -24,11 +25,25 @@ type Run struct {
 	Events      []Event
 	// Series are empty in runs that were recorded before there were any.
 	Series []Series
-	// Raw are the names of the files below raw/.
+	// Raw are the names of the files below raw/; ReadRaw reads them.
 	Raw []string
 	// Torn counts the unfinished last lines that a crash left in samples.jsonl, events.jsonl and series.jsonl; they
 	// are not read.
 	Torn int
+
+	files fs.FS // the run's folder
+}
+
+// ReadRaw reads a file below raw/, a capture say. One of more than 16 MiB is an error, as is one that is not there.
+func (r *Run) ReadRaw(name string) ([]byte, error) {
+	if r.files == nil {
+		return nil, fmt.Errorf("read raw/%s: %w", name, fs.ErrNotExist) // a run that was put together, not read
+	}
+	data, err := bounded.ReadFS(r.files, path.Join("raw", name), bounded.Records)
+	if err != nil {
+		return nil, fmt.Errorf("read raw file: %w", err)
+	}
+	return data, nil
 }
 
 // State is whether a run came to its end.
@@ -59,7 +74,7 @@ func Open(dir string) (*Run, error) {
 // Read reads the run at the root of files; location is what messages call it. The folder of a run that crashed is read as
 // far as it was written.
 func Read(files fs.FS, location string) (*Run, error) {
-	run := &Run{Location: location}
+	run := &Run{Location: location, files: files}
 	if err := run.read(files); err != nil {
 		return nil, fmt.Errorf("read run %s: %w", location, err)
 	}

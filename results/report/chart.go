@@ -31,6 +31,7 @@ type Chart struct {
 	curves      []curve
 	below       *Chart // of curves, too: over the same seconds, with the same names
 	marks       []mark
+	walk        *Walk // alone
 	yLog        bool
 	xTitle      string
 	xLog        bool

@@ -42,9 +42,16 @@ func writePage(w io.Writer, name string, data any) error {
 // themeStyle gives the custom properties that the page and its charts use: light, and dark where the reader prefers it or
 // a data-theme attribute on the root says so. Paper is light.
 func themeStyle() string {
-	return "\n:root{" + Light.declare() + "}\n" +
-		"@media screen and (prefers-color-scheme: dark){:root:not([data-theme=light]){" + Dark.declare() + "}}\n" +
-		"@media screen{:root[data-theme=dark]{" + Dark.declare() + "}}\n"
+	light, dark := Light.declare()+Light.declareWays(), Dark.declare()+Dark.declareWays()
+	return "\n:root{" + light + "}\n" +
+		"@media screen and (prefers-color-scheme: dark){:root:not([data-theme=light]){" + dark + "}}\n" +
+		"@media screen{:root[data-theme=dark]{" + dark + "}}\n"
+}
+
+// declareWays gives the custom properties of the theme that walks add.
+func (t Theme) declareWays() string {
+	p := t.palette()
+	return fmt.Sprintf("--request:%s;--reply:%s;", hex(p.request), hex(p.reply))
 }
 
 // declare gives the custom properties of a theme.

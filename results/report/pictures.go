@@ -14,14 +14,16 @@ func drawn(c Chart) (pictureView, error) {
 		return pictureView{}, err
 	}
 	// Made by this package alone; all text in it was escaped when it was drawn.
-	return pictureView{Title: c.Title, Caption: c.Caption, Words: c.describe(), SVG: template.HTML(svg)}, nil
+	return pictureView{Title: c.Title, Caption: c.Caption, Words: c.describe(), SVG: template.HTML(svg), Walk: c.walk != nil}, nil
 }
 
 // tabled is a chart as a table, for Markdown.
 func tabled(c Chart) (pictureView, error) {
-	v := pictureView{Title: c.Title}
+	v := pictureView{Title: c.Title, Walk: c.walk != nil}
 	number := func(value float64) string { return units.Number(value / c.scale.Divisor) }
 	switch {
+	case c.walk != nil:
+		v.Columns, v.Rows, v.Caption = walkColumns(), c.walk.rows(), c.Caption
 	case len(c.bars) > 0:
 		v.Columns = []string{"", "Median"}
 		for _, b := range c.bars {

@@ -21,6 +21,9 @@ func slideDrawn(c Chart) (pictureView, error) { return drawn(c.onSlide()) }
 
 // onSlide is the chart with the proportions of a slide, and large letters. It has no title, for the slide has.
 func (c Chart) onSlide() Chart {
+	if c.walk != nil {
+		return c.walkOnSlide()
+	}
 	width := slideWidth
 	if c.lying() {
 		width = max(width, slideRatio*(slideFrame+slideRow*c.rows()))

@@ -55,6 +55,7 @@ func (v view) answerSlide(id string) slide {
 	for _, headline := range v.Summary.Unclaimed {
 		s.Notes = append(s.Notes, headline)
 	}
+	s.Notes = append(s.Notes, v.Notes...)
 	return s
 }
 

@@ -18,17 +18,19 @@ type Story struct {
 	Answer string
 	// Pictures are those that the lab chose, the one that proves the answer first.
 	Pictures []Picture
+	// Walks are those that the run's captures show.
+	Walks []Walk
 }
 
 // Picture is a chart that a lab chooses for its reports: bars by variant, or lines over a label (over), or spans of percentiles
-// (more than one metric), or what was recorded over time or as a distribution (series).
+// (more than one metric), or what was recorded over time or as a distribution (series), or a request on its way (walk).
 type Picture struct {
 	// Name is unique in the lab; results report --chart takes it.
 	Name string `json:"name"`
 	// Title stands above the picture; its unit is added.
 	Title string `json:"title"`
-	// Metrics are one, or percentiles of one thing from the lowest to the highest.
-	Metrics []string `json:"metrics"`
+	// Metrics are one, or percentiles of one thing from the lowest to the highest; none for a walk.
+	Metrics []string `json:"metrics,omitempty"`
 	// Variants that are drawn, in this order (default: all).
 	Variants []string `json:"variants,omitempty"`
 	// Labels that samples must have, and no others but that of Over; of several sets one suffices (default: any labels).
@@ -38,6 +40,9 @@ type Picture struct {
 	// Series draws what was recorded over time, or how it is distributed, of the one metric, as of delivered (with what was sent again below
 	// it). Runs that were recorded before there was any have no such picture.
 	Series bool `json:"series,omitempty"`
+	// Walk is a phase that captures: of each variant the way of one request and its reply through the nodes is drawn. Its pictures are called
+	// as this one with the variant's name, as in walk-dsr. Runs without captures have no such pictures.
+	Walk string `json:"walk,omitempty"`
 	// Over is a label whose values are numbers with units.
 	Over string `json:"over,omitempty"`
 	// Default is the value of Over for samples that have none.
@@ -61,7 +66,9 @@ type Mark struct {
 func StoryCharts(run *results.Run, story Story) []Chart {
 	var charts []Chart
 	for _, picture := range story.Pictures {
-		if chart, ok := picture.draw(run); ok {
+		if picture.Walk != "" {
+			charts = append(charts, picture.walkCharts(story.Walks)...)
+		} else if chart, ok := picture.draw(run); ok {
 			charts = append(charts, chart)
 		}
 	}

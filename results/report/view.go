@@ -24,6 +24,7 @@ type view struct {
 	// Title, Question and Answer are the story; the first of Pictures proves it, or the table if the run measured it.
 	Title, Question, Answer string
 	Pictures                []pictureView
+	Notes                   []string // why pictures are missing
 	Claims                  []claimView
 	Facts                   []fact
 	Table                   *cellTable // of slides 12 and 21, where the run measured it
@@ -44,6 +45,7 @@ type pictureView struct {
 	SVG            template.HTML // HTML only
 	Columns        []string
 	Rows           [][]string
+	Walk           bool // it is narrow, and its table is of words
 }
 
 // cellTable is the table of slides 12 and 21; its cells lead to the evidence.
@@ -143,6 +145,7 @@ func newStoryView(run *results.Run, story Story, draw func(Chart) (pictureView, 
 			}
 		}
 	}
+	v.Notes = story.notes()
 	v.Pictures, err = pictures(StoryCharts(run, story), draw)
 	return v, err
 }
