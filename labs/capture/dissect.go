@@ -3,10 +3,12 @@
 package capture
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 
 	"github.com/gopacket/gopacket"
@@ -18,15 +20,18 @@ import (
 
 // Frame holds the fields of a captured frame that labs ask for.
 type Frame struct {
-	Source, Destination Endpoint
-	TCP                 *layers.TCP // nil for UDP
-	Outer               *Tunnel     // the encapsulation; nil without
+	SourceMAC, DestinationMAC net.HardwareAddr // of the outer Ethernet header
+	Source, Destination       Endpoint
+	TTL                       uint8       // the hop limit, in IPv6
+	TCP                       *layers.TCP // nil for UDP
+	Outer                     *Tunnel     // the encapsulation; nil without
 }
 
 // Tunnel holds the Geneve encapsulation of a frame.
 type Tunnel struct {
 	Source, Destination netip.Addr
 	SourcePort          uint16
+	TTL                 uint8
 	VNI                 uint32
 	Critical            bool
 	Frontend            netip.AddrPort // of the DSR option; zero without one
@@ -60,22 +65,30 @@ func Dissect(r io.Reader, handle func(*Frame)) error {
 func dissect(data []byte) *Frame {
 	packet := gopacket.NewPacket(data, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: true})
 	var f *Frame
+	var eth *layers.Ethernet
 	var ip gopacket.NetworkLayer
+	var ttl uint8
 	var outer *Tunnel
 	for _, layer := range packet.Layers() {
 		switch l := layer.(type) {
+		case *layers.Ethernet:
+			eth = cmp.Or(eth, l)
 		case *layers.IPv4:
-			ip = l
+			ip, ttl = l, l.TTL
 		case *layers.IPv6:
-			ip = l
+			ip, ttl = l, l.HopLimit
 		case *layers.TCP:
 			f = newFrame(ip, services.TCP, uint16(l.SrcPort), uint16(l.DstPort), outer)
-			f.TCP = l
+			f.TCP, f.TTL = l, ttl
 		case *layers.UDP:
 			f = newFrame(ip, services.UDP, uint16(l.SrcPort), uint16(l.DstPort), outer)
+			f.TTL = ttl
 		case *layers.Geneve:
 			outer = newTunnel(f, l)
 		}
+	}
+	if f != nil {
+		f.SourceMAC, f.DestinationMAC = eth.SrcMAC, eth.DstMAC
 	}
 	return f
 }
@@ -100,7 +113,7 @@ const (
 func newTunnel(around *Frame, g *layers.Geneve) *Tunnel {
 	t := &Tunnel{
 		Source: around.Source.Address.Addr(), Destination: around.Destination.Address.Addr(),
-		SourcePort: around.Source.Address.Port(), VNI: g.VNI, Critical: g.CriticalOption,
+		SourcePort: around.Source.Address.Port(), TTL: around.TTL, VNI: g.VNI, Critical: g.CriticalOption,
 	}
 	t.Frontend, t.Option = findDSROption(g.Contents[8:])
 	return t
