@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/walk"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
 )
@@ -21,6 +22,11 @@ type ReportSpec struct {
 // Story returns what the lab says of a run of it. The answer is empty if something in it was not measured.
 func (l *Lab) Story(run *results.Run) report.Story {
 	story := report.Story{Title: l.Metadata.Title, Question: l.Spec.Question, Pictures: l.Spec.Report.Pictures}
+	for _, p := range story.Pictures {
+		if p.Walk != "" && !slices.ContainsFunc(story.Walks, func(w report.Walk) bool { return w.Phase == p.Walk }) {
+			story.Walks = append(story.Walks, walk.Of(run, p.Walk)...)
+		}
+	}
 	story.Answer = l.headline(&Expectation{Headline: l.Spec.Report.Answer}, results.Summarize(run), run.Ratio)
 	return story
 }
@@ -53,7 +59,11 @@ func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error
 		if p.Title == "" {
 			fail("%stitle: missing (want what the picture shows)", field)
 		}
-		if len(p.Metrics) == 0 {
+		if p.Walk != "" {
+			for _, err := range l.checkWalk(p) {
+				fail("%s%w", field, err)
+			}
+		} else if len(p.Metrics) == 0 {
 			fail("%smetrics: missing (want at least one)", field)
 		}
 		if len(p.Names) > 0 && len(p.Names) != len(p.Labels) {
@@ -76,6 +86,18 @@ func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error
 				fail("%smetrics: %s: no phase measures it", field, metric)
 			}
 		}
+	}
+	return errs
+}
+
+// checkWalk returns every error in a picture of a walk but those that any picture may have.
+func (l *Lab) checkWalk(p report.Picture) []error {
+	var errs []error
+	if i := slices.IndexFunc(l.Spec.Phases, func(phase Phase) bool { return phase.Name == p.Walk }); i < 0 || len(l.Spec.Phases[i].Capture) == 0 {
+		errs = append(errs, fmt.Errorf("walk: %q is no phase that captures", p.Walk))
+	}
+	if len(p.Metrics) > 0 || p.Over != "" || p.Series || p.Log {
+		errs = append(errs, errors.New("walk: not together with metrics, over, series or log"))
 	}
 	return errs
 }

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,16 +28,42 @@ func TestStories(t *testing.T) {
 			require.NotEmpty(t, story.Pictures)
 			var want, names []string
 			for _, p := range story.Pictures {
+				if p.Walk != "" {
+					for _, w := range story.Walks {
+						assert.Empty(t, w.Missing, w.Variant)
+					}
+					require.NotEmpty(t, story.Walks, "the run's captures are kept")
+					continue // TestWalksOfStories has their names
+				}
 				if !p.Series || len(run.Series) > 0 { // the run may be older than series are
 					want = append(want, p.Name)
 				}
 			}
 			for _, c := range report.StoryCharts(run, story) {
-				names = append(names, c.Name)
+				if !strings.HasPrefix(c.Name, "walk-") {
+					names = append(names, c.Name)
+				}
 			}
 			assert.Equal(t, want, names, "a picture without samples")
 			assert.False(t, story.Pictures[0].Series, "the first one proves the answer, which rests on samples")
 		})
+	}
+}
+
+// TestWalksOfStories: the labs that capture show a walk of each variant whose captures are kept.
+func TestWalksOfStories(t *testing.T) {
+	for lab, want := range map[string][]string{
+		"06-dsr-packet-walk": {"walk-dsr"},
+		"01-source-ip":       {"source", "reply", "walk-kube-proxy", "walk-snat", "walk-dsr", "walk-dnat-only", "walk-none"},
+	} {
+		run, err := results.Store{Reference: results.Reference()}.Find(lab)
+		require.NoError(t, err)
+		var names []string
+		for _, c := range report.StoryCharts(run, StoryOf(run)) {
+			names = append(names, c.Name)
+		}
+		require.GreaterOrEqual(t, len(names), len(want), lab)
+		assert.Equal(t, want, names[:len(want)], lab)
 	}
 }
 
@@ -46,6 +73,7 @@ func TestInvalidReport(t *testing.T) {
 	r := ReportSpec{Answer: "{value} and {value:nobody} and {of:dsr-fail}", Pictures: []report.Picture{
 		{Name: "a", Title: "A", Metrics: []string{"payload_rate"}, Variants: []string{"nobody"}}, {Name: "a", Metrics: []string{"survived", "lost"}, Over: "event"}, {Names: []string{"x"}},
 		{Name: "b", Title: "B", Series: true, Metrics: []string{"surviving", "delivered"}, Log: true},
+		{Name: "c", Title: "C", Walk: "nowhere", Metrics: []string{"lost"}},
 	}}
 	n, err := lab.names()
 	require.NoError(t, err)
@@ -68,5 +96,7 @@ func TestInvalidReport(t *testing.T) {
 		"pictures[2].names: found 1 (want one for each set of labels, 0)",
 		"pictures[3].metrics: delivered: no phase records it as a series",
 		"pictures[3].series: not together with several metrics, over or log",
+		`pictures[4].walk: "nowhere" is no phase that captures`,
+		"pictures[4].walk: not together with metrics, over, series or log",
 	}, found)
 }

@@ -73,7 +73,7 @@ func TestReportTellsStory(t *testing.T) {
 				at = strings.Index(page, part)
 			}
 			shown, _, _ := strings.Cut(page, "<h2>Evidence</h2>")
-			assert.Regexp(t, `<figure>|<table class="cells">`, shown, "what proves the answer")
+			assert.Regexp(t, `<figure( class="walk")?>|<table class="cells">`, shown, "what proves the answer")
 
 			text, _, code := runResults(t, "report", name)
 			require.Equal(t, exitOK, code)
@@ -86,4 +86,24 @@ func TestReportTellsStory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReportShowsWalks: reports of runs with captures draw the way of a request and its reply, and of a reply under DSR say that it does not
+// pass the LB node.
+func TestReportShowsWalks(t *testing.T) {
+	t.Chdir(t.TempDir()) // without runs but the reference runs
+	svg, stderr, code := runResults(t, "report", "06-dsr-packet-walk", "--format", "svg", "--chart", "walk-dsr")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, svg, "<title>One request and its reply: dsr</title>")
+	assert.Contains(t, svg, ">not at node-a</text>")
+
+	text, stderr, code := runResults(t, "report", "01-source-ip")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Regexp(t, `: dsr\*\n(.*\n)*\| 3 \| node-b → client, not at node-a \| reply, SYN-ACK \| 185\.150\.8\.128:8080 → 1\.2\.3\.4:\d+ \|`, text)
+	assert.Regexp(t, `: kube-proxy\*\n(.*\n)*\| 4 \| node-a → client \| reply, SYN-ACK \| 185\.150\.8\.128:8080 → 1\.2\.3\.4:\d+ \|`, text)
+
+	page, stderr, code := runResults(t, "report", "--all", "--format", "html")
+	require.Equal(t, exitOK, code, stderr)
+	assert.GreaterOrEqual(t, strings.Count(page, `<figure class="walk">`), 6, "five of lab 01, one of lab 06")
+	assert.Less(t, len(page), 5_000_000)
 }
