@@ -36,7 +36,10 @@
       return;
     }
     speaker = window.open('', '', 'width=1100,height=760');
-    if (!speaker) return; // the browser allows no window
+    if (!speaker) {
+      alert('The browser did not open a window for the speaker’s notes: allow this page to open windows.');
+      return;
+    }
     began = Date.now();
     const page = speaker.document;
     page.title = `Speaker: ${document.title}`;

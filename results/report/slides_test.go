@@ -64,6 +64,7 @@ func TestSlidesTellStory(t *testing.T) {
 		has(t, body, part)
 	}
 	assert.Equal(t, len(ids(body)), strings.Count(body, `<aside class="notes">`), "each slide has notes")
+	assert.Equal(t, strings.Count(body, "<text "), strings.Count(body, "textLength="), "no text depends on the fonts of the speaker's machine")
 	hasNot(t, body, "<section>\n<section")
 }
 
