@@ -87,7 +87,7 @@ func record(command *exec.Cmd, columns, rows int, keys []string, hold time.Durat
 			if waiting {
 				_ = command.Process.Kill()
 				go func() { // so that read can end
-					for range drawn { //nolint:revive // nobody looks any more
+					for range drawn {
 					}
 				}()
 				_ = command.Wait()

@@ -52,9 +52,7 @@ func (v view) answerSlide(id string) slide {
 		s.Claims = append(s.Claims, c)
 		s.Notes = append(s.Notes, c.ID+" ("+c.Slides()+"), "+string(c.Verdict)+": "+strings.Join(c.Headlines, "; "))
 	}
-	for _, headline := range v.Summary.Unclaimed {
-		s.Notes = append(s.Notes, headline)
-	}
+	s.Notes = append(s.Notes, v.Summary.Unclaimed...)
 	s.Notes = append(s.Notes, v.Notes...)
 	return s
 }
