@@ -8,6 +8,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
+	"github.com/dsrlab/dsrlab/results/report"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -83,15 +84,27 @@ func (n *narrator) End(summary results.Summary) {
 	n.tell(func(s *LabState) { s.Result, s.What, s.Rate = summary.Result, "", 0 }, verdictsOf(summary)...)
 }
 
+// outcomeOf is an expectation with what was measured, and if it did not hold, why.
+func outcomeOf(summary results.Summary, e results.ExpectationOutcome) string {
+	text := e.Text
+	if m, ok := summary.Find(e.Variant, e.Metric, e.Labels); ok {
+		text += ": " + results.DescribeMetric(e.Metric).Title + " " + report.Median(m)
+	}
+	if e.Outcome == results.Held {
+		return text
+	}
+	if _, bound, ok := strings.Cut(e.Evidence, "; expected "); ok {
+		return text + ", expected " + bound
+	}
+	if why := strings.TrimPrefix(e.Evidence, e.Text+": "); why != "" {
+		text += " (" + why + ")"
+	}
+	return text
+}
+
 func verdictsOf(summary results.Summary) (lines []Line) {
 	for _, e := range summary.Expectations {
-		text := e.Text
-		if e.Evidence != "" && !strings.HasPrefix(e.Evidence, e.Text) {
-			text += ": " + e.Evidence
-		} else if e.Evidence != "" {
-			text = e.Evidence
-		}
-		lines = append(lines, Line{Kind: "expectation", Name: e.Variant, Outcome: string(e.Outcome), Text: text})
+		lines = append(lines, Line{Kind: "expectation", Name: e.Variant, Outcome: string(e.Outcome), Text: outcomeOf(summary, e)})
 	}
 	for _, c := range summary.Claims {
 		text := strings.Join(c.Headlines, "; ")

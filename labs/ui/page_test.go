@@ -139,12 +139,23 @@ func tellLab(ctx context.Context, n labs.Narrator, lab *labs.Lab, plan *topologi
 	n.Rate(94e6)
 	n.Evidence("dsr", "the pod saw 192.168.1.202")
 	<-ctx.Done()
+	seen, passed := 1.0, 3.0
 	summary := results.Summary{
 		Run: "20260101T000000Z-lab-abcde", Lab: lab.Metadata.Name, Result: results.Failed, Reasons: []string{"interrupted after 1 of 2 trials"},
 		Expectations: []results.ExpectationOutcome{
-			{Expectation: results.Expectation{Text: "the pod sees the client", Variant: "dsr"}, Outcome: results.Held, Evidence: "100 % of calls"},
-			{Expectation: results.Expectation{Text: "no reply passes the LB node", Variant: "dsr"}, Outcome: results.Broken, Evidence: "no reply passes the LB node: 3 did"},
-			{Expectation: results.Expectation{Text: "the reply is fast", Variant: "snat"}, Outcome: results.NotRun},
+			{
+				Expectation: results.Expectation{Text: "the pod sees the client", Variant: "dsr", Metric: "source_preserved"}, Outcome: results.Held,
+				Evidence: "the pod sees the client: source_preserved of dsr is 1",
+			},
+			{
+				Expectation: results.Expectation{Text: "no reply passes the LB node", Variant: "dsr", Metric: "lb_reply_frames"}, Outcome: results.Broken,
+				Evidence: "no reply passes the LB node: lb_reply_frames of dsr is 3; expected at most 0",
+			},
+			{Expectation: results.Expectation{Text: "the reply is fast", Variant: "snat"}, Outcome: results.NotRun, Evidence: "the reply is fast: never reached"},
+		},
+		Metrics: []results.MetricSummary{
+			{Variant: "dsr", Metric: "source_preserved", Unit: "ratio", N: 1, Valid: 1, Median: &seen},
+			{Variant: "dsr", Metric: "lb_reply_frames", Unit: "packets", N: 1, Valid: 1, Median: &passed},
 		},
 		Claims: []results.ClaimVerdict{
 			{ID: "DSR-1", Verdict: results.Reproduced, Headlines: []string{"dsr 100 %", "snat 0 %"}},
@@ -203,9 +214,9 @@ func TestPageTellsLab(t *testing.T) {
 	b.click("Stop lab")
 	b.wait("the result", `document.getElementById('lab-result').textContent === 'Result: failed'`)
 	lines := `[...document.querySelectorAll('#lab-story > *')].map((e) => e.textContent)`
-	b.wait("verdicts, each once", lines+`.slice(3).join('|') === 'held dsr: the pod sees the client: 100 % of calls|`+
-		`failed dsr: no reply passes the LB node: 3 did|not-run snat: the reply is fast|reproduced DSR-1: dsr 100 %; snat 0 %|`+
-		`differs DSR-2: it is slower|failed interrupted after 1 of 2 trials. Run 20260101T000000Z-lab-abcde was recorded.'`)
+	b.wait("verdicts, each once", lines+`.slice(3).join('|') === 'held dsr: the pod sees the client: connections in which the pod saw the client 100 %|`+
+		`failed dsr: no reply passes the LB node: reply packets through the LB node 3 packets, expected at most 0|`+
+		`not-run snat: the reply is fast (never reached)|reproduced DSR-1: dsr 100 %; snat 0 %|differs DSR-2: it is slower|failed interrupted after 1 of 2 trials. Run 20260101T000000Z-lab-abcde was recorded.'`)
 	b.click("Run lab")
 	b.wait("another story", lines+`.length === 3 && document.getElementById('lab-result').textContent === ''`)
 	b.click("Stop lab")

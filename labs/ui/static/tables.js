@@ -47,7 +47,7 @@ function cellsOf(f) {
     cell('Service', f.service.replace(/^default\//, '')),
     cell('Kind', f.kind + (f.local ? ', Local' : '')),
     cell('Mode', f.mode),
-    cell('Flows begun', f.connections.toLocaleString('en')),
+    cell('Flows of the port', f.connections.toLocaleString('en')),
     cell('Backends', element('ul', {}, ...backends)),
   ];
 }
