@@ -143,7 +143,7 @@ func (s *sketch) drawNodes() {
 		x := s.lifeline(i)
 		s.line(s.colours.muted, 0.8, []vg.Length{1, 3}, vg.Point{X: x, Y: s.y - 48}, vg.Point{X: x, Y: bottom})
 		half := s.width/vg.Length(2*len(s.Nodes)) - 4
-		s.box(x-half, s.y-48, x+half, s.y, s.colours.background, s.colours.muted)
+		s.box(x-half, s.y-48, x+half, s.y-1, s.colours.background, s.colours.muted)
 		y := s.y - 14
 		if n.Role == "" {
 			y -= 6

@@ -127,23 +127,36 @@ func TestWalkFits(t *testing.T) {
 	}
 	w.Hops[1].Tunnel.Source, w.Hops[1].Tunnel.Destination, w.Hops[1].Tunnel.Frontend = long.Addr(), long.Addr(), long
 	w.Nodes = append(w.Nodes, WalkNode{Name: strings.Repeat("a-long-name-", 4), Role: "network load balancer", Address: long.Addr().String()})
-	c := StoryCharts(&results.Run{}, walkStory(w))[0]
-	width := c.width()
-	var picture struct {
-		Texts []struct {
-			X      float64 `xml:"x,attr"`
-			Length float64 `xml:"textLength,attr"`
-			Text   string  `xml:",chardata"`
-		} `xml:"g>text"`
-	}
-	require.NoError(t, xml.Unmarshal([]byte(wellFormed(t, c)), &picture))
-	require.Greater(t, len(picture.Texts), 20)
-	for _, text := range picture.Texts {
-		assert.Positive(t, text.Length, text.Text)
-		assert.GreaterOrEqual(t, text.X, 0.0, text.Text)
-		assert.LessOrEqual(t, text.X+text.Length, width.Points(), text.Text)
+	page := StoryCharts(&results.Run{}, walkStory(w))[0]
+	for _, c := range []Chart{page, page.onSlide()} {
+		var picture struct {
+			Texts []struct {
+				X      float64 `xml:"x,attr"`
+				Length float64 `xml:"textLength,attr"`
+				Text   string  `xml:",chardata"`
+			} `xml:"g>text"`
+		}
+		require.NoError(t, xml.Unmarshal([]byte(wellFormed(t, c)), &picture))
+		require.Greater(t, len(picture.Texts), 20)
+		for _, text := range picture.Texts {
+			assert.Positive(t, text.Length, text.Text)
+			assert.GreaterOrEqual(t, text.X, 0.0, text.Text)
+			assert.LessOrEqual(t, text.X+text.Length, c.width().Points(), text.Text)
+		}
 	}
 }
+
+// TestWalkOnSlide: a slide has its own heading, and each header of a hop has a line, so that letters are large.
+func TestWalkOnSlide(t *testing.T) {
+	page := StoryCharts(&results.Run{}, walkStory(dsrWalk()))[0]
+	c := page.onSlide()
+	assert.NotContains(t, wellFormed(t, c), ">One request and its reply: dsr</text>")
+	assert.Less(t, c.height(), page.height())
+	assert.GreaterOrEqual(t, float64(c.width()/c.height()), 1.8, "it fills the slide")
+}
+
+// WalkStory is a story with two walks, for tests of pages.
+func WalkStory() Story { return walkStory(dsrWalk(), rejectedWalk()) }
 
 // Why there is no walk is said where it would stand, also to those who read Markdown; of what was never captured nothing is said.
 func TestMissingWalk(t *testing.T) {
