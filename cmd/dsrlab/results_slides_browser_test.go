@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -21,10 +20,15 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/internal/browsertest"
 )
 
 // deckPatience bounds each wait for what a deck has to show; nothing is expected at a certain time.
 const deckPatience = 90 * time.Second
+
+// notebook is what most tests look at decks with: slides have its size.
+var notebook = browsertest.View{Width: 1280, Height: 720}
 
 // browserTab is a deck in headless Chromium.
 type browserTab struct {
@@ -39,26 +43,13 @@ type browserTab struct {
 // startChromium starts the browser; tabs are made in its context.
 func startChromium(t *testing.T) context.Context {
 	t.Helper()
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil && chromium == "" {
-			chromium = path
-		}
-	}
-	if chromium == "" {
-		t.Skip("needs Chromium: decks of slides were NOT TESTED (apt-get install chromium)")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 720))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
+	ctx := browsertest.New(t)
 	require.NoError(t, chromedp.Run(ctx))
 	return ctx
 }
 
 // openDeck writes the deck that the arguments make and opens the file, without the network, as a speaker does.
-func openDeck(t *testing.T, chromium context.Context, media map[string]string, args ...string) *browserTab {
+func openDeck(t *testing.T, chromium context.Context, view browsertest.View, args ...string) *browserTab {
 	t.Helper()
 	b := &browserTab{t: t, path: filepath.Join(t.TempDir(), "deck.html")}
 	_, stderr, code := runResults(t, append(append([]string{"report"}, args...), "--format", "slides", "--write", b.path)...)
@@ -68,12 +59,7 @@ func openDeck(t *testing.T, chromium context.Context, media map[string]string, a
 	b.ctx = ctx
 	chromedp.ListenTarget(ctx, b.note)
 	require.NoError(t, chromedp.Run(ctx)) // the tab lives as long as the context that it is made with
-	var features []*emulation.MediaFeature
-	for name, value := range media {
-		features = append(features, &emulation.MediaFeature{Name: name, Value: value})
-	}
-	b.run(network.Enable(), log.Enable(), chromedp.EmulateViewport(1280, 720), emulation.SetEmulatedMedia().WithFeatures(features),
-		chromedp.Navigate("file://"+b.path))
+	b.run(network.Enable(), log.Enable(), view.Set(), chromedp.Navigate("file://"+b.path))
 	b.wait("the deck", "window.Reveal && Reveal.isReady()")
 	return b
 }
@@ -161,7 +147,7 @@ func TestSlidesFit(t *testing.T) {
 	t.Chdir(t.TempDir()) // without runs but the reference runs
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce"}, name)
+			b := openDeck(t, chromium, notebook, name)
 			var found []string
 			b.run(chromedp.Evaluate(tooLarge, &found))
 			assert.Empty(t, found)
@@ -174,7 +160,7 @@ func TestSlidesFit(t *testing.T) {
 func TestSlidesAreShown(t *testing.T) {
 	chromium := startChromium(t)
 	t.Chdir(t.TempDir())
-	b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce", "prefers-color-scheme": "dark"}, "02-throughput")
+	b := openDeck(t, chromium, browsertest.View{Width: 1280, Height: 720, Dark: true}, "02-throughput")
 	const shown = `Reveal.getCurrentSlide().id === `
 	const background = `getComputedStyle(document.querySelector('.present .sheet')).backgroundColor === `
 	b.wait("the first slide", shown+`'02-throughput'`)
@@ -204,11 +190,29 @@ func TestSlidesAreShown(t *testing.T) {
 	b.noErrors()
 }
 
+// TestSlidesAreAccessible checks each slide of some decks with axe-core, light and dark.
+func TestSlidesAreAccessible(t *testing.T) {
+	chromium := startChromium(t)
+	t.Chdir(t.TempDir())
+	for _, lab := range []string{"06-dsr-packet-walk", "07-full-picture"} {
+		for _, dark := range []bool{false, true} {
+			view := browsertest.View{Width: 1280, Height: 720, Dark: dark}
+			b := openDeck(t, chromium, view, lab)
+			var slides int
+			b.run(chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
+			for i := range slides {
+				b.run(chromedp.Evaluate(fmt.Sprintf(`Reveal.slide(%d)`, i), nil))
+				browsertest.Axe(b.ctx, t, fmt.Sprintf("%s, slide %d, %s", lab, i+1, view))
+			}
+		}
+	}
+}
+
 // TestSlidesOfAllLabsAreLinked follows the link of a cell of the table to its evidence, and goes from lab to lab.
 func TestSlidesOfAllLabsAreLinked(t *testing.T) {
 	chromium := startChromium(t)
 	t.Chdir(t.TempDir())
-	b := openDeck(t, chromium, map[string]string{"prefers-reduced-motion": "reduce"}, "--all")
+	b := openDeck(t, chromium, notebook, "--all")
 	b.run(chromedp.KeyEvent(kb.ArrowRight))
 	b.wait("the table", `Reveal.getCurrentSlide().id === 'table'`)
 	b.run(chromedp.Evaluate(`document.querySelector('.present a[href="#/07-full-picture-dsr-udp"]').click()`, nil))
@@ -225,9 +229,10 @@ func TestSlidesPrint(t *testing.T) {
 	chromium := startChromium(t)
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{{"02-throughput"}, {"--all"}} {
-		b := openDeck(t, chromium, nil, args...)
+		b := openDeck(t, chromium, notebook, args...)
 		var slides int
-		b.run(chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
+		b.run(emulation.SetEmulatedMedia(), // with motion, as most people print
+			chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
 		for _, query := range []string{"", "?view=print"} {
 			b.run(chromedp.Navigate("file://" + b.path + query))
 			b.wait("the deck", fmt.Sprintf("window.Reveal && Reveal.isReady() && (!location.search || document.querySelectorAll('.pdf-page section').length === %d)", slides))

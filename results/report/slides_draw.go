@@ -1,14 +1,8 @@
 package report
 
 import (
-	"fmt"
-	"html"
 	"html/template"
-	"regexp"
-	"strconv"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 )
 
@@ -29,25 +23,10 @@ const (
 // slideDrawn is a chart as a picture that fills a slide.
 func slideDrawn(c Chart) (pictureView, error) {
 	v, err := drawn(c.onSlide())
-	v.SVG = template.HTML(fitted(string(v.SVG)))
+	if c.walk == nil { // a walk's texts have their widths
+		v.SVG = template.HTML(fixedWidths(string(v.SVG)))
+	}
 	return v, err
-}
-
-// lettering is a text of a picture, with its size.
-var lettering = regexp.MustCompile(`<text ([^>]*font-family:Liberation Sans,[^>]*font-size:([0-9.]+)px[^>]*)>([^<]+)</text>`)
-
-// fitted gives each text the width that the picture was laid out with: where there is no font like Liberation Sans, as on the machine that a
-// speaker happens to use, a wider one would run into what is beside it.
-func fitted(svg string) string {
-	return lettering.ReplaceAllStringFunc(svg, func(element string) string {
-		parts := lettering.FindStringSubmatch(element)
-		size, err := strconv.ParseFloat(parts[2], 64)
-		if err != nil {
-			return element
-		}
-		width, _, _ := plot.DefaultTextHandler.Box(html.UnescapeString(parts[3]), font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Length(size)})
-		return fmt.Sprintf(`<text %s textLength="%.4g" lengthAdjust="spacingAndGlyphs">%s</text>`, parts[1], float64(width), parts[3])
-	})
 }
 
 // onSlide is the chart with the proportions of a slide, and large letters. It has no title, for the slide has.

@@ -104,7 +104,8 @@ func (c Chart) drawWalk(colours palette, on draw.Canvas) {
 	s.drawLegend()
 }
 
-// fixedWidths gives each text of a picture the width that it was laid out with: in no other font it lies over what is beside it.
+// fixedWidths gives each text of a picture the width that it was laid out with, so that in no other font, as on the machine that a speaker
+// happens to use, it lies over what is beside it.
 func fixedWidths(svg string) string {
 	pattern := regexp.MustCompile(`<text ([^>]*font-weight:(\w+);[^>]*font-size:([0-9.]+)px[^>]*)>([^<]*)</text>`)
 	return pattern.ReplaceAllStringFunc(svg, func(text string) string {
