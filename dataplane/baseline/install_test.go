@@ -160,7 +160,7 @@ func TestDNATOnly(t *testing.T) {
 	before := n.client.snmp("Tcp", "OutRsts")
 	_, err := n.client.ask("tcp", vip+":80", 300*time.Millisecond)
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return n.client.snmp("Tcp", "OutRsts") > before }, 20*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return n.client.snmp("Tcp", "OutRsts") > before }, time.Minute, 10*time.Millisecond,
 		"the client resets what it did not ask for")
 	_, err = n.client.ask("udp", vip+":80", 300*time.Millisecond)
 	require.Error(t, err)

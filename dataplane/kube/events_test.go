@@ -39,7 +39,7 @@ func TestReportersWriteOneEvent(t *testing.T) {
 		for range 3 {
 			r.tell([]services.Problem{ofService, ofSlice, ofNode, ofPod}, known)
 		}
-		require.Eventually(t, func() bool { return len(r.waiting) == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(r.waiting) == 0 }, time.Minute, time.Millisecond)
 		r.close()
 	}
 	list, err := client.EventsV1().Events("").List(t.Context(), metav1.ListOptions{})

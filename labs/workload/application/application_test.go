@@ -157,7 +157,7 @@ func TestVisitorsByProxyHeader(t *testing.T) {
 	defer conn.Close()
 	_, err = fmt.Fprint(conn, "PROXY TCP4 192.0.2.10 198.51.100.1 40000 80\r\nGET / HTTP/1.0\r\n\r\n")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return visitors.Record().(VisitorsRecord).Requests == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return visitors.Record().(VisitorsRecord).Requests == 1 }, time.Minute, time.Millisecond)
 	assert.Equal(t, map[netip.Addr]int{netip.MustParseAddr("192.0.2.10"): 1}, visitors.Record().(VisitorsRecord).Clients)
 }
 

@@ -66,7 +66,7 @@ func TestLoadShapes(t *testing.T) {
 			in, out = in+report.BytesOut, out+report.BytesIn
 		})
 	}
-	require.Eventually(t, func() bool { return server.Report().Requests == 16 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Report().Requests == 16 }, time.Minute, time.Millisecond)
 	got := server.Report()
 	assert.Equal(t, in, got.BytesIn, "the server counts what the clients sent")
 	assert.Equal(t, out, got.BytesOut)
@@ -265,7 +265,7 @@ func TestServerNoticesThatClientLeft(t *testing.T) {
 	_, err = io.WriteString(conn, "POST /infer?response=10&compute=600 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 	require.NoError(t, err)
 	conn.Close()
-	require.Eventually(t, func() bool { return server.Report().Aborted == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Report().Aborted == 1 }, time.Minute, time.Millisecond)
 	assert.EqualValues(t, 3, server.Report().BytesIn)
 }
 

@@ -59,7 +59,7 @@ func connect(t *testing.T, o workload.ConnectOptions) workload.Seen {
 // ended waits until the proxy has reported n connections.
 func ended(t *testing.T, p *Proxy, n int) Report {
 	t.Helper()
-	require.Eventually(t, func() bool { return p.Report().Connections == n }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.Report().Connections == n }, time.Minute, time.Millisecond)
 	return p.Report()
 }
 
@@ -207,7 +207,7 @@ func TestProxyChecksAreLocal(t *testing.T) {
 	for _, version := range []proxyproto.Version{proxyproto.V1, proxyproto.V2} {
 		echo, port := runEcho(t, true)
 		runProxy(t, Options{Upstreams: []netip.AddrPort{netip.AddrPortFrom(v4, port)}, Send: version, CheckEvery: time.Hour})
-		require.Eventually(t, func() bool { return echo.Report().ProxyHeaders == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return echo.Report().ProxyHeaders == 1 }, time.Minute, time.Millisecond)
 		assert.Empty(t, echo.Report().Refused)
 	}
 }
