@@ -2,6 +2,7 @@ package labs
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,25 +99,26 @@ func TestParseFindsTypos(t *testing.T) {
 	_, err = Parse("lab.yaml", source)
 	require.NoError(t, err)
 	for name, test := range map[string]struct{ from, to, want string }{
-		"topology":        {"topology: source-ip", "topology: source-pi", `lab.yaml:16:13: spec.topology: unknown topology "source-pi": did you mean "source-ip"?`},
-		"capture":         {"capture: [client, node-a", "capture: [client, nodea", `lab.yaml:29:23: spec.phases[0].capture[1]: unknown node "nodea": did you mean "node-a"?`},
-		"from":            {"from: client", "from: cleint", `lab.yaml:31:23: spec.phases[0].steps[0].connect.from: unknown node or pod "cleint": did you mean "client"?`},
+		"topology":        {"topology: source-ip", "topology: source-pi", `lab.yaml:LINE:13: spec.topology: unknown topology "source-pi": did you mean "source-ip"?`},
+		"capture":         {"capture: [client, node-a", "capture: [client, nodea", `lab.yaml:LINE:23: spec.phases[0].capture[1]: unknown node "nodea": did you mean "node-a"?`},
+		"from":            {"from: client", "from: cleint", `lab.yaml:LINE:23: spec.phases[0].steps[0].connect.from: unknown node or pod "cleint": did you mean "client"?`},
 		"service":         {"service: tcp-echo", "service: tcp-ehco", `spec.phases[0].steps[0].connect.to.service: unknown service "tcp-ehco": did you mean "tcp-echo"?`},
 		"port":            {"port: tcp", "port: tpc", `spec.phases[0].steps[0].connect.to.port: unknown port of tcp-echo "tpc": did you mean "tcp"?`},
 		"no port":         {", port: tcp", "", `spec.phases[0].steps[0].connect.to.port: missing: want one of`},
-		"metric":          {"metric: source_preserved", "metric: source_preservd", `lab.yaml:42:13: spec.expectations[0].metric: variant kube-proxy does not measure "source_preservd": did you mean "source_preserved"?`},
-		"label's value":   {"labels: {protocol: tcp}", "labels: {protocol: tpc}", `lab.yaml:43:13: spec.expectations[0].labels: variant kube-proxy does not measure source_preserved (protocol=tpc) (want protocol=tcp, or protocol=udp)`},
+		"metric":          {"metric: source_preserved", "metric: source_preservd", `lab.yaml:LINE:13: spec.expectations[0].metric: variant kube-proxy does not measure "source_preservd": did you mean "source_preserved"?`},
+		"label's value":   {"labels: {protocol: tcp}", "labels: {protocol: tpc}", `lab.yaml:LINE:13: spec.expectations[0].labels: variant kube-proxy does not measure source_preserved (protocol=tpc) (want protocol=tcp, or protocol=udp)`},
 		"label's key":     {"labels: {protocol: tcp}", "labels: {proto: tcp}", `spec.expectations[0].labels: variant kube-proxy does not measure source_preserved (proto=tcp) (want protocol=tcp, or protocol=udp)`},
 		"no labels":       {"    labels: {protocol: tcp}\n", "", `spec.expectations[0].labels: variant kube-proxy does not measure source_preserved without labels (want`},
-		"variant":         {"variant: kube-proxy", "variant: kubeproxy", `lab.yaml:41:14: spec.expectations[0].variant: unknown variant "kubeproxy": did you mean "kube-proxy"?`},
+		"variant":         {"variant: kube-proxy", "variant: kubeproxy", `lab.yaml:LINE:14: spec.expectations[0].variant: unknown variant "kubeproxy": did you mean "kube-proxy"?`},
 		"claim":           {"claims: [SNAT-1]", "claims: [SNAT-l]", `spec.expectations[0].claims[0]: unknown claim "SNAT-l": did you mean`},
 		"field and names": {"question:", "qestion: x\n  topologyy: x\n  question:", `spec.topologyy: unknown field: did you mean "topology"?`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(string(source), test.from, test.to, 1)
 			require.NotEqual(t, string(source), changed)
+			before, _, _ := strings.Cut(changed, test.to)
 			_, err := Parse("lab.yaml", []byte(changed))
-			assert.ErrorContains(t, err, test.want)
+			assert.ErrorContains(t, err, strings.Replace(test.want, "LINE", strconv.Itoa(1+strings.Count(before, "\n")), 1))
 		})
 	}
 }
