@@ -1,10 +1,6 @@
 package report
 
-import (
-	"html/template"
-
-	"gonum.org/v1/plot/vg"
-)
+import "gonum.org/v1/plot/vg"
 
 // A picture of a slide is as wide as its heading and as high as what is left below it; on a slide that is 1280 pixels wide, a point of the
 // least width takes more than two pixels.
@@ -21,13 +17,7 @@ const (
 )
 
 // slideDrawn is a chart as a picture that fills a slide.
-func slideDrawn(c Chart) (pictureView, error) {
-	v, err := drawn(c.onSlide())
-	if c.walk == nil { // a walk's texts have their widths
-		v.SVG = template.HTML(fixedWidths(string(v.SVG)))
-	}
-	return v, err
-}
+func slideDrawn(c Chart) (pictureView, error) { return drawn(c.onSlide()) }
 
 // onSlide is the chart with the proportions of a slide, and large letters. It has no title, for the slide has.
 func (c Chart) onSlide() Chart {
