@@ -5,16 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -24,20 +18,13 @@ import (
 	"github.com/dsrlab/dsrlab/internal/browsertest"
 )
 
-// deckPatience bounds each wait for what a deck has to show; nothing is expected at a certain time.
-const deckPatience = 90 * time.Second
-
 // notebook is what most tests look at decks with: slides have its size.
 var notebook = browsertest.View{Width: 1280, Height: 720}
 
-// browserTab is a deck in headless Chromium.
-type browserTab struct {
-	ctx  context.Context
-	t    *testing.T
+// deck is one in headless Chromium.
+type deck struct {
+	*browsertest.Page
 	path string
-
-	mu     sync.Mutex
-	errors []string // of the console, and requests for anything but the deck
 }
 
 // startChromium starts the browser; tabs are made in its context.
@@ -49,65 +36,17 @@ func startChromium(t *testing.T) context.Context {
 }
 
 // openDeck writes the deck that the arguments make and opens the file, without the network, as a speaker does.
-func openDeck(t *testing.T, chromium context.Context, view browsertest.View, args ...string) *browserTab {
+func openDeck(t *testing.T, chromium context.Context, view browsertest.View, args ...string) deck {
 	t.Helper()
-	b := &browserTab{t: t, path: filepath.Join(t.TempDir(), "deck.html")}
-	_, stderr, code := runResults(t, append(append([]string{"report"}, args...), "--format", "slides", "--write", b.path)...)
+	path := filepath.Join(t.TempDir(), "deck.html")
+	_, stderr, code := runResults(t, append(append([]string{"report"}, args...), "--format", "slides", "--write", path)...)
 	require.Equal(t, exitOK, code, stderr)
 	ctx, cancel := chromedp.NewContext(chromium)
 	t.Cleanup(cancel)
-	b.ctx = ctx
-	chromedp.ListenTarget(ctx, b.note)
-	require.NoError(t, chromedp.Run(ctx)) // the tab lives as long as the context that it is made with
-	b.run(network.Enable(), log.Enable(), view.Set(), chromedp.Navigate("file://"+b.path))
-	b.wait("the deck", "window.Reveal && Reveal.isReady()")
+	b := deck{browsertest.Watch(ctx, t, "file://"+path), path}
+	b.Run(view.Set(), chromedp.Navigate("file://"+path))
+	b.Wait("the deck", "window.Reveal && Reveal.isReady()")
 	return b
-}
-
-func (b *browserTab) note(event any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch e := event.(type) {
-	case *runtime.EventExceptionThrown:
-		b.errors = append(b.errors, e.ExceptionDetails.Error())
-	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
-			b.errors = append(b.errors, "console: "+string(e.Type))
-		}
-	case *log.EventEntryAdded:
-		if e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning {
-			b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
-		}
-	case *network.EventRequestWillBeSent:
-		if url := e.Request.URL; !strings.HasPrefix(url, "file://"+b.path) && !strings.HasPrefix(url, "data:") {
-			b.errors = append(b.errors, "request for "+url)
-		}
-	}
-}
-
-func (b *browserTab) run(actions ...chromedp.Action) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, deckPatience)
-	defer cancel()
-	require.NoError(b.t, chromedp.Run(ctx, actions...))
-}
-
-// wait waits until an expression is true.
-func (b *browserTab) wait(what, expression string) {
-	b.t.Helper()
-	require.Eventually(b.t, func() bool {
-		var is bool
-		b.run(chromedp.Evaluate("Boolean("+expression+")", &is))
-		return is
-	}, deckPatience, 20*time.Millisecond, "%s never came: %s", what, expression)
-}
-
-// noErrors checks that the deck did nothing that it must not.
-func (b *browserTab) noErrors() {
-	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	assert.Empty(b.t, b.errors)
 }
 
 // tooLarge names, for each slide of the deck, what does not fit: its content higher or wider than it, or beyond its edges.
@@ -149,9 +88,9 @@ func TestSlidesFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := openDeck(t, chromium, notebook, name)
 			var found []string
-			b.run(chromedp.Evaluate(tooLarge, &found))
+			b.Run(chromedp.Evaluate(tooLarge, &found))
 			assert.Empty(t, found)
-			b.noErrors()
+			b.NothingWrong()
 		})
 	}
 }
@@ -163,31 +102,30 @@ func TestSlidesAreShown(t *testing.T) {
 	b := openDeck(t, chromium, browsertest.View{Width: 1280, Height: 720, Dark: true}, "02-throughput")
 	const shown = `Reveal.getCurrentSlide().id === `
 	const background = `getComputedStyle(document.querySelector('.present .sheet')).backgroundColor === `
-	b.wait("the first slide", shown+`'02-throughput'`)
-	b.wait("no motion", `Reveal.getConfig().transition === 'none' && getComputedStyle(Reveal.getCurrentSlide()).transitionDuration === '0s'`)
-	b.wait("dark", background+`'rgb(22, 25, 29)'`)
-	b.run(chromedp.KeyEvent(kb.ArrowRight))
-	b.wait("the second slide", shown+`'02-throughput-answer'`)
-	b.run(chromedp.KeyEvent("t"))
-	b.wait("light", background+`'rgb(255, 255, 255)'`)
+	b.Wait("the first slide", shown+`'02-throughput'`)
+	b.Wait("no motion", `Reveal.getConfig().transition === 'none' && getComputedStyle(Reveal.getCurrentSlide()).transitionDuration === '0s'`)
+	b.Wait("dark", background+`'rgb(22, 25, 29)'`)
+	b.Run(chromedp.KeyEvent(kb.ArrowRight))
+	b.Wait("the second slide", shown+`'02-throughput-answer'`)
+	b.Run(chromedp.KeyEvent("t"))
+	b.Wait("light", background+`'rgb(255, 255, 255)'`)
 
-	opened := chromedp.WaitNewTarget(b.ctx, func(*target.Info) bool { return true })
-	b.run(chromedp.KeyEvent("s"))
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithTargetID(<-opened))
+	opened := chromedp.WaitNewTarget(b.Context, func(*target.Info) bool { return true })
+	b.Run(chromedp.KeyEvent("s"))
+	ctx, cancel := chromedp.NewContext(b.Context, chromedp.WithTargetID(<-opened))
 	defer cancel()
-	speaker := &browserTab{t: t, ctx: ctx, path: b.path}
-	require.NoError(t, chromedp.Run(ctx))
-	speaker.wait("the notes", `document.querySelector('.now').textContent.includes('THR-1 (slide 23), reproduced')`)
-	speaker.wait("the next slide", `document.querySelector('.next svg') && getComputedStyle(document.body).gridTemplateColumns`)
-	b.run(chromedp.KeyEvent(" "))
-	b.wait("the third slide", shown+`'02-throughput-picture-1'`)
-	speaker.wait("its notes", `document.querySelector('.now').textContent.includes('Bars: median.')`)
-	b.run(chromedp.KeyEvent(kb.End))
-	b.wait("the last slide", shown+`'02-throughput-method'`)
-	speaker.wait("no next slide", `!document.querySelector('.next svg') && document.querySelector('.place').textContent.includes('Method and machine')`)
-	b.run(chromedp.KeyEvent(kb.ArrowLeft))
-	b.wait("the slide before", shown+`Reveal.getSlides().at(-2).id`)
-	b.noErrors()
+	speaker := browsertest.Watch(ctx, t, "file://"+b.path)
+	speaker.Wait("the notes", `document.querySelector('.now').textContent.includes('THR-1 (slide 23), reproduced')`)
+	speaker.Wait("the next slide", `document.querySelector('.next svg') && getComputedStyle(document.body).gridTemplateColumns`)
+	b.Run(chromedp.KeyEvent(" "))
+	b.Wait("the third slide", shown+`'02-throughput-picture-1'`)
+	speaker.Wait("its notes", `document.querySelector('.now').textContent.includes('Bars: median.')`)
+	b.Run(chromedp.KeyEvent(kb.End))
+	b.Wait("the last slide", shown+`'02-throughput-method'`)
+	speaker.Wait("no next slide", `!document.querySelector('.next svg') && document.querySelector('.place').textContent.includes('Method and machine')`)
+	b.Run(chromedp.KeyEvent(kb.ArrowLeft))
+	b.Wait("the slide before", shown+`Reveal.getSlides().at(-2).id`)
+	b.NothingWrong()
 }
 
 // TestSlidesAreAccessible checks each slide of some decks with axe-core, light and dark.
@@ -199,10 +137,10 @@ func TestSlidesAreAccessible(t *testing.T) {
 			view := browsertest.View{Width: 1280, Height: 720, Dark: dark}
 			b := openDeck(t, chromium, view, lab)
 			var slides int
-			b.run(chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
+			b.Run(chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
 			for i := range slides {
-				b.run(chromedp.Evaluate(fmt.Sprintf(`Reveal.slide(%d)`, i), nil))
-				browsertest.Axe(b.ctx, t, fmt.Sprintf("%s, slide %d, %s", lab, i+1, view))
+				b.Run(chromedp.Evaluate(fmt.Sprintf(`Reveal.slide(%d)`, i), nil))
+				browsertest.Axe(b.Context, t, fmt.Sprintf("%s, slide %d, %s", lab, i+1, view))
 			}
 		}
 	}
@@ -213,15 +151,15 @@ func TestSlidesOfAllLabsAreLinked(t *testing.T) {
 	chromium := startChromium(t)
 	t.Chdir(t.TempDir())
 	b := openDeck(t, chromium, notebook, "--all")
-	b.run(chromedp.KeyEvent(kb.ArrowRight))
-	b.wait("the table", `Reveal.getCurrentSlide().id === 'table'`)
-	b.run(chromedp.Evaluate(`document.querySelector('.present a[href="#/07-full-picture-dsr-udp"]').click()`, nil))
-	b.wait("the evidence", `Reveal.getCurrentSlide().querySelector('tr[id="07-full-picture-dsr-udp"]')`)
-	b.run(chromedp.KeyEvent(kb.ArrowRight))
-	b.wait("the next lab", `Reveal.getCurrentSlide().id === '08-oversubscription'`)
-	b.run(chromedp.KeyEvent(kb.ArrowDown))
-	b.wait("its answer", `Reveal.getCurrentSlide().id === '08-oversubscription-answer'`)
-	b.noErrors()
+	b.Run(chromedp.KeyEvent(kb.ArrowRight))
+	b.Wait("the table", `Reveal.getCurrentSlide().id === 'table'`)
+	b.Run(chromedp.Evaluate(`document.querySelector('.present a[href="#/07-full-picture-dsr-udp"]').click()`, nil))
+	b.Wait("the evidence", `Reveal.getCurrentSlide().querySelector('tr[id="07-full-picture-dsr-udp"]')`)
+	b.Run(chromedp.KeyEvent(kb.ArrowRight))
+	b.Wait("the next lab", `Reveal.getCurrentSlide().id === '08-oversubscription'`)
+	b.Run(chromedp.KeyEvent(kb.ArrowDown))
+	b.Wait("its answer", `Reveal.getCurrentSlide().id === '08-oversubscription-answer'`)
+	b.NothingWrong()
 }
 
 // TestSlidesPrint: what is printed has one page for each slide, with reveal.js's own way to print and without.
@@ -231,19 +169,19 @@ func TestSlidesPrint(t *testing.T) {
 	for _, args := range [][]string{{"02-throughput"}, {"--all"}} {
 		b := openDeck(t, chromium, notebook, args...)
 		var slides int
-		b.run(emulation.SetEmulatedMedia(), // with motion, as most people print
+		b.Run(emulation.SetEmulatedMedia(), // with motion, as most people print
 			chromedp.Evaluate(`Reveal.getSlides().length`, &slides))
 		for _, query := range []string{"", "?view=print"} {
-			b.run(chromedp.Navigate("file://" + b.path + query))
-			b.wait("the deck", fmt.Sprintf("window.Reveal && Reveal.isReady() && (!location.search || document.querySelectorAll('.pdf-page section').length === %d)", slides))
+			b.Run(chromedp.Navigate("file://" + b.path + query))
+			b.Wait("the deck", fmt.Sprintf("window.Reveal && Reveal.isReady() && (!location.search || document.querySelectorAll('.pdf-page section').length === %d)", slides))
 			var pdf []byte
-			b.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+			b.Run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 				pdf, _, err = page.PrintToPDF().WithPreferCSSPageSize(true).WithPrintBackground(true).Do(ctx)
 				return err
 			}))
 			assert.Equal(t, slides, len(regexp.MustCompile(`/Type\s*/Page\b[^s]`).FindAll(pdf, -1)), "pages of %s%s", args[0], query)
 			assert.Regexp(t, `/MediaBox \[0 0 960(\.\d+)? 540(\.\d+)?\]`, string(regexp.MustCompile(`/MediaBox \[[^]]*\]`).Find(pdf)))
 		}
-		b.noErrors()
+		b.NothingWrong()
 	}
 }

@@ -174,30 +174,30 @@ func shown(list string) string {
 // TestPageFilters checks that both lists narrow to what is typed, also for rows that come later, and are bounded.
 func TestPageFilters(t *testing.T) {
 	b := openPageIn(browsertest.New(t), t, newStage(t), Config{Interval: 20 * time.Millisecond})
-	b.wait("tables and flows", shown("tables")+` === 3 && `+shown("flows")+` === `+fmt.Sprint(keptFlows))
-	b.wait("the count", `document.getElementById('flows-count').textContent.startsWith('200 of 200 flows shown; ')`)
+	b.Wait("tables and flows", shown("tables")+` === 3 && `+shown("flows")+` === `+fmt.Sprint(keptFlows))
+	b.Wait("the count", `document.getElementById('flows-count').textContent.startsWith('200 of 200 flows shown; ')`)
 
 	b.choose("tables", "NODEPORT dsr")
-	b.wait("one frontend", shown("tables")+` === 1 && document.getElementById('tables-count').textContent === '1 of 3 frontends shown'`)
-	b.wait("the count for a screen reader", `document.getElementById('rows-status').textContent === '1 of 3 frontends shown'`)
+	b.Wait("one frontend", shown("tables")+` === 1 && document.getElementById('tables-count').textContent === '1 of 3 frontends shown'`)
+	b.Wait("the count for a screen reader", `document.getElementById('rows-status').textContent === '1 of 3 frontends shown'`)
 	b.choose("tables", "no-such-thing")
-	b.wait("none", shown("tables")+` === 0`)
+	b.Wait("none", shown("tables")+` === 0`)
 
 	b.choose("flows", "dropped no-frontend")
-	b.wait("drops only", shown("flows")+` === 50 && [...document.querySelectorAll('#flows tbody tr')].every((r) => r.hidden !== r.textContent.includes('dropped'))`)
-	b.wait("an age", `document.querySelector('#flows tbody tr').textContent.startsWith('60 s') || document.querySelector('#flows tbody tr').textContent.startsWith('1 min')`)
-	b.run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
-	b.wait("a new row, and no more of them", `document.querySelector('#flows tbody tr') !== before && document.querySelectorAll('#flows tbody tr').length === 200`)
+	b.Wait("drops only", shown("flows")+` === 50 && [...document.querySelectorAll('#flows tbody tr')].every((r) => r.hidden !== r.textContent.includes('dropped'))`)
+	b.Wait("an age", `document.querySelector('#flows tbody tr').textContent.startsWith('60 s') || document.querySelector('#flows tbody tr').textContent.startsWith('1 min')`)
+	b.Run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
+	b.Wait("a new row, and no more of them", `document.querySelector('#flows tbody tr') !== before && document.querySelectorAll('#flows tbody tr').length === 200`)
 
 	b.click("Pause")
-	b.run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
-	b.wait("flows that are not shown", `document.getElementById('flows-count').textContent.includes('more since the pause')`)
+	b.Run(chromedp.Evaluate(`globalThis.before = document.querySelector('#flows tbody tr')`, nil))
+	b.Wait("flows that are not shown", `document.getElementById('flows-count').textContent.includes('more since the pause')`)
 	var still bool
-	b.run(chromedp.Evaluate(`document.querySelector('#flows tbody tr') === before`, &still))
+	b.Run(chromedp.Evaluate(`document.querySelector('#flows tbody tr') === before`, &still))
 	assert.True(t, still, "the list moved while paused")
 	b.click("Continue")
-	b.wait("the newest", `document.querySelector('#flows tbody tr') !== before && !document.getElementById('flows-count').textContent.includes('pause')`)
-	b.noErrors()
+	b.Wait("the newest", `document.querySelector('#flows tbody tr') !== before && !document.getElementById('flows-count').textContent.includes('pause')`)
+	b.NothingWrong()
 }
 
 // TestPageTellsLab checks the page's part in a lab: it is started once, told line by line, and ends with its verdicts.
@@ -205,24 +205,24 @@ func TestPageTellsLab(t *testing.T) {
 	s := newStage(t)
 	s.idle = true
 	b := openPageIn(browsertest.New(t), t, s, Config{Interval: 20 * time.Millisecond})
-	b.run(chromedp.Evaluate(`document.querySelector('#controls select[aria-label=Lab]').value = '06-dsr-packet-walk'`, nil))
+	b.Run(chromedp.Evaluate(`document.querySelector('#controls select[aria-label=Lab]').value = '06-dsr-packet-walk'`, nil))
 	b.click("Run lab")
-	b.wait("the progress", `document.getElementById('lab-progress').textContent === 'Phase walk, trial 1 of 2, dsr limit=police (repetition 2), 94.0 Mbit/s'`)
-	b.wait("the story", `document.getElementById('lab-story').textContent.includes('dsr: the pod saw 192.168.1.202')`)
-	b.wait("the title", `document.getElementById('lab-title').textContent.includes('packet') && document.getElementById('lab-question').textContent.endsWith('?')`)
-	b.wait("no download meanwhile", `document.getElementById('download').disabled`)
+	b.Wait("the progress", `document.getElementById('lab-progress').textContent === 'Phase walk, trial 1 of 2, dsr limit=police (repetition 2), 94.0 Mbit/s'`)
+	b.Wait("the story", `document.getElementById('lab-story').textContent.includes('dsr: the pod saw 192.168.1.202')`)
+	b.Wait("the title", `document.getElementById('lab-title').textContent.includes('packet') && document.getElementById('lab-question').textContent.endsWith('?')`)
+	b.Wait("no download meanwhile", `document.getElementById('download').disabled`)
 	b.click("Stop lab")
-	b.wait("the result", `document.getElementById('lab-result').textContent === 'Result: failed'`)
+	b.Wait("the result", `document.getElementById('lab-result').textContent === 'Result: failed'`)
 	lines := `[...document.querySelectorAll('#lab-story > *')].map((e) => e.textContent)`
-	b.wait("verdicts, each once", lines+`.slice(3).join('|') === 'held dsr: the pod sees the client: connections in which the pod saw the client 100 %|`+
+	b.Wait("verdicts, each once", lines+`.slice(3).join('|') === 'held dsr: the pod sees the client: connections in which the pod saw the client 100 %|`+
 		`failed dsr: no reply passes the LB node: reply packets through the LB node 3 packets, expected at most 0|`+
 		`not-run snat: the reply is fast (never reached)|reproduced DSR-1: dsr 100 %; snat 0 %|differs DSR-2: it is slower|failed interrupted after 1 of 2 trials. Run 20260101T000000Z-lab-abcde was recorded.'`)
 	b.click("Run lab")
-	b.wait("another story", lines+`.length === 3 && document.getElementById('lab-result').textContent === ''`)
+	b.Wait("another story", lines+`.length === 3 && document.getElementById('lab-result').textContent === ''`)
 	b.click("Stop lab")
-	b.wait("its end", lines+`.length === 9`)
+	b.Wait("its end", lines+`.length === 9`)
 	s.lab.close()
-	b.noErrors()
+	b.NothingWrong()
 }
 
 // TestPageIsAccessible checks all of the page with axe-core, as wide and as light as people have it. SCREENSHOTS=FOLDER keeps what was seen.
@@ -231,22 +231,22 @@ func TestPageIsAccessible(t *testing.T) {
 	require.NoError(t, s.RunLab(t.Context(), "06"))
 	s.lab.close()
 	b := openPageIn(browsertest.New(t), t, s, Config{Interval: 20 * time.Millisecond})
-	b.run(browsertest.View{Width: 1280, Height: 720}.Set()) // without motion: the trace does not play
-	b.wait("all parts", shown("tables")+` === 3 && `+shown("flows")+` > 0 && document.querySelectorAll('#caller-list li').length === 2 && document.querySelectorAll('#lab-story p').length > 5`)
+	b.Run(browsertest.View{Width: 1280, Height: 720}.Set()) // without motion: the trace does not play
+	b.Wait("all parts", shown("tables")+` === 3 && `+shown("flows")+` > 0 && document.querySelectorAll('#caller-list li').length === 2 && document.querySelectorAll('#lab-story p').length > 5`)
 	b.click("Trace one request")
-	b.wait("the trace", `!document.getElementById('trace').hidden`)
+	b.Wait("the trace", `!document.getElementById('trace').hidden`)
 	b.click("Next") // to where there are headers
-	b.wait("headers", `document.querySelectorAll('#trace-hop table').length === 2`)
+	b.Wait("headers", `document.querySelectorAll('#trace-hop table').length === 2`)
 	for _, view := range browsertest.Views() {
-		b.run(view.Set())
-		b.wait("the view", fmt.Sprintf(`innerWidth === %d && matchMedia('(prefers-color-scheme: dark)').matches === %v`, view.Width, view.Dark))
-		b.wait("nothing beyond the edge", `document.documentElement.scrollWidth <= innerWidth`)
+		b.Run(view.Set())
+		b.Wait("the view", fmt.Sprintf(`innerWidth === %d && matchMedia('(prefers-color-scheme: dark)').matches === %v`, view.Width, view.Dark))
+		b.Wait("nothing beyond the edge", `document.documentElement.scrollWidth <= innerWidth`)
 		if folder := os.Getenv("SCREENSHOTS"); folder != "" {
 			var shot []byte
-			b.run(chromedp.FullScreenshot(&shot, 100))
+			b.Run(chromedp.FullScreenshot(&shot, 100))
 			require.NoError(t, os.WriteFile(filepath.Join(folder, view.String()+".png"), shot, 0o644))
 		}
-		browsertest.Axe(b.ctx, t, view.String())
+		browsertest.Axe(b.Context, t, view.String())
 	}
-	b.noErrors()
+	b.NothingWrong()
 }
