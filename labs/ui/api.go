@@ -45,6 +45,7 @@ func (s *Server) post(do func(context.Context, change) (any, error)) http.Handle
 		if err == nil {
 			// A change is completed, even if the page goes away meanwhile.
 			answer, err = do(context.WithoutCancel(r.Context()), c)
+			s.hub.noteChange()
 		}
 		status := http.StatusOK
 		var request *RequestError

@@ -12,6 +12,7 @@ import (
 type hub struct {
 	testbed  Testbed
 	interval time.Duration
+	changed  chan struct{} // something was changed that the next reading has not seen
 
 	mu      sync.Mutex
 	viewers map[*viewer]bool
@@ -28,7 +29,15 @@ type viewer struct {
 }
 
 func newHub(tb Testbed, interval time.Duration) *hub {
-	return &hub{testbed: tb, interval: interval, viewers: make(map[*viewer]bool)}
+	return &hub{testbed: tb, interval: interval, changed: make(chan struct{}, 1), viewers: make(map[*viewer]bool)}
+}
+
+// noteChange has the testbed read soon, so that the rates of the interval after that are none of before the change.
+func (h *hub) noteChange() {
+	select {
+	case h.changed <- struct{}{}:
+	default: // it will be
+	}
 }
 
 const (
@@ -97,16 +106,32 @@ func (h *hub) read(ctx context.Context, shown *feed) {
 			state.Error = err.Error()
 		}
 		h.publish(ctx, shown, state, last)
-		select {
-		case <-ctx.Done():
+		if !h.wait(ctx, tick) {
 			return
-		case <-tick.C:
 		}
 		var next Reading
 		if next, err = h.testbed.Read(ctx); err == nil {
 			state, last = h.testbed.State(last, next), next
 		} else {
 			last.Flows, last.Left = nil, 0 // they were shown
+		}
+	}
+}
+
+// wait waits for the time of the next reading, and reports whether there is to be one. After a change that is a fifth of the interval later: what
+// is shorter has no rate worth telling.
+func (h *hub) wait(ctx context.Context, tick *time.Ticker) bool {
+	changed := h.changed
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+			tick.Reset(h.interval / 5)
+			changed = nil // others are seen with it
+		case <-tick.C:
+			tick.Reset(h.interval)
+			return true
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package ui serves one page for a running testbed: the topology with the traffic on it, and what can be changed while it runs.
 //
 // Server is the page and its API; Live is the testbed behind it. Counters, tables and flows are read once per second while somebody views
-// the page, for all viewers together, and not at all while nobody does.
+// the page, for all viewers together, once more soon after each change, and not at all while nobody does.
 package ui
 
 import (
