@@ -54,7 +54,7 @@ docs: ## draw the pictures of the READMEs from the reference runs
 recording: build ## record the terminal that the README shows, playing the reference runs of the demonstration's two labs
 	$(GO) run ./labs/recording -svg labs/recording/demo.svg -columns 100 -rows 28 -title 'dsrlab demo LAB --present --play LAB' \
 		-keys 'space space space space space q space space space space space space space space q' \
-		sh -c 'for lab in 01-source-ip 02-throughput; do bin/dsrlab demo $$lab --present --runs /nonexistent --play $$lab || exit; done'
+		sh -c 'for lab in 01-source-ip 02-throughput; do bin/dsrlab demo $$lab --present --runs labs/recording --play $$lab || exit; done'
 
 .PHONY: lint
 lint: ## check formatting, the direction of imports, and the usual mistakes

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -54,9 +56,13 @@ func (c cast) write(w io.Writer) error {
 }
 
 // record runs a command on a terminal and returns what was drawn until it ended. A key is pressed once something was drawn after the one
-// before it, and nothing for hold. A key that does nothing for a minute, and a command that fails, are errors.
-func record(command *exec.Cmd, columns, rows int, keys []string, hold time.Duration) (cast, error) {
+// before it, and nothing for hold. A key that does nothing for a minute, and a command that fails, are errors. The end
+// of ctx ends the command, and what it has started.
+func record(ctx context.Context, args []string, columns, rows int, keys []string, hold time.Duration) (cast, error) {
 	c := cast{Columns: columns, Rows: rows}
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	// SIGTERM, so that it can put away what it has made; to its whole process group, which the terminal gave it.
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
 	command.Env = append(os.Environ(), "TERM=xterm-256color", "COLORTERM=", "NO_COLOR=")
 	tty, err := pty.StartWithSize(command, &pty.Winsize{Cols: uint16(columns), Rows: uint16(rows)})
 	if err != nil {
@@ -85,11 +91,9 @@ func record(command *exec.Cmd, columns, rows int, keys []string, hold time.Durat
 			}
 		case <-still.C:
 			if waiting {
-				_ = command.Process.Kill()
-				go func() { // so that read can end
-					for range drawn {
-					}
-				}()
+				_ = command.Cancel()
+				for range drawn { // up to its end
+				}
 				_ = command.Wait()
 				return c, fmt.Errorf("with %d keys left, nothing came of the last one for %v (want one that does something, the last of which ends the command)", len(keys), patience)
 			}

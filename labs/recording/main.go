@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -67,9 +66,8 @@ func run(ctx context.Context, args []string) error {
 	case o.hold < settled:
 		return fmt.Errorf("-hold: %v is too short to tell that the screen stands still (want %v or more)", o.hold, settled)
 	}
-	command := exec.CommandContext(ctx, flags.Arg(0), flags.Args()[1:]...)
 	shown := strings.Join(append([]string{filepath.Base(flags.Arg(0))}, flags.Args()[1:]...), " ")
-	cast, err := record(command, int(o.columns), int(o.rows), keys, o.hold)
+	cast, err := record(ctx, flags.Args(), int(o.columns), int(o.rows), keys, o.hold)
 	if err != nil {
 		return fmt.Errorf("record %s: %w", shown, cmp.Or(ctx.Err(), err))
 	}

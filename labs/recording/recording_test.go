@@ -3,10 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,8 @@ import (
 
 // TestRecord records a program that waits for a key between two screens.
 func TestRecord(t *testing.T) {
-	program := exec.Command("sh", "-c", `stty -echo; printf 'the <first> screen █'; read -r _; printf '\033[2J\033[H\033[31;1msecond\033[0m'; read -r _`)
-	c, err := record(program, 40, 5, []string{"\r", "\r"}, time.Second)
+	program := []string{"sh", "-c", `stty -echo; printf 'the <first> screen █'; read -r _; printf '\033[2J\033[H\033[31;1msecond\033[0m'; read -r _`}
+	c, err := record(t.Context(), program, 40, 5, []string{"\r", "\r"}, time.Second)
 	require.NoError(t, err)
 
 	var out bytes.Buffer
@@ -46,7 +47,7 @@ func TestRecord(t *testing.T) {
 
 // TestRecordRefused: a program that fails is no recording.
 func TestRecordRefused(t *testing.T) {
-	_, err := record(exec.Command("sh", "-c", "exit 3"), 40, 5, nil, time.Second)
+	_, err := record(t.Context(), []string{"sh", "-c", "exit 3"}, 40, 5, nil, time.Second)
 	assert.EqualError(t, err, "exit status 3")
 	for _, test := range []struct {
 		args []string
@@ -60,6 +61,25 @@ func TestRecordRefused(t *testing.T) {
 	} {
 		assert.EqualError(t, run(t.Context(), test.args), test.want)
 	}
+}
+
+// TestRecordInterrupted: a command whose recording is interrupted can put away what it has made, as dsrlab its testbed.
+func TestRecordInterrupted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state")
+	ctx, interrupt := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := record(ctx, []string{"sh", "-c", `trap 'echo ended >"$0"; exit 1' TERM; echo begun >"$0"; while :; do sleep 0.05; done`, file}, 40, 5, nil, time.Second)
+		done <- err
+	}()
+	state := func() string {
+		text, _ := os.ReadFile(file) // it may not be there yet
+		return string(text)
+	}
+	require.Eventually(t, func() bool { return state() == "begun\n" }, time.Minute, 10*time.Millisecond)
+	interrupt()
+	require.Error(t, <-done)
+	assert.Equal(t, "ended\n", state())
 }
 
 func TestWholeRunes(t *testing.T) {
