@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// DefaultGrace is how long after its time the end of a transfer and the server's report may take to arrive.
-	DefaultGrace = 15 * time.Second
+	// DefaultGrace is how long after its time the end of a transfer and the server's report may take to arrive. A stream whose segments
+	// a policer drops again and again waits twice as long each time (RFC 6298, 5.5): for its last segment as long as it has been
+	// losing them, and many streams lose them until most have ended.
+	DefaultGrace = 90 * time.Second
 	// maxStreams bounds the connections of one transfer.
 	maxStreams = 1024
 )
@@ -32,7 +34,7 @@ type BulkOptions struct {
 	Streams int
 	// CongestionControl is set on the sockets of both ends; empty leaves that of the routes.
 	CongestionControl string
-	// Timeout is for connecting and for the server's answer (default 5 s), Grace for the end of the transfer (default 15 s).
+	// Timeout is for connecting and for the server's answer (default 5 s), Grace for the end of the transfer (default 90 s).
 	Timeout time.Duration
 	Grace   time.Duration
 }
