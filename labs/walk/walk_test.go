@@ -126,7 +126,7 @@ func TestNoWalks(t *testing.T) {
 	assert.Empty(t, Of(run, "walk"))
 }
 
-// Of a trial that was taken again, the captures of the last take count; a newer plan has lists of addresses.
+// Of a trial that was taken again, the captures of the last take count; an older plan has one address for each node and pod.
 func TestLastTake(t *testing.T) {
 	run := reference(t, "06-dsr-packet-walk", func(files fstest.MapFS) {
 		for _, node := range []string{"client", "node-a", "node-b"} {
@@ -141,8 +141,8 @@ func TestLastTake(t *testing.T) {
 		for _, list := range []string{"nodes", "pods"} {
 			for _, one := range plan[list].([]any) {
 				of := one.(map[string]any)
-				of["addresses"] = []any{of["address"]}
-				delete(of, "address")
+				of["address"] = of["addresses"].([]any)[0]
+				delete(of, "addresses")
 			}
 		}
 		document, err := json.Marshal(plan)
