@@ -92,7 +92,7 @@ func TestStage(t *testing.T) {
 			assert.Contains(t, lines[0], "02-throughput  download · snat")
 			assert.Contains(t, lines[0], "4 of 13")
 			shown := strings.Join(lines, "\n")
-			assert.Contains(t, shown, map[int]string{24: "█▀█ █▀█   █ █", 36: "██████  ██████      ██  ██"}[size[1]], "large figures")
+			assert.Contains(t, shown, map[int]string{24: "█▀█ █▀█", 36: "██████  ██████"}[size[1]], "large figures, an 8 and a 9")
 			assert.Contains(t, shown, "RECORDED")
 
 			m.run("resize-window", "-x", "60", "-y", "20")
