@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -139,6 +140,27 @@ func TestReceiveRefused(t *testing.T) {
 					assert.EqualValues(t, drop, r.action)
 					assert.Equal(t, only(test.reason), r.reasons)
 				})
+			}
+		}
+	})
+}
+
+// The kernel cuts a datagram where UDP's length says, and drops one that is longer than its packet (net/ipv4/udp.c).
+func TestReceiveLengthOfDatagram(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		good := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true, geneve: w.around(dsrOption(w.vip, portEcho))}
+		frame, at := good.frame(t), 14+40+4
+		if w.podTunnel.Is4() {
+			at = 14 + 20 + 4
+		}
+		length := binary.BigEndian.Uint16(frame[at:])
+		d := w.worker(t, services.ModeDSR)
+		for _, other := range []uint16{0, 7, 8, 10, length - 1, length + 1, 0xffff} {
+			binary.BigEndian.PutUint16(frame[at:], other)
+			for hook, drop := range map[Direction]uint32{FromNetwork: actShot, FromNetworkXDP: xdpDrop} {
+				r := d.send(t, hook, frame)
+				assert.EqualValues(t, drop, r.action, "%d instead of %d, %s", other, length, hook)
+				assert.Equal(t, only("geneve"), r.reasons, "%d instead of %d, %s", other, length, hook)
 			}
 		}
 	})

@@ -219,6 +219,7 @@ type DatapathPacketState struct {
 		_          structs.HostLayout
 		Tuple      DatapathFlowKey
 		FragmentId uint32
+		L4Length   uint32
 		TcpFlags   uint8
 		Ttl        uint8
 		Fragment   uint8

@@ -155,7 +155,7 @@ static __always_inline __u32 size_of(struct hook h, const struct packet *p)
 {
 	__u32 length = length_of(h) - L3;
 
-	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
+	if (is_super_packet(h))
 		length = l4_offset(p) - L3 + skb_of(h)->gso_size +
 			 (p->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr));
 	return length;

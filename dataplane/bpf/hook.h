@@ -68,6 +68,12 @@ static __always_inline bool is_own_frame(struct hook h)
 	return h.kind == HOOK_XDP || !skb_of(h)->vlan_present || !(skb_of(h)->vlan_tci & VLAN_IDENTIFIER);
 }
 
+/* Reports whether the packet is many segments in one, which the kernel has put together or not cut yet. XDP has none. */
+static __always_inline bool is_super_packet(struct hook h)
+{
+	return h.kind == HOOK_TC && skb_of(h)->gso_size;
+}
+
 /* Bytes from the Ethernet header on. */
 static __always_inline __u64 length_of(struct hook h)
 {

@@ -45,6 +45,7 @@ enum fragment_place { FRAGMENT_NONE = 0, FRAGMENT_FIRST, FRAGMENT_LATER };
 struct packet {
 	struct flow_key tuple; /* as the packet came */
 	__u32 fragment_id;
+	__u32 l4_length; /* bytes behind the IP header, by what that says */
 	__u8 tcp_flags;
 	__u8 ttl;
 	__u8 fragment; /* enum fragment_place */
@@ -82,6 +83,7 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
 	__be16 *ports;
 	__u8 *l4;
 
+	p->l4_length = length;
 	if (p->tuple.protocol == (p->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return parse_icmp(h, p, offset);
 	if (p->tuple.protocol != IPPROTO_TCP && p->tuple.protocol != IPPROTO_UDP)
@@ -106,7 +108,7 @@ static __always_inline enum parsed parse_l4(struct hook h, struct packet *p, __u
  * Super-packets are made by the kernel, and their length may not fit the field. */
 static __always_inline __u32 length_behind(struct hook h, __u32 length, __u32 header)
 {
-	if (h.kind == HOOK_TC && skb_of(h)->gso_size)
+	if (is_super_packet(h))
 		return skb_of(h)->len - L3 - header;
 	return length > header && L3 + length <= length_of(h) ? length - header : 0;
 }

@@ -82,6 +82,15 @@ static __always_inline int note_request(struct verdict *v)
 	return REASON_OPTION_REQUESTED;
 }
 
+/* Reports whether the datagram is as long as the packet that it came in. Its end would cut it where its own length says (RFC 768),
+ * and so would take another inner packet off than this node. A super-packet's length need not fit the field. */
+static __always_inline bool is_whole_datagram(struct hook h, const struct packet *p)
+{
+	struct udphdr *udp = packet_at(h, l4_offset(p), sizeof(*udp));
+
+	return udp && (is_super_packet(h) || bpf_ntohs(udp->len) == p->l4_length);
+}
+
 /* Checks the outer headers: 0, *room, what stands before the inner IP header, and v->frontend; or a drop reason. */
 static __always_inline int check_outer(struct hook h, const struct packet *p, struct verdict *v, __u32 *room)
 {
@@ -91,7 +100,7 @@ static __always_inline int check_outer(struct hook h, const struct packet *p, st
 	v->node = p->tuple.source;
 	if (!bpf_map_lookup_elem(&nodes, &p->tuple.source) || is_this_node(&p->tuple.source))
 		return -REASON_DROP_UNKNOWN_NODE;
-	if (!g || g->opt_len & GENEVE_VERSION || g->protocol != bpf_htons(GENEVE_TEB))
+	if (!g || !is_whole_datagram(h, p) || g->opt_len & GENEVE_VERSION || g->protocol != bpf_htons(GENEVE_TEB))
 		return -REASON_DROP_GENEVE;
 	if (g->vni != bpf_htonl(vni << 8))
 		return -REASON_DROP_VNI;
