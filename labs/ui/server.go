@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -70,7 +71,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, hub: newHub(config.Testbed, config.Interval)}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", http.FileServerFS(files))
+	mux.Handle("GET /", pageFiles(files))
 	mux.HandleFunc("GET /topology.svg", s.topology)
 	mux.HandleFunc("GET /api/testbed", s.describe)
 	mux.HandleFunc("GET /events", s.events)
@@ -86,6 +87,19 @@ func New(config Config) (*Server, error) {
 
 // ServeHTTP is http.Handler's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// pageFiles serves the page's own files. A path that is no UTF-8 names none of them: package fs calls it invalid, which FileServerFS
+// would answer with 500.
+func pageFiles(files fs.FS) http.Handler {
+	server := http.FileServerFS(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !utf8.ValidString(r.URL.Path) {
+			http.NotFound(w, r)
+			return
+		}
+		server.ServeHTTP(w, r)
+	})
+}
 
 // topology draws the plan, wide or narrow.
 func (s *Server) topology(w http.ResponseWriter, r *http.Request) {

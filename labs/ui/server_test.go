@@ -237,6 +237,7 @@ func FuzzAPI(f *testing.F) {
 	f.Add("POST", "/api/lab", "localhost", "", "application/json", []byte(`{"lab":"06-dsr-packet-walk","on":true}`), true)
 	f.Add("GET", "/topology.svg?layout=narrow", "[::1]:1", "", "", []byte{}, false)
 	f.Add("GET", "/vendor/../main.js", "127.0.0.1", "null", "", []byte{}, false)
+	f.Add("GET", "topo\x8c", "[::1]:1", "", "", []byte{}, false)
 	s, tb := newServer(f, true)
 	f.Fuzz(func(t *testing.T, method, path, host, origin, kind string, body []byte, authorised bool) {
 		r, err := http.NewRequest(method, "http://127.0.0.1/", bytes.NewReader(body))
