@@ -85,11 +85,15 @@ func (p *nodeIndex) equal(other *nodeIndex) bool {
 }
 
 func (p *nodeIndex) problem(node *Node, field, want, format string, args ...any) {
-	p.problems = append(p.problems, Problem{Object: "node " + node.Name, Field: field, What: fmt.Sprintf(format, args...), Want: want})
+	p.problems = append(p.problems, Problem{Object: "node " + cmp.Or(node.Name, "without name"), Field: field, What: fmt.Sprintf(format, args...), Want: want})
 }
 
 func (p *nodeIndex) add(node *Node) {
 	addresses := p.addressesOf(node)
+	if node.Name == "" { // that of what is outside of the cluster
+		p.problem(node, "name", "give each node a name", "there is none")
+		return
+	}
 	if len(addresses) == 0 {
 		return
 	}
