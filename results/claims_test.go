@@ -177,7 +177,7 @@ func TestStoreFind(t *testing.T) {
 
 	for name, want := range map[string]string{
 		"day1-a": "day1-a", "day1-b": "day1-b", "ref": "ref-1", "latest": "day1-b",
-		"02-throughput": "day1-a", "01-source-ip": "day1-b", path: "day1-b",
+		"02-throughput": "day1-a", "01-source-ip": "day1-b", path: "day1-b", "02": "day1-a", "01-": "day1-b",
 	} {
 		run, err := store.Find(name)
 		require.NoError(t, err, name)
@@ -198,6 +198,8 @@ func TestStoreFind(t *testing.T) {
 
 	_, err = store.Find("day1")
 	require.EqualError(t, err, `find run "day1": 2 runs begin like this: day1-b, day1-a`)
+	_, err = store.Find("0")
+	require.EqualError(t, err, `find run "0": the names of 3 labs begin like this: 01-source-ip, 02-throughput, 07-full-picture`)
 	_, err = store.Find("nope")
 	require.EqualError(t, err, `find run "nope": none in `+own+` has this id, and no lab of this name was run; dsrlab results list shows the runs`)
 	_, err = store.Find("broken")

@@ -85,7 +85,7 @@ func list(files fs.FS, location string) ([]Entry, error) {
 }
 
 // Find reads the run that a user means: the path of a run folder, the id of a run or the beginning of one, the name of a
-// lab (its latest run), or "latest". The runs of Dir come before the reference runs; of those on other substrates a lab's name
+// lab (its latest run) or the beginning of one, as in 06, or "latest". The runs of Dir come before the reference runs; of those on other substrates a lab's name
 // means none where there is one on network namespaces, on which every lab runs and of which captures are kept. A lab's name and "latest"
 // mean a run that came to its end, where there is one.
 func (s Store) Find(name string) (*Run, error) {
@@ -118,13 +118,31 @@ func (s Store) Find(name string) (*Run, error) {
 	case 1:
 		return begins[0].Run, begins[0].Err
 	case 0:
-		return nil, fmt.Errorf("find run %q: none in %s has this id, and no lab of this name was run; dsrlab results list shows the runs", name, s.Dir)
+		return s.findByLab(name, entries)
 	}
 	names := make([]string, len(begins))
 	for i, entry := range begins {
 		names[i] = entry.Name
 	}
 	return nil, fmt.Errorf("find run %q: %d runs begin like this: %s", name, len(begins), strings.Join(names, ", "))
+}
+
+// findByLab reads the latest run of the one lab whose name begins with begin.
+func (s Store) findByLab(begin string, entries []Entry) (*Run, error) {
+	matches := map[string]bool{}
+	for _, entry := range entries {
+		if entry.Run != nil && begin != "" && strings.HasPrefix(entry.Run.Manifest.Lab, begin) {
+			matches[entry.Run.Manifest.Lab] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(matches))
+	switch len(names) {
+	case 1:
+		return latestOf(names[0], entries), nil
+	case 0:
+		return nil, fmt.Errorf("find run %q: none in %s has this id, and no lab of this name was run; dsrlab results list shows the runs", begin, s.Dir)
+	}
+	return nil, fmt.Errorf("find run %q: the names of %d labs begin like this: %s", begin, len(names), strings.Join(names, ", "))
 }
 
 // latestOf is the run that a lab's name means; nil if it has none. Entries must be in the order of List.

@@ -31,9 +31,9 @@ func newResultsCommand(s streams) *cobra.Command {
 		Short: "List, show, compare and report recorded runs, and the verdicts on the talk's claims",
 		Long: `Reads what "dsrlab lab run" and "dsrlab demo" recorded.
 
-RUN is the path of a run's folder, the id of a run or the beginning of one, the name of a lab (its latest run), or
-"latest". Runs are looked for in the folder --runs, and then among the reference runs that come with dsrlab; of these, a lab's
-name means the one on network namespaces.`,
+RUN is the path of a run's folder, the id of a run, the name of a lab (its latest run), or "latest"; of an id and of a name
+the beginning will do, as in 06. Runs are looked for in the folder --runs, and then among the reference runs that come with
+dsrlab; of these, a lab's name means the one on network namespaces.`,
 	}
 	command.PersistentFlags().StringVar(&dir, "runs", defaultRunsDir, "folder of recorded runs")
 	command.PersistentFlags().StringVar(&dir, "dir", defaultRunsDir, "as --runs")
