@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 // manyEntries hold ten thousand services of ten backends, and what changes among them within a second.
@@ -17,7 +18,7 @@ var manyEntries = Sizes{
 
 // BenchmarkApply10k fills empty maps with 10,000 services of 10 backends each.
 func BenchmarkApply10k(b *testing.B) {
-	state := State{Node: nodeName(0), Nodes: nodesOf(16), Tables: manyServices(10000, 10)}
+	state := State{Node: servicestest.NodeName(0), Nodes: nodesOf(16), Tables: servicestest.Many(10000, 10)}
 	for b.Loop() {
 		b.StopTimer()
 		d := newMaps(b, manyEntries)
@@ -30,7 +31,7 @@ func BenchmarkApply10k(b *testing.B) {
 
 // BenchmarkRestart10k reads them back, and finds that nothing is to be done.
 func BenchmarkRestart10k(b *testing.B) {
-	state := State{Node: nodeName(0), Nodes: nodesOf(16), Tables: manyServices(10000, 10)}
+	state := State{Node: servicestest.NodeName(0), Nodes: nodesOf(16), Tables: servicestest.Many(10000, 10)}
 	d := newMaps(b, manyEntries)
 	_, err := d.Apply(state)
 	require.NoError(b, err)
@@ -43,11 +44,11 @@ func BenchmarkRestart10k(b *testing.B) {
 
 // BenchmarkUpdateOne changes one of them: one backend comes, or goes again.
 func BenchmarkUpdateOne(b *testing.B) {
-	state := State{Node: nodeName(0), Nodes: nodesOf(16), Tables: manyServices(10000, 10)}
+	state := State{Node: servicestest.NodeName(0), Nodes: nodesOf(16), Tables: servicestest.Many(10000, 10)}
 	d := newMaps(b, manyEntries)
 	_, err := d.Apply(state)
 	require.NoError(b, err)
-	forms := []*services.Tables{oneService(5000, 11), oneService(5000, 10)}
+	forms := []*services.Tables{servicestest.One(5000, 11), servicestest.One(5000, 10)}
 	i := 0
 	for b.Loop() {
 		n, err := d.Update("default/s05000", forms[i%2])

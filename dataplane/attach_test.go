@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 // inNamespace runs f in a new network namespace with a veth eth0, whose other end is peer0. The thread dies with the
@@ -249,7 +250,7 @@ func TestReplaceKeepsMaps(t *testing.T) {
 	dir := filepath.Join(mountBPFFS(t), "node")
 	inNamespace(t, func(t *testing.T) {
 		config := Config{Addresses: testNodeAddresses, Device: "eth0", PinDir: dir, Sizes: fewEntries}
-		state := State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)}
+		state := State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(3, 2)}
 		d, err := Load(config)
 		if !assert.NoError(t, err) {
 			return

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -58,9 +59,9 @@ const DefaultMTU = 1500
 
 // withDefaults returns c with every zero field filled in, or all that is wrong with it.
 func (c Config) withDefaults() (Config, error) {
-	c.MTU = orDefault(c.MTU, DefaultMTU)
-	c.Hook = orDefault(c.Hook, HookTC)
-	c.Sizes = c.Sizes.withDefaults()
+	c.MTU = cmp.Or(c.MTU, DefaultMTU)
+	c.Hook = cmp.Or(c.Hook, HookTC)
+	c.Sizes = c.Sizes.WithDefaults()
 	errs := []error{c.checkAddresses()}
 	if c.Device == "" {
 		errs = append(errs, errors.New("device: must be named"))
@@ -102,12 +103,4 @@ func (c Config) checkAddresses() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }

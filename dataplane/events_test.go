@@ -11,18 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 // testEvent is one in which everything is set.
 func testEvent() (bpf.DatapathEvent, Event) {
 	at := func(text string) (bpf.DatapathAddress, uint16) {
 		a := netip.MustParseAddrPort(text)
-		return wireAddress(a.Addr()), port16(a.Port())
+		return bpf.WireAddress(a.Addr()), bpf.Port16(a.Port())
 	}
 	e := bpf.DatapathEvent{
 		Time: uint64(time.Second), Bytes: 74, Reason: uint32(bpf.DatapathReasonREASON_TO_OVERLAY_DSR), Service: 1, TcpFlags: 0x12,
 		Point: uint8(bpf.DatapathPointPOINT_FROM_NETWORK_XDP), Mode: uint8(bpf.DatapathModeMODE_DSR),
-		Flags: uint8(bpf.DatapathEventFlagsEVENT_OPTION | bpf.DatapathEventFlagsEVENT_BEGINS), Node: wireAddress(nodeAddr(1)),
+		Flags: uint8(bpf.DatapathEventFlagsEVENT_OPTION | bpf.DatapathEventFlagsEVENT_BEGINS), Node: bpf.WireAddress(servicestest.NodeAddr(1)),
 	}
 	e.Tuple.Protocol = 6
 	e.Tuple.Source, e.Tuple.SourcePort = at("203.0.113.1:40000")
@@ -32,14 +33,14 @@ func testEvent() (bpf.DatapathEvent, Event) {
 	return e, Event{
 		Time: time.Unix(1, 0), Point: FromNetworkXDP, Reason: bpf.DatapathReasonREASON_TO_OVERLAY_DSR, Service: "default/s00000:http/TCP", Number: 1,
 		Protocol: "TCP", Source: netip.MustParseAddrPort("203.0.113.1:40000"), Destination: netip.MustParseAddrPort("198.18.0.0:80"),
-		Frontend: netip.MustParseAddrPort("198.18.0.0:80"), Backend: netip.MustParseAddrPort("10.1.0.0:8080"), Node: nodeAddr(1),
+		Frontend: netip.MustParseAddrPort("198.18.0.0:80"), Backend: netip.MustParseAddrPort("10.1.0.0:8080"), Node: servicestest.NodeAddr(1),
 		TCPFlags: 0x12, Option: true, Begins: true, DSR: true, Bytes: 74,
 	}
 }
 
 func TestEvent(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(1, 1)})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(1, 1)})
 	require.NoError(t, err)
 	r, err := d.newEventDecoder()
 	require.NoError(t, err)
@@ -105,7 +106,7 @@ func TestTraceFilter(t *testing.T) {
 		called = true
 		set := filter()
 		assert.Greater(t, time.Duration(set.Until), monotonic(t))
-		assert.Equal(t, bpf.DatapathTraceFilter{Client: wireAddress(client), Port: port16(40000), Protocol: 6, Until: set.Until}, set)
+		assert.Equal(t, bpf.DatapathTraceFilter{Client: bpf.WireAddress(client), Port: bpf.Port16(40000), Protocol: 6, Until: set.Until}, set)
 		assert.Eventually(t, func() bool { return filter().Until > set.Until }, time.Minute, 10*time.Millisecond, "it is renewed")
 		cancel()
 	}}, func(Hop) error { return nil })

@@ -22,12 +22,12 @@ func (d *DataPath) ForgetFlows(frontends []netip.AddrPort) (int, error) {
 	var errs []error
 	for _, m := range []*ebpf.Map{d.objects.Flows, d.objects.FlowsUnconfirmed} {
 		n, err := deleteWhere(m, func(key bpf.DatapathFlowKey, _ bpf.DatapathFlow) bool {
-			return of[addrPort(key.Destination, key.DestinationPort)]
+			return of[bpf.AddrPort(key.Destination, key.DestinationPort)]
 		})
 		forgotten, errs = forgotten+n, append(errs, err)
 	}
 	for _, m := range []*ebpf.Map{d.objects.Replies, d.objects.RepliesUnconfirmed} {
-		n, err := deleteWhere(m, func(_ bpf.DatapathFlowKey, r bpf.DatapathReply) bool { return of[addrPort(r.Frontend, r.Port)] })
+		n, err := deleteWhere(m, func(_ bpf.DatapathFlowKey, r bpf.DatapathReply) bool { return of[bpf.AddrPort(r.Frontend, r.Port)] })
 		forgotten, errs = forgotten+n, append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/tables"
 	"github.com/dsrlab/dsrlab/internal/capability"
 )
 
@@ -26,10 +27,10 @@ var ErrNotLoaded = errors.New("no data path is loaded here")
 type DataPath struct {
 	objects bpf.DatapathObjects
 	pinDir  string
-	notice  error         // what is not as asked for, or as it should be, and why
-	mirror  *mirror       // what the maps hold; nil: unknown, read back by the next reconcile
-	desired *desiredState // what they are to hold; nil before the first Apply
-	clock   clock         // nil: the system's
+	notice  error           // what is not as asked for, or as it should be, and why
+	mirror  *tables.Mirror  // what the maps hold; nil: unknown, read back by the next reconcile
+	desired *tables.Desired // what they are to hold; nil before the first Apply
+	clock   clock           // nil: the system's
 }
 
 // Load loads the programs of a node, pins them, and attaches them to the device. Maps that are pinned there already are taken
@@ -108,17 +109,15 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 	if err := spec.Assign(&s); err != nil {
 		return nil, err
 	}
-	for _, size := range config.Sizes.fields() {
-		for _, name := range size.maps {
-			spec.Maps[name].MaxEntries = *size.entries
-		}
+	for name, entries := range config.Sizes.Capacities() {
+		spec.Maps[name].MaxEntries = entries
 	}
 	var addresses [2]bpf.DatapathAddress
 	for _, a := range config.Addresses {
 		if a = a.Unmap(); a.Is4() {
-			addresses[0] = wireAddress(a)
+			addresses[0] = bpf.WireAddress(a)
 		} else {
-			addresses[1] = wireAddress(a)
+			addresses[1] = bpf.WireAddress(a)
 		}
 	}
 	flag := map[bool]uint8{true: 1}
@@ -128,7 +127,7 @@ func specOf(config Config, device *net.Interface) (*ebpf.CollectionSpec, error) 
 		s.NodeAddr4.Set(addresses[0]),
 		s.NodeAddr6.Set(addresses[1]),
 		s.OutsideIfindex.Set(uint32(device.Index)),
-		s.OutsideMac.Set(wireMAC(device.HardwareAddr)),
+		s.OutsideMac.Set(bpf.WireMAC(device.HardwareAddr)),
 		s.Mtu.Set(uint32(config.MTU)),
 		s.EventMask.Set(config.Sizes.Events-1),
 		s.PreciseEvents.Set(flag[config.PreciseEvents]),

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -12,7 +13,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 // fewEntries make maps that are quickly made.
@@ -59,11 +60,6 @@ func newMaps(t testing.TB, sizes Sizes) *DataPath {
 // again is the same maps in the hands of another process.
 func (d *DataPath) again() *DataPath { return &DataPath{objects: d.objects, clock: d.clock} }
 
-// nodeName and nodeAddr are those of the i-th node; all have both families.
-func nodeName(i int) string { return fmt.Sprintf("node%d", i) }
-
-func nodeAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}) }
-
 func macOf(last int) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, byte(last)} }
 
 // nodesOf are some nodes.
@@ -71,10 +67,10 @@ func nodesOf(n int) []Node {
 	nodes := make([]Node, n)
 	for i := range nodes {
 		nodes[i] = Node{
-			Name:     nodeName(i),
+			Name:     servicestest.NodeName(i),
 			PodCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)},
 			Addresses: []NodeAddress{
-				{Address: nodeAddr(i), NextHop: macOf(i)},
+				{Address: servicestest.NodeAddr(i), NextHop: macOf(i)},
 				{Address: netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+1))},
 			},
 		}
@@ -82,41 +78,13 @@ func nodesOf(n int) []Node {
 	return nodes
 }
 
-// manyServices are services with some backends each on other nodes, and a LoadBalancer and a ClusterIP.
-func manyServices(count, backends int) *services.Tables {
-	t := &services.Tables{}
-	for i := range count {
-		one := oneService(i, backends)
-		for f := range one.Frontends {
-			for b := range one.Frontends[f].Backends {
-				one.Frontends[f].Backends[b] += len(t.Backends)
-			}
+// randomState has random services, and most of the first node's pods.
+func randomState(r *rand.Rand) State {
+	s := State{Node: servicestest.NodeName(0), Nodes: nodesOf(2 + r.IntN(2)), Tables: servicestest.Random(r)}
+	for _, b := range s.Tables.Backends {
+		if b.Node == s.Node && r.IntN(8) > 0 {
+			s.Pods = append(s.Pods, Pod{Addresses: []netip.Addr{b.Address}, Device: 2 + r.IntN(3), MAC: macOf(1), NodeMAC: macOf(2)})
 		}
-		t.Frontends = append(t.Frontends, one.Frontends...)
-		t.Backends = append(t.Backends, one.Backends...)
 	}
-	return t
-}
-
-// oneService is the i-th of them.
-func oneService(i, backends int) *services.Tables {
-	t := &services.Tables{}
-	all := make([]int, backends)
-	for b := range backends {
-		n := i*16 + b
-		t.Backends = append(t.Backends, services.Backend{
-			Address: netip.AddrFrom4([4]byte{10, byte(1 + n>>16), byte(n >> 8), byte(n)}), Port: 8080, Protocol: services.TCP,
-			Node: nodeName(1), NodeAddress: nodeAddr(1), Weight: 1,
-		})
-		all[b] = b
-	}
-	for _, f := range []services.Frontend{
-		{Address: netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), Kind: services.KindLoadBalancer, Mode: services.ModeDSR},
-		{Address: netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}), Kind: services.KindClusterIP, Mode: services.ModeSNAT},
-	} {
-		f.Port, f.Protocol, f.PortName, f.Service = 80, services.TCP, "http", fmt.Sprintf("default/s%05d", i)
-		f.Backends = append([]int(nil), all...)
-		t.Frontends = append(t.Frontends, f)
-	}
-	return t
+	return s
 }

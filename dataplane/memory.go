@@ -25,29 +25,26 @@ const (
 	pageBytes   = 4096
 )
 
-// Memory sums what the maps of these sizes take on a machine of so many CPUs, but for a few hundred bytes a map. It is pure.
-func (s Sizes) Memory(cpus int) (Memory, error) {
-	s = s.withDefaults()
+// MemoryOf sums what the maps of these sizes take on a machine of so many CPUs, but for a few hundred bytes a map. It is pure.
+func MemoryOf(s Sizes, cpus int) (Memory, error) {
 	spec, err := bpf.LoadDatapath()
 	if err != nil {
 		return Memory{}, fmt.Errorf("sum memory: %w", err)
 	}
-	for _, f := range s.fields() {
-		for _, name := range f.maps {
-			spec.Maps[name].MaxEntries = *f.entries
-		}
+	for name, entries := range s.WithDefaults().Capacities() {
+		spec.Maps[name].MaxEntries = entries
 	}
 	var sum Memory
 	for _, m := range spec.Maps {
-		one := memoryOf(m, uint64(cpus))
+		one := memoryOfMap(m, uint64(cpus))
 		sum.Loaded += one.Loaded
 		sum.Full += one.Full
 	}
 	return sum, nil
 }
 
-// memoryOf is what one map takes.
-func memoryOf(m *ebpf.MapSpec, cpus uint64) Memory {
+// memoryOfMap is what one map takes.
+func memoryOfMap(m *ebpf.MapSpec, cpus uint64) Memory {
 	entries, key, value := uint64(m.MaxEntries), roundUp(m.KeySize), roundUp(m.ValueSize)
 	switch m.Type {
 	case ebpf.Array:

@@ -184,7 +184,7 @@ func TestSpareNodeIsAsNew(t *testing.T) {
 	defer fresh.Close()
 	_, err := used.Apply(w.state("lb", services.ModeSNAT))
 	require.NoError(t, err)
-	require.NoError(t, used.objects.Tracing.Put(uint32(0), bpf.DatapathTraceFilter{Client: wireAddress(w.client), Until: math.MaxInt64}))
+	require.NoError(t, used.objects.Tracing.Put(uint32(0), bpf.DatapathTraceFilter{Client: bpf.WireAddress(w.client), Until: math.MaxInt64}))
 	for _, frame := range w.seeds(t) {
 		for point := range used.objects.DatapathPrograms.ByName() {
 			used.send(t, Direction(point), frame)

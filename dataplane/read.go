@@ -65,7 +65,7 @@ func (d *DataPath) List() ([]Listed, error) {
 	err = errors.Join(err,
 		readEntries(d.objects.Frontends, func(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) { frontends[key] = f }),
 		readEntries(d.objects.Ranges, func(key bpf.DatapathRangeKey, _ uint8) {
-			l.ranges[key.Service] = append(l.ranges[key.Service], prefixOf(key.Prefix-32, key.Address))
+			l.ranges[key.Service] = append(l.ranges[key.Service], bpf.Prefix(key.Prefix-32, key.Address))
 		}),
 		readEntries(d.objects.Slots, func(number uint32, row bpf.DatapathRow) {
 			if row != (bpf.DatapathRow{}) {
@@ -91,7 +91,7 @@ func (d *DataPath) List() ([]Listed, error) {
 func (l listing) frontend(key bpf.DatapathServiceKey, f bpf.DatapathFrontend) Listed {
 	flags := bpf.DatapathFrontendFlags(f.Flags)
 	listed := Listed{
-		Address:  addrPort(key.Address, key.Port),
+		Address:  bpf.AddrPort(key.Address, key.Port),
 		Protocol: protocolName(key.Protocol),
 		Service:  l.names[f.Service],
 		Number:   f.Service,
@@ -118,7 +118,7 @@ func (l listing) set(s bpf.DatapathBackendSet) []ListedBackend {
 	}
 	count := make(map[uint32]int) // of a list 1 each
 	for i := range s.Size {
-		count[backendAt(s, i, func(row uint32) bpf.DatapathRow { return l.rows[row] })]++
+		count[bpf.BackendAt(s, i, func(row uint32) bpf.DatapathRow { return l.rows[row] })]++
 	}
 	var list []ListedBackend
 	for id, n := range count {
@@ -131,18 +131,10 @@ func (l listing) set(s bpf.DatapathBackendSet) []ListedBackend {
 	return list
 }
 
-// backendAt is the number of a list's i-th backend, or of a table's in slot i.
-func backendAt(s bpf.DatapathBackendSet, i uint32, row func(uint32) bpf.DatapathRow) uint32 {
-	if s.Size <= listBackends {
-		return row(s.First + i/uint32(rowBackends)).Word[i%uint32(rowBackends)*2]
-	}
-	return row(s.First + i/uint32(rowSlots)).Word[i%uint32(rowSlots)]
-}
-
 func listBackend(id uint32, b bpf.DatapathBackend) ListedBackend {
 	flags := bpf.DatapathBackendFlags(b.Flags)
 	listed := ListedBackend{
-		ID: id, Serial: b.Serial, Address: addrPort(b.Address, b.Port), Protocol: protocolName(b.Protocol), Node: b.Node.Addr(),
+		ID: id, Serial: b.Serial, Address: bpf.AddrPort(b.Address, b.Port), Protocol: protocolName(b.Protocol), Node: b.Node.Addr(),
 		Local: flags&bpf.DatapathBackendFlagsBACKEND_LOCAL != 0, Draining: flags&bpf.DatapathBackendFlagsBACKEND_DRAINING != 0,
 		State: "active",
 	}

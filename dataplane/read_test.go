@@ -11,11 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 func TestList(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	tables := manyServices(2, 2)
+	tables := servicestest.Many(2, 2)
 	tables.Backends[1].Weight = 3
 	tables.Frontends[0].Affinity = time.Minute
 	tables.Frontends[0].SourceRanges = []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.0/24")}
@@ -23,7 +24,7 @@ func TestList(t *testing.T) {
 	tables.Frontends[2].Backends = []int{3}
 	tables.Frontends[3].Backends = []int{3}
 	tables.Backends[2].Draining = true
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: tables})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: tables})
 	require.NoError(t, err)
 
 	list, err := d.List()
@@ -32,7 +33,7 @@ func TestList(t *testing.T) {
 	got := list[slices.IndexFunc(list, func(l Listed) bool { return l.Address.String() == "198.18.0.0:80" })]
 	first := got.Number
 	assert.NotZero(t, first)
-	node, shares := nodeAddr(1), [2]float64{got.Backends[0].Share, got.Backends[1].Share}
+	node, shares := servicestest.NodeAddr(1), [2]float64{got.Backends[0].Share, got.Backends[1].Share}
 	assert.InDelta(t, 0.25, shares[0], 0.02, "weights 1 and 3")
 	assert.InDelta(t, 1, shares[0]+shares[1], 1e-9)
 	assert.Equal(t, Listed{
@@ -64,9 +65,9 @@ func TestList(t *testing.T) {
 
 func TestServiceCounters(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(2, 1)})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(2, 1)})
 	require.NoError(t, err)
-	numbers := kernelOf(t, d).numbersOf()
+	numbers := contentsOf(t, d).numbersOf()
 	cpus, err := ebpf.PossibleCPU()
 	require.NoError(t, err)
 	perCPU := make([]bpf.DatapathServiceCounter, cpus)
@@ -85,7 +86,7 @@ func TestServiceCounters(t *testing.T) {
 	_, err = d.Update("default/s00001", nil)
 	require.NoError(t, err)
 	again := d.again()
-	_, err = again.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 1)})
+	_, err = again.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(3, 1)})
 	require.NoError(t, err)
 	got, err = again.ServiceCounters()
 	require.NoError(t, err)
@@ -96,7 +97,7 @@ func TestServiceCounters(t *testing.T) {
 
 func TestMapUsage(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(3, 2)})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(3, 2)})
 	require.NoError(t, err)
 	for i := range uint16(5) {
 		require.NoError(t, d.objects.Flows.Put(bpf.DatapathFlowKey{SourcePort: i}, bpf.DatapathFlow{}))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
+	"github.com/dsrlab/dsrlab/dataplane/tables"
 )
 
 // TestRowsRest: what was freed is used again only after a second, waited for if need be.
@@ -21,17 +23,17 @@ func TestRowsRest(t *testing.T) {
 	d := newMaps(t, sizes)
 	clock := &stoppedClock{at: time.Unix(1, 0)}
 	d.clock = clock
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: manyServices(1, 1)})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Many(1, 1)})
 	require.NoError(t, err)
-	for i, slept := range []time.Duration{0, 0, quarantineTime, quarantineTime, 2 * quarantineTime} {
-		_, err = d.Update("default/s00000", oneService(0, 1+(i+1)%2))
+	for i, slept := range []time.Duration{0, 0, tables.QuarantineTime, tables.QuarantineTime, 2 * tables.QuarantineTime} {
+		_, err = d.Update("default/s00000", servicestest.One(0, 1+(i+1)%2))
 		require.NoError(t, err)
 		assert.Equal(t, slept, clock.slept, "update %d", i)
 	}
-	clock.at = clock.at.Add(2 * quarantineTime)
-	_, err = d.Update("default/s00000", oneService(0, 1))
+	clock.at = clock.at.Add(2 * tables.QuarantineTime)
+	_, err = d.Update("default/s00000", servicestest.One(0, 1))
 	require.NoError(t, err)
-	assert.Equal(t, 2*quarantineTime, clock.slept, "there was time enough")
+	assert.Equal(t, 2*tables.QuarantineTime, clock.slept, "there was time enough")
 }
 
 // TestSerials: a number that goes to another backend gets another serial, after a restart too.
@@ -42,14 +44,14 @@ func TestSerials(t *testing.T) {
 	d.clock = &stoppedClock{at: time.Unix(1, 0)}
 	seen := make(map[uint32]bool)
 	for i := range 8 {
-		one := oneService(0, 1)
+		one := servicestest.One(0, 1)
 		one.Backends[0].Port = uint16(1000 + i)
-		_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: &services.Tables{}})
+		_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: &services.Tables{}})
 		require.NoError(t, err)
 		if i%2 == 0 {
 			d = d.again()
 		}
-		_, err = d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: one})
+		_, err = d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: one})
 		require.NoError(t, err)
 		var b bpf.DatapathBackend
 		require.NoError(t, d.objects.Backends.Lookup(uint32(1), &b))
@@ -62,7 +64,7 @@ func TestSerials(t *testing.T) {
 // TestDrainingIsSaidByAll: a backend that drains keeps its number and serial, and leaves the tables; the last to say so decides.
 func TestDrainingIsSaidByAll(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	tables := manyServices(2, 2)
+	tables := servicestest.Many(2, 2)
 	tables.Backends[3] = tables.Backends[1] // both services have it
 	tables.Frontends = slices.Concat(tables.Frontends[:2], tables.Frontends[2:])
 	tables.Backends = tables.Backends[:3]
@@ -73,7 +75,7 @@ func TestDrainingIsSaidByAll(t *testing.T) {
 			}
 		}
 	}
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: tables})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: tables})
 	require.NoError(t, err)
 	state := func() (state string, serial uint32) {
 		list, err := d.Backends()
@@ -89,7 +91,7 @@ func TestDrainingIsSaidByAll(t *testing.T) {
 	assert.Equal(t, "active", before)
 	for i, want := range []string{"active", "draining"} {
 		name := fmt.Sprintf("default/s%05d", i)
-		part := ofService(name, tables)
+		part := servicestest.Of(name, tables)
 		for b := range part.Backends {
 			if part.Backends[b].Address == tables.Backends[1].Address {
 				part.Backends[b].Draining = true
@@ -115,17 +117,17 @@ func TestDrainingIsSaidByAll(t *testing.T) {
 // TestDrainingOfNobody: a backend that no frontend selects goes when its service says so.
 func TestDrainingOfNobody(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	tables := oneService(0, 2)
+	tables := servicestest.One(0, 2)
 	tables.Backends[1].Draining = true
 	for i := range tables.Frontends {
 		tables.Frontends[i].Backends = []int{0}
 	}
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: tables})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: tables})
 	require.NoError(t, err)
 	n, err := d.Update("default/s00000", tables)
 	require.NoError(t, err)
 	assert.Zero(t, n.Changed)
-	n, err = d.Update("default/s00000", oneService(0, 1))
+	n, err = d.Update("default/s00000", servicestest.One(0, 1))
 	require.NoError(t, err)
 	assert.Equal(t, 1, n.Changed, "the backend is freed")
 }
@@ -134,18 +136,18 @@ func TestDrainingOfNobody(t *testing.T) {
 // number before.
 func TestAffinityEnds(t *testing.T) {
 	d := newMaps(t, fewEntries)
-	tables := manyServices(2, 2)
+	tables := servicestest.Many(2, 2)
 	for i := range tables.Frontends {
 		tables.Frontends[i].Affinity = time.Hour
 		tables.Frontends[i].Backends = []int{0, 1} // both have the same
 	}
 	tables.Backends = tables.Backends[:2]
-	_, err := d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: tables})
+	_, err := d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: tables})
 	require.NoError(t, err)
-	k := kernelOf(t, d)
+	k := contentsOf(t, d)
 	numbers := k.numbersOf()
 	key := func(service int) bpf.DatapathAffinityKey {
-		return bpf.DatapathAffinityKey{Client: wireAddress(netip.MustParseAddr("203.0.113.1")), Service: numbers[fmt.Sprintf("default/s%05d:http/TCP", service)]}
+		return bpf.DatapathAffinityKey{Client: bpf.WireAddress(netip.MustParseAddr("203.0.113.1")), Service: numbers[fmt.Sprintf("default/s%05d:http/TCP", service)]}
 	}
 	for number := uint32(1); number <= 2; number++ {
 		for service := range 2 {
@@ -154,7 +156,7 @@ func TestAffinityEnds(t *testing.T) {
 			require.NoError(t, d.objects.Affinities.Put(clientOf, bpf.DatapathAffinity{Backend: number, Serial: k.backends[number].Serial}))
 		}
 	}
-	less := ofService("default/s00000", tables)
+	less := servicestest.Of("default/s00000", tables)
 	for i := range less.Frontends {
 		less.Frontends[i].Backends = []int{0}
 	}
@@ -173,18 +175,18 @@ func TestAffinityEnds(t *testing.T) {
 		fmt.Sprintf("service %d backend 2", two)}, left())
 
 	d = d.again() // which finds the number free at once
-	_, err = d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: ofService("default/s00001", tables)})
+	_, err = d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: servicestest.Of("default/s00001", tables)})
 	require.NoError(t, err)
 	d = d.again()
-	next := oneService(2, 2)
+	next := servicestest.One(2, 2)
 	next.Frontends[0].Affinity = time.Minute
-	both := ofService("default/s00001", tables)
+	both := servicestest.Of("default/s00001", tables)
 	for i := range next.Frontends {
 		next.Frontends[i].Backends = []int{2, 3}
 	}
 	both.Frontends, both.Backends = append(both.Frontends, next.Frontends...), append(both.Backends, next.Backends...)
-	_, err = d.Apply(State{Node: nodeName(0), Nodes: nodesOf(2), Tables: both})
+	_, err = d.Apply(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2), Tables: both})
 	require.NoError(t, err)
-	assert.Equal(t, one, kernelOf(t, d).numbersOf()["default/s00002:http/TCP"], "the number is used again")
+	assert.Equal(t, one, contentsOf(t, d).numbersOf()["default/s00002:http/TCP"], "the number is used again")
 	assert.Equal(t, []string{fmt.Sprintf("service %d backend 1", two), fmt.Sprintf("service %d backend 2", two)}, left())
 }

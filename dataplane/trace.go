@@ -91,7 +91,7 @@ func (d *DataPath) setTraceFilter(filter TraceFilter) error {
 		return fmt.Errorf("trace: %w", err)
 	}
 	value := bpf.DatapathTraceFilter{
-		Until: uint64(now.Nano() + traceLease.Nanoseconds()), Client: wireAddress(filter.Client), Port: port16(filter.Port),
+		Until: uint64(now.Nano() + traceLease.Nanoseconds()), Client: bpf.WireAddress(filter.Client), Port: bpf.Port16(filter.Port),
 		Protocol: uint8(filter.Protocol),
 	}
 	if err := d.objects.Tracing.Put(uint32(0), value); err != nil {

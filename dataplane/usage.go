@@ -10,24 +10,12 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-// MapUsage is how full a map is.
-type MapUsage struct {
-	Name     string `json:"name"`
-	Used     int    `json:"used"`     // entries
-	Capacity int    `json:"capacity"` // entries
-	// Evicts: when it is full the least recently used entry goes, instead of the new one being refused.
-	Evicts bool `json:"evicts,omitempty"`
-}
-
-// Setting is the one of dsrd's configuration that gives the map more entries.
-func (u MapUsage) Setting() string { return sizeOf(u.Name) }
-
 // TableUsage is MapUsage of the maps that Apply fills, from memory: it reads no map. It is empty before the first Apply.
 func (d *DataPath) TableUsage() []MapUsage {
 	if d.mirror == nil {
 		return nil
 	}
-	return d.mirror.usage()
+	return d.mirror.Usage()
 }
 
 // MapUsage counts the entries of all maps that can become full, sorted by name. It reads the maps, which takes about a
@@ -90,7 +78,7 @@ func (d *DataPath) countRows() (int, error) {
 	})
 	rows := 0
 	for set := range sets {
-		rows += int(rowsOf(set.Size))
+		rows += int(bpf.RowsOf(set.Size))
 	}
 	return rows, err
 }

@@ -7,12 +7,13 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
+	"github.com/dsrlab/dsrlab/dataplane/tables"
 )
 
 // writer makes changes of one map.
 type writer interface {
-	put(run []change) error
-	delete(run []change) error
+	put(run []tables.Change) error
+	delete(run []tables.Change) error
 }
 
 // writers are those of all maps that plans change.
@@ -36,22 +37,22 @@ func (d *DataPath) writers() map[string]writer {
 // entryWriter changes entries; many at once where there are many.
 type entryWriter[K, V any] struct{ m *ebpf.Map }
 
-func (w entryWriter[K, V]) put(run []change) error {
+func (w entryWriter[K, V]) put(run []tables.Change) error {
 	if len(run) == 1 {
-		return w.m.Put(run[0].key.(K), run[0].value.(V))
+		return w.m.Put(run[0].Key.(K), run[0].Value.(V))
 	}
 	keys, values := make([]K, len(run)), make([]V, len(run))
 	for i, c := range run {
-		keys[i], values[i] = c.key.(K), c.value.(V)
+		keys[i], values[i] = c.Key.(K), c.Value.(V)
 	}
 	_, err := w.m.BatchUpdate(keys, values, nil)
 	return err
 }
 
-func (w entryWriter[K, V]) delete(run []change) error {
+func (w entryWriter[K, V]) delete(run []tables.Change) error {
 	keys := make([]K, len(run))
 	for i, c := range run {
-		keys[i] = c.key.(K)
+		keys[i] = c.Key.(K)
 	}
 	if len(run) > 1 {
 		if _, err := w.m.BatchDelete(keys, nil); !errors.Is(err, ebpf.ErrKeyNotExist) {
@@ -79,7 +80,7 @@ type rowWriter struct{ m *ebpf.Map }
 // rowsAtOnce bounds the memory that a batch takes.
 const rowsAtOnce = 1 << 15
 
-func (w rowWriter) put(run []change) error {
+func (w rowWriter) put(run []tables.Change) error {
 	var keys []uint32
 	var rows []bpf.DatapathRow
 	write := func() error {
@@ -88,8 +89,8 @@ func (w rowWriter) put(run []change) error {
 		return err
 	}
 	for i, c := range run {
-		first := c.key.(uint32)
-		for row, value := range c.value.([]bpf.DatapathRow) {
+		first := c.Key.(uint32)
+		for row, value := range c.Value.([]bpf.DatapathRow) {
 			keys, rows = append(keys, first+uint32(row)), append(rows, value)
 		}
 		if i == len(run)-1 || len(keys) >= rowsAtOnce {
@@ -101,12 +102,14 @@ func (w rowWriter) put(run []change) error {
 	return nil
 }
 
-func (w rowWriter) delete([]change) error { return fmt.Errorf("delete rows: %w", ebpf.ErrNotSupported) }
+func (w rowWriter) delete([]tables.Change) error {
+	return fmt.Errorf("delete rows: %w", ebpf.ErrNotSupported)
+}
 
 // counterWriter sets counters of all CPUs.
 type counterWriter struct{ m *ebpf.Map }
 
-func (w counterWriter) put(run []change) error {
+func (w counterWriter) put(run []tables.Change) error {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return err
@@ -114,30 +117,53 @@ func (w counterWriter) put(run []change) error {
 	values := make([]bpf.DatapathServiceCounter, cpus)
 	for _, c := range run {
 		for i := range values {
-			values[i] = c.value.(bpf.DatapathServiceCounter)
+			values[i] = c.Value.(bpf.DatapathServiceCounter)
 		}
-		if err := w.m.Put(c.key.(uint32), values); err != nil {
+		if err := w.m.Put(c.Key.(uint32), values); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w counterWriter) delete([]change) error {
+func (w counterWriter) delete([]tables.Change) error {
 	return fmt.Errorf("delete counters: %w", ebpf.ErrNotSupported)
 }
 
 // affinityWriter ends affinities.
 type affinityWriter struct{ m *ebpf.Map }
 
-func (w affinityWriter) put([]change) error {
+func (w affinityWriter) put([]tables.Change) error {
 	return fmt.Errorf("put affinities: %w", ebpf.ErrNotSupported)
 }
 
-func (w affinityWriter) delete(run []change) error {
+func (w affinityWriter) delete(run []tables.Change) error {
 	for _, c := range run {
-		if err := deleteAffinities(w.m, c.key.([]affinityID)); err != nil {
+		if err := deleteAffinities(w.m, c.Key.([]tables.AffinityID)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// deleteAffinities deletes affinities from the map.
+func deleteAffinities(m *ebpf.Map, clients []tables.AffinityID) error {
+	gone := make(map[tables.AffinityID]bool, len(clients))
+	for _, c := range clients {
+		gone[c] = true
+	}
+	var keys []bpf.DatapathAffinityKey
+	err := readEntries(m, func(key bpf.DatapathAffinityKey, value bpf.DatapathAffinity) {
+		if gone[tables.AffinityID{Service: key.Service}] || gone[tables.AffinityID{Service: key.Service, Backend: value.Backend}] {
+			keys = append(keys, key)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := deleteEntry(m, key); err != nil {
+			return fmt.Errorf("end affinity: %w", err)
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func (k DatapathClusterKey) Compare(other DatapathClusterKey) int {
 	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Prefix, other.Prefix))
 }
 
-// String is the inverse of wireText.
+// String is the inverse of WireText.
 func (n DatapathServiceName) String() string {
 	var b []byte
 	for _, c := range n.Text {

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"iter"
@@ -9,7 +9,7 @@ import (
 
 // lacks returns an error that names the map without room for a spec, or nil. old, which may be nil, is what the service has
 // installed and gives back first. What the next flush releases counts as used.
-func (m *mirror) lacks(spec *serviceSpec, old *installed) error {
+func (m *Mirror) lacks(spec *serviceSpec, old *installed) error {
 	if old == nil {
 		old = &installed{spec: &serviceSpec{}}
 	}
@@ -61,11 +61,11 @@ func fits[K comparable](free, most int, refs func(K) int, wanted, old iter.Seq[K
 }
 
 // fitsRows is fits for sets of backends.
-func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
+func (m *Mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 	rows := m.sets.rows
 	need := uint32(0)
 	for i := range spec.sets {
-		need += rowsOf(spec.sets[i].size())
+		need += bpf.RowsOf(spec.sets[i].size())
 	}
 	if len(m.sets.restored) > 0 || rows.largest() >= need {
 		return true // if not, acquireSet finds out: sets that were read back are found by their content
@@ -73,14 +73,14 @@ func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 	free := rows.all()
 	for _, t := range old.sets {
 		if t.refs == 1 {
-			free.insert(extent{t.set.First, rowsOf(t.set.Size)})
+			free.insert(extent{t.set.First, bpf.RowsOf(t.set.Size)})
 		}
 	}
 	for i := range spec.sets {
 		if t := m.findSet(spec, i); t != nil && (t.refs > 1 || !slices.Contains(old.sets, t)) {
 			continue // another service has it, too
 		}
-		if _, ok := free.allocate(rowsOf(spec.sets[i].size())); !ok {
+		if _, ok := free.allocate(bpf.RowsOf(spec.sets[i].size())); !ok {
 			return false
 		}
 	}
@@ -88,7 +88,7 @@ func (m *mirror) fitsRows(spec *serviceSpec, old *installed) bool {
 }
 
 // findSet is the set that the kernel has already for a spec's. It needs a number for each of its backends.
-func (m *mirror) findSet(spec *serviceSpec, set int) *backendSet {
+func (m *Mirror) findSet(spec *serviceSpec, set int) *backendSet {
 	entries := make([]*backendEntry, len(spec.backends))
 	for _, s := range spec.sets[set].shares {
 		if entries[s.backend] = m.backends.find(&spec.backends[s.backend]); entries[s.backend] == nil {
@@ -97,29 +97,6 @@ func (m *mirror) findSet(spec *serviceSpec, set int) *backendSet {
 	}
 	r := spec.sets[set]
 	return m.sets.entries[setKey(r, r.numbers(entries))]
-}
-
-// usage is how full the maps are that plans fill.
-func (m *mirror) usage() []MapUsage {
-	used := map[string]int{
-		bpf.DatapathMapServiceNames: len(m.ports.names.entries), bpf.DatapathMapBackends: len(m.backends.entries),
-		bpf.DatapathMapLocalBackends: len(m.local.entries), bpf.DatapathMapRanges: len(m.ranges.entries),
-		bpf.DatapathMapFrontends: len(m.frontends.entries), bpf.DatapathMapPods: len(m.pods.entries),
-		bpf.DatapathMapNodes: len(m.nodes.entries), bpf.DatapathMapCluster: len(m.cluster.entries),
-		bpf.DatapathMapSlots: m.sets.capacity - int(m.sets.rows.all().count()),
-	}
-	capacities := map[string]int{
-		bpf.DatapathMapServiceNames: m.ports.capacity - 1, bpf.DatapathMapBackends: m.backends.capacity - 1,
-		bpf.DatapathMapLocalBackends: m.local.capacity, bpf.DatapathMapRanges: m.ranges.capacity,
-		bpf.DatapathMapFrontends: m.frontends.capacity, bpf.DatapathMapPods: m.pods.capacity,
-		bpf.DatapathMapNodes: m.nodes.capacity, bpf.DatapathMapCluster: m.cluster.capacity,
-		bpf.DatapathMapSlots: m.sets.capacity,
-	}
-	var all []MapUsage
-	for _, name := range sortedNames(used) {
-		all = append(all, MapUsage{Name: name, Used: used[name], Capacity: capacities[name]})
-	}
-	return all
 }
 
 func (spec *serviceSpec) backendIDs() iter.Seq[backendID] {
@@ -160,7 +137,7 @@ func (spec *serviceSpec) frontendKeys() iter.Seq[bpf.DatapathServiceKey] {
 }
 
 // rangeKeys are those of the source ranges. Ports that have no number yet are told apart by numbers that no port has.
-func (m *mirror) rangeKeys(spec *serviceSpec) iter.Seq[bpf.DatapathRangeKey] {
+func (m *Mirror) rangeKeys(spec *serviceSpec) iter.Seq[bpf.DatapathRangeKey] {
 	return func(yield func(bpf.DatapathRangeKey) bool) {
 		for _, r := range spec.ranges {
 			key := r.DatapathRangeKey

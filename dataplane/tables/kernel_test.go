@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 
 // kernel is what the maps hold in a test: the same change by change.
 type kernel struct {
-	capacities capacities
+	capacities Capacities
 	pods       map[bpf.DatapathAddress]bpf.DatapathPod
 	nodes      map[bpf.DatapathAddress]bpf.DatapathNode
 	cluster    map[bpf.DatapathClusterKey]uint8
@@ -31,7 +31,7 @@ type kernel struct {
 	counts     map[bpf.DatapathBackendSet]map[uint32]int
 }
 
-func newKernel(c capacities) *kernel {
+func newKernel(c Capacities) *kernel {
 	return &kernel{
 		capacities: c,
 		pods:       make(map[bpf.DatapathAddress]bpf.DatapathPod),
@@ -50,13 +50,13 @@ func newKernel(c capacities) *kernel {
 }
 
 // make carries out one change. What was freed must stay in quarantine before it is used again.
-func (k *kernel) make(t *testing.T, c change) {
+func (k *kernel) make(t *testing.T, c Change) {
 	t.Helper()
-	if c.wait {
+	if c.Wait {
 		clear(k.freed)
 		return
 	}
-	switch c.mapName {
+	switch c.Map {
 	case bpf.DatapathMapPods:
 		put(k.pods, c)
 	case bpf.DatapathMapNodes:
@@ -77,20 +77,20 @@ func (k *kernel) make(t *testing.T, c change) {
 		k.putSet(t, c)
 	case bpf.DatapathMapServiceCounters, bpf.DatapathMapAffinities:
 	default:
-		require.Fail(t, "unknown map", c.mapName)
+		require.Fail(t, "unknown map", c.Map)
 	}
 }
 
-func put[K comparable, V any](m map[K]V, c change) {
-	if c.delete {
-		delete(m, c.key.(K))
+func put[K comparable, V any](m map[K]V, c Change) {
+	if c.Delete {
+		delete(m, c.Key.(K))
 		return
 	}
-	m[c.key.(K)] = c.value.(V)
+	m[c.Key.(K)] = c.Value.(V)
 }
 
-func (k *kernel) putBackend(t *testing.T, c change) {
-	number, value := c.key.(uint32), c.value.(bpf.DatapathBackend)
+func (k *kernel) putBackend(t *testing.T, c Change) {
+	number, value := c.Key.(uint32), c.Value.(bpf.DatapathBackend)
 	old := k.backends[number]
 	name := fmt.Sprintf("backend %d", number)
 	require.NotZero(t, number)
@@ -112,8 +112,8 @@ func (k *kernel) putBackend(t *testing.T, c change) {
 	k.backends[number] = value
 }
 
-func (k *kernel) putSet(t *testing.T, c change) {
-	first, rows := c.key.(uint32), c.value.([]bpf.DatapathRow)
+func (k *kernel) putSet(t *testing.T, c Change) {
+	first, rows := c.Key.(uint32), c.Value.([]bpf.DatapathRow)
 	for i, row := range rows {
 		at := first + uint32(i)
 		require.Less(t, at, k.capacities[bpf.DatapathMapSlots])
@@ -122,12 +122,12 @@ func (k *kernel) putSet(t *testing.T, c change) {
 	}
 	for key, f := range k.frontends {
 		for _, set := range []bpf.DatapathBackendSet{f.Outside, f.Inside} {
-			require.False(t, set.Size > 0 && first < set.First+rowsOf(set.Size) && set.First < first+uint32(len(rows)),
+			require.False(t, set.Size > 0 && first < set.First+bpf.RowsOf(set.Size) && set.First < first+uint32(len(rows)),
 				"rows of frontend %s are overwritten", keyText(key))
 		}
 	}
 	maps.DeleteFunc(k.counts, func(set bpf.DatapathBackendSet, _ map[uint32]int) bool {
-		return first < set.First+rowsOf(set.Size) && set.First < first+uint32(len(rows))
+		return first < set.First+bpf.RowsOf(set.Size) && set.First < first+uint32(len(rows))
 	})
 }
 
@@ -137,7 +137,7 @@ func (k *kernel) frees(before, after bpf.DatapathFrontend) {
 		if set == after.Outside || set == after.Inside || k.refers(set) {
 			continue
 		}
-		for i := range rowsOf(set.Size) {
+		for i := range bpf.RowsOf(set.Size) {
 			k.freed[fmt.Sprintf("row %d", set.First+i)] = true
 		}
 	}
@@ -195,7 +195,7 @@ func (k *kernel) count(set bpf.DatapathBackendSet) map[uint32]int {
 	if count == nil {
 		count = make(map[uint32]int)
 		for i := range set.Size {
-			count[backendAt(set, i, func(row uint32) bpf.DatapathRow { return k.rows[row] })]++
+			count[bpf.BackendAt(set, i, func(row uint32) bpf.DatapathRow { return k.rows[row] })]++
 		}
 		k.counts[set] = count
 	}
@@ -219,7 +219,7 @@ func (k *kernel) viewSet(set bpf.DatapathBackendSet) (string, error) {
 
 // makeWhole carries out a plan and checks what must be true at every moment: a packet meets each frontend with all that it
 // refers to, and if strict as it was before or as it is after.
-func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
+func (k *kernel) makeWhole(t *testing.T, changes []Change, strict bool) {
 	t.Helper()
 	before, after := make(map[bpf.DatapathServiceKey]string), make(map[bpf.DatapathServiceKey]string)
 	for key := range k.frontends {
@@ -227,11 +227,11 @@ func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 	}
 	k.going = make(map[bpf.DatapathAddress]bool)
 	for _, c := range changes {
-		if c.mapName == bpf.DatapathMapPods && c.delete {
-			k.going[c.key.(bpf.DatapathAddress)] = true
+		if c.Map == bpf.DatapathMapPods && c.Delete {
+			k.going[c.Key.(bpf.DatapathAddress)] = true
 		}
-		if c.mapName == bpf.DatapathMapFrontends {
-			before[c.key.(bpf.DatapathServiceKey)] = "none"
+		if c.Map == bpf.DatapathMapFrontends {
+			before[c.Key.(bpf.DatapathServiceKey)] = "none"
 		}
 	}
 	for key := range before {
@@ -256,13 +256,13 @@ func (k *kernel) makeWhole(t *testing.T, changes []change, strict bool) {
 }
 
 // makeOne carries out one change, and notes the rows that it frees.
-func (k *kernel) makeOne(t *testing.T, c change) {
+func (k *kernel) makeOne(t *testing.T, c Change) {
 	t.Helper()
-	if c.mapName != bpf.DatapathMapFrontends {
+	if c.Map != bpf.DatapathMapFrontends {
 		k.make(t, c)
 		return
 	}
-	key := c.key.(bpf.DatapathServiceKey)
+	key := c.Key.(bpf.DatapathServiceKey)
 	old := k.frontends[key]
 	k.make(t, c)
 	k.frees(old, k.frontends[key])

@@ -1,23 +1,17 @@
-package dataplane
+package tables
 
-import (
-	"fmt"
+import "github.com/dsrlab/dsrlab/dataplane/bpf"
 
-	"github.com/cilium/ebpf"
-
-	"github.com/dsrlab/dsrlab/dataplane/bpf"
-)
-
-// affinityID selects clients' affinities: those of a service's number to one backend, or to all (0). A backend that no service
+// AffinityID selects clients' affinities: those of a service's number to one backend, or to all (0). A backend that no service
 // has any more needs none: its serial ends the affinity.
-type affinityID struct{ service, backend uint32 }
+type AffinityID struct{ Service, Backend uint32 }
 
 // endAffinities is the change that ends these affinities, if there are any.
-func endAffinities(clients []affinityID) []change {
+func endAffinities(clients []AffinityID) []Change {
 	if len(clients) == 0 {
 		return nil
 	}
-	return []change{{mapName: bpf.DatapathMapAffinities, delete: true, key: clients}}
+	return []Change{{Map: bpf.DatapathMapAffinities, Delete: true, Key: clients}}
 }
 
 // hasAffinity reports whether a port of the service has session affinity.
@@ -32,7 +26,7 @@ func (spec *serviceSpec) hasAffinity(port int) bool {
 
 // lostAffinities are the affinities to backends that a service no longer selects but another service still has. Call it after
 // the service's previous state has been released.
-func lostAffinities(before, now *installed) []affinityID {
+func lostAffinities(before, now *installed) []AffinityID {
 	if now == nil {
 		return nil
 	}
@@ -40,14 +34,14 @@ func lostAffinities(before, now *installed) []affinityID {
 	for e := range now.selected() {
 		selects[e] = true
 	}
-	var clients []affinityID
+	var clients []AffinityID
 	for i, port := range now.ports {
 		if !now.spec.hasAffinity(i) {
 			continue
 		}
 		for e := range before.selected() {
 			if !selects[e] && e.refs > 0 {
-				clients = append(clients, affinityID{port.number, e.number})
+				clients = append(clients, AffinityID{port.number, e.number})
 			}
 		}
 	}
@@ -65,27 +59,4 @@ func (inst *installed) selected() func(yield func(*backendEntry) bool) {
 			}
 		}
 	}
-}
-
-// deleteAffinities deletes affinities from the map.
-func deleteAffinities(m *ebpf.Map, clients []affinityID) error {
-	gone := make(map[affinityID]bool, len(clients))
-	for _, c := range clients {
-		gone[c] = true
-	}
-	var keys []bpf.DatapathAffinityKey
-	err := readEntries(m, func(key bpf.DatapathAffinityKey, value bpf.DatapathAffinity) {
-		if gone[affinityID{key.Service, 0}] || gone[affinityID{key.Service, value.Backend}] {
-			keys = append(keys, key)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := deleteEntry(m, key); err != nil {
-			return fmt.Errorf("end affinity: %w", err)
-		}
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"slices"
@@ -61,7 +61,7 @@ func (p *planner) keepFrontends(name string, spec *serviceSpec) bool {
 
 // emptied returns the part of a spec that the maps hold already, without sets of backends: frontends have no backends to select, but flows
 // keep theirs.
-func (m *mirror) emptied(spec *serviceSpec) *serviceSpec {
+func (m *Mirror) emptied(spec *serviceSpec) *serviceSpec {
 	kept := &serviceSpec{}
 	for _, f := range spec.frontends {
 		name := spec.ports[f.port]
@@ -112,7 +112,7 @@ func (spec *serviceSpec) has(key bpf.DatapathServiceKey) bool {
 }
 
 // takeAway lets a service forget a frontend that another one has now.
-func (m *mirror) takeAway(t takenFrontend) {
+func (m *Mirror) takeAway(t takenFrontend) {
 	inst := m.services[t.from]
 	if inst == nil || !inst.spec.has(t.key) || m.owners[t.key] == t.from {
 		return

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"runtime"
@@ -7,12 +7,6 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-)
-
-// Bounds of a list in the packet programs (bpf/types.h).
-const (
-	listBackends = 16
-	rowBackends  = rowSlots / 2
 )
 
 // selections are sets of backends that are computed before they are needed. They depend on nothing else, so all CPUs can compute
@@ -46,7 +40,7 @@ func computeSelection(spec *serviceSpec, set int) selection {
 	names := make([]rendezvous.Backend, len(r.shares))
 	for i, s := range r.shares {
 		key := spec.backends[s.backend].DatapathServiceKey
-		b := services.Backend{Address: key.Address.Addr(), Port: port16(key.Port), Protocol: services.Protocol(key.Protocol)}
+		b := services.Backend{Address: key.Address.Addr(), Port: bpf.Port16(key.Port), Protocol: services.Protocol(key.Protocol)}
 		names[i] = rendezvous.Backend{Name: b.Name(), Weight: s.weight}
 	}
 	one := selection{members: rendezvous.New(names)}
@@ -60,22 +54,22 @@ func computeSelection(spec *serviceSpec, set int) selection {
 // which is no backend.
 func (s selection) rows(numbers []uint32) []bpf.DatapathRow {
 	if s.table == nil {
-		rows := make([]bpf.DatapathRow, rowsOf(uint32(len(s.members))))
+		rows := make([]bpf.DatapathRow, bpf.RowsOf(uint32(len(s.members))))
 		for i, m := range s.members {
-			words := rows[i/rowBackends].Word[i%rowBackends*2:]
+			words := rows[i/bpf.RowBackends].Word[i%bpf.RowBackends*2:]
 			words[0], words[1] = numbers[m.Index], m.Seed
 		}
 		return rows
 	}
-	rows := make([]bpf.DatapathRow, rowsOf(rendezvous.Slots))
+	rows := make([]bpf.DatapathRow, bpf.RowsOf(rendezvous.Slots))
 	for slot, index := range s.table {
-		rows[slot/rowSlots].Word[slot%rowSlots] = numbers[index]
+		rows[slot/bpf.RowSlots].Word[slot%bpf.RowSlots] = numbers[index]
 	}
 	return rows
 }
 
 // computeSelections computes those of all specs that differ from what is installed.
-func computeSelections(m *mirror, specs map[string]*serviceSpec) selections {
+func computeSelections(m *Mirror, specs map[string]*serviceSpec) selections {
 	work := make(chan selectionKey)
 	all := make(selections)
 	var mu sync.Mutex

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"encoding/binary"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
-
-const rowSlots = len(bpf.DatapathRow{}.Word)
 
 // setRefs counts the references to the sets of backends in the array of slots, lists and tables alike. Equal sets share their rows.
 type setRefs struct {
@@ -33,14 +31,6 @@ func newSetRefs(capacity uint32) *setRefs {
 	return &setRefs{
 		capacity: int(capacity), entries: make(map[string]*backendSet), restored: make(map[uint64][]*backendSet), rows: newFreelist(0, capacity),
 	}
-}
-
-// rowsOf is how many rows a set of a size takes; see bpf.DatapathBackendSet.
-func rowsOf(size uint32) uint32 {
-	if size <= listBackends {
-		return (size + uint32(rowBackends) - 1) / uint32(rowBackends)
-	}
-	return (size + uint32(rowSlots) - 1) / uint32(rowSlots)
 }
 
 // setKey identifies what a set is made of: number and weight of each backend. Numbers stand for the same backends for as long as
@@ -86,7 +76,7 @@ func (s *setRefs) claim(key string, size uint32, content []bpf.DatapathRow) *bac
 
 // add finds rows for a set. It reports false when there are none at the moment.
 func (s *setRefs) add(key string, size uint32) (*backendSet, bool) {
-	first, ok := s.rows.allocate(rowsOf(size))
+	first, ok := s.rows.allocate(bpf.RowsOf(size))
 	if !ok {
 		return nil, false
 	}
@@ -107,7 +97,7 @@ func (s *setRefs) giveBack(t *backendSet) {
 	if t.refs--; t.refs > 0 {
 		return
 	}
-	s.rows.insert(extent{t.set.First, rowsOf(t.set.Size)})
+	s.rows.insert(extent{t.set.First, bpf.RowsOf(t.set.Size)})
 	delete(s.entries, t.key)
 }
 
@@ -128,7 +118,7 @@ func (s *setRefs) frees() {
 		if t.refs > 0 {
 			continue
 		}
-		s.rows.free(t.set.First, rowsOf(t.set.Size))
+		s.rows.free(t.set.First, bpf.RowsOf(t.set.Size))
 		if s.entries[t.key] == t {
 			delete(s.entries, t.key)
 		}
@@ -139,7 +129,7 @@ func (s *setRefs) frees() {
 func contentHash(size uint32, rows []bpf.DatapathRow) uint64 {
 	var hash xxhash.Digest
 	hash.ResetWithSeed(uint64(size))
-	buffer := make([]byte, 0, 4*rowSlots)
+	buffer := make([]byte, 0, 4*bpf.RowSlots)
 	for i := range rows {
 		buffer = buffer[:0]
 		for _, slot := range rows[i].Word {

@@ -1,12 +1,18 @@
-package dataplane
+package tables
 
-import "github.com/dsrlab/dsrlab/dataplane/bpf"
+import (
+	"cmp"
+	"fmt"
 
-import "fmt"
+	"github.com/dsrlab/dsrlab/dataplane/bpf"
+)
+
+// Capacities are those of maps in entries, by the maps' names in C.
+type Capacities map[string]uint32
 
 // Sizes are map capacities in entries; zero takes the default. What an entry takes in the kernel's memory is stated: of
 // tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
-// at once per entry of capacity for those that hash. Memory adds it all up.
+// at once per entry of capacity for those that hash. MemoryOf of package dataplane adds it all up.
 type Sizes struct {
 	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 264 when used
 	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 131072; 104 bytes
@@ -34,10 +40,10 @@ type Sizes struct {
 	Hops   uint32 `json:"hops,omitempty"`   // bytes of the ring for traced packets, a power of two and of pages (default 256 KiB)
 }
 
-// withDefaults returns s with every zero field filled in.
-func (s Sizes) withDefaults() Sizes {
+// WithDefaults returns s with every zero field filled in.
+func (s Sizes) WithDefaults() Sizes {
 	for _, f := range s.fields() {
-		*f.entries = orDefault(*f.entries, f.standard)
+		*f.entries = cmp.Or(*f.entries, f.standard)
 	}
 	return s
 }
@@ -76,9 +82,20 @@ func (s *Sizes) fields() []sizeField {
 	}
 }
 
-// Check returns an error for each field that Load would refuse.
+// Capacities returns those of all maps that have a size. Zero fields give zero.
+func (s Sizes) Capacities() Capacities {
+	c := make(Capacities)
+	for _, f := range s.fields() {
+		for _, name := range f.maps {
+			c[name] = *f.entries
+		}
+	}
+	return c
+}
+
+// Check returns an error for each field that the data path is not loaded with.
 func (s Sizes) Check() []error {
-	s = s.withDefaults()
+	s = s.WithDefaults()
 	var errs []error
 	for _, f := range s.fields() {
 		least := map[string]uint32{"events": 64, "hops": 4096}[f.name]
@@ -92,8 +109,8 @@ func (s Sizes) Check() []error {
 	return errs
 }
 
-// sizeOf is the setting of dsrd's configuration file that a map's capacity comes from.
-func sizeOf(mapName string) string {
+// settingOf is the setting of dsrd's configuration file that a map's capacity comes from.
+func settingOf(mapName string) string {
 	for _, f := range new(Sizes).fields() {
 		for _, name := range f.maps {
 			if name == mapName {

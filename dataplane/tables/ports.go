@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"strconv"
@@ -57,12 +57,12 @@ func (s *portRefs) add(name string) (*port, bool) {
 
 func (s *portRefs) enter(p *port) { s.entries[p.name], s.numbered[p.number] = p, p }
 
-func (s *portRefs) acquire(p *port) error { return s.names.acquire(p.number, wireText(p.name)) }
+func (s *portRefs) acquire(p *port) error { return s.names.acquire(p.number, bpf.WireText(p.name)) }
 
 func (s *portRefs) release(p *port) { s.names.release(p.number) }
 
 // deletes returns the changes that delete entries without references, and frees their numbers.
-func (s *portRefs) deletes() []change {
+func (s *portRefs) deletes() []Change {
 	var gone []uint32
 	for _, number := range s.names.dirty {
 		if s.names.refs(number) == 0 {
@@ -83,9 +83,9 @@ func (s *portRefs) deletes() []change {
 const reservedSerials = "serials to "
 
 // putReserved is the change that stores the last reserved serial.
-func putReserved(serial uint32) change {
+func putReserved(serial uint32) Change {
 	text := reservedSerials + strconv.FormatUint(uint64(serial), 10)
-	return change{mapName: bpf.DatapathMapServiceNames, key: uint32(0), value: wireText(text)}
+	return Change{Map: bpf.DatapathMapServiceNames, Key: uint32(0), Value: bpf.WireText(text)}
 }
 
 // parseReserved is the inverse of putReserved; 0 for anything else.

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"math/rand/v2"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSpace(t *testing.T) {
+func TestFreelist(t *testing.T) {
 	at := time.Time{}
 	s := newFreelist(1, 11)
 	first, ok := s.allocate(4)
@@ -44,8 +44,8 @@ func TestSpace(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// TestSpaceApart: what is small stays out of the gaps of what is large.
-func TestSpaceApart(t *testing.T) {
+// TestFreelistKeepsSmallApart: what is small stays out of the gaps of what is large.
+func TestFreelistKeepsSmallApart(t *testing.T) {
 	s := newFreelist(0, 100)
 	var large [3]uint32
 	for i := range large {
@@ -64,8 +64,8 @@ func TestSpaceApart(t *testing.T) {
 	assert.Equal(t, large[1], again)
 }
 
-// TestSpaceNeverGivesTwice takes and gives at random, and looks at every entry.
-func TestSpaceNeverGivesTwice(t *testing.T) {
+// TestFreelistNeverGivesTwice takes and gives at random, and looks at every entry.
+func TestFreelistNeverGivesTwice(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	s := newFreelist(0, 500)
 	var taken [500]bool
@@ -107,7 +107,7 @@ func TestSpaceNeverGivesTwice(t *testing.T) {
 	assert.Equal(t, 500, free+total)
 }
 
-func TestRecallSpace(t *testing.T) {
+func TestRestoreFreelist(t *testing.T) {
 	at := time.Unix(1, 0)
 	s := restoreFreelist(10, []entryUse{inUse, neverUsed, neverUsed, wasUsed, inUse, neverUsed}, at)
 	assert.Equal(t, []extent{{11, 2}, {15, 1}}, s.available)

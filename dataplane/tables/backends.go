@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import "github.com/dsrlab/dsrlab/dataplane/bpf"
 
@@ -112,8 +112,8 @@ func (s *backendRefs) markDirty(e *backendEntry) {
 }
 
 // puts returns the changes that write what is referred to, and marks them as written.
-func (s *backendRefs) puts() []change {
-	var changes []change
+func (s *backendRefs) puts() []Change {
+	var changes []Change
 	for _, e := range s.dirty {
 		e.value.Flags &^= uint8(bpf.DatapathBackendFlagsBACKEND_DRAINING)
 		if e.active == 0 {
@@ -121,7 +121,7 @@ func (s *backendRefs) puts() []change {
 		}
 		if e.refs > 0 && e.value != e.written {
 			e.written = e.value
-			changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
+			changes = append(changes, Change{Map: bpf.DatapathMapBackends, Key: e.number, Value: e.value})
 		}
 	}
 	return changes
@@ -129,7 +129,7 @@ func (s *backendRefs) puts() []change {
 
 // frees returns the changes that free entries without references and update the flags of the others. A free entry keeps its
 // address: a packet on its way may have read its number.
-func (s *backendRefs) frees() []change {
+func (s *backendRefs) frees() []Change {
 	changes := s.puts()
 	for _, e := range s.dirty {
 		e.dirty = false
@@ -138,7 +138,7 @@ func (s *backendRefs) frees() []change {
 		}
 		e.value.Serial = 0
 		if e.written != (bpf.DatapathBackend{}) { // else it is of a service that found no room
-			changes = append(changes, change{mapName: bpf.DatapathMapBackends, key: e.number, value: e.value})
+			changes = append(changes, Change{Map: bpf.DatapathMapBackends, Key: e.number, Value: e.value})
 		}
 		s.numbers.free(e.number, 1)
 		if s.entries[e.backendID] == e {

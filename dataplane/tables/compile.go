@@ -1,9 +1,11 @@
-package dataplane
+package tables
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -111,9 +113,9 @@ func (c *compiler) frontend(f *services.Frontend) {
 		return
 	}
 	port := c.port(f)
-	address := wireAddress(f.Address)
+	address := bpf.WireAddress(f.Address)
 	added := frontendSpec{
-		key:  bpf.DatapathServiceKey{Address: address, Port: port16(f.Port), Protocol: uint8(f.Protocol)},
+		key:  bpf.DatapathServiceKey{Address: address, Port: bpf.Port16(f.Port), Protocol: uint8(f.Protocol)},
 		port: port,
 		value: bpf.DatapathFrontend{
 			Affinity: seconds(f.Affinity), Mode: uint8(modeNumber(f.Mode)), Kind: uint8(kindNumber(f.Kind)), Flags: flagsOf(c.tables, f, c.view.node),
@@ -160,16 +162,27 @@ func portName(f *services.Frontend) string {
 	return f.Service + ":" + f.PortName + "/" + f.Protocol.String()
 }
 
+// shortened is a name as it fits into bpf.WireText: one that is too long ends with a hash of the whole instead, so that it stays another
+// than all others.
+func shortened(name string) string {
+	longest := len(bpf.DatapathServiceName{}.Text) - 1
+	if len(name) <= longest {
+		return name
+	}
+	hash := fmt.Sprintf("~%016x", xxhash.Sum64String(name))
+	return name[:longest-len(hash)] + hash
+}
+
 // backend is the index of a backend, given by its index in the tables.
 func (c *compiler) backend(i int) int {
 	if at, ok := c.index[i]; ok {
 		return at
 	}
 	b := &c.tables.Backends[i]
-	node := wireAddress(b.NodeAddress)
+	node := bpf.WireAddress(b.NodeAddress)
 	added := backendSpec{
 		backendID: backendID{
-			bpf.DatapathServiceKey{Address: wireAddress(b.Address), Port: port16(b.Port), Protocol: uint8(b.Protocol)}, node,
+			bpf.DatapathServiceKey{Address: bpf.WireAddress(b.Address), Port: bpf.Port16(b.Port), Protocol: uint8(b.Protocol)}, node,
 		},
 		nextHop: c.view.nodes[node].NextHop, draining: b.Draining, outside: b.Node == "",
 	}
@@ -219,7 +232,7 @@ func (c *compiler) addRanges(port int, prefix netip.Prefix) {
 }
 
 func (c *compiler) addRange(port int, prefix netip.Prefix) {
-	bits, address := wirePrefix(prefix)
+	bits, address := bpf.WirePrefix(prefix)
 	r := rangeSpec{port, bpf.DatapathRangeKey{Prefix: 32 + bits, Address: address}}
 	if !c.ranges[r] {
 		c.ranges[r] = true

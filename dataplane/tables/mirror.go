@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"maps"
@@ -7,23 +7,23 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 )
 
-// mirror is what a node's maps hold, with reference counts: each service refers to its frontends, backends, sets, source
-// ranges and numbers, some of which services share. It is pure: planning changes the mirror and returns what to change in the
-// kernel.
-type mirror struct {
-	capacities
-	view      *nodeView
-	services  map[string]*installed
-	owners    map[bpf.DatapathServiceKey]string // of frontends
-	frontends *refmap[bpf.DatapathServiceKey, bpf.DatapathFrontend]
-	sets      *setRefs
-	backends  *backendRefs
-	local     *refmap[bpf.DatapathServiceKey, bpf.DatapathPod]
-	ranges    *refmap[bpf.DatapathRangeKey, uint8]
-	ports     *portRefs
-	pods      *refmap[bpf.DatapathAddress, bpf.DatapathPod]
-	nodes     *refmap[bpf.DatapathAddress, bpf.DatapathNode]
-	cluster   *refmap[bpf.DatapathClusterKey, uint8]
+// Mirror is what a node's maps hold, with reference counts: each service refers to its frontends, backends, sets, source
+// ranges and numbers, some of which services share. Planning changes the mirror and returns what to change in the maps: if that
+// fails, the mirror is of no use any more, and is read back (see Restorer). It isn't safe for concurrent use.
+type Mirror struct {
+	capacities Capacities
+	view       *nodeView
+	services   map[string]*installed
+	owners     map[bpf.DatapathServiceKey]string // of frontends
+	frontends  *refmap[bpf.DatapathServiceKey, bpf.DatapathFrontend]
+	sets       *setRefs
+	backends   *backendRefs
+	local      *refmap[bpf.DatapathServiceKey, bpf.DatapathPod]
+	ranges     *refmap[bpf.DatapathRangeKey, uint8]
+	ports      *portRefs
+	pods       *refmap[bpf.DatapathAddress, bpf.DatapathPod]
+	nodes      *refmap[bpf.DatapathAddress, bpf.DatapathNode]
+	cluster    *refmap[bpf.DatapathClusterKey, uint8]
 }
 
 // installed is what a service refers to in the mirror.
@@ -36,11 +36,8 @@ type installed struct {
 	ranges   int             // how many of spec's it has
 }
 
-// capacities are those of the maps, by name.
-type capacities map[string]uint32
-
-func newMirror(c capacities) *mirror {
-	return &mirror{
+func newMirror(c Capacities) *Mirror {
+	return &Mirror{
 		capacities: c,
 		services:   make(map[string]*installed),
 		owners:     make(map[bpf.DatapathServiceKey]string),
@@ -57,7 +54,7 @@ func newMirror(c capacities) *mirror {
 }
 
 // install adds a service to the mirror. After an error nothing of it stays.
-func (m *mirror) install(p *planner, service string, spec *serviceSpec) (*installed, error) {
+func (m *Mirror) install(p *planner, service string, spec *serviceSpec) (*installed, error) {
 	if m.lacks(spec, nil) != nil {
 		p.flushServices() // what was replaced so far may make room
 		if err := m.lacks(spec, nil); err != nil {
@@ -75,7 +72,7 @@ func (m *mirror) install(p *planner, service string, spec *serviceSpec) (*instal
 }
 
 // acquire adds references to all that the service's frontends refer to.
-func (m *mirror) acquire(p *planner, inst *installed) error {
+func (m *Mirror) acquire(p *planner, inst *installed) error {
 	spec := inst.spec
 	for i, name := range spec.ports {
 		port, err := m.acquirePort(p, name, spec.hasAffinity(i))
@@ -108,37 +105,37 @@ func (m *mirror) acquire(p *planner, inst *installed) error {
 }
 
 // undo drops the references of a service that could not be acquired as a whole. No frontend refers to anything of it yet.
-func (m *mirror) undo(p *planner, inst *installed) {
+func (m *Mirror) undo(p *planner, inst *installed) {
 	for _, t := range inst.fresh {
-		p.rows = slices.DeleteFunc(p.rows, func(c change) bool { return c.key == t.set.First })
+		p.rows = slices.DeleteFunc(p.rows, func(c Change) bool { return c.Key == t.set.First })
 		m.sets.giveBack(t)
 	}
 	inst.sets = slices.DeleteFunc(inst.sets, func(t *backendSet) bool { return slices.Contains(inst.fresh, t) })
 	m.release(inst)
 }
 
-func (m *mirror) acquirePort(p *planner, name string, affinity bool) (*port, error) {
+func (m *Mirror) acquirePort(p *planner, name string, affinity bool) (*port, error) {
 	e := m.ports.find(name)
 	for e == nil {
 		var ok bool
 		if e, ok = m.ports.add(name); ok {
 			if affinity {
-				p.endedAffinities = append(p.endedAffinities, affinityID{service: e.number})
+				p.endedAffinities = append(p.endedAffinities, AffinityID{Service: e.number})
 			}
-			p.fresh = append(p.fresh, change{mapName: bpf.DatapathMapServiceCounters, key: e.number, value: bpf.DatapathServiceCounter{}})
+			p.fresh = append(p.fresh, Change{Map: bpf.DatapathMapServiceCounters, Key: e.number, Value: bpf.DatapathServiceCounter{}})
 		} else if !p.makeRoom(m.ports.numbers) {
-			return nil, m.full(bpf.DatapathMapServiceNames)
+			return nil, m.capacities.full(bpf.DatapathMapServiceNames)
 		}
 	}
 	return e, m.ports.acquire(e)
 }
 
-func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, error) {
+func (m *Mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, error) {
 	e := m.backends.find(spec)
 	for e == nil {
 		var ok bool
 		if e, ok = m.backends.add(spec); !ok && !p.makeRoom(m.backends.numbers) {
-			return nil, m.full(bpf.DatapathMapBackends)
+			return nil, m.capacities.full(bpf.DatapathMapBackends)
 		}
 	}
 	if spec.here {
@@ -150,7 +147,7 @@ func (m *mirror) acquireBackend(p *planner, spec *backendSpec) (*backendEntry, e
 	return e, nil
 }
 
-func (m *mirror) acquireSet(p *planner, inst *installed, set int) (*backendSet, error) {
+func (m *Mirror) acquireSet(p *planner, inst *installed, set int) (*backendSet, error) {
 	r := inst.spec.sets[set]
 	numbers := r.numbers(inst.backends)
 	key := setKey(r, numbers)
@@ -164,9 +161,9 @@ func (m *mirror) acquireSet(p *planner, inst *installed, set int) (*backendSet, 
 		var ok bool
 		if t, ok = m.sets.add(key, r.size()); ok {
 			inst.fresh = append(inst.fresh, t)
-			p.rows = append(p.rows, change{mapName: bpf.DatapathMapSlots, key: t.set.First, value: content})
+			p.rows = append(p.rows, Change{Map: bpf.DatapathMapSlots, Key: t.set.First, Value: content})
 		} else if !p.makeRoom(m.sets.rows) {
-			return nil, m.full(bpf.DatapathMapSlots)
+			return nil, m.capacities.full(bpf.DatapathMapSlots)
 		}
 	}
 	t.refs++
@@ -174,7 +171,7 @@ func (m *mirror) acquireSet(p *planner, inst *installed, set int) (*backendSet, 
 }
 
 // acquireFrontends makes the service the owner of its frontends. It finds room, since install has counted.
-func (m *mirror) acquireFrontends(p *planner, service string, inst *installed) {
+func (m *Mirror) acquireFrontends(p *planner, service string, inst *installed) {
 	for i := range inst.spec.frontends {
 		f := &inst.spec.frontends[i]
 		m.frontends.add(f.key, inst.frontend(f))
@@ -213,7 +210,7 @@ func (inst *installed) rangeKey(r rangeSpec) bpf.DatapathRangeKey {
 }
 
 // uninstall drops the references of a service.
-func (m *mirror) uninstall(service string, inst *installed) {
+func (m *Mirror) uninstall(service string, inst *installed) {
 	for i := range inst.spec.frontends {
 		key := inst.spec.frontends[i].key
 		m.frontends.release(key)
@@ -229,7 +226,7 @@ func (m *mirror) uninstall(service string, inst *installed) {
 }
 
 // release drops the references to what the service's frontends refer to, as far as it has any.
-func (m *mirror) release(inst *installed) {
+func (m *Mirror) release(inst *installed) {
 	for _, r := range inst.spec.ranges[:inst.ranges] {
 		m.ranges.release(inst.rangeKey(r))
 	}
@@ -250,7 +247,7 @@ func (m *mirror) release(inst *installed) {
 
 // releaseRestored drops the references to what was in the kernel when the mirror was restored. By then each service has
 // references of its own to what it needs.
-func (m *mirror) releaseRestored() {
+func (m *Mirror) releaseRestored() {
 	m.frontends.releaseRestored()
 	m.ranges.releaseRestored()
 	m.sets.releaseRestored()
@@ -260,7 +257,7 @@ func (m *mirror) releaseRestored() {
 }
 
 // freelists are those of all arrays.
-func (m *mirror) freelists() []*freelist {
+func (m *Mirror) freelists() []*freelist {
 	return []*freelist{m.sets.rows, m.backends.numbers, m.ports.numbers}
 }
 

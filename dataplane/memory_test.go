@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
-	"github.com/dsrlab/dsrlab/dataplane/rendezvous"
 )
 
 // documents are in the test program, which also runs where there is no source beside it.
@@ -22,11 +21,11 @@ import (
 var documents embed.FS
 
 func TestDefaultsAreModest(t *testing.T) {
-	m, err := Sizes{}.Memory(2)
+	m, err := MemoryOf(Sizes{}, 2)
 	require.NoError(t, err)
 	assert.Less(t, m.Loaded, uint64(60<<20), "dozens of nodes fit on a laptop")
 	assert.Less(t, m.Full, uint64(80<<20))
-	twice, err := Sizes{Flows: 1 << 20}.Memory(2)
+	twice, err := MemoryOf(Sizes{Flows: 1 << 20}, 2)
 	require.NoError(t, err)
 	assert.Equal(t, m.Loaded+(1<<20-65536)*(104+16), twice.Loaded, "as the comment says: 104 bytes, and 16 to find them")
 	assertSays(t, "README.md", `defaults a node with two CPUs takes (\d+) MiB when loaded, (\d+) MiB when every map is full`, m.Loaded, m.Full)
@@ -62,18 +61,9 @@ func TestMemoryIsWhatTheKernelSays(t *testing.T) {
 		}
 		sum += used
 	}
-	want, err := Sizes{}.Memory(cpus)
+	want, err := MemoryOf(Sizes{}, cpus)
 	require.NoError(t, err)
 	assert.InEpsilon(t, want.Loaded, sum, 0.02)
-}
-
-// TestDefaultsHold: what users of other load balancers run fits without a setting.
-func TestDefaultsHold(t *testing.T) {
-	s := Sizes{}.withDefaults()
-	assert.GreaterOrEqual(t, s.Slots, uint32(64+16)*rowsOf(rendezvous.Slots), "64 services of 50 pods, and 16 that change within a second")
-	assert.GreaterOrEqual(t, s.Services, uint32(1+400), "400 ports")
-	assert.GreaterOrEqual(t, s.Backends, uint32(1+64*50))
-	assert.GreaterOrEqual(t, s.Frontends, uint32(350*200), "350 NodePorts on 200 nodes")
 }
 
 // tenThousand are the sizes that kube/README.md gives for 10,000 services of 10 backends each.
@@ -82,17 +72,17 @@ var tenThousand = Sizes{Services: 16384, Backends: 131072}
 // TestTenThousandServices: they fit, and what changes among them within a second; all maps of a node with 64 CPUs take 256 MiB at
 // most, full ones of flows included.
 func TestTenThousandServices(t *testing.T) {
-	s := tenThousand.withDefaults()
+	s := tenThousand.WithDefaults()
 	const services, backends, changes = 10000, 10, 1000
 	assert.GreaterOrEqual(t, s.Services, uint32(1+services+changes))
 	assert.GreaterOrEqual(t, s.Frontends, uint32(4*services), "an address, a NodePort, and both guards")
 	assert.GreaterOrEqual(t, s.Backends, uint32(1+(services+changes)*backends))
-	assert.GreaterOrEqual(t, s.Slots, (services+changes)*rowsOf(backends))
+	assert.GreaterOrEqual(t, s.Slots, (services+changes)*bpf.RowsOf(backends))
 	for cpus, says := range map[int]string{
 		2:  `take (\d+) MiB on a node with 2 CPUs, at most (\d+) MiB when all are full`,
 		64: `with 64 CPUs, as counters are per CPU, (\d+) MiB and (\d+) MiB`,
 	} {
-		m, err := tenThousand.Memory(cpus)
+		m, err := MemoryOf(tenThousand, cpus)
 		require.NoError(t, err)
 		assert.Less(t, m.Full, uint64(256<<20))
 		assertSays(t, "kube/README.md", says, m.Loaded, m.Full)
@@ -102,20 +92,13 @@ func TestTenThousandServices(t *testing.T) {
 	assert.Contains(t, string(text), fmt.Sprintf("sizes: {services: %d, backends: %d}", tenThousand.Services, tenThousand.Backends))
 }
 
-func TestSizesNameTheirMaps(t *testing.T) {
-	assert.Equal(t, "sizes.slots", sizeOf(bpf.DatapathMapSlots))
-	assert.Equal(t, "sizes.services", sizeOf(bpf.DatapathMapServiceCounters))
+func TestAllMapsHaveSizes(t *testing.T) {
 	spec, err := bpf.LoadDatapath()
 	require.NoError(t, err)
-	sized := make(map[string]bool)
-	for _, f := range new(Sizes).fields() {
-		for _, name := range f.maps {
-			sized[name] = true
-		}
-	}
+	sized := Sizes{}.Capacities()
 	for name, m := range spec.Maps {
 		if m.MaxEntries > 64 { // others are scratch, or of as many entries as an enum has values
-			assert.True(t, sized[name], "map %s has no size of its own", name)
+			assert.Contains(t, sized, name, "it has no size of its own")
 		}
 	}
 }

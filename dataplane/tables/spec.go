@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"slices"
@@ -76,7 +76,7 @@ func (r setSpec) equal(other setSpec) bool {
 // isList reports whether the packet programs compare the backends' scores themselves: few, and of equal weight. Else they look the
 // backend up in a table.
 func (r setSpec) isList() bool {
-	return len(r.shares) <= listBackends &&
+	return len(r.shares) <= bpf.ListBackends &&
 		!slices.ContainsFunc(r.shares, func(s share) bool { return s.weight != r.shares[0].weight })
 }
 

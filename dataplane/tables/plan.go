@@ -1,44 +1,67 @@
-package dataplane
+package tables
 
 import (
-	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
-// change is one entry of one map that is put or deleted.
-type change struct {
-	mapName string
-	delete  bool
-	key     any // for slots the first row
-	value   any // for slots all rows of a set
-	// wait: nothing is changed, but for a moment packets get by that may still use what was freed before.
-	wait bool
+// QuarantineTime is how long freed entries are not reused: longer than any packet is on its way through a program.
+const QuarantineTime = time.Second
+
+// Plan is what makes maps hold a desired state.
+type Plan struct {
+	// Changes are in an order in which no packet meets a half-made state.
+	Changes []Change
+	mirror  *Mirror
+	note    func() // notes in the desired state what is refused
 }
 
-func (c change) String() string {
-	switch {
-	case c.wait:
-		return "wait"
-	case c.delete:
-		return fmt.Sprintf("delete %s %+v", c.mapName, c.key)
+// Done tells mirror and desired state that all changes were made. If one fails it is not called: the desired state is as before, but
+// the mirror no longer matches the maps, and is to be read back.
+func (p *Plan) Done(now time.Time) {
+	p.note()
+	for _, s := range p.mirror.freelists() {
+		s.quarantinePending(now)
 	}
-	return fmt.Sprintf("put %s %+v", c.mapName, c.key)
+}
+
+// Plan plans all of a desired state, as far as there is room, and makes the mirror hold it. What was freed long enough before now is
+// used again.
+func (m *Mirror) Plan(want *Desired, now time.Time) *Plan {
+	m.releaseQuarantined(now)
+	p := planAll(m, want)
+	return &Plan{Changes: p.changes, mirror: m, note: func() {
+		want.leftOut = append(want.leftOut, p.leftOut...)
+		want.refused = make(map[string]services.Problem)
+		for _, errs := range []map[string]error{want.invalid, p.refused} {
+			for name, err := range errs {
+				want.refuse(m, name, err)
+			}
+		}
+	}}
+}
+
+// releaseQuarantined makes available what has been in quarantine long enough.
+func (m *Mirror) releaseQuarantined(now time.Time) {
+	for _, s := range m.freelists() {
+		s.releaseBefore(now.Add(-QuarantineTime))
+	}
 }
 
 // planner collects the changes that a plan comes to, in an order in which no packet meets a half-made state: what is referred
 // to is there before what refers to it, and goes after it. What finds no room is left out and noted; nothing else depends on it.
 type planner struct {
-	mirror          *mirror
-	changes         []change
+	mirror          *Mirror
+	changes         []Change
 	refused         map[string]error   // services, and why
 	leftOut         []services.Problem // of the view
-	fresh           []change           // what services' numbers start with
-	rows            []change
-	endedAffinities []affinityID // before frontends refer to the numbers
+	fresh           []Change           // what services' numbers start with
+	rows            []Change
+	endedAffinities []AffinityID // before frontends refer to the numbers
 	selections      selections
 	superseded      []superseded
 	taken           []takenFrontend
@@ -60,12 +83,12 @@ type takenFrontend struct {
 	key  bpf.DatapathServiceKey
 }
 
-func newPlanner(m *mirror) *planner { return &planner{mirror: m, refused: make(map[string]error)} }
+func newPlanner(m *Mirror) *planner { return &planner{mirror: m, refused: make(map[string]error)} }
 
 // planAll makes the mirror hold exactly this state, as far as there is room. Pods, nodes and prefixes come first, then services by
 // precedence. A service that finds no room is tried again when everything that is not needed any more has gone, and then may be
 // exchanged (see exchange).
-func planAll(m *mirror, want *desiredState) *planner {
+func planAll(m *Mirror, want *Desired) *planner {
 	p := newPlanner(m)
 	p.setView(want.view)
 	for _, name := range sortedNames(m.services) {
@@ -172,14 +195,14 @@ func (p *planner) flush() {
 	m := p.mirror
 	p.emit(m.pods.puts(), m.nodes.puts(), m.cluster.puts())
 	if serial, ok := m.backends.reserve(); ok {
-		p.emit([]change{putReserved(serial)})
+		p.emit([]Change{putReserved(serial)})
 	}
 	p.emit(m.ports.names.puts(), p.fresh, endAffinities(p.endedAffinities), m.local.puts(), m.backends.puts(), p.rows, m.ranges.puts(), m.frontends.puts())
 	p.fresh, p.rows, p.endedAffinities = nil, nil, nil
 	for _, t := range p.taken {
 		m.takeAway(t)
 	}
-	var forgets []affinityID
+	var forgets []AffinityID
 	for _, l := range p.superseded {
 		m.uninstall(l.service, l.installed)
 		if l.selected != nil {
@@ -203,7 +226,7 @@ func (p *planner) flushServices() {
 	p.releases = releases
 }
 
-func (p *planner) emit(groups ...[]change) {
+func (p *planner) emit(groups ...[]Change) {
 	for _, group := range groups {
 		p.changes = append(p.changes, group...)
 	}
@@ -227,7 +250,7 @@ func (p *planner) makeRoom(s *freelist) bool {
 // wait makes all available that was freed so far.
 func (p *planner) wait() {
 	p.waits++
-	p.emit([]change{{wait: true}})
+	p.emit([]Change{{Wait: true}})
 	for _, s := range p.mirror.freelists() {
 		s.releaseAll()
 	}

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 )
 
 // checkEqual checks that the mirror equals the maps.
-func (k *kernel) checkEqual(t *testing.T, m *mirror) {
+func (k *kernel) checkEqual(t *testing.T, m *Mirror) {
 	t.Helper()
 	require.Equal(t, k.pods, written(m.pods))
 	require.Equal(t, k.nodes, written(m.nodes))

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 // refmap mirrors a hash map or trie of the kernel and counts the references to its entries. An entry is deleted with its last
 // reference.
@@ -39,7 +39,7 @@ func (s *refmap[K, V]) releaseRestored() {
 // acquire adds a reference; value replaces the entry's value.
 func (s *refmap[K, V]) acquire(key K, value V) error {
 	if s.entries[key] == nil && len(s.entries) >= s.capacity {
-		return capacities{s.mapName: uint32(s.capacity)}.full(s.mapName)
+		return Capacities{s.mapName: uint32(s.capacity)}.full(s.mapName)
 	}
 	s.add(key, value)
 	return nil
@@ -73,22 +73,22 @@ func (s *refmap[K, V]) markDirty(key K, e *entry[V]) {
 }
 
 // puts returns the changes that write entries with references, and marks them as written.
-func (s *refmap[K, V]) puts() []change {
-	var changes []change
+func (s *refmap[K, V]) puts() []Change {
+	var changes []Change
 	for _, key := range s.dirty {
 		e := s.entries[key]
 		if e.refs == 0 || e.present && e.written == e.value {
 			continue
 		}
 		e.present, e.written = true, e.value
-		changes = append(changes, change{mapName: s.mapName, key: key, value: e.value})
+		changes = append(changes, Change{Map: s.mapName, Key: key, Value: e.value})
 	}
 	return changes
 }
 
 // deletes returns the changes that delete entries without references, and marks them as deleted.
-func (s *refmap[K, V]) deletes() []change {
-	var changes []change
+func (s *refmap[K, V]) deletes() []Change {
+	var changes []Change
 	for _, key := range s.dirty {
 		e := s.entries[key]
 		e.dirty = false
@@ -96,7 +96,7 @@ func (s *refmap[K, V]) deletes() []change {
 			continue
 		}
 		if e.present {
-			changes = append(changes, change{mapName: s.mapName, delete: true, key: key})
+			changes = append(changes, Change{Map: s.mapName, Delete: true, Key: key})
 		}
 		delete(s.entries, key)
 	}

@@ -1,4 +1,4 @@
-package dataplane
+package tables
 
 import (
 	"net/netip"
@@ -11,12 +11,13 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/bpf"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/dataplane/services/servicestest"
 )
 
 // compiled is the spec of one service, seen from node0.
 func compiled(t *testing.T, tables *services.Tables) *serviceSpec {
 	t.Helper()
-	v, problems := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	v, problems := newNodeView(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2)})
 	require.Empty(t, problems)
 	specs, invalid := compileAll(v, tables)
 	require.Empty(t, invalid)
@@ -28,24 +29,24 @@ func compiled(t *testing.T, tables *services.Tables) *serviceSpec {
 }
 
 func TestCompileFrontends(t *testing.T) {
-	tables := oneService(0, 3)
-	tables.Backends[2].Node, tables.Backends[2].NodeAddress = nodeName(0), nodeAddr(0)
+	tables := servicestest.One(0, 3)
+	tables.Backends[2].Node, tables.Backends[2].NodeAddress = servicestest.NodeName(0), servicestest.NodeAddr(0)
 	lb, clusterIP := &tables.Frontends[0], &tables.Frontends[1]
 	lb.LocalOnly = true
 	lb.Affinity = 1500 * time.Millisecond
 	lb.SourceRanges = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	nodePort := *lb
-	nodePort.Address, nodePort.Port, nodePort.Kind, nodePort.SourceRanges = nodeAddr(0), 31000, services.KindNodePort, nil
-	nodePort.Node = nodeName(0)
+	nodePort.Address, nodePort.Port, nodePort.Kind, nodePort.SourceRanges = servicestest.NodeAddr(0), 31000, services.KindNodePort, nil
+	nodePort.Node = servicestest.NodeName(0)
 	tables.Frontends = append(tables.Frontends, nodePort)
 	spec := compiled(t, tables)
 
 	require.Len(t, spec.frontends, 3)
 	shares := func(set int) (shares []share) { return spec.sets[set].shares }
 	assert.Equal(t, []string{"default/s00000:http/TCP"}, spec.ports)
-	assert.Equal(t, []bpf.DatapathAddress{wireAddress(lb.Address), wireAddress(clusterIP.Address)}, spec.guards, "a node's address has none")
+	assert.Equal(t, []bpf.DatapathAddress{bpf.WireAddress(lb.Address), bpf.WireAddress(clusterIP.Address)}, spec.guards, "a node's address has none")
 	first := spec.frontends[0]
-	assert.Equal(t, bpf.DatapathServiceKey{Address: wireAddress(lb.Address), Port: port16(80), Protocol: 6}, first.key)
+	assert.Equal(t, bpf.DatapathServiceKey{Address: bpf.WireAddress(lb.Address), Port: bpf.Port16(80), Protocol: 6}, first.key)
 	assert.EqualValues(t, 2, first.value.Affinity, "seconds, rounded up")
 	assert.EqualValues(t, bpf.DatapathModeMODE_DSR, first.value.Mode)
 	assert.EqualValues(t, bpf.DatapathFrontendFlagsFRONTEND_LOCAL_ONLY|bpf.DatapathFrontendFlagsFRONTEND_RANGES, first.value.Flags)
@@ -71,7 +72,7 @@ func TestCompileFrontends(t *testing.T) {
 
 // TestCompileGuards: all ports of an address are taken from the kernel only where no host can have the address.
 func TestCompileGuards(t *testing.T) {
-	node, free := nodeAddr(1), netip.MustParseAddr("198.51.100.7")
+	node, free := servicestest.NodeAddr(1), netip.MustParseAddr("198.51.100.7")
 	for _, test := range []struct {
 		name    string
 		kind    services.Kind
@@ -86,14 +87,14 @@ func TestCompileGuards(t *testing.T) {
 		{"NodePort", services.KindNodePort, node, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tables := oneService(0, 1)
+			tables := servicestest.One(0, 1)
 			tables.Frontends = tables.Frontends[:1]
 			f := &tables.Frontends[0]
 			f.Kind, f.Address = test.kind, test.address
 			spec := compiled(t, tables)
 			require.Len(t, spec.frontends, 1)
 			if test.guarded {
-				assert.Equal(t, []bpf.DatapathAddress{wireAddress(test.address)}, spec.guards)
+				assert.Equal(t, []bpf.DatapathAddress{bpf.WireAddress(test.address)}, spec.guards)
 			} else {
 				assert.Empty(t, spec.guards)
 			}
@@ -115,10 +116,10 @@ func TestCompileNodePortElsewhere(t *testing.T) {
 		{"another's, Local", 1, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tables := oneService(0, 3)
+			tables := servicestest.One(0, 3)
 			tables.Frontends = tables.Frontends[:1]
 			f := &tables.Frontends[0]
-			f.Kind, f.Address, f.Node, f.LocalOnly = services.KindNodePort, nodeAddr(test.node), nodeName(test.node), test.local
+			f.Kind, f.Address, f.Node, f.LocalOnly = services.KindNodePort, servicestest.NodeAddr(test.node), servicestest.NodeName(test.node), test.local
 			spec := compiled(t, tables)
 			assert.Equal(t, test.served, len(spec.frontends) == 1)
 			assert.Len(t, spec.backends, 3)
@@ -136,18 +137,18 @@ func TestCompileSetSizes(t *testing.T) {
 		{1, nil, 1, 1}, {8, nil, 8, 1}, {9, nil, 9, 2}, {16, nil, 16, 2}, {17, nil, 32768, 2048}, {500, nil, 32768, 2048},
 		{2, []uint32{3, 3}, 2, 1}, {2, []uint32{1, 3}, 32768, 2048}, {3, []uint32{0, 3, 3}, 2, 1}, {17, []uint32{0}, 16, 2},
 	} {
-		tables := oneService(0, test.backends)
+		tables := servicestest.One(0, test.backends)
 		for i, weight := range test.weights {
 			tables.Backends[i].Weight = weight
 		}
 		size := compiled(t, tables).sets[0].size()
 		assert.Equal(t, test.size, size, "%d backends of weights %d", test.backends, test.weights)
-		assert.Equal(t, test.rows, rowsOf(size))
+		assert.Equal(t, test.rows, bpf.RowsOf(size))
 	}
 }
 
 func TestCompileWeights(t *testing.T) {
-	tables := oneService(0, 3)
+	tables := servicestest.One(0, 3)
 	for i, weight := range []uint32{4, 0, 6} {
 		tables.Backends[i].Weight = weight
 	}
@@ -160,13 +161,13 @@ func TestCompileRanges(t *testing.T) {
 	in := func(spec *serviceSpec, client string) bool {
 		a := netip.MustParseAddr(client)
 		for _, r := range spec.ranges {
-			if prefixOf(r.Prefix-32, r.Address).Contains(a) {
+			if bpf.Prefix(r.Prefix-32, r.Address).Contains(a) {
 				return true
 			}
 		}
 		return false
 	}
-	tables := oneService(0, 1)
+	tables := servicestest.One(0, 1)
 	tables.Frontends[0].SourceRanges = []netip.Prefix{netip.MustParsePrefix("::/0")}
 	spec := compiled(t, tables)
 	assert.Len(t, spec.ranges, 96)
@@ -182,7 +183,7 @@ func TestCompileRanges(t *testing.T) {
 
 // What is wrong with one service is said of it alone; the other one is compiled.
 func TestCompileErrors(t *testing.T) {
-	v, problems := newNodeView(State{Node: nodeName(0), Nodes: nodesOf(2)})
+	v, problems := newNodeView(State{Node: servicestest.NodeName(0), Nodes: nodesOf(2)})
 	require.Empty(t, problems)
 	for _, test := range []struct {
 		name   string
@@ -199,7 +200,7 @@ func TestCompileErrors(t *testing.T) {
 		}, "default/t", "frontend 172.16.0.0:80/TCP: it is that of service default/s00000; one service at a time can have it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tables := manyServices(2, 1)
+			tables := servicestest.Many(2, 1)
 			test.change(tables)
 			specs, invalid := compileAll(v, tables)
 			require.Contains(t, invalid, test.of)
@@ -213,7 +214,7 @@ func TestCompileErrors(t *testing.T) {
 
 // Names of any length have a text of their own: three of 63 bytes as they are, longer ones with a hash.
 func TestLongNames(t *testing.T) {
-	tables := oneService(0, 1)
+	tables := servicestest.One(0, 1)
 	label := func(c string) string { return strings.Repeat(c, 63) }
 	for i := range tables.Frontends {
 		tables.Frontends[i].Service, tables.Frontends[i].PortName = label("n")+"/"+label("s"), label("p")
@@ -226,16 +227,16 @@ func TestLongNames(t *testing.T) {
 	require.Len(t, spec.ports, 2, "names that differ only behind what fits stay two")
 	for _, name := range spec.ports {
 		assert.Len(t, name, 207)
-		assert.Equal(t, name, wireText(name).String())
+		assert.Equal(t, name, bpf.WireText(name).String())
 	}
 }
 
 // What can't be used of a node or pod is left out, and the rest of it is used.
-func TestPlaceErrors(t *testing.T) {
+func TestViewErrors(t *testing.T) {
 	v, problems := newNodeView(State{
-		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}, {Address: nodeAddr(3)}}, PodCIDRs: []netip.Prefix{{}}}},
+		Nodes: []Node{{Name: "n", Addresses: []NodeAddress{{}, {Address: servicestest.NodeAddr(3)}}, PodCIDRs: []netip.Prefix{{}}}},
 		Pods: []Pod{
-			{Addresses: []netip.Addr{nodeAddr(0)}}, {Addresses: []netip.Addr{{}, nodeAddr(1)}, MAC: macOf(1), NodeMAC: macOf(2)},
+			{Addresses: []netip.Addr{servicestest.NodeAddr(0)}}, {Addresses: []netip.Addr{{}, servicestest.NodeAddr(1)}, MAC: macOf(1), NodeMAC: macOf(2)},
 		},
 	})
 	var texts []string
