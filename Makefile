@@ -69,9 +69,18 @@ format: ## format Go and C
 	gofmt -w $$(git ls-files '*.go')
 	$(FORMAT) -i $$(git ls-files '*.bpf.c' '*/bpf/*.h')
 
+# Packages whose tests make network namespaces or load BPF programs run alone, one at a time: some compare the whole host before and
+# after, some measure. What their tests import says which they are.
+TESTED       := ./... ./.ci/campaign ./.ci/robustness
+TEST_IMPORTS := $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' $(TESTED)
+RUNS_ALONE   := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))'
+
 .PHONY: test
-test: build ## run all tests, one package at a time: some compare the whole host before and after
-	$(GO) test $(TEST_EXEC) $(TEST_FLAGS) -p 1 -count=1 -timeout 20m ./... ./.ci/campaign ./.ci/robustness
+test: build ## run all tests: packages that need the machine for themselves one at a time, the others beside each other
+	@imports=$$($(TEST_IMPORTS)) || exit; failed=0; \
+	alone=$$(grep -E $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); others=$$(grep -vE $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); \
+	run() { DSRLAB_TEST_PROGRAMS=$(CURDIR)/bin $(GO) test $(TEST_EXEC) $(TEST_FLAGS) -count=1 -timeout 20m "$$@" || failed=1; }; \
+	run $$others; run -p 1 $$alone; exit $$failed
 
 AXE_VERSION := 4.14.1
 AXE_SHA512  := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5

@@ -2,8 +2,6 @@ package labs
 
 import (
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -16,24 +14,10 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-// buildLabPod builds the workload binary for one test, which runs labs as root.
-func buildLabPod(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	path := filepath.Join(t.TempDir(), "labpod")
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/labpod")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(output))
-	return path
-}
-
 // A lab that passes with a broken data path proves nothing: each fault must fail it, and speak against the claims that it breaks
 // and against no others.
 func TestBrokenDataPathFailsLab(t *testing.T) {
-	labPod := buildLabPod(t)
+	labPod := testLabs.Program(t, "labpod")
 	tests := []struct {
 		fault   dataplane.Fault
 		broken  []string // expectations

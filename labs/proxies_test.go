@@ -3,8 +3,6 @@ package labs
 import (
 	"errors"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -17,22 +15,10 @@ import (
 	"github.com/dsrlab/dsrlab/results"
 )
 
-// buildAgent builds the node agent for one test.
-func buildAgent(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "dsrd")
-	cmd := exec.Command("go", "build", "-o", path, "../cmd/dsrd")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(output))
-	return path
-}
-
 // Whichever the proxies are, applications get and believe the same; where an engine can't do what a lab needs, the lab is
 // unsupported, and nothing is built.
 func TestLabsWithEveryProxy(t *testing.T) {
-	labPod := buildLabPod(t)
-	agent := buildAgent(t)
+	labPod, agent := testLabs.Program(t, "labpod"), testLabs.Program(t, "dsrd")
 	for _, test := range []struct {
 		lab  string
 		send proxyproto.Version

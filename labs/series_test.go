@@ -37,7 +37,7 @@ func total(s results.Series) (sum float64) {
 // TestTransferOverTime: what a lab records of a download over time adds up to what it records of the whole. Three things that are counted in
 // three places agree: bytes at the client's application, their rate from the first to the last, and frames at the LB node's port.
 func TestTransferOverTime(t *testing.T) {
-	labPod := buildLabPod(t)
+	labPod := testLabs.Program(t, "labpod")
 	lab, err := Lookup("02-throughput")
 	require.NoError(t, err)
 	lab.Spec.Phases, lab.Spec.Expectations = lab.Spec.Phases[:2], nil

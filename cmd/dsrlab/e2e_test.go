@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,19 +23,10 @@ type binaries struct {
 	port *int
 }
 
-// build builds the commands for one test, which runs them as root.
+// build returns the commands for one test, which runs them as root.
 func build(t *testing.T) binaries {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../labpod")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(output))
-	b := binaries{filepath.Join(dir, "dsrlab"), filepath.Join(dir, "labpod"), testLabs.StateDir(t), new(int)}
-	return b
+	return binaries{testLabs.Program(t, "dsrlab"), testLabs.Program(t, "labpod"), testLabs.StateDir(t), new(int)}
 }
 
 // run runs dsrlab, which must succeed, and returns its standard output.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -198,12 +196,7 @@ func TestRecorded(t *testing.T) {
 
 // TestLive shows a lab while it runs, with a step that takes too long.
 func TestLive(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: builds a topology")
-	}
-	labPod := filepath.Join(t.TempDir(), "labpod")
-	out, err := exec.Command("go", "build", "-o", labPod, "../../cmd/labpod").CombinedOutput()
-	require.NoError(t, err, string(out))
+	labPod := testLabs.Program(t, "labpod")
 	folder, err := labs.Scaffold(t.TempDir(), "14-on-stage", "dsrlab")
 	require.NoError(t, err)
 	lab, err := labs.Find(folder)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,20 +38,11 @@ func (tb *Testbed) get(t *testing.T, from, url string) (status int, body string)
 	return response.StatusCode, string(all)
 }
 
-// buildAgent builds the node agent, which topologies with health checks need.
-func buildAgent(t *testing.T) string {
-	t.Helper()
-	dsrd := filepath.Join(t.TempDir(), "dsrd")
-	out, err := exec.Command("go", "build", "-o", dsrd, "../../cmd/dsrd").CombinedOutput()
-	require.NoError(t, err, string(out))
-	return dsrd
-}
-
 // TestHealthChecks: the nodes of a service with externalTrafficPolicy Local tell whether they have pods of it, under our data
 // path and under kube-proxy's rules; and the agent that answers shows the node's counters.
 func TestHealthChecks(t *testing.T) {
 	const port = 32100
-	tb := standOf(t, "five-nodes", Options{Agent: buildAgent(t)}, func(topology *topologies.Topology) {
+	tb := standOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
 		service := &topology.Spec.Services[0].Spec
 		service.ExternalTrafficPolicy, service.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, port
 	})

@@ -63,7 +63,7 @@ func TestAnnounceBGP(t *testing.T) {
 	}
 	_, err := tb.network.Start(t.Context(), router.Name, netns.Process{Name: routerProcess, Argv: argv})
 	require.NoError(t, err)
-	a := startAnnouncers(t, tb, buildAgent(t), fmt.Sprintf("announce: {mode: bgp, cidrs: [185.150.8.0/24], asn: %d, peers: [{address: %s, asn: %d}], holdSeconds: 3}\ndrainSeconds: 5\n",
+	a := startAnnouncers(t, tb, testLabs.Program(t, "dsrd"), fmt.Sprintf("announce: {mode: bgp, cidrs: [185.150.8.0/24], asn: %d, peers: [{address: %s, asn: %d}], holdSeconds: 3}\ndrainSeconds: 5\n",
 		bgp.ClusterASN, router.Addresses[0].Addr(), bgp.RouterASN))
 	hops := func() []netip.Addr {
 		routes, err := tb.VIPRoutes(router.Name)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -49,36 +50,53 @@ func (tb *Testbed) callWithin(t *testing.T, from string, to netip.AddrPort, time
 // connect makes calls to echo servers, all at the same time, and logs what the nodes counted if one gets no answer.
 func (tb *Testbed) connect(t *testing.T, from string, p workload.Protocol, to netip.AddrPort, count int, timeout time.Duration) *workload.ConnectReport {
 	t.Helper()
+	report, err := tb.tryConnect(t, from, p, to, count, timeout)
+	require.NoError(t, err)
+	return report
+}
+
+// tryConnect is connect for goroutines: it fails no test.
+func (tb *Testbed) tryConnect(t *testing.T, from string, p workload.Protocol, to netip.AddrPort, count int, timeout time.Duration) (*workload.ConnectReport, error) {
 	report, err := workload.Connect(t.Context(), workload.ConnectOptions{
 		Dialer: tb.Dialer(from), Protocol: p, Target: to, Count: count, Concurrency: count, Timeout: timeout,
 	})
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome != workload.OutcomeOK })
 	if i >= 0 {
 		c := report.Connections[i]
 		t.Logf("%s calls %v over %s: %v; the first that failed, from %v: %s\n%s", from, to, p, report.Outcomes, c.Local, c.Error, tb.counters())
 	}
-	return report
+	return report, nil
 }
 
-// expectCalls makes edgeCalls connections and sends as many datagrams from the client, and compares what came of them.
+// expectCalls makes edgeCalls connections and sends as many datagrams from the client, at the same time, and compares what came of them.
 func (tb *Testbed) expectCalls(t *testing.T, want outcome, to netip.AddrPort, message ...any) {
 	t.Helper()
-	var o outcome
-	for _, one := range []struct {
+	var got outcome
+	var preserved [2]int
+	var group errgroup.Group
+	for i, one := range []struct {
 		protocol workload.Protocol
 		want     int
 		got      *int
-	}{{workload.TCP, want.tcp, &o.tcp}, {workload.UDP, want.udp, &o.udp}} {
+	}{{workload.TCP, want.tcp, &got.tcp}, {workload.UDP, want.udp, &got.udp}} {
 		timeout := patience
 		if one.want == 0 {
 			timeout = silence
 		}
-		report := tb.connect(t, "client", one.protocol, to, edgeCalls, timeout)
-		*one.got = report.Outcomes[workload.OutcomeOK]
-		o.preserved += report.Preserved
+		group.Go(func() error {
+			report, err := tb.tryConnect(t, "client", one.protocol, to, edgeCalls, timeout)
+			if err == nil {
+				*one.got, preserved[i] = report.Outcomes[workload.OutcomeOK], report.Preserved
+			}
+			return err
+		})
 	}
-	assert.Equal(t, want, o, message...)
+	require.NoError(t, group.Wait())
+	got.preserved = preserved[0] + preserved[1]
+	assert.Equal(t, want, got, message...)
 }
 
 // answering are the pods that answer calls from a place. It calls until as many as are wanted did, and 24 times at least, so that others

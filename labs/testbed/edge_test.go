@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,9 +24,7 @@ func edgeStand(t *testing.T) *Testbed { return edgeStandOf(t, "edge", nil) }
 func edgeStandOf(t *testing.T, name string, change func(*topologies.Topology)) *Testbed {
 	t.Helper()
 	tb := standServing(t, name, change)
-	tb.labPod = filepath.Join(t.TempDir(), "labpod")
-	out, err := exec.Command("go", "build", "-o", tb.labPod, "../../cmd/labpod").CombinedOutput()
-	require.NoError(t, err, string(out))
+	tb.labPod = testLabs.Program(t, "labpod")
 	return tb
 }
 

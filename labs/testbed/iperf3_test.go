@@ -154,7 +154,7 @@ func limitLBPort(t *testing.T, tb *Testbed, limit topologies.Limit) {
 }
 
 // downloadTime is long enough for some retransmission timers, and for many round trips through a full queue.
-const downloadTime = 2 * time.Second
+const downloadTime = time.Second
 
 func downloadByBulk(t *testing.T, tb *Testbed, to netip.AddrPort) download {
 	t.Helper()

@@ -144,7 +144,7 @@ func readLog(tb *Testbed, name string) string {
 // TestNodeAgent: dsrd on every node, from objects in a file: real traffic by DSR, a change of the endpoints, a backend that is a
 // node's own process, and its end, kill and restart under load without a lost connection.
 func TestNodeAgent(t *testing.T) {
-	dsrd := buildAgent(t)
+	dsrd := testLabs.Program(t, "dsrd")
 	tb, to := linesStand(t, nil)
 	objects := filepath.Join(t.TempDir(), "objects.yaml")
 	host := tb.plan.Pods[0].Node

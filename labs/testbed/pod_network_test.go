@@ -89,7 +89,7 @@ func TestPodNetwork(t *testing.T) {
 	objects := filepath.Join(t.TempDir(), "objects.yaml")
 	host := tb.ClusterNodes()[0].Name
 	putFile(t, objects, tb.agentObjects(t, host))
-	dsrd := buildAgent(t)
+	dsrd := testLabs.Program(t, "dsrd")
 	for _, n := range tb.ClusterNodes() {
 		own := config
 		if n.Name != node {

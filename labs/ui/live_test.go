@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,13 +20,7 @@ import (
 // newLive brings a testbed up, for the page.
 func newLive(t testing.TB, topology string, mode services.Mode) *Live {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	labPod := filepath.Join(t.TempDir(), "labpod")
-	build := exec.Command("go", "build", "-o", labPod, "github.com/dsrlab/dsrlab/cmd/labpod")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, string(output))
+	labPod := testLabs.Program(t, "labpod")
 	tb, _, err := testbed.Up(t.Context(), planOf(t, topology), testbed.Options{
 		StateDir: testLabs.StateDir(t), Name: "ui-" + topology, LabPod: labPod, Log: slog.New(slog.DiscardHandler),
 	})
