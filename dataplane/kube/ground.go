@@ -58,7 +58,7 @@ func (a *Agent) readGround() (ground, error) {
 	if len(g.addresses) > 0 {
 		return g, nil
 	}
-	have, err := network.AllAddresses(a.device)
+	have, err := network.Addresses(a.device)
 	if err != nil {
 		return ground{}, err
 	}

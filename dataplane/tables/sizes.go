@@ -12,7 +12,7 @@ type Capacities map[string]uint32
 
 // Sizes are map capacities in entries; zero takes the default. What an entry takes in the kernel's memory is stated: of
 // tables with "at once" for all entries when the maps are made, of the others when an entry is put in, apart from 16 bytes
-// at once per entry of capacity for those that hash. MemoryOf of package dataplane adds it all up.
+// at once per entry of capacity for those that hash.
 type Sizes struct {
 	Services      uint32 `json:"services,omitempty"`      // ports of services, default 4096; 56 bytes a CPU at once, 264 when used
 	Frontends     uint32 `json:"frontends,omitempty"`     // with one for each LoadBalancer, external or cluster address; default 131072; 104 bytes

@@ -45,8 +45,7 @@ func (b Bootstrap) Median(xs []float64) (Estimate, error) {
 		return Estimate{}, fmt.Errorf("estimate median: %w", ErrNoValues)
 	}
 	est := Estimate{Value: Median(xs), N: len(xs)}
-	draw := make([]float64, len(xs))
-	est.Lo, est.Hi = b.interval(len(xs), func(r *rand.Rand) float64 { return resampledMedian(r, xs, draw) })
+	est.Lo, est.Hi = b.interval(xs)
 	return est, nil
 }
 
@@ -70,28 +69,9 @@ func (b Bootstrap) PairedRatio(num, den []float64) (Estimate, error) {
 	return est, nil
 }
 
-// Ratio estimates median(num)/median(den) of two samples that have nothing to do with each other (two runs); each is
-// resampled on its own.
-func (b Bootstrap) Ratio(num, den []float64) (Estimate, error) {
-	if len(num) == 0 || len(den) == 0 {
-		return Estimate{}, fmt.Errorf("estimate ratio: %w", ErrNoValues)
-	}
-	below := Median(den)
-	if below == 0 {
-		return Estimate{}, fmt.Errorf("estimate ratio: %w", ErrZeroDenominator)
-	}
-	est := Estimate{Value: Median(num) / below, N: min(len(num), len(den))}
-	numDraw, denDraw := make([]float64, len(num)), make([]float64, len(den))
-	est.Lo, est.Hi = b.interval(est.N, func(r *rand.Rand) float64 {
-		return resampledMedian(r, num, numDraw) / resampledMedian(r, den, denDraw)
-	})
-	return est, nil
-}
-
-// interval resamples a statistic and cuts off the tails. A draw whose statistic is not a number (0/0) makes the bounds
-// unknown rather than being left out: leaving it out would narrow the interval.
-func (b Bootstrap) interval(n int, statistic func(*rand.Rand) float64) (lo, hi float64) {
-	if n < 2 {
+// interval resamples the median and cuts off the tails.
+func (b Bootstrap) interval(xs []float64) (lo, hi float64) {
+	if len(xs) < 2 {
 		return math.NaN(), math.NaN()
 	}
 	resamples, confidence := b.Resamples, b.Confidence
@@ -102,12 +82,9 @@ func (b Bootstrap) interval(n int, statistic func(*rand.Rand) float64) (lo, hi f
 		confidence = 0.95
 	}
 	r := rand.New(rand.NewPCG(b.Seed, 0x647372)) // the second word only has to be fixed
-	values := make([]float64, resamples)
+	values, draw := make([]float64, resamples), make([]float64, len(xs))
 	for i := range values {
-		values[i] = statistic(r)
-		if math.IsNaN(values[i]) {
-			return math.NaN(), math.NaN()
-		}
+		values[i] = resampledMedian(r, xs, draw)
 	}
 	slices.Sort(values)
 	tail := (1 - confidence) / 2 * 100

@@ -71,20 +71,8 @@ func isEverything(n *net.IPNet) bool {
 	return ones == 0
 }
 
-// Addresses are those of a device, the first usable one of each family.
+// Addresses are all usable ones of a device, in the kernel's order: IPv4 first.
 func Addresses(device string) ([]netip.Addr, error) {
-	all, err := AllAddresses(device)
-	var first []netip.Addr
-	for _, is4 := range []bool{true, false} {
-		if i := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Is4() == is4 }); i >= 0 {
-			first = append(first, all[i])
-		}
-	}
-	return first, err
-}
-
-// AllAddresses are all usable ones of a device, in the kernel's order: IPv4 first.
-func AllAddresses(device string) ([]netip.Addr, error) {
 	link, err := netlink.LinkByName(device)
 	if err != nil {
 		return nil, fmt.Errorf("addresses of %s: %w", device, err)

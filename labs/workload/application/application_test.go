@@ -2,6 +2,7 @@ package application
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -54,7 +55,9 @@ func get(t *testing.T, at func(netip.Addr) netip.AddrPort, client netip.Addr, pa
 // fetch gets the record over HTTP, as a lab does.
 func fetch[T any](t *testing.T, at func(netip.Addr) netip.AddrPort) (record T) {
 	t.Helper()
-	require.NoError(t, Fetch(t.Context(), workload.Dialer{}, at(bob), &record))
+	body, err := request(t.Context(), workload.Dialer{}, fmt.Sprintf("http://%s/record", at(bob)))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(body, &record))
 	return record
 }
 
@@ -284,6 +287,6 @@ func TestErrors(t *testing.T) {
 	assert.EqualError(t, err, "region 0: found an empty field (want a prefix and a name)")
 	_, err = CallMe(t.Context(), CallMeOptions{Timeout: -1})
 	assert.EqualError(t, err, "missing target (want ADDR:PORT or [ADDR6]:PORT)\ntimeout: found -1ns (want 0 or more)")
-	err = Fetch(t.Context(), workload.Dialer{}, netip.MustParseAddrPort("127.0.0.1:1"), nil)
-	assert.ErrorContains(t, err, "fetch record: dial tcp 127.0.0.1:1: connect: connection refused")
+	_, err = request(t.Context(), workload.Dialer{}, "http://127.0.0.1:1/record")
+	assert.ErrorContains(t, err, "dial tcp 127.0.0.1:1: connect: connection refused")
 }

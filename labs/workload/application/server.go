@@ -66,21 +66,6 @@ func Open(ctx context.Context, app App, o Options) (*workload.Web, error) {
 	})
 }
 
-// Fetch requests an application's record over HTTP and decodes it into the type that its Record returns.
-func Fetch(ctx context.Context, from workload.Dialer, target netip.AddrPort, record any) error {
-	if err := workload.ValidateTarget(target); err != nil {
-		return err
-	}
-	body, err := request(ctx, from, fmt.Sprintf("http://%s/record", target))
-	if err != nil {
-		return fmt.Errorf("fetch record: %w", err)
-	}
-	if err := json.Unmarshal(body, record); err != nil {
-		return fmt.Errorf("fetch record: %w", err)
-	}
-	return nil
-}
-
 // request returns the body of a URL, which must have status 200. It takes until ctx's deadline at most, or 10 s without one.
 func request(ctx context.Context, from workload.Dialer, url string) ([]byte, error) {
 	const timeout = 10 * time.Second
