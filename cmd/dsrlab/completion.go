@@ -65,8 +65,11 @@ func completedFlags() map[string]names {
 		"substrate": fixed("netns", "kind"), "router": fixed("builtin", "bird"), "proxy": fixed("builtin", "nginx", "haproxy"),
 		"output": func(c *cobra.Command) []string {
 			first := c.Flags().Lookup("output").DefValue
-			if first == "compact" {
+			switch {
+			case first == "compact":
 				return []string{first, "json"}
+			case c.Name() == "assess":
+				return []string{first, "json", "yaml", "markdown", "html"}
 			}
 			return []string{first, "json", "yaml"}
 		},

@@ -138,7 +138,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.AddCommand(
 		newUpCommand(s), newDownCommand(s), newStatusCommand(s), newExecCommand(), newCaptureCommand(s),
 		newTopologyCommand(s), newLabCommand(s), newDemoCommand(s), newWorkshopCommand(s), newLBCommand(s), newObserveCommand(s), newTraceCommand(s), newMetricsCommand(s),
-		newResultsCommand(s), newDoctorCommand(s), newExplainCommand(s), newSupportBundleCommand(s), newImageCommand(s), newUICommand(s),
+		newResultsCommand(s), newDoctorCommand(s), newExplainCommand(s), newAssessCommand(s), newSupportBundleCommand(s), newImageCommand(s), newUICommand(s),
 	)
 	addCompletions(root)
 	usage.FitHelp(root)

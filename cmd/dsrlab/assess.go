@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/cmd/internal/usage"
+	"github.com/dsrlab/dsrlab/labs/assess"
+)
+
+// newAssessCommand judges whether DSR would work on a network.
+func newAssessCommand(s streams) *cobra.Command {
+	var from, save, output string
+	cmd := &cobra.Command{
+		Use:   "assess --from FILE",
+		Short: "Judge whether DSR would work on a network, what would break, and what would be gained",
+		Long: `Reads what was observed of a cluster's network, and says for each pair of nodes and for each service whether DSR works, works if
+something is changed, or will not work. Each finding has its evidence (packets sent and seen), its consequence, who is hurt, what to
+change, with the provider's own command where the provider is known, and the lab that shows it. What was not tried is "not known".
+
+FILE holds observations in JSON or YAML: nodes, services, and probes with what became of them. It is only read: no root, no cluster.
+Exit codes: 0 DSR works, 1 something is in the way, 4 not known.`,
+		Example: "  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
+		Args: func(cmd *cobra.Command, args []string) error {
+			return asUsage(usage.Args(cobra.NoArgs)(cmd, args))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from == "" {
+				return usageError(errors.New("--from: found none (want a file of observations)"))
+			}
+			if err := checkReportFormat(output); err != nil {
+				return err
+			}
+			observed, err := assess.Read(from)
+			if err != nil {
+				return usageError(fmt.Errorf("--from: %w", err))
+			}
+			if err := saveObservations(save, observed); err != nil {
+				return err
+			}
+			report := assess.Diagnose(observed)
+			if err := writeAssessment(s.out, output, &report); err != nil {
+				return err
+			}
+			return assessed(&report)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "file of observations to judge")
+	cmd.Flags().StringVar(&save, "save", "", "also write the observations to a file, as JSON")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "format: table, json, yaml, markdown or html")
+	return cmd
+}
+
+func checkReportFormat(output string) error {
+	switch output {
+	case "table", "json", "yaml", "markdown", "html":
+		return nil
+	}
+	return usageError(fmt.Errorf("--output: unknown format %q (want table, json, yaml, markdown or html)", output))
+}
+
+// saveObservations writes observations to a file, whole or not at all; an empty name: nowhere.
+func saveObservations(file string, o assess.Observations) error {
+	if file == "" {
+		return nil
+	}
+	data, err := o.JSON()
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(file, data, 0o644); err != nil {
+		return outputError("save", file, err)
+	}
+	return nil
+}
+
+func writeAssessment(w io.Writer, output string, r *assess.Report) error {
+	switch output {
+	case "markdown":
+		return assess.Markdown(w, r)
+	case "html":
+		return assess.HTML(w, r)
+	}
+	return printAs(w, output, r, func(w io.Writer) { printAssessment(w, r) })
+}
+
+// assessed is the error, with its exit code, of a verdict other than that DSR works.
+func assessed(r *assess.Report) error {
+	switch r.Verdict {
+	case assess.Works:
+		return nil
+	case assess.NotKnown:
+		return &exitError{exitUntested, errors.New(r.Answer())}
+	}
+	return &exitError{exitFailed, errors.New(r.Answer())}
+}
