@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/internal/words"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -41,7 +42,7 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	observer, err := t.testbed.Observer()
+	observer, err := observe.NewObserver(t.testbed)
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	observed, err := observer.Flows(testbed.FlowFilter{From: s.From, Verdict: "forwarded"})
+	observed, err := observer.Flows(observe.Filter{From: s.From, Verdict: "forwarded"})
 	if err != nil {
 		return err
 	}

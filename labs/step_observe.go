@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -25,7 +26,7 @@ func (s *ObserveStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	observer, err := t.testbed.Observer()
+	observer, err := observe.NewObserver(t.testbed)
 	if err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (s *ObserveStep) run(ctx context.Context, t *trial) error {
 	}); err != nil {
 		return err
 	}
-	flows, err := observer.Flows(testbed.FlowFilter{From: s.From, Verdict: "forwarded"})
+	flows, err := observer.Flows(observe.Filter{From: s.From, Verdict: "forwarded"})
 	if err != nil {
 		return err
 	}

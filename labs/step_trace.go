@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -31,7 +32,7 @@ func (s *TraceStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	report, err := t.testbed.Trace(ctx, testbed.TraceOptions{
+	report, err := observe.Trace(ctx, t.testbed, observe.TraceOptions{
 		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout), Waiting: t.waits,
 	})
 	if err != nil {

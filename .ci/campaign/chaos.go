@@ -12,7 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
 const (
@@ -256,7 +256,7 @@ func mapPressure(ctx context.Context, c *chaos, t *traffic) (int, error) {
 
 func noReader(ctx context.Context, c *chaos, t *traffic) (int, error) {
 	const tuples = 20_000 // more than events are kept
-	early, err := c.Observer()
+	early, err := observe.NewObserver(c.Testbed)
 	if err != nil {
 		return 0, err
 	}
@@ -269,7 +269,7 @@ func noReader(ctx context.Context, c *chaos, t *traffic) (int, error) {
 	if err := t.settle(ctx); err != nil {
 		return 0, err
 	}
-	flows, err := early.Flows(testbed.FlowFilter{From: "client", To: c.to.String(), Reason: "to-overlay-dsr"})
+	flows, err := early.Flows(observe.Filter{From: "client", To: c.to.String(), Reason: "to-overlay-dsr"})
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -83,7 +84,7 @@ func record(ctx context.Context, s streams, tb *testbed.Testbed, place string, o
 	if options.Device == "any" {
 		options.Device = ""
 	}
-	comments, err := tb.Comments(place, options.Device)
+	comments, err := observe.NewComments(tb, place, options.Device)
 	if err != nil {
 		return err
 	}

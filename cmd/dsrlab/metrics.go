@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
 // newMetricsCommand prints what the data path has counted.
@@ -16,7 +18,7 @@ node that runs our data path. Each reason is explained by "dsrlab explain REASON
 			if err != nil {
 				return err
 			}
-			return tb.WriteMetrics(s.out)
+			return observe.WriteMetrics(s.out, tb)
 		},
 	}
 	target.flags(cmd)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
 // observeLast is how many flows are shown by default, as hubble observe does.
@@ -18,7 +18,7 @@ func newObserveCommand(s streams) *cobra.Command {
 	var target testbedTarget
 	var output string
 	var all bool
-	var options testbed.ObserveOptions
+	var options observe.Options
 	cmd := &cobra.Command{
 		Use: "observe", Short: "Show the flows that the data path has seen, as hubble observe does", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,11 +36,11 @@ func newObserveCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := tb.CheckFilter(options.Filter); err != nil {
+			if err := options.Filter.Check(tb.Plan()); err != nil {
 				return usageError(err)
 			}
 			encoder := json.NewEncoder(s.out)
-			lost, err := tb.Observe(cmd.Context(), options, func(f testbed.Flow) error {
+			lost, err := observe.Flows(cmd.Context(), tb, options, func(f observe.Flow) error {
 				if output == "json" {
 					return encoder.Encode(f)
 				}
@@ -66,7 +66,7 @@ func newObserveCommand(s streams) *cobra.Command {
 }
 
 // checkObserve returns an error for each value that is wrong whatever the testbed.
-func checkObserve(options testbed.ObserveOptions, output string, both bool) error {
+func checkObserve(options observe.Options, output string, both bool) error {
 	errs := []error{options.Filter.Validate()}
 	if output != "compact" && output != "json" {
 		errs = append(errs, fmt.Errorf("--output: unknown format %q (want compact or json)", output))

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/cmd/internal/usage"
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -49,7 +49,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 			if err := mustUndo(cmd.Context()); err != nil {
 				return err
 			}
-			report, err := tb.Trace(cmd.Context(), testbed.TraceOptions{
+			report, err := observe.Trace(cmd.Context(), tb, observe.TraceOptions{
 				Client: args[0], Frontend: frontend, Protocol: workload.Protocol(protocol), Timeout: timeout, Waiting: wait.waiting(s),
 			})
 			if err != nil {
@@ -76,7 +76,7 @@ verdict. Of a TCP connection it shows the handshake's first two packets; --all s
 	return cmd
 }
 
-func printTrace(w io.Writer, r *testbed.TraceReport) {
+func printTrace(w io.Writer, r *observe.TraceReport) {
 	fmt.Fprintf(w, "%v calls %v over %s\n", r.Client, r.Frontend, r.Protocol)
 	for i, h := range r.Hops {
 		fmt.Fprintf(w, "\n%2d  %s, %s  +%v\n", i+1, h.Node, h.Hook, h.After.Round(time.Microsecond))

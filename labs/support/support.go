@@ -19,6 +19,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/internal/bounded"
 	"github.com/dsrlab/dsrlab/labs/doctor"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -190,10 +191,10 @@ func copyEnd(w io.Writer, file string) error {
 
 func (b *bundle) testbed(ctx context.Context, tb *testbed.Testbed, capture time.Duration) {
 	name, network := tb.Network().Name(), tb.Network()
-	b.add(name+"/metrics.txt", tb.WriteMetrics)
+	b.add(name+"/metrics.txt", func(w io.Writer) error { return observe.WriteMetrics(w, tb) })
 	b.add(name+"/flows.jsonl", func(w io.Writer) error {
 		encoder := json.NewEncoder(w)
-		_, err := tb.Observe(ctx, testbed.ObserveOptions{Last: -1}, func(f testbed.Flow) error { return encoder.Encode(f) })
+		_, err := observe.Flows(ctx, tb, observe.Options{Last: -1}, func(f observe.Flow) error { return encoder.Encode(f) })
 		return err
 	})
 	for i := range tb.Plan().Nodes {

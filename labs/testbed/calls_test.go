@@ -2,10 +2,7 @@ package testbed
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
 const (
-	// patience is for what must happen: far more than it takes, so that no test depends on how busy the machine is.
-	patience = 20 * time.Second
+	patience = labtest.Patience
 	// silence is how long an answer is waited for that must not come.
 	silence = 1500 * time.Millisecond
 	// manyCalls find each of four pods: one of which has at least 0.24 of the calls is missed with (1-0.24)^100, one of four in less
@@ -41,34 +37,10 @@ func (tb *Testbed) callWithin(t *testing.T, from string, to netip.AddrPort, time
 	defer cancel()
 	conn, err := tb.Dialer(from).Dial(ctx, "tcp", to, nil)
 	if err != nil {
-		require.NoError(t, err, "%s calls %v\n%s", from, to, tb.counters())
+		require.NoError(t, err, "%s calls %v\n%s", from, to, labtest.Counters(tb))
 	}
 	t.Cleanup(func() { conn.Close() })
 	return caller{conn, tb}
-}
-
-// connect makes calls to echo servers, all at the same time, and logs what the nodes counted if one gets no answer.
-func (tb *Testbed) connect(t *testing.T, from string, p workload.Protocol, to netip.AddrPort, count int, timeout time.Duration) *workload.ConnectReport {
-	t.Helper()
-	report, err := tb.tryConnect(t, from, p, to, count, timeout)
-	require.NoError(t, err)
-	return report
-}
-
-// tryConnect is connect for goroutines: it fails no test.
-func (tb *Testbed) tryConnect(t *testing.T, from string, p workload.Protocol, to netip.AddrPort, count int, timeout time.Duration) (*workload.ConnectReport, error) {
-	report, err := workload.Connect(t.Context(), workload.ConnectOptions{
-		Dialer: tb.Dialer(from), Protocol: p, Target: to, Count: count, Concurrency: count, Timeout: timeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(report.Connections, func(c workload.Seen) bool { return c.Outcome != workload.OutcomeOK })
-	if i >= 0 {
-		c := report.Connections[i]
-		t.Logf("%s calls %v over %s: %v; the first that failed, from %v: %s\n%s", from, to, p, report.Outcomes, c.Local, c.Error, tb.counters())
-	}
-	return report, nil
 }
 
 // expectCalls makes edgeCalls connections and sends as many datagrams from the client, at the same time, and compares what came of them.
@@ -87,7 +59,7 @@ func (tb *Testbed) expectCalls(t *testing.T, want outcome, to netip.AddrPort, me
 			timeout = silence
 		}
 		group.Go(func() error {
-			report, err := tb.tryConnect(t, "client", one.protocol, to, edgeCalls, timeout)
+			report, err := labtest.TryConnect(t, tb, "client", one.protocol, to, edgeCalls, timeout)
 			if err == nil {
 				*one.got, preserved[i] = report.Outcomes[workload.OutcomeOK], report.Preserved
 			}
@@ -125,7 +97,7 @@ func (tb *Testbed) isDropped(t *testing.T, to netip.AddrPort, reason string) {
 		}
 		answer <- err
 	}()
-	require.Eventually(t, func() bool { return tb.count(t, reason) > 0 }, patience, 10*time.Millisecond, reason)
+	require.Eventually(t, func() bool { return labtest.Count(t, tb, reason) > 0 }, patience, 10*time.Millisecond, reason)
 	cancel()
 	assert.ErrorIs(t, <-answer, context.Canceled, "it must wait, neither connected nor refused")
 }
@@ -133,35 +105,6 @@ func (tb *Testbed) isDropped(t *testing.T, to netip.AddrPort, reason string) {
 // eventuallyCounts waits until a reason was counted as often as wanted on all nodes together.
 func (tb *Testbed) eventuallyCounts(t *testing.T, want uint64, reason string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return tb.count(t, reason) >= want }, patience, 10*time.Millisecond, reason)
-	assert.Equal(t, want, tb.count(t, reason), reason)
-}
-
-// counters is what our data path counted on each node, a line each; for messages, so it has no errors of its own.
-func (tb *Testbed) counters() string {
-	names, err := dataplane.LoadNames()
-	if err != nil {
-		return err.Error()
-	}
-	paths, err := tb.openDataPaths()
-	if err != nil {
-		return err.Error()
-	}
-	var text strings.Builder
-	for _, node := range slices.Sorted(maps.Keys(paths)) {
-		fmt.Fprintf(&text, "%s:", node)
-		counters, err := paths[node].Counters(names)
-		for _, c := range counters {
-			if c.Packets > 0 {
-				fmt.Fprintf(&text, " %s %d", names.Reason(c.Reason), c.Packets)
-			}
-		}
-		for _, err := range []error{err, paths[node].Close()} {
-			if err != nil {
-				fmt.Fprintf(&text, " (%v)", err)
-			}
-		}
-		text.WriteByte('\n')
-	}
-	return text.String()
+	require.Eventually(t, func() bool { return labtest.Count(t, tb, reason) >= want }, patience, 10*time.Millisecond, reason)
+	assert.Equal(t, want, labtest.Count(t, tb, reason), reason)
 }

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -73,7 +74,7 @@ func (c caller) ask(t *testing.T) string {
 	require.NoError(t, err)
 	name := make([]byte, 20)
 	if _, err = io.ReadFull(c, name); err != nil {
-		require.NoError(t, err, "%v asks %v\n%s", c.LocalAddr(), c.RemoteAddr(), c.testbed.counters())
+		require.NoError(t, err, "%v asks %v\n%s", c.LocalAddr(), c.RemoteAddr(), labtest.Counters(c.testbed))
 	}
 	return string(name)
 }
@@ -232,7 +233,7 @@ func TestWhoMayCall(t *testing.T) {
 			require.NoError(t, tb.Install(t.Context(), v))
 			if allowed {
 				assert.NotEmpty(t, tb.call(t, "client", to).ask(t), v.Name)
-				assert.Zero(t, tb.count(t, "source-range"), v.Name)
+				assert.Zero(t, labtest.Count(t, tb, "source-range"), v.Name)
 			} else {
 				tb.isDropped(t, to, "source-range")
 			}

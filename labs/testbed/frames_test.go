@@ -17,6 +17,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -42,7 +43,7 @@ func TestTaggedFrames(t *testing.T) {
 				return err
 			}))
 			tagged := tb.addVLAN(t, node.Port, 10) // "": this kernel has no VLAN devices, so the frame itself has the tag only
-			forwarded := func() uint64 { return tb.count(t, "to-overlay-dsr") + tb.count(t, "to-endpoint") }
+			forwarded := func() uint64 { return labtest.Count(t, tb, "to-overlay-dsr") + labtest.Count(t, tb, "to-endpoint") }
 			tb.sendFrame(t, node.Port, datagramTo(t, tb, own, 1))
 			require.Eventually(t, func() bool { return forwarded() == 1 }, patience, 10*time.Millisecond)
 

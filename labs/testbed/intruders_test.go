@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -24,7 +25,7 @@ func TestForgedGeneve(t *testing.T) {
 	tb, _ := linesStand(t, nil)
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	for _, n := range tb.ClusterNodes() {
-		before := tb.count(t, "pod-geneve")
+		before := labtest.Count(t, tb, "pod-geneve")
 		require.NoError(t, tb.network.Do(tb.plan.Pods[0].Name, func() error {
 			conn, err := net.Dial("udp", netip.AddrPortFrom(n.Addresses[0].Addr(), 6081).String())
 			if err != nil {
@@ -51,7 +52,7 @@ func TestNoAnswerLeaks(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 20))
 	assert.NoError(t, err, "the LB node, which did not see it begin, tells the pod node the frontend again")
-	assert.Zero(t, tb.count(t, "leak"))
+	assert.Zero(t, labtest.Count(t, tb, "leak"))
 
 	pod := tb.plan.Pods[0]
 	client := tb.plan.Nodes[0].Addresses[0].Addr()
@@ -101,7 +102,7 @@ func TestBackendSpeaksFirst(t *testing.T) {
 	n, _, err := peer.ReadFrom(make([]byte, 20))
 	require.NoError(t, err)
 	assert.Equal(t, 5, n)
-	assert.Zero(t, tb.count(t, "leak"))
+	assert.Zero(t, labtest.Count(t, tb, "leak"))
 }
 
 // TestCollidingFlows: a client uses one port for two frontends that lead to one port of one pod. The second connection is refused
@@ -139,6 +140,6 @@ func TestCollidingFlows(t *testing.T) {
 	first.ask(t)
 	_, err = dial(5202, silence)
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return tb.count(t, "collision") > 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return labtest.Count(t, tb, "collision") > 0 }, patience, 10*time.Millisecond)
 	first.ask(t)
 }

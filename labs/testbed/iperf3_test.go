@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -66,7 +67,7 @@ func (d downloads) spread() float64 {
 // TestIperf3Agrees: an unmodified iperf3 and this project's bulk transfer see the same of an LB node's port that queues what exceeds its
 // rate, and of one that drops it. They take turns on one testbed. The port has 100 Mbit/s, which any machine carries.
 func TestIperf3Agrees(t *testing.T) {
-	requirePrograms(t, "iperf3")
+	labtest.RequirePrograms(t, "iperf3")
 	tb := standWith(t, "talk", func(topology *topologies.Topology) {
 		ports := &topology.Spec.Services[0].Spec.Ports
 		*ports = append(*ports, corev1.ServicePort{Name: "iperf3", Protocol: corev1.ProtocolTCP, Port: iperf3Port, TargetPort: intstr.FromInt32(iperf3Port)})

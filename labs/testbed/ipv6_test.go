@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -56,12 +57,12 @@ func TestIPv6(t *testing.T) {
 			tb := standServing(t, "five-nodes", func(topology *topologies.Topology) { *topology = *six })
 			require.NoError(t, tb.Install(t.Context(), v))
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-				report := tb.connect(t, "client", protocol, netip.AddrPortFrom(vip, 8080), 20, patience)
+				report := labtest.Connect(t, tb, "client", protocol, netip.AddrPortFrom(vip, 8080), 20, patience)
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s: %v", protocol, report.Connections[0])
 				assert.Equal(t, v.Mode == "dsr", report.Preserved == 20, protocol)
 			}
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-				report := tb.connect(t, "lb", protocol, netip.MustParseAddrPort("[fd00:1::11]:31000"), 20, patience)
+				report := labtest.Connect(t, tb, "lb", protocol, netip.MustParseAddrPort("[fd00:1::11]:31000"), 20, patience)
 				assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "own NodePort, %s: %v", protocol, report.Connections[0])
 			}
 			narrow(t, tb, 1400)
@@ -73,7 +74,7 @@ func TestIPv6(t *testing.T) {
 				require.NoError(t, err, direction)
 				if direction == workload.Download {
 					assert.EqualValues(t, 2_000_000, report.Download.Bytes)
-					assert.Positive(t, tb.count(t, "icmp-relayed"))
+					assert.Positive(t, labtest.Count(t, tb, "icmp-relayed"))
 				} else {
 					assert.EqualValues(t, 2_000_000, report.Upload.Bytes)
 				}
@@ -96,18 +97,18 @@ func TestDualStack(t *testing.T) {
 			require.NoError(t, tb.Install(t.Context(), v))
 			for _, vip := range []string{"185.150.8.128", "2001:db8:8::128"} {
 				for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
-					report := tb.connect(t, "client", protocol, netip.AddrPortFrom(netip.MustParseAddr(vip), 8080), 20, patience)
+					report := labtest.Connect(t, tb, "client", protocol, netip.AddrPortFrom(netip.MustParseAddr(vip), 8080), 20, patience)
 					assert.Equal(t, 20, report.Outcomes[workload.OutcomeOK], "%s %s: %v", vip, protocol, report.Connections[0])
 					assert.Equal(t, v.Mode == "dsr", report.Preserved == 20, "%s %s", vip, protocol)
 				}
-				before := tb.count(t, "icmp-relayed")
+				before := labtest.Count(t, tb, "icmp-relayed")
 				report, err := workload.Bulk(t.Context(), workload.BulkOptions{
 					Dialer: workload.Dialer{Enter: tb.Enter("client")}, Target: netip.AddrPortFrom(netip.MustParseAddr(vip), 5201),
 					Direction: workload.Download, Bytes: 2_000_000, Duration: 3 * patience,
 				})
 				require.NoError(t, err, vip)
 				assert.EqualValues(t, 2_000_000, report.Download.Bytes)
-				assert.Positive(t, tb.count(t, "icmp-relayed")-before, vip)
+				assert.Positive(t, labtest.Count(t, tb, "icmp-relayed")-before, vip)
 			}
 		})
 	}

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -158,8 +159,8 @@ func TestNodeAgent(t *testing.T) {
 		require.Len(t, tb.answering(t, "client", to, pods), pods)
 	}
 	answer(len(tb.plan.Pods))
-	assert.NotZero(t, tb.count(t, "to-overlay-dsr"))
-	assert.NotZero(t, tb.count(t, "reply-direct"))
+	assert.NotZero(t, labtest.Count(t, tb, "to-overlay-dsr"))
+	assert.NotZero(t, labtest.Count(t, tb, "reply-direct"))
 
 	t.Run("a node's own process as backend", func(t *testing.T) {
 		var listener net.Listener

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -47,36 +48,8 @@ func standServing(t *testing.T, name string, change func(*topologies.Topology)) 
 	plan, err := topologies.PlanOf(topology)
 	require.NoError(t, err)
 	tb := standWith(t, name, func(other *topologies.Topology) { *other = *topology })
-	for _, p := range plan.Pods {
-		for _, w := range p.Workload {
-			servers, err := workload.Start(t.Context(), tb.Enter(p.Name), nil,
-				workload.ServerSpec{Kind: workload.Kind(w.Kind), Listen: netip.AddrPortFrom(netip.Addr{}, w.Port)})
-			require.NoError(t, err)
-			t.Cleanup(func() { servers.Close() })
-		}
-	}
+	labtest.Serve(t, tb, plan.Pods)
 	return tb
-}
-
-// count is how often a reason was counted on all nodes.
-func (tb *Testbed) count(t *testing.T, reason string) uint64 {
-	t.Helper()
-	names, err := dataplane.LoadNames()
-	require.NoError(t, err)
-	paths, err := tb.openDataPaths()
-	require.NoError(t, err)
-	var n uint64
-	for _, d := range paths {
-		counters, err := d.Counters(names)
-		require.NoError(t, err)
-		for _, c := range counters {
-			if names.Reason(c.Reason) == reason {
-				n += c.Packets
-			}
-		}
-		require.NoError(t, d.Close())
-	}
-	return n
 }
 
 var echoVIP = netip.MustParseAddrPort("185.150.8.128:8080")
@@ -113,7 +86,7 @@ func TestPathMTU(t *testing.T) {
 			})
 			require.NoError(t, err)
 			assert.EqualValues(t, 3_000_000, report.Download.Bytes)
-			assert.Positive(t, tb.count(t, "icmp-relayed"))
+			assert.Positive(t, labtest.Count(t, tb, "icmp-relayed"))
 		})
 	}
 }
@@ -143,7 +116,7 @@ func TestPathMTUOfAnotherNode(t *testing.T) {
 		require.NoError(t, err)
 		assert.EqualValues(t, 1_000_000, report.Download.Bytes)
 	}
-	assert.Zero(t, tb.count(t, "icmp-no-flow"))
+	assert.Zero(t, labtest.Count(t, tb, "icmp-no-flow"))
 }
 
 // TestTooBig: a request that does not fit the tunnel and may not be cut: the client's kernel learns the path's MTU from the
@@ -176,7 +149,7 @@ func TestTooBig(t *testing.T) {
 				return nil
 			}))
 			assert.Equal(t, 1438, mtu)
-			assert.Positive(t, tb.count(t, "too-big"))
+			assert.Positive(t, labtest.Count(t, tb, "too-big"))
 		})
 	}
 }
@@ -277,7 +250,7 @@ func TestClosedPort(t *testing.T) {
 			} {
 				assert.ErrorIs(t, tb.echo(t, from, to, 100), syscall.ECONNREFUSED, from)
 			}
-			assert.EqualValues(t, 3, tb.count(t, "icmp-relayed"))
+			assert.EqualValues(t, 3, labtest.Count(t, tb, "icmp-relayed"))
 		})
 	}
 }
@@ -338,9 +311,9 @@ func TestRefused(t *testing.T) {
 				assert.ErrorIs(t, err, syscall.ECONNREFUSED, from)
 			}
 			refuses("client", echoVIP)
-			assert.EqualValues(t, 1, tb.count(t, "no-backend"))
+			assert.EqualValues(t, 1, labtest.Count(t, tb, "no-backend"))
 			refuses("lb-1", netip.AddrPortFrom(tb.LBNodes()[0].Addresses[0].Addr(), 31000)) // its own NodePort, by lo
-			assert.EqualValues(t, 2, tb.count(t, "no-backend"))
+			assert.EqualValues(t, 2, labtest.Count(t, tb, "no-backend"))
 		})
 	}
 }

@@ -21,22 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
-
-// requirePrograms skips a test where a program that it runs isn't installed.
-func requirePrograms(t *testing.T, names ...string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("needs %s: %v", name, err)
-		}
-	}
-}
 
 // standWith builds the named topology, without the pods' own workload, for one test.
 func standWith(t testing.TB, name string, change func(*topologies.Topology)) *Testbed {
@@ -108,7 +96,7 @@ func serveDNS(t *testing.T, tb *Testbed, pod string, port int) {
 // TestRealPrograms: programs that know nothing of this project work through the VIP, and what is on the wire is right in the
 // eyes of tshark.
 func TestRealPrograms(t *testing.T) {
-	requirePrograms(t, "nginx", "curl", "iperf3", "dig", "tshark")
+	labtest.RequirePrograms(t, "nginx", "curl", "iperf3", "dig", "tshark")
 	tb := standWith(t, "talk", nil)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")

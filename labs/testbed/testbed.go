@@ -1,6 +1,5 @@
 // Package testbed builds a topology with its workload and puts a data path on its nodes. Substrate and data path don't
-// know of each other and meet here. It also answers every question about a running testbed: load-balancer tables, flows, metrics,
-// and the path of one request.
+// know of each other and meet here. What its data path does with packets is in package observe.
 package testbed
 
 import (

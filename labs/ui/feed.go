@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
 // keptFlows is how many flows the page shows, and how many a viewer who comes later gets.
@@ -59,7 +59,7 @@ func (f *feed) set(state State, tables Tables) error {
 }
 
 // add adds flows, the oldest first, and how many were left out.
-func (f *feed) add(flows []testbed.Flow, left uint64) error {
+func (f *feed) add(flows []observe.Flow, left uint64) error {
 	for _, flow := range flows {
 		text, err := json.Marshal(flow)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
 // told takes server-sent events apart: the names of all, and the flows with their nodes, which are numbers here.
@@ -27,7 +27,7 @@ func told(t *testing.T, text []byte) (names []string, m flowsMessage, nodes []st
 		}
 		require.NoError(t, json.Unmarshal([]byte(data), &m))
 		for _, raw := range m.Flows {
-			var flow testbed.Flow
+			var flow observe.Flow
 			require.NoError(t, json.Unmarshal(raw, &flow))
 			nodes = append(nodes, flow.Node)
 		}
@@ -36,9 +36,9 @@ func told(t *testing.T, text []byte) (names []string, m flowsMessage, nodes []st
 }
 
 // numbered are flows of the nodes first to last.
-func numbered(first, last int) (flows []testbed.Flow) {
+func numbered(first, last int) (flows []observe.Flow) {
 	for i := first; i <= last; i++ {
-		flows = append(flows, testbed.Flow{Node: fmt.Sprint(i)})
+		flows = append(flows, observe.Flow{Node: fmt.Sprint(i)})
 	}
 	return flows
 }

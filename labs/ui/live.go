@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -45,7 +46,7 @@ type Live struct {
 
 	// reading is held while flows are read; observer is nil while nobody views, where our data path does not run, and once closed.
 	reading  sync.Mutex
-	observer *testbed.Observer
+	observer *observe.Observer
 	closed   bool
 
 	labs LabOptions
@@ -254,7 +255,7 @@ func (l *Live) StopDownload() {
 }
 
 // Trace traces one request.
-func (l *Live) Trace(ctx context.Context, client, service string) (report *testbed.TraceReport, err error) {
+func (l *Live) Trace(ctx context.Context, client, service string) (report *observe.TraceReport, err error) {
 	if !slices.Contains(describe("", l.Plan()).Clients, client) {
 		return nil, refuse("client: unknown client %q", client)
 	}
@@ -265,7 +266,7 @@ func (l *Live) Trace(ctx context.Context, client, service string) (report *testb
 	err = l.change(ctx, func() error {
 		port := firstTracePort + l.traces%tracePorts
 		l.traces++
-		report, err = l.tb.Trace(ctx, testbed.TraceOptions{Client: client, Frontend: target, Protocol: workload.TCP, Port: uint16(port)})
+		report, err = observe.Trace(ctx, l.tb, observe.TraceOptions{Client: client, Frontend: target, Protocol: workload.TCP, Port: uint16(port)})
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			return refuse("trace: the nodes do not run dsrlab's own data path")
 		}

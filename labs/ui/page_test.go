@@ -16,7 +16,7 @@ import (
 	"github.com/dsrlab/dsrlab/internal/browsertest"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/capture"
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -41,14 +41,14 @@ func newStage(t *testing.T) *stage {
 }
 
 // flow is a flow of each kind by turns: forwarded, and dropped.
-func (s *stage) flow(number int) testbed.Flow {
-	f := testbed.Flow{
-		Time: time.Now().Add(-time.Minute), Node: "lb-1", Source: testbed.Peer{Address: netip.AddrPortFrom(s.client.Addr(), uint16(40000+number)), Name: "client"},
-		Destination: testbed.Peer{Address: s.pod, Name: s.plan.Pods[0].Name}, Frontend: s.frontend, Protocol: "TCP", TCPFlags: "SYN",
+func (s *stage) flow(number int) observe.Flow {
+	f := observe.Flow{
+		Time: time.Now().Add(-time.Minute), Node: "lb-1", Source: observe.Peer{Address: netip.AddrPortFrom(s.client.Addr(), uint16(40000+number)), Name: "client"},
+		Destination: observe.Peer{Address: s.pod, Name: s.plan.Pods[0].Name}, Frontend: s.frontend, Protocol: "TCP", TCPFlags: "SYN",
 		Observation: "to-overlay", Verdict: "FORWARDED", Reason: "to-overlay-dsr", Mode: "dsr", Service: "default/tcp-echo:http/TCP",
 	}
 	if number%4 == 0 {
-		f.Destination, f.Frontend = testbed.Peer{Address: netip.AddrPortFrom(s.frontend.Addr(), 9)}, netip.AddrPort{}
+		f.Destination, f.Frontend = observe.Peer{Address: netip.AddrPortFrom(s.frontend.Addr(), 9)}, netip.AddrPort{}
 		f.Protocol, f.TCPFlags, f.Observation, f.Verdict, f.Reason, f.Mode = "UDP", "", "", "DROPPED", "no-frontend", ""
 	}
 	return f
@@ -56,7 +56,7 @@ func (s *stage) flow(number int) testbed.Flow {
 
 func (s *stage) Read(context.Context) (Reading, error) {
 	number := int(s.reads.Add(1))
-	r := Reading{At: time.Now(), Flows: []testbed.Flow{s.flow(number)}, Tables: Tables{Node: "lb-1"}}
+	r := Reading{At: time.Now(), Flows: []observe.Flow{s.flow(number)}, Tables: Tables{Node: "lb-1"}}
 	if number == 1 {
 		for i := range keptFlows {
 			r.Flows = append(r.Flows, s.flow(i))
@@ -109,12 +109,12 @@ func (s *stage) State(_, now Reading) State {
 	return state
 }
 
-func (s *stage) Trace(context.Context, string, string) (*testbed.TraceReport, error) {
+func (s *stage) Trace(context.Context, string, string) (*observe.TraceReport, error) {
 	in := capture.Headers{{Name: "IPv4", Text: "192.168.1.202 > 185.150.8.128 ttl 64"}, {Name: "TCP", Text: "40000 > 8080 SYN"}}
 	out := append(capture.Headers{{Name: "Geneve", Text: "vni 0 option 185.150.8.128:8080 (014b81021f90b9960880)"}}, in...)
-	hop := testbed.Hop{Flow: s.flow(1), Hook: "from_network", In: in, Out: out}
-	dropped := testbed.Hop{Flow: s.flow(4), Hook: "from_network", In: in}
-	return &testbed.TraceReport{Client: s.client, Frontend: s.frontend, Protocol: "udp", Outcome: "ok", Answered: true, Seen: s.client, Hops: []testbed.Hop{hop, dropped}}, nil
+	hop := observe.Hop{Flow: s.flow(1), Hook: "from_network", In: in, Out: out}
+	dropped := observe.Hop{Flow: s.flow(4), Hook: "from_network", In: in}
+	return &observe.TraceReport{Client: s.client, Frontend: s.frontend, Protocol: "udp", Outcome: "ok", Answered: true, Seen: s.client, Hops: []observe.Hop{hop, dropped}}, nil
 }
 
 // RunLab tells a made-up story of a lab, which goes on until it is interrupted.

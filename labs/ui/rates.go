@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane"
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/shape"
 )
@@ -15,7 +15,7 @@ type Reading struct {
 	Nodes  map[string]NodeReading
 	Tables Tables
 	// Flows are the newest since the reading before, in the order of their times; Left is how many older ones were left out.
-	Flows []testbed.Flow
+	Flows []observe.Flow
 	Left  uint64
 	// Story is what the lab that the page has started last has told.
 	Story Story

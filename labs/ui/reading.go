@@ -10,7 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -110,7 +110,7 @@ func modesOf(list []dataplane.Listed) map[string]services.Mode {
 }
 
 // readFlows reads the newest flows since the last reading: at the first, of those that the nodes have kept.
-func (l *Live) readFlows(nodes map[string]NodeReading) (flows []testbed.Flow, left uint64, err error) {
+func (l *Live) readFlows(nodes map[string]NodeReading) (flows []observe.Flow, left uint64, err error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	own := false
@@ -121,7 +121,7 @@ func (l *Live) readFlows(nodes map[string]NodeReading) (flows []testbed.Flow, le
 	case l.observer != nil:
 		err = l.observer.Reopen()
 	case own && !l.closed:
-		if l.observer, err = l.tb.Observer(); errors.Is(err, dataplane.ErrNotLoaded) {
+		if l.observer, err = observe.NewObserver(l.tb); errors.Is(err, dataplane.ErrNotLoaded) {
 			err = nil // it is being replaced
 		}
 	}

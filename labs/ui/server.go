@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -35,7 +35,7 @@ type Testbed interface {
 	SetNode(ctx context.Context, node string, up bool) error
 	StartDownload(ctx context.Context, client, service string) error
 	StopDownload()
-	Trace(ctx context.Context, client, service string) (*testbed.TraceReport, error)
+	Trace(ctx context.Context, client, service string) (*observe.TraceReport, error)
 	// Labs are what RunLab can start, one at a time, and StopLab interrupts.
 	Labs() ([]LabChoice, error)
 	RunLab(ctx context.Context, name string) error

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -52,8 +52,8 @@ func (f *fake) Labs() ([]LabChoice, error)                               { retur
 func (f *fake) RunLab(context.Context, string) error                     { return f.change() }
 func (f *fake) StopLab()                                                 { f.changes.Add(1) }
 func (f *fake) StopDownload()                                            { f.changes.Add(1) }
-func (f *fake) Trace(context.Context, string, string) (*testbed.TraceReport, error) {
-	return &testbed.TraceReport{Outcome: "ok"}, f.change()
+func (f *fake) Trace(context.Context, string, string) (*observe.TraceReport, error) {
+	return &observe.TraceReport{Outcome: "ok"}, f.change()
 }
 
 func planOf(t testing.TB, name string) *topologies.Plan {

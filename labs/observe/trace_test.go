@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"net/netip"
@@ -8,23 +8,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
 // Two traces at once: the second one is told of the first, which goes on seeing its packets, or waits for its end.
 func TestOneTrace(t *testing.T) {
-	tb := standServing(t, "talk", nil)
-	require.NoError(t, tb.Install(t.Context(), Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}))
+	tb := serving(t)
+	require.NoError(t, tb.Install(t.Context(), testbed.Variant{Name: "dsr", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR}))
 	o := TraceOptions{Client: "client", Frontend: netip.MustParseAddrPort("185.150.8.128:8080"), Protocol: workload.TCP, Port: 20001}
 	client, err := tb.AddressOf(o.Client, true)
 	require.NoError(t, err)
-	first, err := tb.startTrace(t.Context(), client, o)
+	first, err := startTrace(t.Context(), tb, client, o)
 	require.NoError(t, err)
 
 	second := o
 	second.Port = 20002
-	_, err = tb.Trace(t.Context(), second)
+	_, err = Trace(t.Context(), tb, second)
 	var held *lockfile.HeldError
 	if assert.ErrorAs(t, err, &held) {
 		assert.Equal(t, "testbed "+tb.Network().Name()+" is being traced", held.What)
@@ -35,7 +36,7 @@ func TestOneTrace(t *testing.T) {
 	})
 	require.NoError(t, err)
 	second.Waiting = func(*lockfile.HeldError) { require.NoError(t, first.stop()) }
-	report, err := tb.Trace(t.Context(), second)
+	report, err := Trace(t.Context(), tb, second)
 	require.NoError(t, err)
 	assert.NotEmpty(t, first.hops, "the first one's filter is still its own")
 	assert.NotEmpty(t, report.Hops)

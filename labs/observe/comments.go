@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"errors"
@@ -10,12 +10,13 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // Comments says what a node's data path has decided about the packets of a capture on that node (netns.Commenter). Events are of first
 // and last packets of flows, and of dropped ones: others have no comment.
 type Comments struct {
-	testbed   *Testbed
+	testbed   *testbed.Testbed
 	node      string
 	pods      bool // the capture has all devices, and so those of pods
 	names     *dataplane.Names
@@ -26,19 +27,19 @@ type Comments struct {
 // outsideDevice is that of every node towards the fabric.
 const outsideDevice = "eth0"
 
-// Comments returns what comments on a capture of a device; all of them if device is empty. It is nil for what has no data path of ours,
+// NewComments returns what comments on a capture of a device; all of them if device is empty. It is nil for what has no data path of ours,
 // and for a single device that isn't the one towards the fabric: an event does not say from which pod's device it is. The caller
 // closes it.
-func (tb *Testbed) Comments(node, device string) (*Comments, error) {
+func NewComments(tb *testbed.Testbed, node, device string) (*Comments, error) {
 	c := &Comments{testbed: tb, node: node, pods: device == "", decisions: capture.NewDecisions()}
-	if n := tb.plan.Node(node); n == nil || n.Role.OutsideCluster() || device != "" && device != outsideDevice {
+	if n := tb.Plan().Node(node); n == nil || n.Role.OutsideCluster() || device != "" && device != outsideDevice {
 		return nil, nil
 	}
 	var err error
 	if c.names, err = dataplane.LoadNames(); err != nil {
 		return nil, err
 	}
-	if c.observed, err = tb.observeNode(node); err != nil {
+	if c.observed, err = observeNode(tb, node); err != nil {
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			return nil, nil
 		}
@@ -129,7 +130,7 @@ func (c *Comments) text(e dataplane.Event) string {
 
 // backend is an address and port, with the names of its pod and node where the topology has them.
 func (c *Comments) backend(a netip.AddrPort) string {
-	pod := c.testbed.plan.PodAt(a.Addr())
+	pod := c.testbed.Plan().PodAt(a.Addr())
 	if pod == nil {
 		return a.String()
 	}
@@ -137,7 +138,7 @@ func (c *Comments) backend(a netip.AddrPort) string {
 }
 
 func (c *Comments) nodeName(a netip.Addr) string {
-	if n := c.testbed.plan.NodeAt(a); n != nil {
+	if n := c.testbed.Plan().NodeAt(a); n != nil {
 		return n.Name
 	}
 	return a.String()

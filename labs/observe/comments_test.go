@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"bytes"
@@ -20,14 +20,16 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/labtest"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // captureWith captures at a node with comments while do runs.
-func captureWith(t *testing.T, tb *Testbed, node, device string, do func()) []byte {
+func captureWith(t *testing.T, tb *testbed.Testbed, node, device string, do func()) []byte {
 	t.Helper()
-	comments, err := tb.Comments(node, device)
+	comments, err := NewComments(tb, node, device)
 	require.NoError(t, err)
 	options := netns.CaptureOptions{Device: device}
 	if comments != nil {
@@ -40,7 +42,7 @@ func captureWith(t *testing.T, tb *Testbed, node, device string, do func()) []by
 	} else {
 		close(begun.at)
 	}
-	socket, err := tb.network.OpenCapture(node, options)
+	socket, err := tb.Network().OpenCapture(node, options)
 	require.NoError(t, err)
 	defer socket.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -95,11 +97,11 @@ func commentsIn(t *testing.T, file []byte) (comments []string, without int) {
 
 // TestComments: on both nodes the first packets of connections, and no others than those decided about, have what was decided.
 func TestComments(t *testing.T) {
-	tb := standServing(t, "talk", nil)
+	tb := serving(t)
 	for _, hook := range []dataplane.Hook{dataplane.HookTC, dataplane.HookXDP} {
-		require.NoError(t, tb.Install(t.Context(), Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR, Hook: hook}))
+		require.NoError(t, tb.Install(t.Context(), testbed.Variant{Name: "dsr", DataPath: testbed.DataPathDSRLab, Mode: services.ModeDSR, Hook: hook}))
 		const calls = 5
-		dial := func() { tb.connect(t, "client", workload.TCP, echoVIP, calls, patience) }
+		dial := func() { labtest.Connect(t, tb, "client", workload.TCP, echoVIP, calls, labtest.Patience) }
 		lb, _ := commentsIn(t, captureWith(t, tb, "lb", "eth0", dial))
 		worker, without := commentsIn(t, captureWith(t, tb, "worker", "", dial))
 		toOverlay := "dsrlab lb: to-overlay-dsr, frontend 185.150.8.128:8080, backend 10.0.1.50:8080 (tcp-echo) on worker"
@@ -116,7 +118,7 @@ func TestComments(t *testing.T) {
 		assert.GreaterOrEqual(t, count(worker, reply), calls, "%q", worker)
 		assert.Positive(t, without)
 	}
-	client, without := commentsIn(t, captureWith(t, tb, "client", "eth0", func() { tb.connect(t, "client", workload.TCP, echoVIP, 1, patience) }))
+	client, without := commentsIn(t, captureWith(t, tb, "client", "eth0", func() { labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 1, labtest.Patience) }))
 	assert.Empty(t, client, "a client has no data path")
 	assert.Positive(t, without)
 }
@@ -132,13 +134,13 @@ func count(all []string, one string) (n int) {
 
 // TestCommentsInTShark: Wireshark shows a dropped packet's comment, and the frontend in the DSR option of what was sent on.
 func TestCommentsInTShark(t *testing.T) {
-	requirePrograms(t, "tshark")
-	tb := standServing(t, "talk", nil)
+	labtest.RequirePrograms(t, "tshark")
+	tb := serving(t)
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	closed := netip.AddrPortFrom(echoVIP.Addr(), 9)
 	data := captureWith(t, tb, "lb", "eth0", func() {
-		tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
-		require.NoError(t, tb.network.Do("client", func() error {
+		labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 1, labtest.Patience)
+		require.NoError(t, tb.Network().Do("client", func() error {
 			conn, err := net.Dial("udp", closed.String())
 			if err != nil {
 				return err
@@ -147,7 +149,7 @@ func TestCommentsInTShark(t *testing.T) {
 			_, err = conn.Write([]byte("x"))
 			return err
 		}))
-		require.Eventually(t, func() bool { return tb.count(t, "no-frontend") == 1 }, patience, patience/1000)
+		require.Eventually(t, func() bool { return labtest.Count(t, tb, "no-frontend") == 1 }, labtest.Patience, labtest.Patience/1000)
 	})
 	dir := t.TempDir()
 	file, script := filepath.Join(dir, "lb.pcapng"), filepath.Join(dir, "dsr.lua")

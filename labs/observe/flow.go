@@ -1,4 +1,7 @@
-package testbed
+// Package observe shows what a running testbed's data path does: flows as they pass, one request hop by hop, counters as metrics, and
+// comments on captured packets. It changes nothing, and any number of processes may observe a testbed at the same time; only one of them
+// may trace.
+package observe
 
 import (
 	"fmt"
@@ -7,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // Flow is an event of a node's data path in the words of `hubble observe`.
@@ -78,9 +82,10 @@ func observation(r string) string {
 	return "to-network"
 }
 
-func (tb *Testbed) flow(node string, e dataplane.Event, names *dataplane.Names) Flow {
+// newFlow is the flow of a node's event, with the names of the plan.
+func newFlow(plan *topologies.Plan, node string, e dataplane.Event, names *dataplane.Names) Flow {
 	f := Flow{
-		Time: e.Time, Node: node, Source: tb.peer(e.Source), Destination: tb.peer(e.Destination), Frontend: e.Frontend,
+		Time: e.Time, Node: node, Source: newPeer(plan, e.Source), Destination: newPeer(plan, e.Destination), Frontend: e.Frontend,
 		Protocol: e.Protocol, Reason: names.Reason(e.Reason), Verdict: "FORWARDED", Option: e.Option, Bytes: int(e.Bytes),
 		Tunnel: e.Node, Service: e.Service,
 	}
@@ -88,7 +93,7 @@ func (tb *Testbed) flow(node string, e dataplane.Event, names *dataplane.Names) 
 		f.TCPFlags = e.TCPFlags.String()
 	}
 	if e.Backend.IsValid() && e.Source != e.Backend {
-		f.Destination = tb.peer(e.Backend) // to whom the frontend's request goes
+		f.Destination = newPeer(plan, e.Backend) // to whom the frontend's request goes
 	}
 	if e.Frontend.IsValid() {
 		f.Mode = "snat"
@@ -104,13 +109,13 @@ func (tb *Testbed) flow(node string, e dataplane.Event, names *dataplane.Names) 
 	return f
 }
 
-// peer names an address of the topology.
-func (tb *Testbed) peer(a netip.AddrPort) Peer {
+// newPeer names an address of the topology.
+func newPeer(plan *topologies.Plan, a netip.AddrPort) Peer {
 	p := Peer{Address: a, Identity: "world"}
-	if pod := tb.plan.PodAt(a.Addr()); pod != nil {
+	if pod := plan.PodAt(a.Addr()); pod != nil {
 		p.Identity, p.Name = "pod", pod.Name
 	}
-	if n := tb.plan.NodeAt(a.Addr()); n != nil {
+	if n := plan.NodeAt(a.Addr()); n != nil {
 		p.Name = n.Name
 		if !n.Role.OutsideCluster() {
 			p.Identity = "host"

@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +14,9 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
+	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
 )
 
@@ -69,12 +69,12 @@ const settle = 50 * time.Millisecond
 
 // Trace sends one real request from a client and records what every node's programs do with each of its packets, and with
 // those of the answer. One at a time does so on a testbed.
-func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, error) {
+func Trace(ctx context.Context, tb *testbed.Testbed, o TraceOptions) (*TraceReport, error) {
 	client, err := tb.AddressOf(o.Client, o.Frontend.Addr().Is4())
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
-	t, err := tb.startTrace(ctx, client, o)
+	t, err := startTrace(ctx, tb, client, o)
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
@@ -101,23 +101,6 @@ func (tb *Testbed) Trace(ctx context.Context, o TraceOptions) (*TraceReport, err
 	return r, nil
 }
 
-// AddressOf is the address of a node or pod, of the family that is wanted.
-func (tb *Testbed) AddressOf(place string, ipv4 bool) (netip.Addr, error) {
-	var all []netip.Addr
-	if n := tb.plan.Node(place); n != nil {
-		all = n.Addrs()
-	}
-	if p := tb.plan.Pod(place); p != nil {
-		all = p.Addresses
-	}
-	for _, a := range all {
-		if a.Is4() == ipv4 {
-			return a, nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("unknown node or pod %q of %s with an address of the frontend's family", place, tb.network.Name())
-}
-
 // tracing is a trace that runs on all nodes.
 type tracing struct {
 	group   *errgroup.Group
@@ -129,16 +112,16 @@ type tracing struct {
 }
 
 // startTrace returns when the filter is in force on every node.
-func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, o TraceOptions) (*tracing, error) {
+func startTrace(ctx context.Context, tb *testbed.Testbed, client netip.Addr, o TraceOptions) (*tracing, error) {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return nil, err
 	}
 	t := &tracing{}
-	if t.release, err = tb.network.AcquireTrace(ctx, o.Waiting); err != nil {
+	if t.release, err = tb.Network().AcquireTrace(ctx, o.Waiting); err != nil {
 		return nil, err
 	}
-	if t.paths, err = tb.openDataPaths(); err != nil {
+	if t.paths, err = openDataPaths(tb); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
 	filter := dataplane.TraceFilter{Client: client, Port: o.Port, Protocol: services.TCP}
@@ -156,7 +139,7 @@ func (tb *Testbed) startTrace(ctx context.Context, client netip.Addr, o TraceOpt
 		t.group.Go(func() error {
 			defer filter.Ready() // when it failed, too
 			return d.Trace(ctx, filter, func(h dataplane.Hop) error {
-				hop := tb.hop(node, h, names)
+				hop := newHop(tb.Plan(), node, h, names)
 				t.mu.Lock()
 				defer t.mu.Unlock()
 				t.hops = append(t.hops, hop)
@@ -182,8 +165,9 @@ func (t *tracing) close() error {
 	return errors.Join(errs...)
 }
 
-func (tb *Testbed) hop(node string, h dataplane.Hop, names *dataplane.Names) Hop {
-	hop := Hop{Flow: tb.flow(node, h.Event, names), Hook: string(h.Point), In: capture.ReadHeaders(h.Before), InBytes: h.LengthBefore}
+// newHop is the hop of a node's record, with the names of the plan.
+func newHop(plan *topologies.Plan, node string, h dataplane.Hop, names *dataplane.Names) Hop {
+	hop := Hop{Flow: newFlow(plan, node, h.Event, names), Hook: string(h.Point), In: capture.ReadHeaders(h.Before), InBytes: h.LengthBefore}
 	hop.begins = h.TCPFlags&dataplane.SYN != 0
 	if !dataplane.IsDrop(h.Reason) {
 		hop.Out, hop.OutBytes = capture.ReadHeaders(h.After), h.LengthAfter
@@ -200,24 +184,4 @@ func (r *TraceReport) FirstPackets() []Hop {
 		return r.Hops
 	}
 	return slices.DeleteFunc(slices.Clone(r.Hops), func(h Hop) bool { return !h.begins })
-}
-
-// Frontend reads ADDRESS:PORT, or SERVICE:PORT with the port's name or number.
-func (tb *Testbed) Frontend(text string, protocol workload.Protocol) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddrPort(text); err == nil {
-		return a, nil
-	}
-	service, port, _ := strings.Cut(text, ":")
-	tables, err := tb.Tables(Variant{})
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	for i := range tables.Frontends {
-		f := &tables.Frontends[i]
-		if f.Kind == services.KindLoadBalancer && f.Service == "default/"+service && strings.EqualFold(f.Protocol.String(), string(protocol)) &&
-			(port == f.PortName || port == strconv.Itoa(int(f.Port))) {
-			return f.AddrPort(), nil
-		}
-	}
-	return netip.AddrPort{}, fmt.Errorf("frontend %q: want ADDRESS:PORT, or SERVICE:PORT of a LoadBalancer with that %s port", text, protocol)
 }

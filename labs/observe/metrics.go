@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"errors"
@@ -10,16 +10,17 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/metrics"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 // WriteMetrics writes the counters of all nodes that run our data path as Prometheus' text, each with the label node. It
 // returns dataplane.ErrNotLoaded where there is none.
-func (tb *Testbed) WriteMetrics(w io.Writer) (err error) {
+func WriteMetrics(w io.Writer, tb *testbed.Testbed) (err error) {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return err
 	}
-	paths, err := tb.openDataPaths()
+	paths, err := openDataPaths(tb)
 	defer func() {
 		for _, d := range paths {
 			err = errors.Join(err, d.Close())

@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/labtest"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -20,14 +22,14 @@ type watcher struct {
 	stop  context.CancelFunc
 }
 
-func (tb *Testbed) watch(t *testing.T, options ObserveOptions) *watcher {
+func watch(t *testing.T, tb *testbed.Testbed, options Options) *watcher {
 	ctx, stop := context.WithCancel(t.Context())
 	w := &watcher{make(chan Flow, 4096), make(chan error, 1), stop}
 	t.Cleanup(stop)
 	ready := make(chan struct{})
 	options.Follow, options.Ready = true, func() { close(ready) }
 	go func() {
-		_, err := tb.Observe(ctx, options, func(f Flow) error {
+		_, err := Flows(ctx, tb, options, func(f Flow) error {
 			w.flows <- f
 			return nil
 		})
@@ -50,7 +52,7 @@ func (w *watcher) next(t *testing.T) Flow {
 	case err := <-w.done:
 		require.NoError(t, err)
 		require.Fail(t, "ended")
-	case <-time.After(patience):
+	case <-time.After(labtest.Patience):
 		require.Fail(t, "no flow came")
 	}
 	return Flow{}
@@ -59,12 +61,12 @@ func (w *watcher) next(t *testing.T) Flow {
 // TestObserversSeeAll: two who follow, one of them with a filter, and those who look afterwards see the same flows, and these are those
 // that the counters count.
 func TestObserversSeeAll(t *testing.T) {
-	tb := standServing(t, "talk", nil)
+	tb := serving(t)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	tb.connect(t, "client", workload.TCP, echoVIP, 5, patience)
-	everything := tb.watch(t, ObserveOptions{Last: -1})
+	labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 5, labtest.Patience)
+	everything := watch(t, tb, Options{Last: -1})
 	first := everything.next(t)
-	drops := tb.watch(t, ObserveOptions{Filter: FlowFilter{Verdict: "dropped", From: "client"}})
+	drops := watch(t, tb, Options{Filter: Filter{Verdict: "dropped", From: "client"}})
 
 	const refused = 30
 	report, err := workload.Connect(t.Context(), workload.ConnectOptions{
@@ -72,7 +74,7 @@ func TestObserversSeeAll(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Zero(t, report.Outcomes[workload.OutcomeOK])
-	counted := tb.count(t, "no-frontend")
+	counted := labtest.Count(t, tb, "no-frontend")
 	require.NotZero(t, counted)
 	for range counted {
 		assert.Equal(t, "no-frontend", drops.next(t).Reason)
@@ -87,8 +89,8 @@ func TestObserversSeeAll(t *testing.T) {
 			dropped++
 		}
 	}
-	later := func(options ObserveOptions) (flows []Flow) {
-		lost, err := tb.Observe(t.Context(), options, func(f Flow) error {
+	later := func(options Options) (flows []Flow) {
+		lost, err := Flows(t.Context(), tb, options, func(f Flow) error {
 			f.Time = time.Time{} // which readers know only to the microsecond
 			flows = append(flows, f)
 			return nil
@@ -97,26 +99,26 @@ func TestObserversSeeAll(t *testing.T) {
 		require.Zero(t, lost)
 		return flows
 	}
-	assert.Equal(t, seen[0], later(ObserveOptions{Last: -1})[0])
-	assert.Subset(t, later(ObserveOptions{Last: -1}), seen)
-	onlyDrops := FlowFilter{Reason: "no-frontend"}
-	all := later(ObserveOptions{Filter: onlyDrops, Last: -1})
+	assert.Equal(t, seen[0], later(Options{Last: -1})[0])
+	assert.Subset(t, later(Options{Last: -1}), seen)
+	onlyDrops := Filter{Reason: "no-frontend"}
+	all := later(Options{Filter: onlyDrops, Last: -1})
 	assert.Len(t, all, int(counted))
-	assert.Equal(t, all[len(all)-3:], later(ObserveOptions{Filter: onlyDrops, Last: 3}))
-	assert.Empty(t, later(ObserveOptions{}))
+	assert.Equal(t, all[len(all)-3:], later(Options{Filter: onlyDrops, Last: 3}))
+	assert.Empty(t, later(Options{}))
 }
 
 // TestLatest: no more flows than asked for come, and the others are counted.
 func TestLatest(t *testing.T) {
-	tb := standServing(t, "talk", nil)
+	tb := serving(t)
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	observer := func() *Observer {
-		o, err := tb.Observer()
+		o, err := NewObserver(tb)
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, o.Close()) })
 		return o
 	}
-	tb.connect(t, "client", workload.TCP, echoVIP, 5, patience)
+	labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 5, labtest.Patience)
 	const most = 3
 	var flows []Flow
 	var left uint64
@@ -124,10 +126,10 @@ func TestLatest(t *testing.T) {
 		var err error
 		flows, left, err = observer().Latest(most)
 		require.NoError(t, err)
-		all, err := observer().Flows(FlowFilter{})
+		all, err := observer().Flows(Filter{})
 		require.NoError(t, err)
 		return left > 0 && left+most == uint64(len(all))
-	}, patience, observeEvery)
+	}, labtest.Patience, observeEvery)
 	assert.Len(t, flows, most)
 
 	o := observer()
@@ -144,19 +146,19 @@ func TestLatest(t *testing.T) {
 
 // TestObserveNodeReplaced: where one node's data path is replaced, it is followed there, and no flow of the other nodes comes again.
 func TestObserveNodeReplaced(t *testing.T) {
-	tb := standServing(t, "talk", nil)
+	tb := serving(t)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	w := tb.watch(t, ObserveOptions{})
-	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	w := watch(t, tb, Options{})
+	labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 1, labtest.Patience)
 	first := w.next(t)
 	for first.Reason != "to-overlay-dsr" {
 		first = w.next(t)
 	}
-	dir, err := tb.network.BPFDir("worker")
+	dir, err := tb.Network().BPFDir("worker")
 	require.NoError(t, err)
-	require.NoError(t, tb.network.Do("worker", func() error { return dataplane.Unload(dir) }))
+	require.NoError(t, tb.Network().Do("worker", func() error { return dataplane.Unload(dir) }))
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 1, labtest.Patience)
 	for atLB, atPod := false, false; !atLB || !atPod; {
 		f := w.next(t)
 		require.False(t, f.Node == first.Node && f.Source == first.Source && f.TCPFlags == first.TCPFlags, "again: %v", f)
@@ -168,16 +170,16 @@ func TestObserveNodeReplaced(t *testing.T) {
 
 // TestObserveReplaced: who follows goes on over the data path that replaces this one, and is told when the testbed is taken down.
 func TestObserveReplaced(t *testing.T) {
-	tb := standServing(t, "talk", nil)
+	tb := serving(t)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	w := tb.watch(t, ObserveOptions{})
+	w := watch(t, tb, Options{})
 	for _, node := range tb.ClusterNodes() {
-		dir, err := tb.network.BPFDir(node.Name)
+		dir, err := tb.Network().BPFDir(node.Name)
 		require.NoError(t, err)
-		require.NoError(t, tb.network.Do(node.Name, func() error { return dataplane.Unload(dir) }))
+		require.NoError(t, tb.Network().Do(node.Name, func() error { return dataplane.Unload(dir) }))
 	}
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	tb.connect(t, "client", workload.TCP, echoVIP, 1, patience)
+	labtest.Connect(t, tb, "client", workload.TCP, echoVIP, 1, labtest.Patience)
 	for w.next(t).Reason != "to-overlay-dsr" { // nodes are read in turn: the pod node's flow may come first
 	}
 
@@ -187,8 +189,8 @@ func TestObserveReplaced(t *testing.T) {
 		case <-w.flows:
 			continue
 		case err := <-w.done:
-			assert.EqualError(t, err, "observe: testbed "+tb.network.Name()+" was taken down")
-		case <-time.After(patience):
+			assert.EqualError(t, err, "observe: testbed "+tb.Network().Name()+" was taken down")
+		case <-time.After(labtest.Patience):
 			require.Fail(t, "it goes on")
 		}
 		return

@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"errors"
@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
-// FlowFilter selects flows; an empty field matches all.
-type FlowFilter struct {
+// Filter selects flows; an empty field matches all.
+type Filter struct {
 	// From and To are a node's or pod's name, an address, or an address and port. To is also the frontend.
 	From, To string
 	// Verdict is FORWARDED or DROPPED, in any case.
@@ -21,20 +22,20 @@ type FlowFilter struct {
 	Reason string
 }
 
-// CheckFilter returns an error for each field that could never match a flow of this testbed.
-func (tb *Testbed) CheckFilter(f FlowFilter) error {
+// Check returns an error for each field that could never match a flow of a testbed of this plan.
+func (f Filter) Check(plan *topologies.Plan) error {
 	var known []string
-	for _, n := range tb.plan.Nodes {
+	for _, n := range plan.Nodes {
 		known = append(known, n.Name)
 	}
-	for _, p := range tb.plan.Pods {
+	for _, p := range plan.Pods {
 		known = append(known, p.Name)
 	}
 	return errors.Join(f.Validate(), checkPeer("from", f.From, known), checkPeer("to", f.To, known))
 }
 
 // Validate returns an error for each field that could never match on any testbed.
-func (f FlowFilter) Validate() error {
+func (f Filter) Validate() error {
 	var errs []error
 	verdicts := []string{"forwarded", "dropped"}
 	if f.Verdict != "" && !slices.Contains(verdicts, strings.ToLower(f.Verdict)) {
@@ -76,7 +77,7 @@ func checkPeer(field, text string, known []string) error {
 }
 
 // Match reports whether the flow passes the filter.
-func (f FlowFilter) Match(flow Flow) bool {
+func (f Filter) Match(flow Flow) bool {
 	if f.From != "" && !isPeer(f.From, flow.Source) {
 		return false
 	}

@@ -1,4 +1,4 @@
-package testbed
+package observe
 
 import (
 	"context"
@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
 // Observer reads the flows of all nodes that run our data path. Observers take nothing from each other: each sees all flows.
 // It isn't safe for concurrent use.
 type Observer struct {
-	testbed *Testbed
+	testbed *testbed.Testbed
 	names   *dataplane.Names
 	nodes   map[string]observedNode // by their names
 	lost    uint64
 }
 
-// Observer begins with the oldest flows that the nodes keep. The caller closes it.
-func (tb *Testbed) Observer() (*Observer, error) {
+// NewObserver begins with the oldest flows that the nodes keep. The caller closes it.
+func NewObserver(tb *testbed.Testbed) (*Observer, error) {
 	names, err := dataplane.LoadNames()
 	if err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func (tb *Testbed) Observer() (*Observer, error) {
 		return nil, errors.Join(err, o.Close())
 	}
 	if len(o.nodes) == 0 {
-		return nil, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
+		return nil, fmt.Errorf("observe %s: %w", tb.Network().Name(), dataplane.ErrNotLoaded)
 	}
 	return o, nil
 }
@@ -42,7 +43,7 @@ func (o *Observer) open() error {
 		if _, ok := o.nodes[n.Name]; ok {
 			continue
 		}
-		observed, err := o.testbed.observeNode(n.Name)
+		observed, err := observeNode(o.testbed, n.Name)
 		if errors.Is(err, dataplane.ErrNotLoaded) {
 			continue
 		}
@@ -55,7 +56,7 @@ func (o *Observer) open() error {
 }
 
 // observeNode reads a node's events from the oldest on. The caller closes it.
-func (tb *Testbed) observeNode(node string) (observedNode, error) {
+func observeNode(tb *testbed.Testbed, node string) (observedNode, error) {
 	d, err := tb.OpenDataPath(node)
 	if err != nil {
 		return observedNode{}, err
@@ -102,7 +103,7 @@ func (o *Observer) Latest(most int) (flows []Flow, left uint64, err error) {
 	for _, n := range o.nodes {
 		left += n.reader.SkipTo(uint64(most))
 	}
-	if flows, err = o.Flows(FlowFilter{}); err != nil {
+	if flows, err = o.Flows(Filter{}); err != nil {
 		return nil, 0, err
 	}
 	more := max(0, len(flows)-most)
@@ -110,11 +111,11 @@ func (o *Observer) Latest(most int) (flows []Flow, left uint64, err error) {
 }
 
 // Flows are those since the last call that the filter chooses, in the order of their times.
-func (o *Observer) Flows(filter FlowFilter) ([]Flow, error) {
+func (o *Observer) Flows(filter Filter) ([]Flow, error) {
 	var flows []Flow
 	for node, n := range o.nodes {
 		lost, err := n.reader.Read(func(e dataplane.Event) error {
-			if flow := o.testbed.flow(node, e, o.names); filter.Match(flow) {
+			if flow := newFlow(o.testbed.Plan(), node, e, o.names); filter.Match(flow) {
 				flows = append(flows, flow)
 			}
 			return nil
@@ -133,9 +134,9 @@ const (
 	reopenEvery  = time.Second
 )
 
-// ObserveOptions say which flows Observe hands over.
-type ObserveOptions struct {
-	Filter FlowFilter
+// Options say which flows Flows hands over.
+type Options struct {
+	Filter Filter
 	// Last is how many of the newest flows that were there before come first; negative for all that are kept.
 	Last int
 	// Follow goes on with flows as they come.
@@ -144,13 +145,13 @@ type ObserveOptions struct {
 	Ready func()
 }
 
-// Observe hands flows of all nodes that run our data path to handle, one call at a time, and returns how many were overwritten before
+// Flows hands flows of all nodes that run our data path to handle, one call at a time, and returns how many were overwritten before
 // they could be read. With Follow it goes on until ctx ends, also over a data path that replaces this one.
-func (tb *Testbed) Observe(ctx context.Context, options ObserveOptions, handle func(Flow) error) (lost uint64, err error) {
-	if err := tb.CheckFilter(options.Filter); err != nil {
+func Flows(ctx context.Context, tb *testbed.Testbed, options Options, handle func(Flow) error) (lost uint64, err error) {
+	if err := options.Filter.Check(tb.Plan()); err != nil {
 		return 0, err
 	}
-	o, err := tb.Observer()
+	o, err := NewObserver(tb)
 	if err != nil {
 		return 0, err
 	}
@@ -179,7 +180,7 @@ func (tb *Testbed) Observe(ctx context.Context, options ObserveOptions, handle f
 	return 0, o.follow(ctx, options.Filter, handle)
 }
 
-func (o *Observer) follow(ctx context.Context, filter FlowFilter, handle func(Flow) error) error {
+func (o *Observer) follow(ctx context.Context, filter Filter, handle func(Flow) error) error {
 	poll, reopen := time.NewTicker(observeEvery), time.NewTicker(reopenEvery)
 	defer poll.Stop()
 	defer reopen.Stop()
@@ -217,7 +218,7 @@ func (o *Observer) Reopen() error {
 			return fmt.Errorf("observe node %s: %w", node, err)
 		}
 	}
-	network := o.testbed.network
+	network := o.testbed.Network()
 	if len(o.nodes) == 0 {
 		if _, err := netns.Open(network.StateDir(), network.Name()); errors.Is(err, netns.ErrNotFound) {
 			return fmt.Errorf("observe: testbed %s was taken down", network.Name())
@@ -228,7 +229,7 @@ func (o *Observer) Reopen() error {
 }
 
 // openDataPaths opens our data path on every node that has it, by the node's name. The caller closes them, after an error too.
-func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
+func openDataPaths(tb *testbed.Testbed) (map[string]*dataplane.DataPath, error) {
 	paths := make(map[string]*dataplane.DataPath)
 	for _, n := range tb.ClusterNodes() {
 		d, err := tb.OpenDataPath(n.Name)
@@ -241,7 +242,7 @@ func (tb *Testbed) openDataPaths() (map[string]*dataplane.DataPath, error) {
 		paths[n.Name] = d
 	}
 	if len(paths) == 0 {
-		return paths, fmt.Errorf("observe %s: %w", tb.network.Name(), dataplane.ErrNotLoaded)
+		return paths, fmt.Errorf("observe %s: %w", tb.Network().Name(), dataplane.ErrNotLoaded)
 	}
 	return paths, nil
 }
