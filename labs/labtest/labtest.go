@@ -1,4 +1,5 @@
-// Package labtest takes down what tests have built, when they are interrupted too, and has the programs that they start.
+// Package labtest takes down what tests have built, when they are interrupted too, and has the programs that they start, and
+// what tests ask of testbeds.
 package labtest
 
 import (

@@ -3,7 +3,6 @@ package testbed
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,29 +18,7 @@ const (
 	patience = labtest.Patience
 	// silence is how long an answer is waited for that must not come.
 	silence = 1500 * time.Millisecond
-	// manyCalls find each of four pods: one of which has at least 0.24 of the calls is missed with (1-0.24)^100, one of four in less
-	// than 1 of 10^11 runs.
-	manyCalls = 100
 )
-
-// call opens a connection to lineServers, which must succeed.
-func (tb *Testbed) call(t *testing.T, from string, to netip.AddrPort) caller {
-	t.Helper()
-	return tb.callWithin(t, from, to, patience)
-}
-
-// callWithin is call for where the time matters.
-func (tb *Testbed) callWithin(t *testing.T, from string, to netip.AddrPort, timeout time.Duration) caller {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	conn, err := tb.Dialer(from).Dial(ctx, "tcp", to, nil)
-	if err != nil {
-		require.NoError(t, err, "%s calls %v\n%s", from, to, labtest.Counters(tb))
-	}
-	t.Cleanup(func() { conn.Close() })
-	return caller{conn, tb}
-}
 
 // expectCalls makes edgeCalls connections and sends as many datagrams from the client, at the same time, and compares what came of them.
 func (tb *Testbed) expectCalls(t *testing.T, want outcome, to netip.AddrPort, message ...any) {
@@ -69,19 +46,6 @@ func (tb *Testbed) expectCalls(t *testing.T, want outcome, to netip.AddrPort, me
 	require.NoError(t, group.Wait())
 	got.preserved = preserved[0] + preserved[1]
 	assert.Equal(t, want, got, message...)
-}
-
-// answering are the pods that answer calls from a place. It calls until as many as are wanted did, and 24 times at least, so that others
-// show as well.
-func (tb *Testbed) answering(t *testing.T, from string, to netip.AddrPort, want int) map[string]bool {
-	t.Helper()
-	seen := make(map[string]bool)
-	for i := 0; i < manyCalls && (i < 24 || len(seen) < want); i++ {
-		c := tb.call(t, from, to)
-		seen[strings.TrimSpace(c.ask(t))] = true
-		c.Close()
-	}
-	return seen
 }
 
 // isDropped lets the client try to connect until its SYNs were dropped for a reason, and checks that it gets no answer.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -19,16 +20,16 @@ func TestDeadAndRevivedLBNode(t *testing.T) {
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	before, err := tb.VIPRoutes(netns.Fabric)
 	require.NoError(t, err)
-	names := make(map[caller]string)
+	names := make(map[labtest.Caller]string)
 	connect := func() {
 		for range 16 {
-			c := tb.call(t, "client", to)
-			names[c] = c.ask(t)
+			c := labtest.Call(t, tb, "client", to)
+			names[c] = c.Ask(t)
 		}
 	}
 	goOn := func(when string) {
 		for c, name := range names {
-			assert.Equal(t, name, c.ask(t), when)
+			assert.Equal(t, name, c.Ask(t), when)
 		}
 	}
 	connect()
@@ -58,10 +59,10 @@ func TestDrainInEveryVariant(t *testing.T) {
 			kept := tb.callsTo(t, to, pod)
 			require.NoError(t, tb.SetDraining(t.Context(), v, pod, true))
 			for _, c := range kept {
-				assert.Equal(t, pod, strings.TrimSpace(c.ask(t)))
+				assert.Equal(t, pod, strings.TrimSpace(c.Ask(t)))
 			}
 			for range 24 {
-				assert.NotEqual(t, pod, strings.TrimSpace(tb.call(t, "client", to).ask(t)))
+				assert.NotEqual(t, pod, strings.TrimSpace(labtest.Call(t, tb, "client", to).Ask(t)))
 			}
 			require.NoError(t, tb.SetDraining(t.Context(), v, pod, false))
 			tb.callsTo(t, to, pod)
@@ -71,12 +72,12 @@ func TestDrainInEveryVariant(t *testing.T) {
 }
 
 // callsTo are three connections which a pod answers, as soon as there are so many.
-func (tb *Testbed) callsTo(t *testing.T, to netip.AddrPort, pod string) []caller {
+func (tb *Testbed) callsTo(t *testing.T, to netip.AddrPort, pod string) []labtest.Caller {
 	t.Helper()
-	var all []caller
-	for range 2 * manyCalls {
-		c := tb.call(t, "client", to)
-		if strings.TrimSpace(c.ask(t)) != pod {
+	var all []labtest.Caller
+	for range 2 * labtest.ManyCalls {
+		c := labtest.Call(t, tb, "client", to)
+		if strings.TrimSpace(c.Ask(t)) != pod {
 			c.Close()
 		} else if all = append(all, c); len(all) == 3 {
 			return all

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 )
 
 // TestFirewallDropsInvalid: a node's firewall drops what connection tracking calls invalid, as one does that saw one direction of a
@@ -23,7 +24,7 @@ func TestFirewallDropsInvalid(t *testing.T) {
 	i := slices.IndexFunc(tables.Frontends, func(f services.Frontend) bool { return f.Kind == services.KindClusterIP && f.PortName == "bulk" })
 	caller := tb.plan.Pods[0]
 	require.NoError(t, tb.network.Do(caller.Node, dropInvalid))
-	assert.Len(t, tb.answering(t, caller.Name, tables.Frontends[i].AddrPort(), len(tb.plan.Pods)), len(tb.plan.Pods))
+	assert.Len(t, labtest.Answering(t, tb, caller.Name, tables.Frontends[i].AddrPort(), len(tb.plan.Pods)), len(tb.plan.Pods))
 }
 
 // dropInvalid is "ct state invalid drop" in a chain of the hook forward.

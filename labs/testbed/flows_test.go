@@ -2,8 +2,6 @@ package testbed
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -25,62 +23,8 @@ import (
 
 var dsr = Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}
 
-// lineServers answer every line with the pod's name and the line, in all pods.
-func lineServers(t *testing.T, tb *Testbed, port int) {
-	t.Helper()
-	for _, p := range tb.plan.Pods {
-		var listener net.Listener
-		require.NoError(t, tb.network.Do(p.Name, func() (err error) {
-			listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
-			return err
-		}))
-		t.Cleanup(func() { listener.Close() })
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go answerLines(conn, p.Name)
-			}
-		}()
-	}
-}
-
-func answerLines(conn net.Conn, name string) {
-	defer conn.Close()
-	line := make([]byte, 1)
-	for {
-		if _, err := io.ReadFull(conn, line); err != nil {
-			return
-		}
-		if _, err := fmt.Fprintf(conn, "%-20s", name); err != nil {
-			return
-		}
-	}
-}
-
-// caller is a connection to lineServers.
-type caller struct {
-	net.Conn
-	testbed *Testbed
-}
-
-// ask is the name of the pod that answers.
-func (c caller) ask(t *testing.T) string {
-	t.Helper()
-	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
-	_, err := c.Write([]byte{'?'})
-	require.NoError(t, err)
-	name := make([]byte, 20)
-	if _, err = io.ReadFull(c, name); err != nil {
-		require.NoError(t, err, "%v asks %v\n%s", c.LocalAddr(), c.RemoteAddr(), labtest.Counters(c.testbed))
-	}
-	return string(name)
-}
-
 // acknowledgeAtOnce has the client's kernel acknowledge what comes next without delay (TCP_QUICKACK, tcp(7)).
-func (c caller) acknowledgeAtOnce(t *testing.T) {
+func acknowledgeAtOnce(t *testing.T, c labtest.Caller) {
 	t.Helper()
 	raw, err := c.Conn.(syscall.Conn).SyscallConn()
 	require.NoError(t, err)
@@ -91,7 +35,7 @@ func (c caller) acknowledgeAtOnce(t *testing.T) {
 	require.NoError(t, inner)
 }
 
-// linesStand is five-nodes with lineServers behind the VIP's port 5201.
+// linesStand is five-nodes with servers of lines behind the VIP's port 5201.
 func linesStand(t *testing.T, change func(*topologies.Topology)) (*Testbed, netip.AddrPort) {
 	tb := standOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
 		for i := range topology.Spec.Nodes {
@@ -101,7 +45,7 @@ func linesStand(t *testing.T, change func(*topologies.Topology)) (*Testbed, neti
 			change(topology)
 		}
 	})
-	lineServers(t, tb, 5201)
+	labtest.ServeLines(t, tb, tb.plan.Pods, 5201)
 	return tb, netip.AddrPortFrom(echoVIP.Addr(), 5201)
 }
 
@@ -121,16 +65,16 @@ func TestTakeoverOfRunningFlows(t *testing.T) {
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	lbs := tb.LBNodes()
 	routeVIP(t, tb, to.Addr(), lbs[0])
-	names := make(map[caller]string)
+	names := make(map[labtest.Caller]string)
 	for range 24 {
-		c := tb.call(t, "client", to)
-		names[c] = c.ask(t)
+		c := labtest.Call(t, tb, "client", to)
+		names[c] = c.Ask(t)
 	}
 	for _, lb := range []topologies.Node{lbs[1], lbs[0]} {
 		routeVIP(t, tb, to.Addr(), lb)
 		for c, name := range names {
 			for range 3 {
-				assert.Equal(t, name, c.ask(t), "by %s", lb.Name)
+				assert.Equal(t, name, c.Ask(t), "by %s", lb.Name)
 			}
 		}
 	}
@@ -165,20 +109,20 @@ func TestDrainedBackend(t *testing.T) {
 	tb, to := linesStand(t, nil)
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	drained := tb.plan.Pods[0]
-	names := make(map[caller]string)
+	names := make(map[labtest.Caller]string)
 	for _, c := range tb.callsTo(t, to, drained.Name) {
 		names[c] = fmt.Sprintf("%-20s", drained.Name)
 	}
 	for range 16 {
-		c := tb.call(t, "client", to)
-		names[c] = c.ask(t)
+		c := labtest.Call(t, tb, "client", to)
+		names[c] = c.Ask(t)
 	}
 	require.NoError(t, tb.SetDraining(t.Context(), dsr, drained.Name, true))
 	for c, name := range names {
-		assert.Equal(t, name, c.ask(t))
+		assert.Equal(t, name, c.Ask(t))
 	}
 	for range 24 {
-		assert.NotContains(t, tb.call(t, "client", to).ask(t), drained.Name)
+		assert.NotContains(t, labtest.Call(t, tb, "client", to).Ask(t), drained.Name)
 	}
 }
 
@@ -186,15 +130,15 @@ func TestDrainedBackend(t *testing.T) {
 func TestReplacedUnderLoad(t *testing.T) {
 	tb, to := linesStand(t, nil)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	c := tb.call(t, "client", to)
-	name := c.ask(t)
+	c := labtest.Call(t, tb, "client", to)
+	name := c.Ask(t)
 	tables, err := tb.Tables(dsr)
 	require.NoError(t, err)
 	for range 5 {
 		for _, n := range tb.ClusterNodes() {
 			require.NoError(t, tb.load(n, dsr, tables))
 		}
-		assert.Equal(t, name, c.ask(t))
+		assert.Equal(t, name, c.Ask(t))
 	}
 }
 
@@ -218,7 +162,7 @@ func TestCallsFromInside(t *testing.T) {
 	} {
 		t.Run(test.from+" "+test.to.String(), func(t *testing.T) {
 			// All pods answer: of other nodes, of this one, and the caller itself.
-			assert.Len(t, tb.answering(t, test.from, test.to, len(tb.plan.Pods)), len(tb.plan.Pods))
+			assert.Len(t, labtest.Answering(t, tb, test.from, test.to, len(tb.plan.Pods)), len(tb.plan.Pods))
 		})
 	}
 }
@@ -232,7 +176,7 @@ func TestWhoMayCall(t *testing.T) {
 		for _, v := range ourVariants() {
 			require.NoError(t, tb.Install(t.Context(), v))
 			if allowed {
-				assert.NotEmpty(t, tb.call(t, "client", to).ask(t), v.Name)
+				assert.NotEmpty(t, labtest.Call(t, tb, "client", to).Ask(t), v.Name)
 				assert.Zero(t, labtest.Count(t, tb, "source-range"), v.Name)
 			} else {
 				tb.isDropped(t, to, "source-range")
@@ -249,7 +193,7 @@ func TestPolicyLocal(t *testing.T) {
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	tb.isDropped(t, to, "no-local-backend") // LB nodes have no pods
 	worker := tb.plan.Nodes[slices.IndexFunc(tb.plan.Nodes, func(n topologies.Node) bool { return n.Name == "worker-1" })]
-	assert.NotEmpty(t, tb.call(t, "client", netip.AddrPortFrom(worker.Addresses[0].Addr(), 31001)).ask(t), "its NodePort answers")
+	assert.NotEmpty(t, labtest.Call(t, tb, "client", netip.AddrPortFrom(worker.Addresses[0].Addr(), 31001)).Ask(t), "its NodePort answers")
 }
 
 // TestAffinityOfClients: with sessionAffinity all connections of a client go to one pod.
@@ -260,7 +204,7 @@ func TestAffinityOfClients(t *testing.T) {
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	seen := make(map[string]bool)
 	for range 16 {
-		seen[tb.call(t, "client", to).ask(t)] = true
+		seen[labtest.Call(t, tb, "client", to).Ask(t)] = true
 	}
 	assert.Len(t, seen, 1)
 }

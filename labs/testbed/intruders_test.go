@@ -43,9 +43,9 @@ func TestForgedGeneve(t *testing.T) {
 func TestNoAnswerLeaks(t *testing.T) {
 	tb, to := linesStand(t, nil)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	c := tb.call(t, "client", to)
-	c.acknowledgeAtOnce(t) // or the pod sends its answer again while nothing translates it, and the client's kernel resets that
-	c.ask(t)
+	c := labtest.Call(t, tb, "client", to)
+	acknowledgeAtOnce(t, c) // or the pod sends its answer again while nothing translates it, and the client's kernel resets that
+	c.Ask(t)
 	require.NoError(t, tb.Install(t.Context(), dsr)) // which forgets all flows
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	_, err := c.Write([]byte{'?'})
@@ -115,9 +115,9 @@ func TestCollidingFlows(t *testing.T) {
 		ports := &topology.Spec.Services[0].Spec.Ports
 		*ports = append(*ports, corev1.ServicePort{Name: "second", Port: 5202, TargetPort: intstr.FromString("bulk"), NodePort: 31002})
 	})
-	lineServers(t, tb, 5201)
+	labtest.ServeLines(t, tb, tb.plan.Pods, 5201)
 	require.NoError(t, tb.Install(t.Context(), dsr))
-	dial := func(port uint16, timeout time.Duration) (c caller, err error) {
+	dial := func(port uint16, timeout time.Duration) (c labtest.Caller, err error) {
 		dialer := net.Dialer{
 			Timeout: timeout, LocalAddr: &net.TCPAddr{Port: 45000},
 			Control: func(_, _ string, raw syscall.RawConn) error {
@@ -127,9 +127,9 @@ func TestCollidingFlows(t *testing.T) {
 				}), inner)
 			},
 		}
-		c.testbed = tb
-		err = tb.network.Do("client", func() (err error) {
-			c.Conn, err = dialer.Dial("tcp", netip.AddrPortFrom(echoVIP.Addr(), port).String())
+		err = tb.network.Do("client", func() error {
+			conn, err := dialer.Dial("tcp", netip.AddrPortFrom(echoVIP.Addr(), port).String())
+			c = labtest.NewCaller(conn, tb)
 			return err
 		})
 		return c, err
@@ -137,9 +137,9 @@ func TestCollidingFlows(t *testing.T) {
 	first, err := dial(5201, patience)
 	require.NoError(t, err)
 	defer first.Close()
-	first.ask(t)
+	first.Ask(t)
 	_, err = dial(5202, silence)
 	require.Error(t, err)
 	require.Eventually(t, func() bool { return labtest.Count(t, tb, "collision") > 0 }, patience, 10*time.Millisecond)
-	first.ask(t)
+	first.Ask(t)
 }

@@ -317,3 +317,10 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+func (tb *Testbed) nodeOf(t *testing.T, name string) topologies.Node {
+	t.Helper()
+	i := slices.IndexFunc(tb.ClusterNodes(), func(n topologies.Node) bool { return n.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	return tb.ClusterNodes()[i]
+}

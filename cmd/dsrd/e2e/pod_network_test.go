@@ -1,4 +1,4 @@
-package testbed
+package e2e
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/dsrlab/dsrlab/dataplane"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 )
 
 // cniPlugins builds those that the agent's configuration names.
@@ -77,19 +76,19 @@ func inside(pod *os.File, f func() error) error {
 // backend that sees its client, calls services, and goes out of the cluster with the node's address; what no one has is unreachable.
 func TestPodNetwork(t *testing.T) {
 	plugins := cniPlugins(t)
-	tb, vip := linesStand(t, nil)
-	node := tb.plan.Pods[0].Node
+	tb, vip := newLinesCluster(t)
+	node := tb.Plan().Pods[0].Node
 	of := tb.nodeOf(t, node)
 	podCIDR := of.PodCIDRs[0]
 	everywhere := netip.PrefixFrom(podCIDR.Addr(), 16).Masked()
-	clusterIP := netip.MustParseAddr(tb.plan.Services[0].Spec.ClusterIP)
+	clusterIP := netip.MustParseAddr(tb.Plan().Services[0].Spec.ClusterIP)
 	confDir := t.TempDir()
 	config := agentConfig + fmt.Sprintf("podNetwork: {enabled: true, cidrs: [%s], cniConfDir: %s}\nserviceCIDRs: [%s]\n",
 		everywhere, confDir, netip.PrefixFrom(clusterIP, 24).Masked())
 	objects := filepath.Join(t.TempDir(), "objects.yaml")
 	host := tb.ClusterNodes()[0].Name
 	putFile(t, objects, tb.agentObjects(t, host))
-	dsrd := testLabs.Program(t, "dsrd")
+	dsrd := programs.Program(t, "dsrd")
 	for _, n := range tb.ClusterNodes() {
 		own := config
 		if n.Name != node {
@@ -111,7 +110,7 @@ func TestPodNetwork(t *testing.T) {
 	pod := newNamespace(t)
 	at := &libcni.RuntimeConf{ContainerID: "test", NetNS: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), pod.Fd()), IfName: "eth0"}
 	pins := func() int {
-		dir, err := tb.network.BPFDir(node)
+		dir, err := tb.Network().BPFDir(node)
 		require.NoError(t, err)
 		entries, err := os.ReadDir(filepath.Join(dir, "links"))
 		require.NoError(t, err)
@@ -119,7 +118,7 @@ func TestPodNetwork(t *testing.T) {
 	}
 	before := pins()
 	var result types.Result
-	require.NoError(t, tb.network.Do(node, func() error {
+	require.NoError(t, tb.Network().Do(node, func() error {
 		result, err = cni.AddNetworkList(context.Background(), list, at)
 		return err
 	}))
@@ -143,39 +142,39 @@ func TestPodNetwork(t *testing.T) {
 				return
 			}
 			from, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
-			go answerLines(conn, from)
+			go labtest.AnswerLines(conn, from)
 		}
 	}()
-	documents := strings.ReplaceAll(string(tb.agentObjects(t, host)), "- addresses:\n  - "+tb.plan.Pods[0].Addresses[0].String()+"\n", "- addresses:\n  - "+address.String()+"\n")
+	documents := strings.ReplaceAll(string(tb.agentObjects(t, host)), "- addresses:\n  - "+tb.Plan().Pods[0].Addresses[0].String()+"\n", "- addresses:\n  - "+address.String()+"\n")
 	require.Contains(t, documents, address.String())
 	putFile(t, objects, []byte(documents))
 
-	client := tb.plan.Nodes[0].Addresses[0].Addr().String()
+	client := tb.Plan().Nodes[0].Addresses[0].Addr().String()
 	for _, n := range tb.ClusterNodes() { // a connection to the pod that goes would break
-		require.Eventually(t, func() bool { return tb.hasBackend(t, n.Name, vip, address) }, patience, 10*time.Millisecond, n.Name)
+		require.Eventually(t, func() bool { return tb.hasBackend(t, n.Name, vip, address) }, labtest.Patience, 10*time.Millisecond, n.Name)
 	}
 	seen := map[string]bool{}
-	for begun := time.Now(); !seen[client] && time.Since(begun) < patience; {
-		seen[strings.TrimSpace(tb.call(t, "client", vip).ask(t))] = true
+	for begun := time.Now(); !seen[client] && time.Since(begun) < labtest.Patience; {
+		seen[strings.TrimSpace(labtest.Call(t, tb, "client", vip).Ask(t))] = true
 	}
 	require.Contains(t, seen, client, "the pod sees the client, with DSR from other nodes; %s", readLog(tb, "agent-"+node))
 
 	t.Run("the pod calls", func(t *testing.T) {
-		dial := func(to string) (c caller, err error) {
+		dial := func(to string) (c labtest.Caller, err error) {
 			err = inside(pod, func() (err error) {
-				c.testbed = tb
-				c.Conn, err = net.DialTimeout("tcp", to, patience)
+				conn, err := net.DialTimeout("tcp", to, labtest.Patience)
+				c = labtest.NewCaller(conn, tb)
 				return err
 			})
 			return c, err
 		}
 		c, err := dial(netip.AddrPortFrom(clusterIP, vip.Port()).String())
 		require.NoError(t, err, "a ClusterIP")
-		assert.NotEmpty(t, c.ask(t))
+		assert.NotEmpty(t, c.Ask(t))
 		c.Close()
 
 		var outside net.Listener
-		require.NoError(t, tb.network.Do("client", func() (err error) {
+		require.NoError(t, tb.Network().Do("client", func() (err error) {
 			outside, err = net.Listen("tcp", client+":7000")
 			return err
 		}))
@@ -195,19 +194,19 @@ func TestPodNetwork(t *testing.T) {
 	})
 
 	t.Run("the node calls", func(t *testing.T) {
-		assert.NotEmpty(t, tb.call(t, node, netip.AddrPortFrom(clusterIP, vip.Port())).ask(t), "a ClusterIP, by the agent's route")
-		assert.NotEmpty(t, tb.call(t, node, netip.AddrPortFrom(address, 5201)).ask(t), "a pod, as kubelet's probes do")
+		assert.NotEmpty(t, labtest.Call(t, tb, node, netip.AddrPortFrom(clusterIP, vip.Port())).Ask(t), "a ClusterIP, by the agent's route")
+		assert.NotEmpty(t, labtest.Call(t, tb, node, netip.AddrPortFrom(address, 5201)).Ask(t), "a pod, as kubelet's probes do")
 	})
 
 	t.Run("what no one has", func(t *testing.T) {
 		for _, to := range []netip.Addr{everywhere.Addr().Next().Next(), lastOf(everywhere)} {
 			err := inside(pod, func() error {
-				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), patience)
+				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), labtest.Patience)
 				return err
 			})
 			assert.True(t, errors.Is(err, unix.EHOSTUNREACH), "%s from the pod: %v", to, err)
-			err = tb.network.Do(node, func() error {
-				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), patience)
+			err = tb.Network().Do(node, func() error {
+				_, err := net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), labtest.Patience)
 				return err
 			})
 			assert.True(t, errors.Is(err, unix.EHOSTUNREACH), "%s from the node: %v", to, err)
@@ -216,25 +215,9 @@ func TestPodNetwork(t *testing.T) {
 
 	t.Run("the pod goes", func(t *testing.T) {
 		require.Equal(t, before+2, pins(), "its veth has from_pod and to_pod")
-		require.NoError(t, tb.network.Do(node, func() error { return cni.DelNetworkList(context.Background(), list, at) }))
-		require.Eventually(t, func() bool { return pins() == before }, patience, 20*time.Millisecond, "nothing of it is left pinned")
+		require.NoError(t, tb.Network().Do(node, func() error { return cni.DelNetworkList(context.Background(), list, at) }))
+		require.Eventually(t, func() bool { return pins() == before }, labtest.Patience, 20*time.Millisecond, "nothing of it is left pinned")
 	})
-}
-
-// hasBackend reports whether a node's data path knows a pod behind a frontend.
-func (tb *Testbed) hasBackend(t *testing.T, node string, frontend netip.AddrPort, pod netip.Addr) bool {
-	t.Helper()
-	d, err := tb.OpenDataPath(node)
-	require.NoError(t, err)
-	defer d.Close()
-	all, err := d.List()
-	require.NoError(t, err)
-	for _, l := range all {
-		if l.Address == frontend && slices.ContainsFunc(l.Backends, func(b dataplane.ListedBackend) bool { return b.Address.Addr() == pod }) {
-			return true
-		}
-	}
-	return false
 }
 
 // lastOf is the last address of a prefix of IPv4 but one.
