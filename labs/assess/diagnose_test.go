@@ -149,6 +149,20 @@ func TestDiagnosePause(t *testing.T) {
 	assert.Equal(t, Works, Diagnose(cut(true)).Verdict, "it is the same without DSR")
 }
 
+// Many devices receive a VLAN tag more than their MTU.
+func TestDiagnoseMixedMTUsOfDevicesWithRoomForATag(t *testing.T) {
+	o := fabric{MTUMixed: true}.observe()
+	for _, p := range o.Tunnel {
+		if p.From == "a" && p.Size == 1500 {
+			p.Size = 1504
+			o.Tunnel = append(o.Tunnel, p)
+			p.Size, p.Arrived = 1505, 0
+			o.Tunnel = append(o.Tunnel, p)
+		}
+	}
+	assert.Equal(t, []Cause{MTUMixed}, found(Diagnose(o)))
+}
+
 // A translator at the client's own end shows in all calls, and sees both directions.
 func TestDiagnoseClientBehindNAT(t *testing.T) {
 	o := fabric{}.observe()

@@ -243,7 +243,7 @@ type Sighting struct {
 type WayBackProbe struct {
 	Frontend Frontend `json:"frontend"`
 	// Entry is the node where the client's packets arrive; Answer the one that answers. With Answer equal to Entry the path is symmetric:
-	// the control.
+	// the control. Both may be empty where no SYN arrived anywhere.
 	Entry  string `json:"entry"`
 	Answer string `json:"answer"`
 

@@ -104,8 +104,10 @@ func (o Observations) check() error {
 	}
 	for i, p := range o.WayBack {
 		where := fmt.Sprintf("wayBack[%d]", i)
-		node(where+".entry", p.Entry)
-		node(where+".answer", p.Answer)
+		if p.SYNs > 0 { // else no node is known to be the entry, and none answers
+			node(where+".entry", p.Entry)
+			node(where+".answer", p.Answer)
+		}
 		counts(where+".syns", p.Opened, p.SYNs)
 	}
 	return errors.Join(all...)

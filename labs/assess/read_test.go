@@ -54,6 +54,17 @@ func TestReadRefuses(t *testing.T) {
 	assert.EqualError(t, err, "/dev/zero: too large: found more (want at most 16 MiB)")
 }
 
+// Where no call arrives no node is an entry.
+func TestReadConnectionsThatArriveNowhere(t *testing.T) {
+	o := fabric{}.observe()
+	o.WayBack = []WayBackProbe{{Frontend: o.WayIn[0].Frontend, Opened: 4}}
+	data, err := o.JSON()
+	require.NoError(t, err)
+	again, err := Parse(data)
+	require.NoError(t, err)
+	assert.Equal(t, o, again)
+}
+
 // Whatever a file holds, it is refused or judged.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("schema: " + Schema))

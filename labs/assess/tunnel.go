@@ -135,6 +135,9 @@ func (j *judge) blocked(pair Pair, f family, all tunnels, size int) {
 	j.found(s)
 }
 
+// vlanTag is the length of an 802.1Q tag in bytes.
+const vlanTag = 4
+
 // limit finds out what limits the size of packets between two nodes, below the MTU of the one that sends.
 func (j *judge) limit(pair Pair, f family, all tunnels, match func(tunnelKey) bool) {
 	arrived, gone := all.sizes(passed, match), all.sizes(lost, match)
@@ -154,12 +157,12 @@ func (j *judge) limit(pair Pair, f family, all tunnels, match func(tunnelKey) bo
 	evidence := []Evidence{all.largest(pair, match, least), all.largest(pair, match, gone[0])}
 	evidence[0].Note = fmt.Sprintf("the MTU of %s is %d, that of %s %d", pair.From, mtu, pair.To, other)
 	within := func(size int) bool { return least <= size && size <= most }
-	tagged := within(mtu-4) || within(mtu-8) || other > 0 && other < mtu && (within(other-4) || within(other-8))
+	tagged := within(mtu-vlanTag) || within(mtu-2*vlanTag) || other > 0 && other < mtu && (within(other-vlanTag) || within(other-2*vlanTag))
 	s := sign{hurts: HurtsLarge, pair: pair, family: f, evidence: evidence}
 	switch {
-	case other > 0 && other < mtu && within(other):
+	case other > 0 && other < mtu && least <= other+vlanTag && other <= most: // many devices receive a tag more than their MTU
 		s.causes = []Cause{MTUMixed}
-	case mtu > 0 && tagged && (least == most || most-least < 4):
+	case mtu > 0 && tagged && (least == most || most-least < vlanTag):
 		s.causes = []Cause{VLANOverhead}
 	case tagged:
 		s.causes = []Cause{MTUTooSmall, VLANOverhead}
