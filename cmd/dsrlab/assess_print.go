@@ -44,12 +44,19 @@ func printAssessment(w io.Writer, r *assess.Report) {
 	printList(w, say, "Could not be read", r.Unread)
 }
 
+// maxEvidence is how many lines of a finding's evidence are for the screen; the other formats have all.
+const maxEvidence = 12
+
 func printFinding(w io.Writer, say func(label, text string), n int, f *assess.Finding) {
 	say(fmt.Sprintf("%d. ", n), f.Title()+": "+f.Meaning)
 	say("   Hurts:       ", string(f.Hurts))
 	say("   Found at:    ", f.Where()+" ("+strings.Join(f.Families, ", ")+")")
 	label := "   Evidence:    "
-	for _, e := range f.Evidence {
+	for i, e := range f.Evidence {
+		if more := len(f.Evidence) - i; i == maxEvidence && more > 1 {
+			say(label, fmt.Sprintf("and %d more lines (-o markdown)", more))
+			break
+		}
 		say(label, e.String())
 		label = "                "
 	}

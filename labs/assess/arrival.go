@@ -39,8 +39,8 @@ func (j *judge) arrival(name string, f family) {
 
 // delivered is how many packets arrived at a node's interface from others, and how many of them its stack delivered.
 func (j *judge) delivered(name string, f family, kind SourceKind) (sum tally) {
-	for _, p := range j.o.Direct {
-		if p.To == name && !p.Foreign && p.SourceKind == kind && p.Delivered != nil && familyOf(p.Destination) == f {
+	for _, p := range j.direct[name] {
+		if !p.Foreign && p.SourceKind == kind && p.Delivered != nil && familyOf(p.Destination) == f {
 			sum = sum.plus(tallyOf(p.Arrived, *p.Delivered, nil))
 		}
 	}

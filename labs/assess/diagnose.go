@@ -66,12 +66,21 @@ type judge struct {
 	nodes    map[string]Node
 	names    []string // of the nodes, sorted
 	families []family // that the client and all nodes have
+	// Probes by who sends, receives or answers: each rule looks at those of its place only.
+	spoof    map[string][]SpoofProbe
+	direct   map[string][]DirectProbe
+	between  map[Pair][]TunnelProbe
+	wayBacks map[Pair][]WayBackProbe
 	signs    []sign
 	unknown  []Unknown
 }
 
 func newJudge(o Observations) *judge {
-	j := &judge{o: o, nodes: map[string]Node{}}
+	j := &judge{
+		o: o, nodes: map[string]Node{}, spoof: map[string][]SpoofProbe{}, direct: map[string][]DirectProbe{},
+		between: map[Pair][]TunnelProbe{}, wayBacks: map[Pair][]WayBackProbe{},
+	}
+	j.sort()
 	for _, n := range o.Nodes {
 		j.nodes[n.Name] = n
 	}
@@ -89,6 +98,24 @@ func newJudge(o Observations) *judge {
 		j.miss(Unknown{What: "an address family that the client and all nodes have"})
 	}
 	return j
+}
+
+// sort puts each probe where the rules look for it.
+func (j *judge) sort() {
+	for _, p := range j.o.Spoof {
+		j.spoof[p.Node] = append(j.spoof[p.Node], p)
+	}
+	for _, p := range j.o.Direct {
+		j.direct[p.To] = append(j.direct[p.To], p)
+	}
+	for _, p := range j.o.Tunnel {
+		pair := Pair{p.From, p.To}
+		j.between[pair] = append(j.between[pair], p)
+	}
+	for _, p := range j.o.WayBack {
+		pair := Pair{p.Entry, p.Answer}
+		j.wayBacks[pair] = append(j.wayBacks[pair], p)
+	}
 }
 
 // usable reports whether an address can be called from another network.
@@ -122,15 +149,15 @@ func merge(signs []sign, provider *Provider) []Finding {
 		possible bool
 		hurts    Hurts
 	}
-	byKey := map[key]*Finding{}
+	byKey, seen := map[key]*Finding{}, map[key]map[Evidence]bool{}
 	for _, s := range signs {
 		k := key{string(joined(s.causes)), s.possible, s.hurts}
 		f := byKey[k]
 		if f == nil {
 			f = newFinding(s, provider)
-			byKey[k] = f
+			byKey[k], seen[k] = f, map[Evidence]bool{}
 		}
-		f.add(s)
+		f.add(s, seen[k])
 	}
 	findings := []Finding{}
 	for _, f := range byKey {
@@ -173,7 +200,8 @@ func joined(causes []Cause) Cause {
 
 func (f *Finding) places() int { return len(f.Nodes) + len(f.Pairs) + len(f.Frontends) }
 
-func (f *Finding) add(s sign) {
+// add adds the place and the evidence of a sign. Seen is the evidence that the finding has.
+func (f *Finding) add(s sign, seen map[Evidence]bool) {
 	switch {
 	case s.frontend != nil:
 		if !slices.Contains(f.Frontends, *s.frontend) {
@@ -185,7 +213,8 @@ func (f *Finding) add(s sign) {
 		f.Nodes = append(f.Nodes, s.node)
 	}
 	for _, e := range s.evidence {
-		if !slices.Contains(f.Evidence, e) {
+		if !seen[e] {
+			seen[e] = true
 			f.Evidence = append(f.Evidence, e)
 		}
 	}

@@ -163,6 +163,13 @@ func TestDiagnoseMixedMTUsOfDevicesWithRoomForATag(t *testing.T) {
 	assert.Equal(t, []Cause{MTUMixed}, found(Diagnose(o)))
 }
 
+func TestWhereNamesTheFirstPlaces(t *testing.T) {
+	f := Finding{Nodes: []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"}}
+	assert.Equal(t, "a, b, c, d, e, f, g, h, i", f.Where())
+	f.Pairs = []Pair{{"a", "b"}}
+	assert.Equal(t, "a, b, c, d, e, f, g, h, and 2 more", f.Where())
+}
+
 // A translator at the client's own end shows in all calls, and sees both directions.
 func TestDiagnoseClientBehindNAT(t *testing.T) {
 	o := fabric{}.observe()

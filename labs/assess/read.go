@@ -59,9 +59,15 @@ func (o Observations) JSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// maxNodes bounds the nodes: each pair of them has a verdict.
+const maxNodes = 250
+
 // check refuses numbers that no prober counts, and probes of nodes that there are not.
 func (o Observations) check() error {
 	known := map[string]bool{"": false}
+	if len(o.Nodes) > maxNodes {
+		return fmt.Errorf("nodes: found %d (want at most %d)", len(o.Nodes), maxNodes)
+	}
 	var all []error
 	for i, n := range o.Nodes {
 		if n.Name == "" || known[n.Name] {

@@ -54,6 +54,11 @@ func TestReadRefuses(t *testing.T) {
 	assert.EqualError(t, err, "/dev/zero: too large: found more (want at most 16 MiB)")
 }
 
+func TestReadBoundsNodes(t *testing.T) {
+	_, err := Parse([]byte("schema: " + Schema + "\nnodes:\n" + strings.Repeat("- {name: a}\n", maxNodes+1)))
+	assert.EqualError(t, err, "nodes: found 251 (want at most 250)")
+}
+
 // Where no call arrives no node is an entry.
 func TestReadConnectionsThatArriveNowhere(t *testing.T) {
 	o := fabric{}.observe()

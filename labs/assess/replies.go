@@ -52,11 +52,16 @@ func (j *judge) blamesSource(name string) bool {
 
 // connections are the SYN-ACKs of connections that entered at another node, as far as their SYNs arrived there.
 func (j *judge) connections(name string, f family) (sum tally) {
-	for _, p := range j.o.WayBack {
-		if p.Answer == name && p.Entry != name && familyOf(p.Frontend.Address.Addr()) == f {
-			t := tallyOf(p.SYNs, p.SYNACKs, nil)
-			t.source = p.Frontend.Address.Addr()
-			sum = sum.plus(t)
+	for _, entry := range j.names {
+		if entry == name {
+			continue
+		}
+		for _, p := range j.wayBacks[Pair{entry, name}] {
+			if familyOf(p.Frontend.Address.Addr()) == f {
+				t := tallyOf(p.SYNs, p.SYNACKs, nil)
+				t.source = p.Frontend.Address.Addr()
+				sum = sum.plus(t)
+			}
 		}
 	}
 	return sum
@@ -165,8 +170,8 @@ func (j *judge) pause(pair Pair, f family) {
 // wayBack is the sum of the connections that enter and are answered at these nodes.
 func (j *judge) wayBack(entry, answer string, f family) (sum WayBackProbe) {
 	sum.Entry, sum.Answer = entry, answer
-	for _, p := range j.o.WayBack {
-		if p.Entry != entry || p.Answer != answer || familyOf(p.Frontend.Address.Addr()) != f {
+	for _, p := range j.wayBacks[Pair{entry, answer}] {
+		if familyOf(p.Frontend.Address.Addr()) != f {
 			continue
 		}
 		sum.Opened, sum.SYNs, sum.SYNACKs, sum.ACKs = sum.Opened+p.Opened, sum.SYNs+p.SYNs, sum.SYNACKs+p.SYNACKs, sum.ACKs+p.ACKs

@@ -9,7 +9,7 @@ import (
 
 // node judges which sources a node may send with to the client, in one family.
 func (j *judge) node(name string, f family) {
-	s := spoofsOf(j.o.Spoof, name, f)
+	s := spoofsOf(j.spoof[name], f)
 	own := s.own(UDP, false)
 	switch own.outcome() {
 	case untried, unclear:
@@ -159,8 +159,8 @@ func (j *judge) near(name string, others []tally) []tally {
 
 // foreignTo is what a node was sent that is not for an address of its own.
 func (j *judge) foreignTo(name string, f family) (sum tally) {
-	for _, p := range j.o.Direct {
-		if p.To == name && p.Foreign && p.SourceKind == SourceOwn && familyOf(p.Destination) == f {
+	for _, p := range j.direct[name] {
+		if p.Foreign && p.SourceKind == SourceOwn && familyOf(p.Destination) == f {
 			sum = sum.plus(tallyOf(p.Sent, p.Arrived, p.Left))
 		}
 	}

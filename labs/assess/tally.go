@@ -106,10 +106,10 @@ type spoofKey struct {
 // spoofs are the spoof probes of one node in one family.
 type spoofs map[spoofKey]tally
 
-func spoofsOf(all []SpoofProbe, node string, f family) spoofs {
+func spoofsOf(all []SpoofProbe, f family) spoofs {
 	s := spoofs{}
 	for _, p := range all {
-		if p.Node != node || familyOf(p.Source) != f {
+		if familyOf(p.Source) != f {
 			continue
 		}
 		t := tallyOf(p.Sent, p.Arrived, p.Left)

@@ -19,8 +19,8 @@ type tunnels map[tunnelKey]tally
 func (j *judge) tunnels(pair Pair, f family) (all tunnels, bad Evidence) {
 	all = tunnels{}
 	bad = Evidence{Node: pair.String(), What: "Geneve with a right checksum, and the bytes that were sent"}
-	for _, p := range j.o.Tunnel {
-		if p.From != pair.From || p.To != pair.To || familyOf(p.Destination) != f {
+	for _, p := range j.between[pair] {
+		if familyOf(p.Destination) != f {
 			continue
 		}
 		t := tallyOf(p.Sent, p.Arrived, p.Left)

@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -102,7 +103,10 @@ func appendNew(all []string, one string) []string {
 	return append(all, one)
 }
 
-// Where names the places of a finding.
+// maxPlaces is how many places Where names.
+const maxPlaces = 8
+
+// Where names the places of a finding: all of them, or the first and how many more there are.
 func (f *Finding) Where() string {
 	all := slices.Clone(f.Nodes)
 	for _, p := range f.Pairs {
@@ -114,6 +118,9 @@ func (f *Finding) Where() string {
 			text = one.Service + " (" + text + ")"
 		}
 		all = append(all, text)
+	}
+	if more := len(all) - maxPlaces; more > 1 {
+		all = append(all[:maxPlaces], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(all, ", ")
 }
