@@ -39,7 +39,7 @@ func printAssessment(w io.Writer, r *assess.Report) {
 		fmt.Fprintln(w)
 		printServices(w, r.Services)
 	}
-	printList(w, say, "What would be gained", r.Gain.Lines())
+	printList(w, say, "What would be gained", r.GainLines())
 	printList(w, say, "Not known", r.Unknown)
 	printList(w, say, "Could not be read", r.Unread)
 }

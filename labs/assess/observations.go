@@ -36,6 +36,8 @@ type Observations struct {
 	WayBack []WayBackProbe `json:"wayBack,omitempty"`
 	// Counters are what passed the nodes' ports during an interval; the gain is predicted from them.
 	Counters []Counters `json:"counters,omitempty"`
+	// Profile is a load to predict the gain for; nil: none.
+	Profile *Profile `json:"profile,omitempty"`
 	// Unread are the facts that could not be read and the probes that could not be sent.
 	Unread []Unread `json:"unread,omitempty"`
 }

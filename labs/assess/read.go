@@ -116,5 +116,6 @@ func (o Observations) check() error {
 		}
 		counts(where+".syns", p.Opened, p.SYNs)
 	}
+	all = append(all, o.Profile.check(node))
 	return errors.Join(all...)
 }

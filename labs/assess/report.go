@@ -154,6 +154,8 @@ type Report struct {
 	Unread []Unread `json:"unread,omitempty"`
 	// Gain is what DSR would change at the nodes' ports; nil without counters.
 	Gain *Gain `json:"gain,omitempty"`
+	// Prediction is what DSR would change for the profile; nil without one.
+	Prediction *Prediction `json:"prediction,omitempty"`
 	// Provider is who runs the nodes' network, as their provider IDs and labels say; empty if they don't.
 	Provider string `json:"provider,omitempty"`
 }

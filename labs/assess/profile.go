@@ -1,0 +1,226 @@
+package assess
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// Profile is a load that somebody expects: requests over TCP connections that are kept, each of which gets a reply.
+type Profile struct {
+	Name string `json:"name,omitempty"`
+	// Requests is how many there are each second, of all clients together.
+	Requests float64 `json:"requestsPerSecond"`
+	// RequestBytes and ReplyBytes are their payload.
+	RequestBytes float64 `json:"requestBytes"`
+	ReplyBytes   float64 `json:"replyBytes"`
+	// ReplyPackets is in how many packets a reply is sent, where that is more than its size asks for, as of tokens that are streamed.
+	ReplyPackets float64 `json:"replyPackets,omitempty"`
+	// Tokens is how many a reply has, of a model's replies.
+	Tokens float64 `json:"tokens,omitempty"`
+	// Entry and Pods are the shares of calls that enter at a node, and that its pods answer, in any measure. Without Entry calls reach all
+	// nodes evenly; without Pods the shares are those of the services' pods.
+	Entry map[string]float64 `json:"entry,omitempty"`
+	Pods  map[string]float64 `json:"pods,omitempty"`
+}
+
+// Sizes of what TCP sends in a frame of Ethernet with an MTU of 1500: the payload of a full segment, and the headers around it (Ethernet 14,
+// IPv4 20, TCP 20 with 12 for timestamps). A receiver acknowledges every other segment.
+const (
+	segment = 1448
+	headers = 66
+	perACK  = 2
+)
+
+// PortLoad is what a profile puts on a node's port.
+type PortLoad struct {
+	Node string `json:"node"`
+	Now  Load   `json:"now"`
+	DSR  Load   `json:"dsr"`
+}
+
+// Prediction is what a profile puts on all ports, and how much of it they carry.
+type Prediction struct {
+	Profile Profile    `json:"profile"`
+	Ports   []PortLoad `json:"ports"`
+	// Now and DSR are how much the ports carry; nil where the rate of a port is not known.
+	Now *Limit `json:"now,omitempty"`
+	DSR *Limit `json:"dsr,omitempty"`
+}
+
+// Limit is how much of a profile the ports carry until the first one is full.
+type Limit struct {
+	Node string `json:"node"` // whose port is full first
+	// Requests is the number of requests each second, Replies the rate of the replies' payload in bit/s, and Tokens that of their tokens.
+	Requests float64 `json:"requestsPerSecond"`
+	Replies  float64 `json:"replies"`
+	Tokens   float64 `json:"tokensPerSecond,omitempty"`
+}
+
+// predict says what a profile puts on the ports of the nodes. With a share s of calls entering at a node and a share p answered there, of
+// requests Q and replies R in all:
+//
+//	now   in  s Q + p (1-s) Q + s (1-p) R     from clients, from other entries, and replies to hand on
+//	      out s R + s (1-p) Q + p (1-s) R     to clients, to other nodes' pods, and replies to other entries
+//	DSR   in  s Q + p (1-s) Q                 the second in Geneve
+//	      out p R + s (1-p) Q                 straight to clients; the second in Geneve
+func predict(o Observations) *Prediction {
+	if o.Profile == nil || len(o.Nodes) == 0 {
+		return nil
+	}
+	p := *o.Profile
+	names := make([]string, len(o.Nodes))
+	rates := map[string]float64{}
+	for i, n := range o.Nodes {
+		names[i], rates[n.Name] = n.Name, n.LinkRate
+	}
+	slices.Sort(names)
+	entry, pods := shares(names, p.Entry), shares(names, p.Pods)
+	if len(p.Pods) == 0 {
+		pods = shares(names, endpointsOf(o.Services))
+	}
+	q, r, geneve := p.frames()
+	out := &Prediction{Profile: p}
+	for _, name := range names {
+		s, here := entry[name], pods[name]
+		toOthers, fromOthers := s*(1-here), here*(1-s)
+		one := PortLoad{Node: name}
+		one.Now.add(s+fromOthers, toOthers, q)
+		one.Now.add(toOthers, s+fromOthers, r)
+		one.DSR.add(s, 0, q)
+		one.DSR.add(fromOthers, toOthers, geneve)
+		one.DSR.add(0, here, r)
+		out.Ports = append(out.Ports, one)
+	}
+	out.Now = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.Now })
+	out.DSR = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.DSR })
+	return out
+}
+
+// stream is what is sent in one direction: bytes and packets per second.
+type stream struct{ bytes, packets float64 }
+
+// frames are the frames of requests and of replies, each with the acknowledgements of the other, and those of requests in Geneve.
+func (p Profile) frames() (q, r, geneve stream) {
+	requests, replies := math.Ceil(p.RequestBytes/segment), max(math.Ceil(p.ReplyBytes/segment), p.ReplyPackets)
+	toPod, toClient := requests+replies/perACK, replies+requests/perACK
+	q = stream{p.Requests * (p.RequestBytes + toPod*headers), p.Requests * toPod}
+	r = stream{p.Requests * (p.ReplyBytes + toClient*headers), p.Requests * toClient}
+	geneve = stream{q.bytes + q.packets*geneve4, q.packets}
+	return q, r, geneve
+}
+
+// add adds shares of a stream that come in and go out.
+func (l *Load) add(in, out float64, s stream) {
+	l.BytesIn, l.PacketsIn = l.BytesIn+in*s.bytes, l.PacketsIn+in*s.packets
+	l.BytesOut, l.PacketsOut = l.BytesOut+out*s.bytes, l.PacketsOut+out*s.packets
+}
+
+// limit finds the port that is full first; nil if one's rate is not known.
+func (p Profile) limit(ports []PortLoad, rates map[string]float64, of func(PortLoad) Load) *Limit {
+	var first *Limit
+	least := math.Inf(1)
+	for _, port := range ports {
+		load := of(port)
+		if load == (Load{}) {
+			continue
+		}
+		room := load.room(rates[port.Node])
+		if room == 0 {
+			return nil
+		}
+		if room < least {
+			least = room
+			first = &Limit{Node: port.Node, Requests: room * p.Requests, Replies: room * p.Requests * p.ReplyBytes * 8, Tokens: room * p.Requests * p.Tokens}
+		}
+	}
+	return first
+}
+
+// shares are the weights as parts of one; even ones where there are none.
+func shares(names []string, weights map[string]float64) map[string]float64 {
+	sum := 0.0
+	for _, name := range names {
+		sum += weights[name]
+	}
+	all := map[string]float64{}
+	for _, name := range names {
+		if all[name] = 1 / float64(len(names)); sum > 0 {
+			all[name] = weights[name] / sum
+		}
+	}
+	return all
+}
+
+func endpointsOf(services []Service) map[string]float64 {
+	all := map[string]float64{}
+	for _, s := range services {
+		if answersAcrossNodes(s) {
+			for node, n := range s.Endpoints {
+				all[node] += float64(n)
+			}
+		}
+	}
+	return all
+}
+
+// check refuses what is no load.
+func (p *Profile) check(node func(where, name string)) error {
+	if p == nil {
+		return nil
+	}
+	for what, v := range map[string]float64{"requestsPerSecond": p.Requests, "requestBytes": p.RequestBytes, "replyBytes": p.ReplyBytes} {
+		if !(v > 0) || math.IsInf(v, 0) {
+			return fmt.Errorf("profile.%s: found %v (want more than 0)", what, v)
+		}
+	}
+	for what, weights := range map[string]map[string]float64{"entry": p.Entry, "pods": p.Pods} {
+		for _, name := range slices.Sorted(maps.Keys(weights)) {
+			node("profile."+what, name)
+			if !(weights[name] >= 0) {
+				return fmt.Errorf("profile.%s: found %v for %s (want 0 or more)", what, weights[name], name)
+			}
+		}
+	}
+	if !(p.ReplyPackets >= 0) || !(p.Tokens >= 0) {
+		return fmt.Errorf("profile: found %v packets and %v tokens in a reply (want 0 or more)", p.ReplyPackets, p.Tokens)
+	}
+	return nil
+}
+
+// Lines says in sentences what the ports carry of the profile.
+func (p *Prediction) Lines() []string {
+	if p == nil {
+		return nil
+	}
+	name := p.Profile.Name
+	if name == "" {
+		name = "the profile"
+	}
+	lines := []string{fmt.Sprintf("Of %s (%.0f requests/s of %.0f bytes, replies of %.0f bytes), by port:", name, p.Profile.Requests, p.Profile.RequestBytes, p.Profile.ReplyBytes)}
+	for i, l := range p.Ports {
+		if more := len(p.Ports) - i; i == maxPlaces && more > 1 {
+			lines = append(lines, fmt.Sprintf("and %d more ports.", more))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s in and %s out now, %s and %s under DSR.", l.Node, rate(l.Now.BytesIn), rate(l.Now.BytesOut), rate(l.DSR.BytesIn), rate(l.DSR.BytesOut)))
+	}
+	for _, one := range []struct {
+		when  string
+		limit *Limit
+	}{{"Now", p.Now}, {"Under DSR", p.DSR}} {
+		if one.limit == nil {
+			continue
+		}
+		tokens := ""
+		if one.limit.Tokens > 0 {
+			tokens = fmt.Sprintf(", %.0f tokens/s", one.limit.Tokens)
+		}
+		lines = append(lines, fmt.Sprintf("%s the first port is full, that of %s, at %.0f requests/s: %s of replies%s.", one.when, one.limit.Node, one.limit.Requests, rate(one.limit.Replies/8), tokens))
+	}
+	return lines
+}
+
+// GainLines says in sentences what would be gained, as far as there are counters or a profile.
+func (r *Report) GainLines() []string { return append(r.Gain.Lines(), r.Prediction.Lines()...) }
