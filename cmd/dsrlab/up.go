@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/obstacle"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/kind"
@@ -19,6 +21,7 @@ import (
 // newUpCommand builds a topology as a testbed that goes on running, with its workload serving and a data path on its nodes.
 func newUpCommand(s streams) *cobra.Command {
 	var file, mode, hook, fault, name, stateDir string
+	var obstacles []string
 	var recreate bool
 	var on substrate
 	var wait waitFlag
@@ -34,7 +37,7 @@ func newUpCommand(s streams) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			plan, err := on.plan(file, variant)
+			plan, err := on.plan(file, variant, obstacles)
 			if err != nil {
 				return err
 			}
@@ -56,16 +59,17 @@ func newUpCommand(s streams) *cobra.Command {
 			if existing {
 				fmt.Fprintf(s.err, "%s is running already\n", tb.Network().Name())
 			}
-			if err := tb.Install(cmd.Context(), variant); err != nil {
+			if err := installOn(cmd.Context(), tb, variant, obstacles); err != nil {
 				return upError(errors.Join(err, afterFailedInstall(cmd.Context(), s, tb, existing || on.keep)))
 			}
-			return describeUp(s, tb, variant)
+			return describeUp(s, tb, variant, obstacles)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "topology: a file, or a name of `dsrlab topology list`")
 	cmd.Flags().StringVar(&mode, "mode", string(services.ModeDSR), "data path: snat, dsr, hybrid, kube-proxy, dnat-only or none")
 	hookFlag(cmd, &hook)
 	faultFlag(cmd, &fault)
+	obstacleFlag(cmd, &obstacles)
 	cmd.Flags().StringVar(&name, "name", "", "name of the testbed (default: the topology's)")
 	cmd.Flags().StringVar(&stateDir, "state-dir", netns.DefaultStateDir, "where testbeds are kept")
 	on.flags(cmd)
@@ -83,8 +87,20 @@ func afterFailedInstall(ctx context.Context, s streams, tb *testbed.Testbed, kee
 	return nil
 }
 
-// plan plans a topology on the substrate, and checks that the variant can be installed there.
-func (o *substrate) plan(file string, v testbed.Variant) (*topologies.Plan, error) {
+// installOn puts the data path on a testbed, and the obstacles in the place of those that it had.
+func installOn(ctx context.Context, tb *testbed.Testbed, v testbed.Variant, obstacles []string) error {
+	if err := tb.Install(ctx, v); err != nil {
+		return err
+	}
+	return obstacle.Set(ctx, tb, obstacles...)
+}
+
+func obstacleFlag(cmd *cobra.Command, names *[]string) {
+	cmd.Flags().StringSliceVar(names, "obstacle", nil, "let the network misbehave on purpose, for assess to find out: "+strings.Join(obstacle.Names(), ", "))
+}
+
+// plan plans a topology on the substrate, and checks that the variant and the obstacles can be installed there.
+func (o *substrate) plan(file string, v testbed.Variant, obstacles []string) (*topologies.Plan, error) {
 	topology, err := loadTopology(file)
 	if err != nil {
 		return nil, usageError(err)
@@ -96,6 +112,9 @@ func (o *substrate) plan(file string, v testbed.Variant) (*topologies.Plan, erro
 	topology.Spec.Substrate = cmp.Or(k, topology.Spec.Substrate)
 	plan, err := topologies.PlanOf(topology)
 	if err != nil {
+		return nil, usageError(err)
+	}
+	if err := obstacle.Check(plan, obstacles...); err != nil {
 		return nil, usageError(err)
 	}
 	if err := requireRoot("building a testbed"); err != nil { // what is wrong with the arguments comes first
@@ -150,13 +169,20 @@ func upError(err error) error {
 }
 
 // describeUp prints how to use what runs.
-func describeUp(s streams, tb *testbed.Testbed, v testbed.Variant) error {
+func describeUp(s streams, tb *testbed.Testbed, v testbed.Variant, obstacles []string) error {
 	plan := tb.Network().Plan()
 	broken := ""
 	if v.Fault != dataplane.FaultNone {
 		broken = ", broken on purpose: " + string(v.Fault)
 	}
 	fmt.Fprintf(s.out, "%s is running, data path %s%s\n", tb.Network().Name(), v.Name, broken)
+	for _, name := range obstacles {
+		o, err := obstacle.Lookup(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "  %s: %s\n", o.Name, o.Description)
+	}
 	for _, service := range plan.Services {
 		for _, vip := range plan.VIPs(service.Name) {
 			for _, port := range service.Spec.Ports {

@@ -25,6 +25,9 @@ const (
 	tableNAT     = "dsrlab-nlb"
 	tableReturn  = "dsrlab-return"
 	tableProtect = "dsrlab-protect"
+	tableDrop    = "dsrlab-drop-"  // and a name
+	tableTrack   = "dsrlab-track-" // and a name
+	tableAlias   = "dsrlab-alias"
 )
 
 // replace makes rules in the thread's namespace, all at once or not at all. The rules of an earlier call go in the same
@@ -68,11 +71,13 @@ func Remove() error {
 
 // prerouting adds a table with a chain that sees packets first.
 func prerouting(conn *nftables.Conn, family nftables.TableFamily, name string, kind nftables.ChainType, priority nftables.ChainPriority) *nftables.Chain {
+	return chainAt(conn, conn.AddTable(&nftables.Table{Name: name, Family: family}), "prerouting", nftables.ChainHookPrerouting, kind, priority)
+}
+
+// chainAt adds a chain to a table, at a hook that has its name.
+func chainAt(conn *nftables.Conn, table *nftables.Table, name string, hook *nftables.ChainHook, kind nftables.ChainType, priority nftables.ChainPriority) *nftables.Chain {
 	accept := nftables.ChainPolicyAccept
-	return conn.AddChain(&nftables.Chain{
-		Name: "prerouting", Table: conn.AddTable(&nftables.Table{Name: name, Family: family}),
-		Type: kind, Hooknum: nftables.ChainHookPrerouting, Priority: &priority, Policy: &accept,
-	})
+	return conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: kind, Hooknum: hook, Priority: &priority, Policy: &accept})
 }
 
 // addRule adds a rule; the comment names it.
@@ -98,11 +103,9 @@ func equal(data []byte) expr.Any {
 	return &expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: data}
 }
 
-// fromPort matches frames that came in by a bridge port.
+// fromPort matches what came in by a device: frames by a bridge port, packets by what a router has.
 func fromPort(device string) []expr.Any {
-	name := make([]byte, unix.IFNAMSIZ)
-	copy(name, device)
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1}, equal(name)}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: unix.NFT_REG_1}, equal(interfaceName(device))}
 }
 
 // ofFamily matches packets of an IP version, where others come by, too.
@@ -130,15 +133,27 @@ func toAddress(a netip.Addr) []expr.Any {
 	return []expr.Any{load(destination4, destination6, a), equal(a.AsSlice())}
 }
 
-// notFrom matches packets whose source is not in the prefix.
-func notFrom(p netip.Prefix) []expr.Any {
+// notFrom matches packets whose source is not in the prefix, notTo those whose destination is not.
+func notFrom(p netip.Prefix) []expr.Any { return in(source4, source6, p, expr.CmpOpNeq) }
+func notTo(p netip.Prefix) []expr.Any   { return in(destination4, destination6, p, expr.CmpOpNeq) }
+
+// fromPrefix matches packets whose source is in the prefix.
+func fromPrefix(p netip.Prefix) []expr.Any { return in(source4, source6, p, expr.CmpOpEq) }
+
+// in compares the network of an address with a prefix.
+func in(offset4, offset6 uint32, p netip.Prefix, how expr.CmpOp) []expr.Any {
 	p = p.Masked()
 	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
 	return []expr.Any{
-		load(source4, source6, p.Addr()),
+		load(offset4, offset6, p.Addr()),
 		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: p.Addr().AsSlice()},
+		&expr.Cmp{Op: how, Register: unix.NFT_REG_1, Data: p.Addr().AsSlice()},
 	}
+}
+
+// toDevice matches what goes out by a device.
+func toDevice(device string) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: unix.NFT_REG_1}, equal(interfaceName(device))}
 }
 
 // onPort matches a protocol, and a port at the offset.
@@ -150,6 +165,7 @@ func onPort(p services.Protocol, offset uint32, port uint16) []expr.Any {
 }
 
 func big16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+func big32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 
 // native32 is a number as registers have it that the kernel itself fills.
 func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

@@ -38,11 +38,14 @@ func attrs(name string, mac topologies.HardwareAddr, mtu int) netlink.LinkAttrs 
 func (nw *Network) bridge(network string) string {
 	for i, n := range nw.plan.Networks {
 		if n.Name == network {
-			return fmt.Sprintf("br%d", i)
+			return BridgeName(i)
 		}
 	}
 	return ""
 }
+
+// BridgeName is the fabric's device of the network with an index in the plan.
+func BridgeName(network int) string { return fmt.Sprintf("br%d", network) }
 
 // makeWires makes bridges and, straight from the fabric into the nodes, the wires.
 func (b *builder) makeWires() error {
