@@ -15,29 +15,31 @@ import (
 // newAssessCommand judges whether DSR would work on a network.
 func newAssessCommand(s streams) *cobra.Command {
 	var from, save, output string
+	var site assessedSite
 	cmd := &cobra.Command{
-		Use:   "assess --from FILE",
+		Use:   "assess [--from FILE]",
 		Short: "Judge whether DSR would work on a network, what would break, and what would be gained",
-		Long: `Reads what was observed of a cluster's network, and says for each pair of nodes and for each service whether DSR works, works if
+		Long: `Probes the network of a running testbed, or reads what was observed of a cluster's network, and says for each pair of nodes and for each service whether DSR works, works if
 something is changed, or will not work. Each finding has its evidence (packets sent and seen), its consequence, who is hurt, what to
 change, with the provider's own command where the provider is known, and the lab that shows it. What was not tried is "not known".
 
+On a testbed each node sends packets with foreign sources to the client, and tunnels' packets of all sizes to each other node, and what
+arrives is looked at; the client calls frontends, and opens connections whose replies come from another node. Nothing is changed. "dsrlab
+up --obstacle" builds testbeds whose networks misbehave.
+
 FILE holds observations in JSON or YAML: nodes, services, and probes with what became of them. It is only read: no root, no cluster.
 Exit codes: 0 DSR works, 1 something is in the way, 4 not known.`,
-		Example: "  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
+		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
 		Args: func(cmd *cobra.Command, args []string) error {
 			return asUsage(usage.Args(cobra.NoArgs)(cmd, args))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if from == "" {
-				return usageError(errors.New("--from: found none (want a file of observations)"))
-			}
 			if err := checkReportFormat(output); err != nil {
 				return err
 			}
-			observed, err := assess.Read(from)
+			observed, err := observations(cmd, from, &site, s)
 			if err != nil {
-				return usageError(fmt.Errorf("--from: %w", err))
+				return err
 			}
 			if err := saveObservations(save, observed); err != nil {
 				return err
@@ -49,10 +51,28 @@ Exit codes: 0 DSR works, 1 something is in the way, 4 not known.`,
 			return assessed(&report)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "file of observations to judge")
+	cmd.Flags().StringVar(&from, "from", "", "file of observations to judge, in place of a running testbed")
+	site.flags(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "also write the observations to a file, as JSON")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "format: table, json, yaml, markdown or html")
 	return cmd
+}
+
+// observations are those of a file, or of a running testbed.
+func observations(cmd *cobra.Command, from string, site *assessedSite, s streams) (assess.Observations, error) {
+	if from == "" {
+		return site.observe(cmd.Context(), s)
+	}
+	for _, flag := range []string{"name", "client", "idle"} {
+		if cmd.Flags().Changed(flag) {
+			return assess.Observations{}, usageError(fmt.Errorf("--from, --%s: found both (want one: a file is only read)", flag))
+		}
+	}
+	observed, err := assess.Read(from)
+	if err != nil {
+		return observed, usageError(fmt.Errorf("--from: %w", err))
+	}
+	return observed, nil
 }
 
 func checkReportFormat(output string) error {

@@ -70,7 +70,8 @@ func TestAssessNotKnown(t *testing.T) {
 
 func TestAssessUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"dsrlab: --from: found none (want a file of observations)\n":                                              {"assess"},
+		"dsrlab: --from, --idle: found both (want one: a file is only read)\n":                                    {"assess", "--from", observedFile, "--idle", "1s"},
+		"dsrlab: --idle: found -1s (want 0 or more)\n":                                                            {"assess", "--idle", "-1s"},
 		"dsrlab: --output: unknown format \"xml\" (want table, json, yaml, markdown or html)\n":                   {"assess", "--from", observedFile, "-o", "xml"},
 		"dsrlab: --from: /missing: there is no such file or folder\n":                                             {"assess", "--from", "/missing"},
 		"dsrlab: --from: ../../topologies/talk.yaml: schema: unknown version \"\" (want " + assess.Schema + ")\n": {"assess", "--from", "../../topologies/talk.yaml"},
@@ -80,4 +81,29 @@ func TestAssessUsage(t *testing.T) {
 		assert.Empty(t, out, args)
 		assert.Equal(t, want, stderr)
 	}
+}
+
+// A testbed's network that misbehaves is diagnosed, one that does not is fine, and what is saved of it is judged alike.
+func TestAssessTestbed(t *testing.T) {
+	b := build(t)
+	assess := func(args ...string) (code int, out string) {
+		code, out, stderr := command(t, append([]string{"assess", "--state-dir", b.state, "--idle", "0s"}, args...)...)
+		t.Log(stderr)
+		return code, out
+	}
+	up := b.run(t, "up", "-f", "would-it-work", "--mode", "none", "--obstacle", "geneve-blocked,path-mtu")
+	assert.Contains(t, up, "  geneve-blocked: Between the nodes UDP port 6081 is blocked, as by a security group that does not name it.\n")
+	file := filepath.Join(t.TempDir(), "observed.json")
+	code, out := assess("--save", file)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, out, "geneve-blocked: ")
+	assert.Contains(t, out, "mtu-too-small: ")
+	_, again, _ := command(t, "assess", "--from", file)
+	assert.Equal(t, out, again)
+
+	assert.NotContains(t, b.run(t, "up", "-f", "would-it-work", "--mode", "none"), "geneve-blocked")
+	code, out = assess()
+	assert.Equal(t, exitOK, code, out)
+	assert.Contains(t, out, "DSR works")
+	b.run(t, "down")
 }

@@ -37,6 +37,19 @@ func (j *judge) arrival(name string, f family) {
 	j.found(s)
 }
 
+// rules judges the node's own rules. Probes go around them, so what they say of connections is possible, and not seen.
+func (j *judge) rules(name string) {
+	drops := j.nodes[name].DropsInvalid
+	if drops == nil || !*drops || j.blames(name, ConntrackInvalid) || j.blames(name, ClientUnreachable) {
+		return
+	}
+	for _, f := range j.families {
+		j.found(sign{causes: []Cause{ConntrackInvalid}, possible: true, hurts: HurtsTCP, node: name, family: f, evidence: []Evidence{{
+			Node: name, What: "a rule of the node drops packets of connections that it does not know", Note: "it matters if the data path hands pods' replies to netfilter; one of eBPF programs alone does not",
+		}}})
+	}
+}
+
 // delivered is how many packets arrived at a node's interface from others, and how many of them its stack delivered.
 func (j *judge) delivered(name string, f family, kind SourceKind) (sum tally) {
 	for _, p := range j.direct[name] {

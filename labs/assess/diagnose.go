@@ -19,6 +19,7 @@ func Diagnose(o Observations) Report {
 			j.node(name, f)
 			j.arrival(name, f)
 		}
+		j.rules(name)
 	}
 	for _, pair := range j.pairs() {
 		for _, f := range j.families {

@@ -1,0 +1,267 @@
+package prober
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/workload/probe"
+)
+
+// Ports of the client that its kernel answers nothing at.
+const (
+	firstGuarded = probe.FirstPort + 128
+	guarded      = 96
+)
+
+// perAnswer is how many connections each node answers.
+const perAnswer = 8
+
+// connection is a TCP connection whose two ends are this package.
+type connection struct {
+	client, frontend netip.AddrPort
+	entry, answer    *Machine // entry is nil while no node has seen the SYN
+	syn, synAck      uint32   // IDs, which are the sequence numbers
+	ids              map[stage]uint32
+}
+
+// stage is a packet of a connection.
+type stage int
+
+const (
+	stageACK stage = iota
+	stageBefore
+	stageAfter
+	stageAnswer
+)
+
+// dataSize is the length of the data of one packet, in bytes.
+const dataSize = 20
+
+// probeWayBack opens connections to the VIP. Each node answers some of them, whichever node they come in by; some the entry node itself.
+func (ob *observer) probeWayBack(ctx context.Context, six bool) error {
+	vip, client := ob.vip(six), ob.Client.address(six)
+	if !vip.IsValid() || !client.IsValid() {
+		return nil
+	}
+	frontend := netip.AddrPortFrom(vip, probe.FirstPort)
+	ttl := ob.distance(ctx, client, frontend)
+	var all []*connection
+	for i := range min((1+len(ob.Nodes))*perAnswer, guarded) {
+		c := &connection{
+			client: netip.AddrPortFrom(client, firstGuarded+uint16(i)), frontend: frontend, syn: ob.journal.newID(), synAck: ob.journal.newID(),
+			ids: make(map[stage]uint32),
+		}
+		if k := i / perAnswer; k > 0 {
+			c.answer = &ob.Nodes[k-1] // the first ones are answered by the entry node
+		}
+		all = append(all, c)
+	}
+	ob.open3(ctx, all, ttl)
+	ob.exchange(ctx, all)
+	ob.sumWayBack(frontend, all)
+	return nil
+}
+
+// distance is the TTL with which a client's packet reaches the nodes and is not forwarded by them, as no node has the frontend's port.
+func (ob *observer) distance(ctx context.Context, client netip.Addr, frontend netip.AddrPort) uint8 {
+	highest := uint8(0)
+	for _, id := range ob.call(ctx, client, frontend, 1, 0) {
+		if e := ob.entry(id); e != nil {
+			highest = max(highest, e.TTL)
+		}
+	}
+	if highest == 0 || highest > probe.DefaultTTL {
+		return 0
+	}
+	return probe.DefaultTTL - highest + 1
+}
+
+// segment is a TCP segment of a connection.
+func (c *connection) segment(id uint32, flags uint8, toClient bool, sequence, acknowledge uint32, data bool) probe.Probe {
+	p := probe.Probe{ID: id, Kind: probe.KindTCP, Source: c.client, Destination: c.frontend, Flags: flags, Sequence: sequence,
+		Acknowledge: acknowledge, Data: data}
+	if toClient {
+		p.Source, p.Destination = c.frontend, c.client
+	}
+	return p
+}
+
+func (ob *observer) send(ctx context.Context, from *Machine, p probe.Probe) {
+	if err := ob.stations[from.Name].Send(ctx, p); err != nil {
+		ob.unread(from.Name, "part of a connection", err)
+	}
+}
+
+// open3 shakes hands: SYNs, SYN-ACKs of those that arrived, and ACKs of those.
+func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
+	for _, c := range all {
+		p := c.segment(c.syn, probe.SYN, false, 0, 0, false)
+		p.TTL = ttl
+		ob.send(ctx, &ob.Client, p)
+	}
+	ob.awaitAll(ctx, all, func(c *connection) bool { return ob.entry(c.syn) != nil })
+	for _, c := range all {
+		if e := ob.entry(c.syn); e != nil {
+			c.entry = ob.node(e.station)
+			if c.answer == nil {
+				c.answer = c.entry
+			}
+			ob.send(ctx, c.answer, c.segment(c.synAck, probe.SYN|probe.ACK, true, 0, c.syn+1, false))
+		}
+	}
+	ob.awaitAll(ctx, all, func(c *connection) bool { return c.entry == nil || ob.answered(c) })
+	for _, c := range all {
+		if ob.answered(c) {
+			c.ids[stageACK] = c.syn + 1
+			p := c.segment(c.syn+1, probe.ACK, false, 0, c.synAck+1, false)
+			p.TTL = ttl
+			ob.send(ctx, &ob.Client, p)
+			ob.sendData(ctx, c, stageBefore, ttl)
+		}
+	}
+	ob.awaitAll(ctx, all, func(c *connection) bool {
+		return !ob.answered(c) || ob.arrived(c, stageACK) && ob.arrived(c, stageBefore)
+	})
+	for _, c := range all {
+		if ob.arrived(c, stageBefore) {
+			ob.send(ctx, c.answer, c.segment(c.synAck+1, probe.ACK, true, 0, c.syn+1+dataSize, false))
+		}
+	}
+}
+
+// sendData sends data of the client.
+func (ob *observer) sendData(ctx context.Context, c *connection, s stage, ttl uint8) {
+	c.ids[s] = ob.journal.newID()
+	sequence := c.syn + 1
+	if s == stageAfter {
+		sequence += dataSize
+	}
+	p := c.segment(c.ids[s], probe.ACK, false, sequence, c.synAck+1, true)
+	p.TTL = ttl
+	ob.send(ctx, &ob.Client, p)
+}
+
+// exchange lets the connections rest, and then carry data both ways.
+func (ob *observer) exchange(ctx context.Context, all []*connection) {
+	stands := func(c *connection) bool { return ob.arrived(c, stageBefore) }
+	if ob.Idle < 0 || !slices.ContainsFunc(all, stands) {
+		return
+	}
+	select {
+	case <-time.After(ob.Idle):
+	case <-ctx.Done():
+		return
+	}
+	for _, c := range all {
+		if stands(c) {
+			ob.sendData(ctx, c, stageAfter, ob.ttlOf(c))
+		}
+	}
+	ob.awaitAll(ctx, all, func(c *connection) bool { return !stands(c) || ob.arrived(c, stageAfter) })
+	for _, c := range all {
+		if ob.arrived(c, stageAfter) {
+			c.ids[stageAnswer] = ob.journal.newID()
+			ob.send(ctx, c.answer, c.segment(c.ids[stageAnswer], probe.ACK, true, c.synAck+1, c.syn+1+2*dataSize, true))
+		}
+	}
+	ob.awaitAll(ctx, all, func(c *connection) bool { return !ob.arrived(c, stageAfter) || ob.arrived(c, stageAnswer) })
+}
+
+// ttlOf is the TTL with which the connection's packets reach its entry node and go no further.
+func (ob *observer) ttlOf(c *connection) uint8 {
+	for _, e := range ob.journal.of(c.syn) {
+		if e.station == ob.Client.Name && e.Level == probe.LevelLeft {
+			return e.TTL
+		}
+	}
+	return 0
+}
+
+// awaitAll waits until something is true for all connections, or the patience ends.
+func (ob *observer) awaitAll(ctx context.Context, all []*connection, is func(*connection) bool) {
+	ob.journal.wait(ctx, ob.Patience, func() bool {
+		return !slices.ContainsFunc(all, func(c *connection) bool { return !is(c) })
+	})
+}
+
+// answered reports whether the SYN-ACK has arrived at the client.
+func (ob *observer) answered(c *connection) bool {
+	return c.entry != nil && ob.journal.at(c.synAck, ob.Client.Name, probe.LevelDevice) != nil
+}
+
+// arrived reports whether a packet has arrived: the answer at the client, all others at the entry node.
+func (ob *observer) arrived(c *connection, s stage) bool {
+	id, sent := c.ids[s]
+	if !sent {
+		return false
+	}
+	if s == stageAnswer {
+		return ob.journal.at(id, ob.Client.Name, probe.LevelDevice) != nil
+	}
+	return ob.journal.at(id, c.entry.Name, probe.LevelDevice) != nil
+}
+
+func (ob *observer) node(name string) *Machine {
+	for i := range ob.Nodes {
+		if ob.Nodes[i].Name == name {
+			return &ob.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// sumWayBack adds the connections to the observations, those of the same two nodes together; their SYN-ACKs are solicited replies, too.
+func (ob *observer) sumWayBack(frontend netip.AddrPort, all []*connection) {
+	type nodes struct{ entry, answer string }
+	groups := make(map[nodes]*assess.WayBackProbe)
+	var order []nodes
+	solicited := make(map[string][]uint32)
+	for _, c := range all {
+		var n nodes
+		if c.entry != nil {
+			n.entry = c.entry.Name
+			solicited[c.answer.Name] = append(solicited[c.answer.Name], c.synAck)
+		}
+		if c.answer != nil {
+			n.answer = c.answer.Name
+		}
+		w := groups[n]
+		if w == nil {
+			w = &assess.WayBackProbe{Frontend: assess.Frontend{Kind: assess.VIP, Address: frontend}, Entry: n.entry, Answer: n.answer}
+			if ob.Idle > 0 {
+				w.Idle = metav1.Duration{Duration: ob.Idle}
+			}
+			groups[n] = w
+			order = append(order, n)
+		}
+		w.Opened++
+		for _, one := range []struct {
+			count *int
+			yes   bool
+		}{
+			{&w.SYNs, c.entry != nil}, {&w.SYNACKs, ob.answered(c)}, {&w.ACKs, ob.arrived(c, stageACK)}, {&w.DataBefore, ob.arrived(c, stageBefore)},
+			{&w.DataAfter, ob.arrived(c, stageAfter)}, {&w.AnswersAfter, ob.arrived(c, stageAnswer)},
+		} {
+			if one.yes {
+				*one.count++
+			}
+		}
+	}
+	for _, n := range order {
+		ob.out.WayBack = append(ob.out.WayBack, *groups[n])
+	}
+	for i := range ob.Nodes {
+		node := &ob.Nodes[i]
+		if ids := solicited[node.Name]; len(ids) > 0 {
+			r := assess.SpoofProbe{Node: node.Name, Source: frontend.Addr(), Kind: assess.SourceVIP, Protocol: assess.SYNACK, Solicited: true,
+				Destination: ob.Client.address(frontend.Addr().Is6())}
+			ob.fill(&r, ids, node.Name)
+			ob.out.Spoof = append(ob.out.Spoof, r)
+		}
+	}
+}
