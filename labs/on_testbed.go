@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/meter"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
@@ -129,10 +130,10 @@ func (t *trial) install(ctx context.Context) error {
 	if err := t.testbed.Install(ctx, t.variant); err != nil {
 		return err
 	}
-	if err := t.testbed.SetEdge(ctx, t.variant.Edge); err != nil {
+	if err := edge.Set(ctx, t.testbed, t.variant.Edge); err != nil {
 		return err
 	}
-	return t.testbed.SetSpoofProtection(t.variant.SpoofProtection)
+	return edge.SetSpoofProtection(t.testbed, t.variant.SpoofProtection)
 }
 
 // metered counts the answers that cross the ports of LB nodes while f runs.

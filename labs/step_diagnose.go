@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/edge"
 )
 
 // DiagnoseStep is connect with a diagnosis: if requests or replies are lost, it reports where, and which counter shows it.
@@ -15,7 +15,7 @@ type DiagnoseStep struct {
 }
 
 func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {
-	investigation, err := t.testbed.Investigate(ctx, s.From)
+	investigation, err := edge.Investigate(ctx, t.testbed, s.From)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {
 		t.sample("answers_from_wrong_source", "packets", float64(observed.WrongSource), labels),
 		t.sample("spoof_drops", "packets", float64(drops), labels),
 	}
-	for _, f := range testbed.Diagnose(observed) {
+	for _, f := range edge.Diagnose(observed) {
 		errs = append(errs, t.evidence(fmt.Sprintf("died at %s, counter %s = %d: %s", f.Place, f.Counter, f.Count, f.Text)))
 	}
 	return errors.Join(errs...)

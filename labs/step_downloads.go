@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
@@ -107,7 +108,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 		o.Duration = math.MaxInt64 // until the last event, whenever that is
 	}
 	if s.Without != "" {
-		if err := t.testbed.FailNode(ctx, s.Without, 0); err != nil {
+		if err := edge.FailNode(ctx, t.testbed, s.Without, 0); err != nil {
 			return err
 		}
 	}
@@ -164,9 +165,9 @@ func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Loa
 func (t *trial) let(ctx context.Context, e Event) error {
 	switch {
 	case e.Fail != "":
-		return t.testbed.FailNode(ctx, e.Fail, time.Duration(e.Detection))
+		return edge.FailNode(ctx, t.testbed, e.Fail, time.Duration(e.Detection))
 	case e.Join != "":
-		return t.testbed.RestartNode(ctx, e.Join, t.variant)
+		return edge.RestartNode(ctx, t.testbed, e.Join, t.variant)
 	case e.Drain != "":
 		return t.testbed.SetDraining(ctx, t.variant, e.Drain, true)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/internal/words"
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -85,15 +86,15 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 
 // sampleNextHops records how many LB nodes the router knows for the VIP; nothing where there is no router.
 func (t *trial) sampleNextHops(labels map[string]string) error {
-	e, err := t.testbed.Edge()
+	e, err := edge.Of(t.testbed)
 	if err != nil {
 		return err
 	}
-	router, err := t.testbed.EdgeNode(e)
+	router, err := edge.Node(t.testbed, e)
 	if err != nil || router == nil {
 		return err
 	}
-	routes, err := t.testbed.VIPRoutes(router.Name)
+	routes, err := edge.VIPRoutes(t.testbed, router.Name)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/dsrlab/dsrlab/labs/edge"
 )
 
 // WithdrawStep ends an LB node's BGP speaker, opens connections without it, and starts it again.
@@ -17,7 +19,7 @@ func (s *WithdrawStep) validate(l *Lab) []error { return s.Entry.validate(l) }
 
 func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
 	began := time.Now()
-	if err := t.testbed.StopAnnouncing(ctx, s.Node); err != nil {
+	if err := edge.StopAnnouncing(ctx, t.testbed, s.Node); err != nil {
 		return err
 	}
 	after := time.Since(began)
@@ -25,5 +27,5 @@ func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
 	t.stepLabels = map[string]string{"without": s.Node}
 	err := errors.Join(t.sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
 	t.stepLabels = outer
-	return errors.Join(err, t.testbed.StartAnnouncing(ctx, s.Node))
+	return errors.Join(err, edge.StartAnnouncing(ctx, t.testbed, s.Node))
 }

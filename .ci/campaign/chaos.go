@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/observe"
 )
 
@@ -166,13 +167,13 @@ func nodeGone(ctx context.Context, c *chaos, t *traffic) (int, error) {
 	t.open(ctx, openers)
 	lbs := c.LBNodes()
 	node := lbs[c.random.IntN(len(lbs))].Name
-	if err := c.FailNode(ctx, node, outage/4); err != nil {
+	if err := edge.FailNode(ctx, c.Testbed, node, outage/4); err != nil {
 		return 0, err
 	}
 	if err := t.settle(ctx); err != nil {
 		return 0, err
 	}
-	return 0, c.RestartNode(ctx, node, c.variant)
+	return 0, edge.RestartNode(ctx, c.Testbed, node, c.variant)
 }
 
 func backendGone(ctx context.Context, c *chaos, t *traffic) (int, error) {

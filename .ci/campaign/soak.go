@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dsrlab/dsrlab/labs/edge"
 )
 
 // runSoak lets connections run for a long time, while what operators do to a cluster is done again and again.
@@ -44,7 +46,7 @@ func (c *chaos) soak(ctx context.Context, t *traffic, until time.Time) (changes 
 		case 1:
 			lbs := c.LBNodes()
 			node := lbs[c.random.IntN(len(lbs))].Name
-			err = errors.Join(c.FailNode(ctx, node, outage/4), t.settle(ctx), c.RestartNode(ctx, node, c.variant))
+			err = errors.Join(edge.FailNode(ctx, c.Testbed, node, outage/4), t.settle(ctx), edge.RestartNode(ctx, c.Testbed, node, c.variant))
 		case 2:
 			slices := cloneSlices(c.Plan().EndpointSlices)
 			flip(slices, c.random.Perm(flippable)[:2])

@@ -2,11 +2,8 @@ package edge
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
-	"os"
-	"runtime"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -14,274 +11,315 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/dataplane/services"
-	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
+	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/topologies"
+	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-func TestMain(m *testing.M) { os.Exit(sandbox.Main(m)) }
+// edgeStand is the topology edge, with its pods' servers, and with the program that speaks BGP.
+func edgeStand(t *testing.T) *testbed.Testbed { return edgeStandOf(t, "edge", nil) }
 
-// Addresses of the tests: the client's, another one that it may not use, and the load balancer's.
-const (
-	clientAddress, clientAddress6 = "192.0.2.10", "2001:db8::10"
-	forged                        = "198.51.100.9"
-	vip, vip6                     = "203.0.113.1", "2001:db8:1::1"
+func edgeStandOf(t *testing.T, name string, change func(*topologies.Topology)) *testbed.Testbed {
+	t.Helper()
+	return standServing(t, name, change)
+}
+
+var (
+	snat      = testbed.Variant{Name: "snat", DataPath: testbed.DataPathDSRLab, Mode: services.ModeSNAT}
+	kubeProxy = testbed.Variant{Name: "kube-proxy", DataPath: testbed.DataPathKubeProxy}
 )
 
-// client runs functions in a network namespace whose eth0 is a port of the bridge br0 here, where packets to any address are led.
-type client struct {
-	t    *testing.T
-	work chan func()
+// edgeCalls connections and as many datagrams miss one of three LB nodes, among which the kernel's hash spreads them, in less than 1 of
+// 10^9 runs: 3 * (2/3)^60.
+const edgeCalls = 30
+
+// outcome is what came of edgeCalls connections and as many datagrams to the VIP.
+type outcome struct{ tcp, udp, preserved int }
+
+var (
+	allPreserved  = outcome{edgeCalls, edgeCalls, 2 * edgeCalls}
+	allTranslated = outcome{edgeCalls, edgeCalls, 0}
+	none          = outcome{}
+)
+
+// needBird skips what needs a program that the machine lacks.
+func needBird(t *testing.T, e testbed.Edge) {
+	t.Helper()
+	if _, err := exec.LookPath("bird"); err != nil && e == testbed.EdgeBird {
+		t.Skip("BIRD is not installed: apt-get install bird2")
+	}
 }
 
-// newClient makes both; they go when the test ends.
-func newClient(t *testing.T) *client {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes network namespaces")
-	}
-	for _, setting := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-		require.NoError(t, os.WriteFile("/proc/sys/net/"+setting, []byte("1"), 0o644))
-	}
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
-	require.NoError(t, netlink.LinkAdd(bridge))
-	t.Cleanup(func() { assert.NoError(t, netlink.LinkDel(bridge)) })
-	c := &client{t: t, work: make(chan func())}
-	made := make(chan netns.NsHandle)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns := netns.None()
-		if unix.Unshare(unix.CLONE_NEWNET) == nil {
-			ns, _ = netns.GetFromPath("/proc/thread-self/ns/net")
+// TestEdges: which data paths get on with what is in front of the LB nodes (claims NLB-1, NLB-3 and NLB-4).
+func TestEdges(t *testing.T) {
+	tb := edgeStand(t)
+	for _, c := range []struct {
+		variant testbed.Variant
+		want    map[testbed.Edge]outcome
+	}{
+		{dsr, map[testbed.Edge]outcome{testbed.EdgeNone: allPreserved, testbed.EdgeStateless: allPreserved, testbed.EdgeStateful: none, testbed.EdgeBGP: allPreserved}},
+		{snat, map[testbed.Edge]outcome{testbed.EdgeNone: allTranslated, testbed.EdgeStateless: allTranslated, testbed.EdgeStateful: allTranslated, testbed.EdgeBGP: allTranslated}},
+		{kubeProxy, map[testbed.Edge]outcome{testbed.EdgeNone: allTranslated, testbed.EdgeStateless: allTranslated, testbed.EdgeStateful: allTranslated, testbed.EdgeBGP: allTranslated}},
+	} {
+		require.NoError(t, tb.Install(t.Context(), c.variant))
+		for _, e := range []testbed.Edge{testbed.EdgeNone, testbed.EdgeStateless, testbed.EdgeStateful, testbed.EdgeBGP} {
+			want := c.want[e]
+			t.Run(fmt.Sprintf("%s/%s", c.variant.Name, e), func(t *testing.T) {
+				require.NoError(t, Set(t.Context(), tb, e))
+				before := arrived(t, tb)
+				expectCalls(t, tb, want, echoVIP)
+				after := arrived(t, tb)
+				for name, was := range before {
+					if name == "edge" || name == "router" {
+						passed := roleOf(e) != "" && after[name]-was >= edgeCalls
+						node, err := Node(tb, e)
+						require.NoError(t, err)
+						assert.Equal(t, node != nil && node.Name == name, passed, "%s: %d packets", name, after[name]-was)
+					} else {
+						assert.Greater(t, after[name], was, "flows come to every LB node, to %s too", name)
+					}
+				}
+			})
 		}
-		made <- ns
-		for do := range c.work {
-			do()
-		}
-	}()
-	ns := <-made
-	require.True(t, ns.IsOpen())
-	defer ns.Close()
-	t.Cleanup(func() { close(c.work) })
-	port := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "port", MasterIndex: bridge.Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
-	require.NoError(t, netlink.LinkAdd(port))
-	t.Cleanup(func() { assert.NoError(t, netlink.LinkDel(port)) }) // the kernel is done with a namespace some time after its last thread
-	addAddresses(t, "br0", "192.0.2.1/24", "2001:db8::1/64")
-	up(t, "lo", "port", "br0")
-	c.in(func() {
-		addAddresses(t, "eth0", clientAddress+"/24", clientAddress6+"/64", forged+"/32")
-		up(t, "lo", "eth0")
-		for _, gateway := range []string{"192.0.2.1", "2001:db8::1"} {
-			require.NoError(t, netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(gateway)}))
-		}
-	})
-	require.NoError(t, netlink.RouteAdd(&netlink.Route{LinkIndex: bridge.Index, Dst: netlink.NewIPNet(net.ParseIP(forged))}))
-	return c
-}
-
-// in runs do in the client's namespace.
-func (c *client) in(do func()) {
-	c.t.Helper()
-	done := make(chan struct{})
-	c.work <- func() { defer close(done); do() }
-	<-done
-}
-
-func up(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		link, err := netlink.LinkByName(name)
-		require.NoError(t, err)
-		require.NoError(t, netlink.LinkSetUp(link))
 	}
+	require.NoError(t, Set(t.Context(), tb, testbed.EdgeNone))
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	expectCalls(t, tb, allPreserved, echoVIP, "nothing is left of an edge that is gone")
+	checkNoEdge(t, tb)
 }
 
-func addAddresses(t *testing.T, device string, all ...string) {
+// checkNoEdge checks that no place has anything left of an edge.
+func checkNoEdge(t *testing.T, tb *testbed.Testbed) {
 	t.Helper()
-	link, err := netlink.LinkByName(device)
-	require.NoError(t, err)
-	for _, text := range all {
-		a, err := netlink.ParseAddr(text)
-		require.NoError(t, err)
-		a.Flags = unix.IFA_F_NODAD
-		require.NoError(t, netlink.AddrAdd(link, a))
-	}
-}
-
-// serve answers each connection to address with the address of the server and that of the client.
-func serve(t *testing.T, address string) netip.AddrPort {
-	t.Helper()
-	listener, err := net.Listen("tcp", address)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
+	for _, place := range []string{netns.Fabric, "edge", "router"} {
+		require.NoError(t, tb.Network().Do(place, func() error {
+			rules, err := netlink.RuleList(netlink.FAMILY_ALL)
+			require.NoError(t, err)
+			for _, r := range rules {
+				assert.NotEqual(t, returnPriority, r.Priority, place)
 			}
-			seen := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-			_, _ = fmt.Fprintf(conn, "%s saw %s", listener.Addr(), seen)
-			_ = conn.Close()
-		}
-	}()
-	return netip.MustParseAddrPort(listener.Addr().String())
-}
-
-// ask connects once.
-func (c *client) ask(to string) (answer string, err error) {
-	c.in(func() {
-		var conn net.Conn
-		if conn, err = net.DialTimeout("tcp", to, 10*time.Second); err != nil {
-			return
-		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		var all []byte
-		all, err = io.ReadAll(conn)
-		answer = string(all)
-	})
-	return answer, err
-}
-
-func tables(t *testing.T) (names []string) {
-	t.Helper()
-	conn, err := nftables.New()
-	require.NoError(t, err)
-	all, err := conn.ListTables()
-	require.NoError(t, err)
-	for _, table := range all {
-		names = append(names, table.Name)
+			left, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: returnTable}, netlink.RT_FILTER_TABLE)
+			require.NoError(t, err)
+			assert.Empty(t, left, place)
+			for _, r := range vipRoutes(tb) {
+				found, err := routesTo(r.Destination)
+				require.NoError(t, err)
+				assert.Equal(t, place == netns.Fabric, len(found) > 0, "%s has routes %v", place, found)
+			}
+			conn, err := nftables.New()
+			require.NoError(t, err)
+			tables, err := conn.ListTables()
+			require.NoError(t, err)
+			assert.Empty(t, tables, place)
+			return nil
+		}))
 	}
-	return names
+	routes, err := VIPRoutes(tb, netns.Fabric)
+	require.NoError(t, err)
+	assert.Equal(t, vipRoutes(tb), routes)
 }
 
-// Connections are spread over the targets and keep the client's address; a second call replaces what the first one made.
-func TestNAT(t *testing.T) {
-	c := newClient(t)
-	one, two := serve(t, "192.0.2.1:8001"), serve(t, "192.0.2.1:8002")
-	six := serve(t, "[2001:db8::1]:8003")
-	at := netip.MustParseAddrPort(vip + ":80")
-	t.Cleanup(func() { assert.NoError(t, Remove()) })
+// arrived are the packets that have come to each LB node, and to the NLB and the router.
+func arrived(t *testing.T, tb *testbed.Testbed) map[string]uint64 {
+	t.Helper()
+	all := make(map[string]uint64)
+	for _, n := range tb.Plan().Nodes {
+		if n.Role == topologies.RoleClient || n.Role == topologies.RoleWorker {
+			continue
+		}
+		toNode, _, err := tb.Network().PortStats(n.Name)
+		require.NoError(t, err)
+		all[n.Name] = toNode.Packets
+	}
+	return all
+}
 
-	require.NoError(t, NAT([]Listener{
-		{Address: at, Protocol: services.TCP, Targets: []netip.AddrPort{one, two}},
-		{Address: netip.MustParseAddrPort("[" + vip6 + "]:80"), Protocol: services.TCP, Targets: []netip.AddrPort{six}},
+// TestSpoofProtection: direct answers have a source that is not the worker's (claim NLB-2).
+func TestSpoofProtection(t *testing.T) {
+	tb := edgeStand(t)
+	drops := func() (sum uint64, at map[string]uint64) {
+		at = make(map[string]uint64)
+		for _, n := range tb.ClusterNodes() {
+			n1, err := SpoofDrops(tb, n.Name)
+			require.NoError(t, err)
+			if n1 > 0 {
+				at[n.Name] = n1
+			}
+			sum += n1
+		}
+		return sum, at
+	}
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	require.NoError(t, SetSpoofProtection(tb, true))
+	i, err := Investigate(t.Context(), tb, "client")
+	require.NoError(t, err)
+	expectCalls(t, tb, none, echoVIP)
+	seen, err := i.Conclude()
+	require.NoError(t, err)
+	sum, at := drops()
+	assert.GreaterOrEqual(t, sum, uint64(2*edgeCalls), "every answer at least once")
+	for _, f := range Diagnose(seen) {
+		assert.Equal(t, "spoof_drops", f.Counter)
+		delete(at, f.Place[len("fabric port of "):])
+	}
+	assert.Len(t, Diagnose(seen), 2, "at both workers' ports: %v", Diagnose(seen))
+	assert.Empty(t, at, "all drops are in the diagnosis")
+
+	for _, v := range []testbed.Variant{snat, kubeProxy} {
+		require.NoError(t, tb.Install(t.Context(), v))
+		require.NoError(t, SetSpoofProtection(tb, true))
+		expectCalls(t, tb, allTranslated, echoVIP, v.Name)
+		_, at := drops()
+		assert.Empty(t, at, v.Name)
+	}
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	require.NoError(t, SetSpoofProtection(tb, false))
+	expectCalls(t, tb, allPreserved, echoVIP)
+	_, err = SpoofDrops(tb, "router")
+	assert.EqualError(t, err, "spoof drops of router: want an LB or pod node")
+}
+
+// TestStatefulDiagnosis: DSR's answers go past the NLB, and the client does not know who answers.
+func TestStatefulDiagnosis(t *testing.T) {
+	tb := edgeStand(t)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	require.NoError(t, Set(t.Context(), tb, testbed.EdgeStateful))
+	i, err := Investigate(t.Context(), tb, "client")
+	require.NoError(t, err)
+	expectCalls(t, tb, none, echoVIP)
+	seen, err := i.Conclude()
+	require.NoError(t, err)
+	assert.Equal(t, 2*edgeCalls, seen.Calls)
+	assert.Equal(t, echoVIP, seen.Called)
+	assert.EqualValues(t, 31000, seen.Answered.Port())
+	assert.GreaterOrEqual(t, seen.Resets, edgeCalls)
+	all := Diagnose(seen)
+	require.Len(t, all, 1)
+	assert.Equal(t, "client", all[0].Place)
+	assert.GreaterOrEqual(t, all[0].Count, uint64(2*edgeCalls))
+	assert.Contains(t, all[0].Text, "they went past edge")
+
+	require.NoError(t, tb.Install(t.Context(), snat))
+	i, err = Investigate(t.Context(), tb, "client")
+	require.NoError(t, err)
+	expectCalls(t, tb, allTranslated, echoVIP)
+	seen, err = i.Conclude()
+	require.NoError(t, err)
+	assert.Empty(t, Diagnose(seen))
+	assert.Equal(t, 2*edgeCalls, seen.Calls)
+}
+
+// TestBGP: a real session from each LB node to the router, by our own speaker and by BIRD.
+func TestBGP(t *testing.T) {
+	tb := edgeStand(t)
+	require.NoError(t, tb.Install(t.Context(), dsr))
+	for _, e := range []testbed.Edge{testbed.EdgeBGP, testbed.EdgeBird} {
+		t.Run(e.String(), func(t *testing.T) {
+			needBird(t, e)
+			require.NoError(t, Set(t.Context(), tb, e))
+			nextHops := func() []netip.Addr {
+				routes, err := VIPRoutes(tb, "router")
+				require.NoError(t, err)
+				require.Len(t, routes, 1)
+				assert.Equal(t, echoVIP.Addr(), routes[0].Destination.Addr())
+				return routes[0].Via
+			}
+			lbs := tb.LBNodes()
+			var all []netip.Addr
+			for _, n := range lbs {
+				all = append(all, n.Addresses[0].Addr())
+			}
+			assert.Equal(t, all, nextHops())
+			began := time.Now()
+			require.NoError(t, StopAnnouncing(t.Context(), tb, "lb-2"))
+			t.Logf("withdrawn after %v", time.Since(began))
+			assert.Equal(t, []netip.Addr{all[0], all[2]}, nextHops())
+			expectCalls(t, tb, allPreserved, echoVIP)
+			began = time.Now()
+			require.NoError(t, StartAnnouncing(t.Context(), tb, "lb-2"))
+			t.Logf("learned after %v", time.Since(began))
+			assert.Equal(t, all, nextHops())
+			require.NoError(t, Set(t.Context(), tb, testbed.EdgeNone))
+			routes, err := VIPRoutes(tb, "router")
+			require.NoError(t, err)
+			assert.Empty(t, routes)
+			assert.False(t, tb.Network().IsRunning("bgp-router"))
+			require.EqualError(t, StopAnnouncing(t.Context(), tb, "lb-2"),
+				"announce on lb-2: want an LB node, and edge bgp or bgp-bird; the edge is none")
+		})
+	}
+}
+
+// TestBGPDeadNode: an LB node that falls silent, without a goodbye, loses its flows when its session's hold time is over.
+func TestBGPDeadNode(t *testing.T) {
+	tb := edgeStand(t)
+	require.NoError(t, Set(t.Context(), tb, testbed.EdgeBGP))
+	dead := tb.LBNodes()[1]
+	hops := func() int {
+		routes, err := VIPRoutes(tb, "router")
+		require.NoError(t, err)
+		require.Len(t, routes, 1)
+		return len(routes[0].Via)
+	}
+	require.Equal(t, 3, hops())
+	require.NoError(t, tb.Network().Do(netns.Fabric, func() error {
+		port, err := netlink.LinkByName(dead.Port)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetDown(port)
 	}))
-	seen := map[string]int{}
-	for range 100 {
-		answer, err := c.ask(vip + ":80")
-		require.NoError(t, err)
-		seen[answer]++
-	}
-	// Of 100 connections 50 are expected at each, with a deviation of 5: 20 is six of them away.
-	assert.Len(t, seen, 2)
-	assert.GreaterOrEqual(t, seen["192.0.2.1:8001 saw "+clientAddress], 20)
-	assert.GreaterOrEqual(t, seen["192.0.2.1:8002 saw "+clientAddress], 20)
-	answer, err := c.ask("[" + vip6 + "]:80")
+	began := time.Now()
+	require.Eventually(t, func() bool { return hops() == 2 }, bgp.HoldTime+patience, 20*time.Millisecond)
+	t.Logf("withdrawn after %v", time.Since(began))
+	routes, err := VIPRoutes(tb, "router")
 	require.NoError(t, err)
-	assert.Equal(t, "[2001:db8::1]:8003 saw "+clientAddress6, answer)
-
-	require.NoError(t, NAT([]Listener{{Address: at, Protocol: services.TCP, Targets: []netip.AddrPort{two}}}))
-	for range 20 {
-		answer, err := c.ask(vip + ":80")
-		require.NoError(t, err)
-		assert.Equal(t, "192.0.2.1:8002 saw "+clientAddress, answer)
-	}
-	require.NoError(t, Remove())
-	assert.Empty(t, tables(t))
-	require.NoError(t, Remove(), "nothing to remove")
+	assert.NotContains(t, routes[0].Via, dead.Addresses[0].Addr())
 }
 
-// What a port may not send is dropped and counted; all else passes.
-func TestProtect(t *testing.T) {
-	c := newClient(t)
-	none, err := Drops()
-	require.NoError(t, err)
-	assert.Nil(t, none)
-	received, err := net.ListenPacket("udp4", "192.0.2.1:9000")
-	require.NoError(t, err)
-	defer received.Close()
-	send := func(from, what string) {
-		c.in(func() {
-			conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.ParseIP("192.0.2.1"), Port: 9000})
-			require.NoError(t, err)
-			defer conn.Close()
-			_, err = io.WriteString(conn, what)
-			require.NoError(t, err)
-		})
-	}
-	receive := func() string {
-		buffer := make([]byte, 100)
-		require.NoError(t, received.SetReadDeadline(time.Now().Add(10*time.Second)))
-		n, _, err := received.ReadFrom(buffer)
-		require.NoError(t, err)
-		return string(buffer[:n])
-	}
-	send(forged, "before")
-	assert.Equal(t, "before", receive())
-
-	port := Port{Node: "n1", Device: "port", Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")}}
-	require.NoError(t, Protect([]Port{port}))
-	t.Cleanup(func() { assert.NoError(t, Unprotect()) })
-	for range 3 {
-		send(forged, "forged")
-	}
-	send(clientAddress, "own") // behind the others on the same wire
-	assert.Equal(t, "own", receive())
-	drops, err := Drops()
-	require.NoError(t, err)
-	assert.Equal(t, map[string]uint64{"n1": 3}, drops)
-	assert.Equal(t, []string{tableProtect}, tables(t))
-
-	require.NoError(t, Protect([]Port{port}))
-	drops, err = Drops()
-	require.NoError(t, err)
-	assert.Equal(t, map[string]uint64{"n1": 0}, drops, "it begins to count anew")
-	require.NoError(t, Unprotect())
-	assert.Empty(t, tables(t))
-	send(forged, "after")
-	assert.Equal(t, "after", receive())
-}
-
-// Answers of a target get the mark, and nothing else does.
-func TestReturn(t *testing.T) {
-	c := newClient(t)
-	t.Cleanup(func() { assert.NoError(t, Remove()) })
-	sender := Sender{Device: "port", Address: netip.MustParseAddr(clientAddress), Ports: []SenderPort{{services.UDP, 5000}}}
-	require.NoError(t, Return([]Sender{sender}, 7))
-	received, err := net.ListenPacket("udp4", "192.0.2.1:9000")
-	require.NoError(t, err)
-	defer received.Close()
-	raw, err := received.(*net.UDPConn).SyscallConn()
-	require.NoError(t, err)
-	var optionErr error
-	require.NoError(t, raw.Control(func(fd uintptr) { optionErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVMARK, 1) }))
-	if optionErr != nil {
-		t.Skip("needs SO_RCVMARK, Linux 5.19: ", optionErr)
-	}
-	for _, test := range []struct{ port, mark int }{{5000, 7}, {5001, 0}} {
-		c.in(func() {
-			conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(clientAddress), Port: test.port}, &net.UDPAddr{IP: net.ParseIP("192.0.2.1"), Port: 9000})
-			require.NoError(t, err)
-			defer conn.Close()
-			_, err = io.WriteString(conn, "x")
-			require.NoError(t, err)
-		})
-		require.NoError(t, received.SetReadDeadline(time.Now().Add(10*time.Second)))
-		buffer, control := make([]byte, 100), make([]byte, 100)
-		_, n, _, _, err := received.(*net.UDPConn).ReadMsgUDP(buffer, control)
-		require.NoError(t, err)
-		messages, err := unix.ParseSocketControlMessage(control[:n])
-		require.NoError(t, err)
-		mark := 0
-		for _, m := range messages {
-			if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_MARK {
-				mark = int(m.Data[0])
+// TestEdgesOfBothFamilies: every edge, for a VIP of each IP version.
+func TestEdgesOfBothFamilies(t *testing.T) {
+	tb := edgeStandOf(t, "dual-stack", func(topology *topologies.Topology) {
+		add := func(name string, role topologies.Role, addresses ...string) {
+			n := topologies.NodeSpec{Name: name, Role: role, Replicas: 1}
+			for _, a := range addresses {
+				n.Addresses = append(n.Addresses, netip.MustParseAddr(a))
 			}
+			topology.Spec.Nodes = append(topology.Spec.Nodes, n)
 		}
-		assert.Equal(t, test.mark, mark, "from port %d", test.port)
+		add("edge", topologies.RoleNLB, "192.168.2.2", "2001:db8:2::2")
+		add("router", topologies.RoleRouter, "192.168.2.3", "2001:db8:2::3")
+	})
+	for _, v := range []testbed.Variant{dsr, snat} {
+		require.NoError(t, tb.Install(t.Context(), v))
+		require.NoError(t, SetSpoofProtection(tb, v.Name == "snat"))
+		for _, e := range testbed.Edges() {
+			t.Run(v.Name+"/"+e.String(), func(t *testing.T) {
+				needBird(t, e)
+				require.NoError(t, Set(t.Context(), tb, e))
+				for _, vip := range []string{"185.150.8.128:8080", "[2001:db8:8::128]:8080"} {
+					want := allPreserved
+					switch {
+					case v.Name == "snat":
+						want = allTranslated
+					case e == testbed.EdgeStateful:
+						want = none
+					}
+					expectCalls(t, tb, want, netip.MustParseAddrPort(vip), vip)
+				}
+			})
+		}
 	}
+}
+
+func TestEdgeErrors(t *testing.T) {
+	tb, _ := stand(t, "talk", nil)
+	require.EqualError(t, Set(t.Context(), tb, "alb"), `edge: unknown edge "alb" (want one of none, nlb-stateless, nlb-stateful, bgp, bgp-bird)`)
+	require.EqualError(t, Set(t.Context(), tb, testbed.EdgeBGP), "set edge bgp: talk has no node of role router")
+	e, err := Of(tb)
+	require.NoError(t, err)
+	assert.Equal(t, testbed.EdgeNone, e)
 }

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/internal/words"
-	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/edge/rules"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -74,14 +74,14 @@ func inFabric(do func(*topologies.Plan) error) func(context.Context, *testbed.Te
 
 // undrop takes drops back.
 func undrop(name string) func(context.Context, *testbed.Testbed) error {
-	return inFabric(func(*topologies.Plan) error { return edge.Undrop(name) })
+	return inFabric(func(*topologies.Plan) error { return rules.Undrop(name) })
 }
 
 // dropping is an obstacle that drops packets at ports of the fabric.
-func dropping(name, description string, drops func(*topologies.Plan) []edge.Drop) Obstacle {
+func dropping(name, description string, drops func(*topologies.Plan) []rules.Drop) Obstacle {
 	return Obstacle{
 		Name: name, Description: description, remove: undrop(name),
-		install: inFabric(func(p *topologies.Plan) error { return edge.DropBridged(name, drops(p)) }),
+		install: inFabric(func(p *topologies.Plan) error { return rules.DropBridged(name, drops(p)) }),
 	}
 }
 
@@ -90,36 +90,36 @@ func sourceObstacles() []Obstacle {
 	return []Obstacle{
 		dropping("source-check",
 			"Each node's port drops what is not from, or not to, an address of the node, as a cloud's source and destination check does.",
-			func(p *topologies.Plan) []edge.Drop {
-				var all []edge.Drop
+			func(p *topologies.Plan) []rules.Drop {
+				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
-					all = append(all, edge.Drop{In: n.Port, NotFrom: single(n.Addrs())}, edge.Drop{Out: n.Port, NotTo: single(n.Addrs())})
+					all = append(all, rules.Drop{In: n.Port, NotFrom: single(n.Addrs())}, rules.Drop{Out: n.Port, NotTo: single(n.Addrs())})
 				}
 				return all
 			}),
 		dropping("port-security",
 			"Each node's port lets in only frames with the node's own link-layer address and IP addresses, as OpenStack's and VMware's virtual switches do.",
-			func(p *topologies.Plan) []edge.Drop {
-				var all []edge.Drop
+			func(p *topologies.Plan) []rules.Drop {
+				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
-					all = append(all, edge.Drop{In: n.Port, NotFrom: single(n.Addrs())}, edge.Drop{In: n.Port, NotMAC: []byte(n.MAC)})
+					all = append(all, rules.Drop{In: n.Port, NotFrom: single(n.Addrs())}, rules.Drop{In: n.Port, NotMAC: []byte(n.MAC)})
 				}
 				return all
 			}),
 		{
 			Name: "urpf", remove: undrop("urpf"),
 			Description: "The router drops packets whose source it would not send back to where they came from (strict unicast reverse path forwarding).",
-			install:     inFabric(func(p *topologies.Plan) error { return edge.DropRouted("urpf", reversePath(p)) }),
+			install:     inFabric(func(p *topologies.Plan) error { return rules.DropRouted("urpf", reversePath(p)) }),
 		},
 	}
 }
 
 // reversePath drops what a router with strict reverse path forwarding does: of each node what comes neither from its network nor from
 // its pods, nor from a VIP that is routed to it.
-func reversePath(p *topologies.Plan) []edge.Drop {
-	var all []edge.Drop
+func reversePath(p *topologies.Plan) []rules.Drop {
+	var all []rules.Drop
 	for _, n := range p.ClusterNodes() {
-		d := edge.Drop{MAC: []byte(n.MAC), NotFrom: slices.Clone(n.PodCIDRs)}
+		d := rules.Drop{MAC: []byte(n.MAC), NotFrom: slices.Clone(n.PodCIDRs)}
 		for _, a := range n.Addresses {
 			d.NotFrom = append(d.NotFrom, a.Masked())
 		}
@@ -142,8 +142,8 @@ func single(addresses []netip.Addr) []netip.Prefix {
 }
 
 // betweenNodes drops packets that one node sends to another of its network.
-func betweenNodes(p *topologies.Plan, what edge.Drop) []edge.Drop {
-	var all []edge.Drop
+func betweenNodes(p *topologies.Plan, what rules.Drop) []rules.Drop {
+	var all []rules.Drop
 	for _, from := range p.ClusterNodes() {
 		for _, to := range p.ClusterNodes() {
 			if from.Name != to.Name && from.Network == to.Network {

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/edge/rules"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -27,28 +28,28 @@ func pathObstacles() []Obstacle {
 		{
 			Name:        nlb,
 			Description: "The network load balancer in front translates the VIP to an LB node's NodePort, and expects the answers.",
-			install:     func(ctx context.Context, tb *testbed.Testbed) error { return tb.SetEdge(ctx, testbed.EdgeStateful) },
-			remove:      func(ctx context.Context, tb *testbed.Testbed) error { return tb.SetEdge(ctx, testbed.EdgeNone) },
+			install:     func(ctx context.Context, tb *testbed.Testbed) error { return edge.Set(ctx, tb, testbed.EdgeStateful) },
+			remove:      func(ctx context.Context, tb *testbed.Testbed) error { return edge.Set(ctx, tb, testbed.EdgeNone) },
 		},
 		{
 			Name:        oneWay,
 			Description: "A firewall on the way from nodes to clients remembers connections, and does not see the SYNs, which come another way.",
-			install:     inFabric(func(p *topologies.Plan) error { return edge.DropInvalid(oneWay, fromClients(p)...) }),
-			remove:      inFabric(func(*topologies.Plan) error { return edge.PassInvalid(oneWay) }),
+			install:     inFabric(func(p *topologies.Plan) error { return rules.DropInvalid(oneWay, fromClients(p)...) }),
+			remove:      inFabric(func(*topologies.Plan) error { return rules.PassInvalid(oneWay) }),
 		},
 		{
 			Name:        halfOpen,
 			Description: "A firewall in front of the LB nodes remembers connections, and drops those whose SYN-ACK it does not see, as pod nodes send theirs another way.",
-			install:     inFabric(func(p *topologies.Plan) error { return edge.DropInvalid(halfOpen, fromPodNodes(p)...) }),
-			remove:      inFabric(func(*topologies.Plan) error { return edge.PassInvalid(halfOpen) }),
+			install:     inFabric(func(p *topologies.Plan) error { return rules.DropInvalid(halfOpen, fromPodNodes(p)...) }),
+			remove:      inFabric(func(*topologies.Plan) error { return rules.PassInvalid(halfOpen) }),
 		},
 		dropping("geneve-blocked", "Between the nodes UDP port 6081 is blocked, as by a security group that does not name it.",
-			func(p *topologies.Plan) []edge.Drop { return betweenNodes(p, edge.Drop{Port: genevePort}) }),
+			func(p *topologies.Plan) []rules.Drop { return betweenNodes(p, rules.Drop{Port: genevePort}) }),
 		{
 			Name:        "node-behind-nat",
 			Description: "Each node is behind a translator of its own, by whose address clients know it.",
-			install:     inFabric(func(p *topologies.Plan) error { return edge.Translate(aliases(p)) }),
-			remove:      inFabric(func(*topologies.Plan) error { return edge.Untranslate() }),
+			install:     inFabric(func(p *topologies.Plan) error { return rules.Translate(aliases(p)) }),
+			remove:      inFabric(func(*topologies.Plan) error { return rules.Untranslate() }),
 		},
 	}
 }
@@ -67,27 +68,27 @@ func clientDevices(p *topologies.Plan) []string {
 	return all
 }
 
-func fromClients(p *topologies.Plan) []edge.Unseen {
-	var all []edge.Unseen
+func fromClients(p *topologies.Plan) []rules.Unseen {
+	var all []rules.Unseen
 	for _, device := range clientDevices(p) {
-		all = append(all, edge.Unseen{Device: device})
+		all = append(all, rules.Unseen{Device: device})
 	}
 	return all
 }
 
 // fromPodNodes is what nodes send that VIPs are not routed to.
-func fromPodNodes(p *topologies.Plan) []edge.Unseen {
-	var all []edge.Unseen
+func fromPodNodes(p *topologies.Plan) []rules.Unseen {
+	var all []rules.Unseen
 	for _, n := range p.NodesOf(topologies.RoleWorker) {
-		all = append(all, edge.Unseen{MAC: []byte(n.MAC)})
+		all = append(all, rules.Unseen{MAC: []byte(n.MAC)})
 	}
 	return all
 }
 
 // aliases are the addresses by which clients know the nodes: of documentation (RFC 5737, RFC 3849), with the last byte of the own. A
 // translator takes all that comes from its node with an address of the nodes' network for the node's.
-func aliases(p *topologies.Plan) []edge.Alias {
-	var all []edge.Alias
+func aliases(p *topologies.Plan) []rules.Alias {
+	var all []rules.Alias
 	for _, n := range p.ClusterNodes() {
 		for _, own := range n.Addresses {
 			other := netip.MustParseAddr("198.51.100.0").AsSlice()
@@ -98,7 +99,7 @@ func aliases(p *topologies.Plan) []edge.Alias {
 			other[len(other)-1] = bytes[len(bytes)-1]
 			address, _ := netip.AddrFromSlice(other)
 			for _, device := range clientDevices(p) {
-				all = append(all, edge.Alias{MAC: []byte(n.MAC), Own: own.Addr(), Other: address, Sources: []netip.Prefix{own.Masked()}, Device: device})
+				all = append(all, rules.Alias{MAC: []byte(n.MAC), Own: own.Addr(), Other: address, Sources: []netip.Prefix{own.Masked()}, Device: device})
 			}
 		}
 	}
@@ -110,12 +111,12 @@ func sizeObstacles() []Obstacle {
 	const small, tagged, jumbo = 1450, 4, 9000
 	return []Obstacle{
 		dropping("path-mtu", "Between the nodes no packet of more than 1450 bytes passes, and nobody is told.",
-			func(p *topologies.Plan) []edge.Drop { return betweenNodes(p, edge.Drop{LongerThan: small}) }),
+			func(p *topologies.Plan) []rules.Drop { return betweenNodes(p, rules.Drop{LongerThan: small}) }),
 		dropping("vlan-overhead", "Between the nodes a tag takes 4 bytes of what the links carry.",
-			func(p *topologies.Plan) []edge.Drop {
-				var all []edge.Drop
+			func(p *topologies.Plan) []rules.Drop {
+				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
-					for _, d := range betweenNodes(p, edge.Drop{LongerThan: p.MTUOf(&n) - tagged}) {
+					for _, d := range betweenNodes(p, rules.Drop{LongerThan: p.MTUOf(&n) - tagged}) {
 						if d.In == n.Port {
 							all = append(all, d)
 						}
@@ -175,8 +176,8 @@ func nodeObstacles() []Obstacle {
 		{
 			Name:        "conntrack-invalid",
 			Description: "The nodes drop packets that belong to no connection which they have seen begin.",
-			install:     onNodes(func(*topologies.Node, *topologies.Plan) error { return edge.DropInvalid("node") }),
-			remove:      onNodes(func(*topologies.Node, *topologies.Plan) error { return edge.PassInvalid("node") }),
+			install:     onNodes(func(*topologies.Node, *topologies.Plan) error { return rules.DropInvalid("node") }),
+			remove:      onNodes(func(*topologies.Node, *topologies.Plan) error { return rules.PassInvalid("node") }),
 		},
 	}
 }

@@ -51,6 +51,15 @@ func (tb *Testbed) installVariant(ctx context.Context, v Variant, tables *servic
 	return fmt.Errorf("unknown data path %q (want none, kube-proxy, dnat-only or dsrlab)", v.DataPath)
 }
 
+// Reinstall puts the variant's data path on one node, new and empty, as after a reboot.
+func (tb *Testbed) Reinstall(ctx context.Context, n topologies.Node, v Variant) error {
+	tables, err := tb.Tables(v)
+	if err != nil {
+		return err
+	}
+	return tb.platform().reinstall(ctx, n, v, tables)
+}
+
 // setBaseline replaces the rules on all nodes by those of kube-proxy, or by DNAT alone.
 func (tb *Testbed) setBaseline(ctx context.Context, v Variant, tables *services.Tables) error {
 	err := tb.onClusterNodes(ctx, func(n topologies.Node) error { return tb.installBaseline(ctx, n, v, tables) })

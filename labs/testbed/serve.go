@@ -27,6 +27,11 @@ func findProgram(named, name, what string) (string, error) {
 	return named, nil
 }
 
+// LabPod returns the path of the workload binary, which also speaks BGP.
+func (tb *Testbed) LabPod() (string, error) {
+	return findProgram(tb.labPod, "labpod", "the workload binary")
+}
+
 // startWorkload starts the servers of all pods and waits until they answer.
 func (tb *Testbed) startWorkload(ctx context.Context, labPod string, onStep func(string)) error {
 	if err := tb.platform().startPods(ctx, labPod, onStep); err != nil {

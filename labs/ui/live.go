@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -184,7 +185,7 @@ func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
 		}
 		others := 0
 		for _, n := range l.tb.LBNodes() {
-			isUp, err := l.tb.IsUp(n.Name)
+			isUp, err := edge.IsUp(l.tb, n.Name)
 			if err != nil {
 				return err
 			}
@@ -195,7 +196,7 @@ func (l *Live) SetNode(ctx context.Context, node string, up bool) error {
 		if others == 0 {
 			return refuse("node: %s is the last LB node that is up", node)
 		}
-		return l.tb.FailNode(ctx, node, detection)
+		return edge.FailNode(ctx, l.tb, node, detection)
 	})
 }
 
@@ -218,7 +219,7 @@ func (l *Live) restart(ctx context.Context, node string, modes map[string]servic
 		break
 	}
 	l.tb.NoteModes(modes)
-	return l.tb.RestartNode(ctx, node, v)
+	return edge.RestartNode(ctx, l.tb, node, v)
 }
 
 // StartDownload begins a transfer that goes on until it is stopped. It has the machine for itself, as what measures has.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -51,7 +52,7 @@ func (l *Live) readNode(n *topologies.Node) (r NodeReading, err error) {
 	if r.ToNode, r.FromNode, err = l.tb.Network().PortStats(n.Name); err != nil {
 		return r, err
 	}
-	if r.Up, err = l.tb.IsUp(n.Name); err != nil || n.Role.OutsideCluster() {
+	if r.Up, err = edge.IsUp(l.tb, n.Name); err != nil || n.Role.OutsideCluster() {
 		return r, err
 	}
 	d, err := l.tb.OpenDataPath(n.Name)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/dataplane/health"
+	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
@@ -68,7 +69,7 @@ func TestAnnounceBGP(t *testing.T) {
 	a := startAnnouncers(t, tb, programs.Program(t, "dsrd"), fmt.Sprintf("announce: {mode: bgp, cidrs: [185.150.8.0/24], asn: %d, peers: [{address: %s, asn: %d}], holdSeconds: 3}\ndrainSeconds: 5\n",
 		bgp.ClusterASN, router.Addresses[0].Addr(), bgp.RouterASN))
 	hops := func() []netip.Addr {
-		routes, err := tb.VIPRoutes(router.Name)
+		routes, err := edge.VIPRoutes(tb.Testbed, router.Name)
 		require.NoError(t, err)
 		if len(routes) == 0 {
 			return nil

@@ -1,9 +1,9 @@
-// Package edge is what a network does in front of LB nodes, as nf_tables rules: a network load balancer that translates
+// Package rules is what a network does in front of LB nodes, as nf_tables rules: a network load balancer that translates
 // addresses and remembers connections (NAT), the way back to it (Return), and ports that accept no foreign source (Protect).
 //
 // Every function acts on the network namespace of the calling thread, in a transaction of its own, and has a table of its
 // own: what it made is replaced when it is called again, and taken away by Remove.
-package edge
+package rules
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package testbed
+package edge
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/bgp"
 	"github.com/dsrlab/dsrlab/internal/words"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -27,50 +28,50 @@ const (
 const learnTimeout = time.Minute
 
 // startBGP starts the router, and all LB nodes' speakers, and waits until it has learned all VIPs from all of them.
-func (tb *Testbed) startBGP(ctx context.Context, e Edge, router *topologies.Node) error {
-	if err := tb.network.Do(router.Name, tb.refuseVIPs); err != nil {
+func startBGP(ctx context.Context, tb *testbed.Testbed, e testbed.Edge, router *topologies.Node) error {
+	if err := tb.Network().Do(router.Name, func() error { return refuseVIPs(tb) }); err != nil {
 		return err
 	}
-	if err := tb.startRouter(ctx, e, router); err != nil {
+	if err := startRouter(ctx, tb, e, router); err != nil {
 		return err
 	}
 	for _, n := range tb.LBNodes() {
-		if err := tb.announce(ctx, n, router); err != nil {
+		if err := announce(ctx, tb, n, router); err != nil {
 			return err
 		}
 	}
-	return tb.waitLearned(ctx, router.Name, tb.vipRoutes())
+	return waitLearned(ctx, tb, router.Name, vipRoutes(tb))
 }
 
-func (tb *Testbed) startRouter(ctx context.Context, e Edge, router *topologies.Node) error {
-	r := &bgp.Router{ID: tb.routerID(*router)}
+func startRouter(ctx context.Context, tb *testbed.Testbed, e testbed.Edge, router *topologies.Node) error {
+	r := &bgp.Router{ID: routerID(tb, *router)}
 	for _, n := range tb.LBNodes() {
 		r.Peers = append(r.Peers, n.AddressFor(router.Addresses[0].Addr()))
 	}
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	argv, err := tb.routerCommand(e, r)
+	argv, err := routerCommand(tb, e, r)
 	if err != nil {
 		return err
 	}
-	_, err = tb.network.Start(ctx, router.Name, netns.Process{Name: routerProcess, Argv: argv})
+	_, err = tb.Network().Start(ctx, router.Name, netns.Process{Name: routerProcess, Argv: argv})
 	return err
 }
 
-func (tb *Testbed) routerCommand(e Edge, r *bgp.Router) ([]string, error) {
-	if e == EdgeBird {
+func routerCommand(tb *testbed.Testbed, e testbed.Edge, r *bgp.Router) ([]string, error) {
+	if e == testbed.EdgeBird {
 		bird, err := exec.LookPath("bird")
 		if err != nil {
 			return nil, &netns.MissingError{Feature: "BIRD", How: "apt-get install bird2", Err: err}
 		}
-		config := filepath.Join(tb.network.Dir(), "bird.conf")
+		config := filepath.Join(tb.Network().Dir(), "bird.conf")
 		if err := os.WriteFile(config, []byte(r.BirdConfig()), 0o600); err != nil {
 			return nil, fmt.Errorf("configure BIRD: %w", err)
 		}
-		return []string{bird, "-f", "-c", config, "-s", filepath.Join(tb.network.Dir(), "bird.ctl")}, nil
+		return []string{bird, "-f", "-c", config, "-s", filepath.Join(tb.Network().Dir(), "bird.ctl")}, nil
 	}
-	labPod, err := findProgram(tb.labPod, "labpod", "the workload binary")
+	labPod, err := tb.LabPod()
 	if err != nil {
 		return nil, err
 	}
@@ -82,66 +83,66 @@ func (tb *Testbed) routerCommand(e Edge, r *bgp.Router) ([]string, error) {
 }
 
 // announce starts an LB node's speaker.
-func (tb *Testbed) announce(ctx context.Context, n topologies.Node, router *topologies.Node) error {
-	labPod, err := findProgram(tb.labPod, "labpod", "the workload binary")
+func announce(ctx context.Context, tb *testbed.Testbed, n topologies.Node, router *topologies.Node) error {
+	labPod, err := tb.LabPod()
 	if err != nil {
 		return err
 	}
-	argv := []string{labPod, "bgp", "announce", "--id", tb.routerID(n).String(), "--router", router.Addresses[0].Addr().String()}
+	argv := []string{labPod, "bgp", "announce", "--id", routerID(tb, n).String(), "--router", router.Addresses[0].Addr().String()}
 	for _, a := range n.Addrs() {
 		argv = append(argv, "--next-hop", a.String())
 	}
-	for _, r := range tb.vipRoutes() {
+	for _, r := range vipRoutes(tb) {
 		if n.AddressFor(r.Destination.Addr()).IsValid() {
 			argv = append(argv, "--vip", r.Destination.Addr().String())
 		}
 	}
-	_, err = tb.network.Start(ctx, n.Name, netns.Process{Name: announceProcess + n.Name, Argv: argv})
+	_, err = tb.Network().Start(ctx, n.Name, netns.Process{Name: announceProcess + n.Name, Argv: argv})
 	return err
 }
 
 // StopAnnouncing ends an LB node's BGP speaker, as when a node is taken out of service, and returns when the router has no
 // route to it any more.
-func (tb *Testbed) StopAnnouncing(ctx context.Context, node string) error {
-	return tb.changeAnnouncing(ctx, node, func(*topologies.Node, topologies.Node) error {
-		return tb.network.Stop(ctx, announceProcess+node)
+func StopAnnouncing(ctx context.Context, tb *testbed.Testbed, node string) error {
+	return changeAnnouncing(ctx, tb, node, func(*topologies.Node, topologies.Node) error {
+		return tb.Network().Stop(ctx, announceProcess+node)
 	})
 }
 
 // StartAnnouncing starts the speaker again, and returns when the router has learned the VIPs from it.
-func (tb *Testbed) StartAnnouncing(ctx context.Context, node string) error {
-	return tb.changeAnnouncing(ctx, node, func(router *topologies.Node, n topologies.Node) error {
-		return errors.Join(tb.network.Stop(ctx, announceProcess+node), tb.announce(ctx, n, router))
+func StartAnnouncing(ctx context.Context, tb *testbed.Testbed, node string) error {
+	return changeAnnouncing(ctx, tb, node, func(router *topologies.Node, n topologies.Node) error {
+		return errors.Join(tb.Network().Stop(ctx, announceProcess+node), announce(ctx, tb, n, router))
 	})
 }
 
-func (tb *Testbed) changeAnnouncing(ctx context.Context, node string, change func(router *topologies.Node, n topologies.Node) error) error {
-	e, err := tb.Edge()
+func changeAnnouncing(ctx context.Context, tb *testbed.Testbed, node string, change func(router *topologies.Node, n topologies.Node) error) error {
+	e, err := Of(tb)
 	if err != nil {
 		return err
 	}
 	lbs := tb.LBNodes()
 	i := slices.IndexFunc(lbs, func(n topologies.Node) bool { return n.Name == node })
-	if i < 0 || e.role() != topologies.RoleRouter {
-		return fmt.Errorf("announce on %s: want an LB node, and edge %s or %s; the edge is %s", node, EdgeBGP, EdgeBird, e)
+	if i < 0 || roleOf(e) != topologies.RoleRouter {
+		return fmt.Errorf("announce on %s: want an LB node, and edge %s or %s; the edge is %s", node, testbed.EdgeBGP, testbed.EdgeBird, e)
 	}
-	router, err := tb.EdgeNode(e)
+	router, err := Node(tb, e)
 	if err != nil {
 		return err
 	}
 	if err := change(router, lbs[i]); err != nil {
 		return fmt.Errorf("announce on %s: %w", node, err)
 	}
-	return tb.waitLearned(ctx, router.Name, tb.announced())
+	return waitLearned(ctx, tb, router.Name, announced(tb))
 }
 
 // announced returns the routes of VIPs to the LB nodes whose speaker is running.
-func (tb *Testbed) announced() []topologies.Route {
+func announced(tb *testbed.Testbed) []topologies.Route {
 	var all []topologies.Route
-	for _, r := range tb.vipRoutes() {
+	for _, r := range vipRoutes(tb) {
 		var via []netip.Addr
 		for _, n := range tb.LBNodes() {
-			if a := n.AddressFor(r.Destination.Addr()); a.IsValid() && tb.network.IsRunning(announceProcess+n.Name) {
+			if a := n.AddressFor(r.Destination.Addr()); a.IsValid() && tb.Network().IsRunning(announceProcess+n.Name) {
 				via = append(via, a)
 			}
 		}
@@ -154,12 +155,12 @@ func (tb *Testbed) announced() []topologies.Route {
 }
 
 // waitLearned waits until the router's routes to VIPs are these.
-func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topologies.Route) error {
+func waitLearned(ctx context.Context, tb *testbed.Testbed, router string, want []topologies.Route) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, learnTimeout, fmt.Errorf("the router has not learned them within %s", learnTimeout))
 	defer cancel()
 	same := func(a, b topologies.Route) bool { return a.Destination == b.Destination && slices.Equal(a.Via, b.Via) }
 	for {
-		have, err := tb.VIPRoutes(router)
+		have, err := VIPRoutes(tb, router)
 		if err != nil {
 			return err
 		}
@@ -175,10 +176,10 @@ func (tb *Testbed) waitLearned(ctx context.Context, router string, want []topolo
 }
 
 // stopBGP stops all speakers that are running.
-func (tb *Testbed) stopBGP(ctx context.Context, router string) error {
-	errs := []error{tb.network.Stop(ctx, routerProcess)}
+func stopBGP(ctx context.Context, tb *testbed.Testbed, router string) error {
+	errs := []error{tb.Network().Stop(ctx, routerProcess)}
 	for _, n := range tb.LBNodes() {
-		errs = append(errs, tb.network.Stop(ctx, announceProcess+n.Name))
+		errs = append(errs, tb.Network().Stop(ctx, announceProcess+n.Name))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop BGP of %s: %w", router, err)
@@ -188,12 +189,12 @@ func (tb *Testbed) stopBGP(ctx context.Context, router string) error {
 
 // routerID is a node's BGP identifier: its IPv4 address, or for a node that has none, one made up:
 // they need only differ.
-func (tb *Testbed) routerID(n topologies.Node) netip.Addr {
+func routerID(tb *testbed.Testbed, n topologies.Node) netip.Addr {
 	for _, a := range n.Addrs() {
 		if a.Is4() {
 			return a
 		}
 	}
-	i := slices.IndexFunc(tb.plan.Nodes, func(other topologies.Node) bool { return other.Name == n.Name })
+	i := slices.IndexFunc(tb.Plan().Nodes, func(other topologies.Node) bool { return other.Name == n.Name })
 	return netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i + 1)})
 }

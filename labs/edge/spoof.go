@@ -1,11 +1,12 @@
-package testbed
+package edge
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 
-	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/edge/rules"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
@@ -13,22 +14,22 @@ import (
 // SetSpoofProtection makes the fabric drop packets from an LB or pod node whose source is not the node's, or accept them all. A
 // node's sources are its own addresses, those of its pods, and the VIPs that the topology routes to it. Counters start from zero each
 // time it is switched on.
-func (tb *Testbed) SetSpoofProtection(on bool) error {
-	change := edge.Unprotect
+func SetSpoofProtection(tb *testbed.Testbed, on bool) error {
+	change := rules.Unprotect
 	if on {
-		change = func() error { return edge.Protect(tb.protectedPorts()) }
+		change = func() error { return rules.Protect(protectedPorts(tb)) }
 	}
-	return tb.network.Do(netns.Fabric, change)
+	return tb.Network().Do(netns.Fabric, change)
 }
 
-func (tb *Testbed) protectedPorts() []edge.Port {
-	var all []edge.Port
+func protectedPorts(tb *testbed.Testbed) []rules.Port {
+	var all []rules.Port
 	for _, n := range tb.ClusterNodes() {
-		p := edge.Port{Node: n.Name, Device: n.Port, Sources: n.PodCIDRs}
+		p := rules.Port{Node: n.Name, Device: n.Port, Sources: n.PodCIDRs}
 		for _, a := range n.Addrs() {
 			p.Sources = append(p.Sources, netip.PrefixFrom(a, a.BitLen()))
 		}
-		for _, r := range tb.vipRoutes() {
+		for _, r := range vipRoutes(tb) {
 			if leadsTo(r, n) {
 				p.Sources = append(p.Sources, r.Destination)
 			}
@@ -43,8 +44,8 @@ func leadsTo(r topologies.Route, n topologies.Node) bool {
 }
 
 // SpoofDrops is how many packets from a node spoof protection has dropped at the node's port; 0 where it is off.
-func (tb *Testbed) SpoofDrops(node string) (uint64, error) {
-	all, err := tb.spoofDrops()
+func SpoofDrops(tb *testbed.Testbed, node string) (uint64, error) {
+	all, err := spoofDrops(tb)
 	if err != nil {
 		return 0, err
 	}
@@ -55,9 +56,9 @@ func (tb *Testbed) SpoofDrops(node string) (uint64, error) {
 }
 
 // spoofDrops are those of all nodes; nil where protection is off.
-func (tb *Testbed) spoofDrops() (drops map[string]uint64, err error) {
-	err = tb.network.Do(netns.Fabric, func() (err error) {
-		drops, err = edge.Drops()
+func spoofDrops(tb *testbed.Testbed) (drops map[string]uint64, err error) {
+	err = tb.Network().Do(netns.Fabric, func() (err error) {
+		drops, err = rules.Drops()
 		return err
 	})
 	return drops, err

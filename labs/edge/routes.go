@@ -1,4 +1,4 @@
-package testbed
+package edge
 
 import (
 	"errors"
@@ -10,21 +10,22 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // vipRoutes are those that lead VIPs to LB nodes, as the topology has them.
-func (tb *Testbed) vipRoutes() []topologies.Route {
+func vipRoutes(tb *testbed.Testbed) []topologies.Route {
 	isPods := func(r topologies.Route) bool {
-		return slices.ContainsFunc(tb.plan.Nodes, func(n topologies.Node) bool { return slices.Contains(n.PodCIDRs, r.Destination) })
+		return slices.ContainsFunc(tb.Plan().Nodes, func(n topologies.Node) bool { return slices.Contains(n.PodCIDRs, r.Destination) })
 	}
-	return slices.DeleteFunc(slices.Clone(tb.plan.FabricRoutes), func(r topologies.Route) bool { return !r.Destination.IsSingleIP() || isPods(r) })
+	return slices.DeleteFunc(slices.Clone(tb.Plan().FabricRoutes), func(r topologies.Route) bool { return !r.Destination.IsSingleIP() || isPods(r) })
 }
 
 // vipRoutesVia are the same to one node; VIPs of an IP version that the node lacks are left out.
-func (tb *Testbed) vipRoutesVia(n *topologies.Node) []topologies.Route {
+func vipRoutesVia(tb *testbed.Testbed, n *topologies.Node) []topologies.Route {
 	var all []topologies.Route
-	for _, r := range tb.vipRoutes() {
+	for _, r := range vipRoutes(tb) {
 		if via := n.AddressFor(r.Destination.Addr()); via.IsValid() {
 			all = append(all, topologies.Route{Destination: r.Destination, Via: []netip.Addr{via}})
 		}
@@ -34,10 +35,10 @@ func (tb *Testbed) vipRoutesVia(n *topologies.Node) []topologies.Route {
 
 // VIPRoutes returns the next hops for the topology's VIPs in a namespace's main table, in order; a VIP without any is missing. For a
 // router they are what it has learned.
-func (tb *Testbed) VIPRoutes(place string) ([]topologies.Route, error) {
+func VIPRoutes(tb *testbed.Testbed, place string) ([]topologies.Route, error) {
 	var all []topologies.Route
-	err := tb.network.Do(place, func() error {
-		for _, r := range tb.vipRoutes() {
+	err := tb.Network().Do(place, func() error {
+		for _, r := range vipRoutes(tb) {
 			found, err := routesTo(r.Destination)
 			if err != nil {
 				return err
@@ -78,9 +79,9 @@ func replaceRoutes(routes []topologies.Route) error {
 }
 
 // removeVIPRoutes removes all routes to VIPs from the thread's namespace.
-func (tb *Testbed) removeVIPRoutes() error {
+func removeVIPRoutes(tb *testbed.Testbed) error {
 	var errs []error
-	for _, r := range tb.vipRoutes() {
+	for _, r := range vipRoutes(tb) {
 		found, err := routesTo(r.Destination)
 		errs = append(errs, err)
 		for i := range found {
@@ -94,9 +95,9 @@ func (tb *Testbed) removeVIPRoutes() error {
 
 // refuseVIPs makes VIPs unreachable in the thread's namespace as long as it has no better route to them. Without it packets would
 // follow the default route back to the fabric and loop.
-func (tb *Testbed) refuseVIPs() error {
+func refuseVIPs(tb *testbed.Testbed) error {
 	const metric = 1 << 16 // worse than that of learned routes
-	for _, r := range tb.vipRoutes() {
+	for _, r := range vipRoutes(tb) {
 		route := &netlink.Route{Dst: ipNetOf(r.Destination), Type: unix.RTN_UNREACHABLE, Priority: metric}
 		if err := netlink.RouteReplace(route); err != nil {
 			return fmt.Errorf("refuse %s: %w", r.Destination, err)

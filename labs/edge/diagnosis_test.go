@@ -1,10 +1,12 @@
-package testbed
+package edge
 
 import (
 	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/dsrlab/dsrlab/labs/testbed"
 )
 
 func TestDiagnose(t *testing.T) {
@@ -19,7 +21,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	const wrong = "60 answers came from 192.168.2.11:31000, but client had called 185.150.8.128:8080 and refused them (20 resets)"
 	assert.Equal(t, append(spoofed, Failure{"client", "answers_from_wrong_source", 60, wrong}), Diagnose(o))
-	o.Edge, o.EdgeNode, o.SpoofDrops = EdgeStateful, "edge", nil
+	o.Edge, o.EdgeNode, o.SpoofDrops = testbed.EdgeStateful, "edge", nil
 	assert.Equal(t, []Failure{{
 		"client", "answers_from_wrong_source", 60, wrong + ": they went past edge, which alone could have translated them back",
 	}}, Diagnose(o))

@@ -1,4 +1,4 @@
-package testbed
+package edge
 
 import (
 	"bytes"
@@ -10,12 +10,13 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/capture"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // Observed holds what was seen while requests were made. Diagnose interprets it.
 type Observed struct {
-	Edge     Edge
+	Edge     testbed.Edge
 	EdgeNode string // in front of the LB nodes; empty without one
 	// SpoofDrops are the packets dropped at each node's port of the fabric.
 	SpoofDrops map[string]uint64
@@ -51,7 +52,7 @@ func Diagnose(o Observed) []Failure {
 	if o.WrongSource > 0 {
 		text := fmt.Sprintf("%d answers came from %v, but %s had called %v and refused them (%d resets)",
 			o.WrongSource, o.Answered, o.Client, o.Called, o.Resets)
-		if o.Edge == EdgeStateful {
+		if o.Edge == testbed.EdgeStateful {
 			text += fmt.Sprintf(": they went past %s, which alone could have translated them back", o.EdgeNode)
 		}
 		all = append(all, Failure{Place: o.Client, Counter: "answers_from_wrong_source", Count: uint64(o.WrongSource), Text: text})
@@ -61,7 +62,7 @@ func Diagnose(o Observed) []Failure {
 
 // Investigation watches a client and the fabric's ports while requests are made.
 type Investigation struct {
-	testbed *Testbed
+	testbed *testbed.Testbed
 	client  topologies.Node
 	before  map[string]uint64
 	packets bytes.Buffer
@@ -69,17 +70,17 @@ type Investigation struct {
 }
 
 // Investigate begins to watch. The caller ends it with Conclude.
-func (tb *Testbed) Investigate(ctx context.Context, client string) (*Investigation, error) {
-	node := tb.plan.Node(client)
+func Investigate(ctx context.Context, tb *testbed.Testbed, client string) (*Investigation, error) {
+	node := tb.Plan().Node(client)
 	if node == nil {
 		return nil, fmt.Errorf("investigate: unknown node %q", client)
 	}
 	i := &Investigation{testbed: tb, client: *node}
 	var err error
-	if i.before, err = tb.spoofDrops(); err != nil {
+	if i.before, err = spoofDrops(tb); err != nil {
 		return nil, fmt.Errorf("investigate: %w", err)
 	}
-	if i.stop, err = tb.network.StartCapture(ctx, client, "eth0", &i.packets); err != nil {
+	if i.stop, err = tb.Network().StartCapture(ctx, client, "eth0", &i.packets); err != nil {
 		return nil, fmt.Errorf("investigate: %w", err)
 	}
 	return i, nil
@@ -99,16 +100,16 @@ func (i *Investigation) conclude() (Observed, error) {
 	if err := i.stop(); err != nil {
 		return o, err
 	}
-	after, dropsErr := i.testbed.spoofDrops()
+	after, dropsErr := spoofDrops(i.testbed)
 	for node, n := range after {
 		if was := i.before[node]; n >= was { // less: protection was switched on again
 			n -= was
 		}
 		o.SpoofDrops[node] = n
 	}
-	e, edgeErr := i.testbed.Edge()
+	e, edgeErr := Of(i.testbed)
 	o.Edge = e
-	node, nodeErr := i.testbed.EdgeNode(e)
+	node, nodeErr := Node(i.testbed, e)
 	if node != nil {
 		o.EdgeNode = node.Name
 	}
