@@ -3,6 +3,7 @@ package labs
 import (
 	"io"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,6 +43,9 @@ func TestBrokenDataPathFailsLab(t *testing.T) {
 			lab, err := Lookup("01-source-ip")
 			require.NoError(t, err)
 			require.NoError(t, lab.UseFault(test.fault))
+			if test.fault != dataplane.FaultNone {
+				dropVariant(lab, "dnat-only") // waits for 10 s for answers that never come, and has nothing of ours that is broken
+			}
 			dir := t.TempDir()
 			runner := &Runner{
 				Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod},
@@ -74,6 +78,12 @@ func TestBrokenDataPathFailsLab(t *testing.T) {
 			assert.Equal(t, "variant dsr was broken on purpose: "+string(test.fault), summary.Reasons[0])
 		})
 	}
+}
+
+// dropVariant removes a variant from a lab, with what is expected of it.
+func dropVariant(lab *Lab, name string) {
+	lab.Spec.Variants = slices.DeleteFunc(lab.Spec.Variants, func(v testbed.Variant) bool { return v.Name == name })
+	lab.Spec.Expectations = slices.DeleteFunc(lab.Spec.Expectations, func(e Expectation) bool { return e.Variant == name })
 }
 
 func TestUseFault(t *testing.T) {
