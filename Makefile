@@ -80,7 +80,7 @@ test: build ## run all tests: packages that need the machine for themselves one 
 	@imports=$$($(TEST_IMPORTS)) || exit; failed=0; \
 	alone=$$(grep -E $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); others=$$(grep -vE $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); \
 	run() { DSRLAB_TEST_PROGRAMS=$(CURDIR)/bin $(GO) test $(TEST_EXEC) $(TEST_FLAGS) -count=1 -timeout 20m "$$@" || failed=1; }; \
-	run $$others; run -p 1 $$alone; exit $$failed
+	[ -z "$$others" ] || run $$others; [ -z "$$alone" ] || run -p 1 $$alone; exit $$failed
 
 AXE_VERSION := 4.14.1
 AXE_SHA512  := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
