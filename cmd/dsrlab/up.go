@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -186,7 +187,7 @@ func describeUp(s streams, tb *testbed.Testbed, v testbed.Variant, obstacles []s
 	for _, service := range plan.Services {
 		for _, vip := range plan.VIPs(service.Name) {
 			for _, port := range service.Spec.Ports {
-				fmt.Fprintf(s.out, "  %s %s:%d/%s\n", service.Name, vip, port.Port, port.Protocol)
+				fmt.Fprintf(s.out, "  %s %v/%s\n", service.Name, netip.AddrPortFrom(vip, uint16(port.Port)), port.Protocol)
 			}
 		}
 	}
