@@ -43,10 +43,13 @@ func (j *judge) rules(name string) {
 	if drops == nil || !*drops || j.blames(name, ConntrackInvalid) || j.blames(name, ClientUnreachable) {
 		return
 	}
+	evidence := []Evidence{{
+		Node: name, What: "a rule of the node drops packets of connections that it does not know",
+		Note: "it matters if the data path hands pods' replies to netfilter; one of eBPF programs alone does not",
+	}}
 	for _, f := range j.families {
-		j.found(sign{causes: []Cause{ConntrackInvalid}, possible: true, hurts: HurtsTCP, node: name, family: f, evidence: []Evidence{{
-			Node: name, What: "a rule of the node drops packets of connections that it does not know", Note: "it matters if the data path hands pods' replies to netfilter; one of eBPF programs alone does not",
-		}}})
+		j.found(sign{causes: []Cause{ConntrackInvalid}, possible: true, hurts: HurtsTCP, node: name, family: f, evidence: evidence})
+		evidence = nil // it is the same for all
 	}
 }
 

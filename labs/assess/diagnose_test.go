@@ -351,3 +351,29 @@ func TestDiagnoseNamesWhatItCannotTellApart(t *testing.T) {
 		})
 	}
 }
+
+// A rule of a node that drops what connection tracking does not know is possible harm, as probes go around it; where nothing of the node
+// reaches the client there is no need to say so.
+func TestDiagnoseRuleOfNode(t *testing.T) {
+	withRule := func(f fabric) Report {
+		o := f.observe()
+		drops := true
+		o.Nodes[1].DropsInvalid = &drops
+		return Diagnose(o)
+	}
+	r := withRule(fabric{})
+	require.Len(t, r.Findings, 1)
+	f := r.Findings[0]
+	assert.Equal(t, []Cause{ConntrackInvalid}, f.Causes)
+	assert.False(t, f.Certain)
+	assert.Equal(t, []string{"b"}, f.Nodes)
+	assert.Equal(t, []string{"IPv4", "IPv6"}, f.Families)
+	require.Len(t, f.Evidence, 1)
+	assert.Equal(t, "b: a rule of the node drops packets of connections that it does not know; it matters if the data path hands pods' "+
+		"replies to netfilter; one of eBPF programs alone does not", f.Evidence[0].String())
+	assert.Equal(t, NotKnown, r.Verdict)
+	r = withRule(fabric{ClientUnreachable: true})
+	for _, f := range r.Findings {
+		assert.NotContains(t, f.Causes, ConntrackInvalid)
+	}
+}

@@ -66,7 +66,7 @@ type Evidence struct {
 	Node string `json:"node,omitempty"`
 	// What was sent, in words.
 	What string `json:"what"`
-	// Sent and Seen are numbers of packets.
+	// Sent and Seen are numbers of packets; both are 0 where something was read, and nothing sent.
 	Sent int `json:"sent"`
 	Seen int `json:"seen"`
 	// Note says what else there was to see; empty if nothing.
@@ -74,7 +74,10 @@ type Evidence struct {
 }
 
 func (e Evidence) String() string {
-	text := fmt.Sprintf("%s: %d sent, %d arrived", e.What, e.Sent, e.Seen)
+	text := e.What
+	if e.Sent > 0 || e.Note == "" { // else it is something that was read, and the note says what it means
+		text = fmt.Sprintf("%s: %d sent, %d arrived", e.What, e.Sent, e.Seen)
+	}
 	if e.Node != "" {
 		text = e.Node + ": " + text
 	}
