@@ -117,7 +117,7 @@ func (j *judge) source(p WayInProbe, s Sighting) {
 	if p.Frontend.Kind == NodeAddress && j.knowsByOther(p.Frontend) {
 		return // told by the destination
 	}
-	if slices.Contains(altered, s.Source) && len(kept) == 0 && len(altered) == 1 {
+	if slices.Contains(altered, s.Source) && len(kept) == 0 {
 		return // the client's own translator
 	}
 	hurts := HurtsVIP

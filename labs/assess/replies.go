@@ -34,7 +34,7 @@ func (j *judge) replies(name string, f family, s spoofs) {
 	}
 	own := s.own(SYNACK, false)
 	if own.outcome() == lost {
-		j.tcpLost(name, f, s, nil, !own.heldBack())
+		j.tcpLost(name, f, s, nil, true)
 		return
 	}
 	if j.blamesSource(name) {
