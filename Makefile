@@ -194,7 +194,7 @@ FUZZ_TIME ?= 60s
 .PHONY: fuzz
 fuzz: ## mutated frames through the BPF programs, hostile objects and files through the parsers, FUZZ_TIME each
 	@set -eo pipefail; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	for package in ./dataplane ./dataplane/services ./dataplane/kube ./labs/ui ./topologies ./labs ./results; do \
+	for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 		for fuzzer in $$($(GO) test $(TEST_EXEC) -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$fuzzer"; \
 			$(GO) test $(TEST_EXEC) -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 10x -parallel 2 $$package 2>&1 | \
