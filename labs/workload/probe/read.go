@@ -22,7 +22,7 @@ func Read(packet []byte) (Sighting, bool) {
 	if network == nil {
 		return Sighting{}, false
 	}
-	s, rest, ok := readICMP(decoded)
+	s, rest, ok := readICMP(decoded, network)
 	if ok {
 		return returned(s, rest)
 	}
@@ -147,24 +147,44 @@ func readGeneve(b []byte) (id uint32, intact, ok bool) {
 	return readPayload(b[at:])
 }
 
-// readICMP reads an ICMP error, and returns the packet that it is about.
-func readICMP(decoded gopacket.Packet) (s Sighting, about []byte, ok bool) {
-	if l, is := decoded.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); is {
-		switch l.TypeCode.Type() {
-		case layers.ICMPv4TypeTimeExceeded:
-			s.Reason = ReasonExpired
-		case layers.ICMPv4TypeDestinationUnreachable:
-			s.Reason = ReasonUnreachable
-			switch l.TypeCode.Code() {
-			case layers.ICMPv4CodeFragmentationNeeded:
-				s.Reason, s.MTU = ReasonTooBig, int(l.Seq) // the field's place in RFC 1191
-			case layers.ICMPv4CodeNetAdminProhibited, layers.ICMPv4CodeHostAdminProhibited, layers.ICMPv4CodeCommAdminProhibited:
-				s.Reason = ReasonProhibited
-			}
+// readICMP reads an ICMP error that is directly behind an IP header of its family, and returns the packet that it is about.
+func readICMP(decoded gopacket.Packet, network gopacket.NetworkLayer) (s Sighting, about []byte, ok bool) {
+	switch ip := network.(type) {
+	case *layers.IPv4:
+		if ip.Protocol == layers.IPProtocolICMPv4 {
+			s.Router = addressOf(ip.SrcIP)
+			return readICMPv4(s, decoded)
 		}
-		s.Router = addressOf(decoded.NetworkLayer().(*layers.IPv4).SrcIP)
-		return s, l.LayerPayload(), s.Reason != ""
+	case *layers.IPv6:
+		if ip.NextHeader == layers.IPProtocolICMPv6 {
+			s.Router = addressOf(ip.SrcIP)
+			return readICMPv6(s, decoded)
+		}
 	}
+	return s, nil, false
+}
+
+func readICMPv4(s Sighting, decoded gopacket.Packet) (_ Sighting, about []byte, ok bool) {
+	l, is := decoded.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
+	if !is {
+		return s, nil, false
+	}
+	switch l.TypeCode.Type() {
+	case layers.ICMPv4TypeTimeExceeded:
+		s.Reason = ReasonExpired
+	case layers.ICMPv4TypeDestinationUnreachable:
+		s.Reason = ReasonUnreachable
+		switch l.TypeCode.Code() {
+		case layers.ICMPv4CodeFragmentationNeeded:
+			s.Reason, s.MTU = ReasonTooBig, int(l.Seq) // the field's place in RFC 1191
+		case layers.ICMPv4CodeNetAdminProhibited, layers.ICMPv4CodeHostAdminProhibited, layers.ICMPv4CodeCommAdminProhibited:
+			s.Reason = ReasonProhibited
+		}
+	}
+	return s, l.LayerPayload(), s.Reason != ""
+}
+
+func readICMPv6(s Sighting, decoded gopacket.Packet) (_ Sighting, about []byte, ok bool) {
 	l, is := decoded.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
 	if !is || len(l.LayerPayload()) < 4 {
 		return s, nil, false
@@ -180,7 +200,6 @@ func readICMP(decoded gopacket.Packet) (s Sighting, about []byte, ok bool) {
 	case layers.ICMPv6TypePacketTooBig:
 		s.Reason, s.MTU = ReasonTooBig, int(binary.BigEndian.Uint32(l.LayerPayload()))
 	}
-	s.Router = addressOf(decoded.NetworkLayer().(*layers.IPv6).SrcIP)
 	return s, l.LayerPayload()[4:], s.Reason != ""
 }
 
