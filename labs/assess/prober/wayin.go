@@ -37,7 +37,8 @@ func (ob *observer) probeWayIn(ctx context.Context, _ bool) error {
 	return nil
 }
 
-// call sends SYNs to a frontend, each from a port of its own, and waits until all of them have arrived at some node, or the patience ends.
+// call sends SYNs to a frontend, each from a port of its own, and waits until all of them have arrived at some node, or the patience ends,
+// and then until each node has told what it saw before: a node to which a SYN was forwarded may tell of it first.
 func (ob *observer) call(ctx context.Context, from netip.Addr, to netip.AddrPort, count int, ttl uint8) []uint32 {
 	var ids []uint32
 	for i := range count {
@@ -53,20 +54,25 @@ func (ob *observer) call(ctx context.Context, from netip.Addr, to netip.AddrPort
 	ob.journal.wait(ctx, ob.Patience, func() bool {
 		return !slices.ContainsFunc(ids, func(id uint32) bool { return ob.entry(id) == nil })
 	})
+	for i := range ob.Nodes {
+		ob.settle(ctx, &ob.Client, &ob.Nodes[i], from.Is6())
+	}
 	return ids
 }
 
-// entry is the first sighting of a client's packet by a node; nil if none has seen it.
+// entry is the sighting of a client's packet by the node where it came in: the one with the highest TTL, as whoever forwards a packet takes
+// one off (RFC 791, 3.2; RFC 8200, 3). It is nil if none has seen it.
 func (ob *observer) entry(id uint32) *entry {
+	var first *entry
 	for _, e := range ob.journal.of(id) {
-		if e.station != ob.Client.Name && e.Level == probe.LevelDevice && e.Reason == "" {
-			return &e
+		if e.station != ob.Client.Name && e.Level == probe.LevelDevice && e.Reason == "" && (first == nil || e.TTL > first.TTL) {
+			first = &e
 		}
 	}
-	return nil
+	return first
 }
 
-// entries are what nodes saw of a client's packets, as they came in first.
+// entries are what nodes saw of a client's packets, as they came in.
 func (ob *observer) entries(ids []uint32) []assess.Sighting {
 	var all []assess.Sighting
 	for _, id := range ids {
