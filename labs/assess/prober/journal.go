@@ -148,11 +148,11 @@ const flows = 8
 const firstMarker = probe.FirstPort + 8
 
 // settle waits until what was sent from one machine to another before has either arrived or got lost: until markers that were sent after
-// it have arrived. They are ordinary datagrams between the machines' own addresses. It reports whether they did.
-func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) bool {
+// it have arrived. They are ordinary datagrams between the machines' own addresses.
+func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) {
 	source, destination := from.address(six), to.address(six)
 	if !source.IsValid() || !destination.IsValid() {
-		return false
+		return
 	}
 	const tries = 4
 	for range tries {
@@ -165,16 +165,15 @@ func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) boo
 				Destination: netip.AddrPortFrom(destination, probe.FirstPort)})
 		}
 		if ob.stations[from.Name].Send(ctx, markers...) != nil {
-			return false
+			return
 		}
 		// That they have left is known at the sender, whose socket may be read later.
 		if ob.journal.wait(ctx, ob.Patience/tries, func() bool {
 			return ob.journal.count(ids, to.Name, probe.LevelDevice) == flows && ob.journal.count(ids, from.Name, probe.LevelLeft) == flows
 		}) {
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // rounds sends copies of probes from one machine to another, round by round, and waits after each until they have arrived or got lost. It
