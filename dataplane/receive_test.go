@@ -166,6 +166,31 @@ func TestReceiveLengthOfDatagram(t *testing.T) {
 	})
 }
 
+// What is behind the datagram in its frame is padding, and no part of the packet inside it.
+func TestReceiveEndOfDatagram(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w world) {
+		good := packetSpec{src: w.client, dst: w.pod, sport: 40000, dport: 8080, syn: true, payload: 40, geneve: w.around(dsrOption(w.vip, portEcho))}
+		frame := good.frame(t)
+		ip, udp := 14+4, 14+40+4 // lengths: payload length of IPv6
+		if w.podTunnel.Is4() {
+			ip, udp = 14+2, 14+20+4
+		}
+		d := w.worker(t, services.ModeDSR)
+		for hook, action := range deliveries() {
+			r := d.send(t, hook, append(frame[:len(frame):len(frame)], make([]byte, 20)...))
+			assert.EqualValues(t, action, r.action, "padded, %s", hook)
+		}
+		for _, at := range []int{ip, udp} {
+			binary.BigEndian.PutUint16(frame[at:], binary.BigEndian.Uint16(frame[at:])-1)
+		}
+		for hook, drop := range map[Direction]uint32{FromNetwork: actShot, FromNetworkXDP: xdpDrop} {
+			r := d.send(t, hook, frame)
+			assert.EqualValues(t, drop, r.action, hook)
+			assert.Equal(t, only("truncated"), r.reasons, hook)
+		}
+	})
+}
+
 // A client's packet without the option, of no flow that is known: it goes back to the LB node, to ask for the option.
 func TestReceiveUnknownFlow(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {

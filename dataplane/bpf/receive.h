@@ -173,7 +173,7 @@ static __always_inline int receive_inner(const struct packet *p, struct verdict 
 static __always_inline int receive_geneve(struct hook h, struct packet *p, struct verdict *v, enum parsed *inner)
 {
 	bool outer_ipv4 = p->ipv4;
-	__u32 room = 0;
+	__u32 end = l4_offset(p) + p->l4_length, room = 0;
 	int err = p->fragment ? -REASON_DROP_GENEVE : check_outer(h, p, v, &room);
 
 	if (err)
@@ -186,6 +186,8 @@ static __always_inline int receive_geneve(struct hook h, struct packet *p, struc
 	*p = (struct packet){};
 	*inner = parse_packet(h, p);
 	v->other_family = outer_ipv4 != p->ipv4;
+	if (!is_super_packet(h) && room + l4_offset(p) + p->l4_length > end) /* in what is behind the datagram: padding */
+		return -REASON_DROP_TRUNCATED;
 	if (*inner == PARSED_FRAGMENT && find_ports(p))
 		*inner = PARSED_L4;
 	if (*inner == PARSED_L4)
