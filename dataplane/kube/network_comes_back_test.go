@@ -38,7 +38,7 @@ func TestNetworkComesBack(t *testing.T) {
 	conn, err := nftables.New()
 	require.NoError(t, err)
 	conn.FlushRuleset()
-	require.NoError(t, conn.Flush()) // the routes' changes above may make it look just now
+	require.NoError(t, conn.Flush())                                   // the routes' changes above may make it look just now
 	require.NoError(t, netlink.LinkSetMTU(mustLink(t, "peer0"), 1400)) // any change makes it look
 	n.eventually(t, func() bool { return network.IsMasqueraded(own, inside) }, "masqueraded again")
 }
