@@ -70,10 +70,10 @@ format: ## format Go and C
 	$(FORMAT) -i $$(git ls-files '*.bpf.c' '*/bpf/*.h')
 
 # Packages whose tests make network namespaces or load BPF programs run alone, one at a time: some compare the whole host before and
-# after, some measure. What their tests import says which they are.
+# after, some measure. What their tests import says which they are; labs/support runs the doctor, which makes one.
 TESTED       := ./... ./.ci/campaign ./.ci/robustness
 TEST_IMPORTS := $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' $(TESTED)
-RUNS_ALONE   := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))'
+RUNS_ALONE   := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))|^[^ ]*/labs/support '
 
 .PHONY: test
 test: build ## run all tests: packages that need the machine for themselves one at a time, the others beside each other
