@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -27,8 +29,11 @@ On a testbed each node sends packets with foreign sources to the client, and tun
 arrives is looked at; the client calls frontends, and opens connections whose replies come from another node. Nothing is changed. "dsrlab
 up --obstacle" builds testbeds whose networks misbehave.
 
+No other command may change the testbed or measure on the machine meanwhile.
+
 FILE holds observations in JSON or YAML: nodes, services, and probes with what became of them. It is only read: no root, no cluster.
-Exit codes: 0 DSR works, 1 something is in the way, 4 not known.`,
+Exit codes: 0 DSR works, 1 something is in the way, 2 bad usage or another dsrlab is at work, 3 the machine lacks something, 4 not known,
+or the network could not be probed.`,
 		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
 		Args: func(cmd *cobra.Command, args []string) error {
 			return asUsage(usage.Args(cobra.NoArgs)(cmd, args))
@@ -37,15 +42,16 @@ Exit codes: 0 DSR works, 1 something is in the way, 4 not known.`,
 			if err := checkReportFormat(output); err != nil {
 				return err
 			}
+			if err := checkSave(save); err != nil {
+				return err
+			}
 			observed, err := observations(cmd, from, &site, s)
 			if err != nil {
 				return err
 			}
-			if err := saveObservations(save, observed); err != nil {
-				return err
-			}
 			report := assess.Diagnose(observed)
-			if err := writeAssessment(s.out, output, &report); err != nil {
+			// The report comes first: what can't be saved is at least seen.
+			if err := errors.Join(writeAssessment(s.out, output, &report), saveObservations(save, observed)); err != nil {
 				return err
 			}
 			return assessed(&report)
@@ -63,7 +69,7 @@ func observations(cmd *cobra.Command, from string, site *assessedSite, s streams
 	if from == "" {
 		return site.observe(cmd.Context(), s)
 	}
-	for _, flag := range []string{"name", "client", "idle"} {
+	for _, flag := range []string{"name", "state-dir", "client", "idle", "wait"} {
 		if cmd.Flags().Changed(flag) {
 			return assess.Observations{}, usageError(fmt.Errorf("--from, --%s: found both (want one: a file is only read)", flag))
 		}
@@ -83,6 +89,24 @@ func checkReportFormat(output string) error {
 	return usageError(fmt.Errorf("--output: unknown format %q (want table, json, yaml, markdown or html)", output))
 }
 
+// checkSave refuses a file that observations can't be saved to, before minutes are spent on them.
+func checkSave(file string) error {
+	if file == "" {
+		return nil
+	}
+	folder, err := os.Stat(filepath.Dir(file))
+	switch {
+	case err != nil:
+		return usageError(outputError("save", file, err))
+	case !folder.IsDir():
+		return usageError(fmt.Errorf("--save: %s is no folder to write %s in", filepath.Dir(file), filepath.Base(file)))
+	}
+	if found, err := os.Stat(file); err == nil && found.IsDir() {
+		return usageError(fmt.Errorf("--save: %s is a folder (want a file)", file))
+	}
+	return nil
+}
+
 // saveObservations writes observations to a file, whole or not at all; an empty name: nowhere.
 func saveObservations(file string, o assess.Observations) error {
 	if file == "" {
@@ -93,7 +117,7 @@ func saveObservations(file string, o assess.Observations) error {
 		return err
 	}
 	if err := renameio.WriteFile(file, data, 0o644); err != nil {
-		return outputError("save", file, err)
+		return usageError(outputError("save", file, err)) // exit code 1 would be a verdict
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func (ob *observer) readFacts(context.Context, bool) error {
 				node.MTU = d.MTU
 			}
 			if d.Name == facts.Outside && d.XDP {
-				return fmt.Errorf("%s of %s has an XDP program, which takes packets before a probe could be seen (want none while it is probed)", d.Name, m.Name)
+				return &XDPError{Node: m.Name, Device: d.Name}
 			}
 		}
 		ob.out.Nodes = append(ob.out.Nodes, node)

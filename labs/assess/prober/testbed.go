@@ -77,7 +77,11 @@ func machineOf(tb *testbed.Testbed, n topologies.Node) Machine {
 	return Machine{
 		Name: n.Name, Addresses: slices.Clone(n.Addresses), LinkRate: float64(n.FromNode.Rate),
 		Open: func(_ context.Context, onSighting func(probe.Sighting)) (Station, error) {
-			return probe.Open(tb.Enter(n.Name), onSighting)
+			station, err := probe.Open(tb.Enter(n.Name), onSighting)
+			if err != nil { // else the interface would not be nil
+				return nil, lacking(err)
+			}
+			return station, nil
 		},
 	}
 }
