@@ -19,9 +19,6 @@ func (j *judge) replies(name string, f family, s spoofs) {
 		j.tcpLost(name, f, s, bad, false)
 		return
 	}
-	if len(with(open, passed)) > 0 {
-		return
-	}
 	connections := j.connections(name, f)
 	switch connections.outcome() {
 	case passed:
@@ -31,6 +28,10 @@ func (j *judge) replies(name string, f family, s spoofs) {
 			j.tcpLost(name, f, s, []tally{connections}, false)
 			return
 		}
+	}
+	// Where some connections pass and most do not, it says nothing that some SYN-ACKs passed: these may be of the entry node itself.
+	if len(with(open, passed)) > 0 && (connections.sent < enough || connections.outcome() == lost) {
+		return
 	}
 	own := s.own(SYNACK, false)
 	if own.outcome() == lost {

@@ -140,3 +140,19 @@ func TestDiagnoseNothingDelivered(t *testing.T) {
 	}
 	assert.Empty(t, found(Diagnose(o)))
 }
+
+// Where nodes are both LB and pod nodes, a firewall at each node's port passes the SYN-ACKs of the node that was called. An observer that
+// counts them among the solicited replies sees most of these arrive.
+func TestDiagnoseFirewallAtEachPort(t *testing.T) {
+	o := fabric{StatefulFirewall: true}.observe()
+	for i := range o.Spoof {
+		if p := &o.Spoof[i]; p.Solicited {
+			p.Sent, p.Arrived = 12, 8
+		}
+	}
+	r := Diagnose(o)
+	assert.Equal(t, []Cause{StatefulFirewall}, found(r))
+	require.NotEmpty(t, r.Findings)
+	assert.True(t, r.Findings[0].Certain)
+	assert.Equal(t, []string{"a", "b", "c"}, r.Findings[0].Nodes)
+}

@@ -15,18 +15,20 @@ import (
 // Ports of the client that its kernel answers nothing at.
 const (
 	firstGuarded = probe.FirstPort + 128
-	guarded      = 96
+	guarded      = 120
 )
 
-// perAnswer is how many connections each node answers.
-const perAnswer = 8
+// perAnswer is how many connections each node should answer of those that come in by one node, and leastPerAnswer how many it must, so that
+// their loss means something.
+const perAnswer, leastPerAnswer = 8, 3
 
 // connection is a TCP connection whose two ends are this package.
 type connection struct {
 	client, frontend netip.AddrPort
-	entry, answer    *Machine // entry is nil while no node has seen the SYN
+	entry, answer    *Machine // both are nil while no node has seen the SYN
 	syn, synAck      uint32   // IDs, which are the sequence numbers
 	ids              map[stage]uint32
+	unsent           bool // a part of it could not be sent
 }
 
 // stage is a packet of a connection.
@@ -42,7 +44,8 @@ const (
 // dataSize is the length of the data of one packet, in bytes.
 const dataSize = 20
 
-// probeWayBack opens connections to the VIP. Each node answers some of them, whichever node they come in by; some the entry node itself.
+// probeWayBack opens connections to the VIP. Of those that come in by a node, each node answers some; so some are answered by the entry
+// node itself.
 func (ob *observer) probeWayBack(ctx context.Context, six bool) error {
 	vip, client := ob.vip(six), ob.Client.address(six)
 	if !vip.IsValid() || !client.IsValid() {
@@ -51,20 +54,48 @@ func (ob *observer) probeWayBack(ctx context.Context, six bool) error {
 	frontend := netip.AddrPortFrom(vip, probe.FirstPort)
 	ttl := ob.distance(ctx, client, frontend)
 	var all []*connection
-	for i := range min((1+len(ob.Nodes))*perAnswer, guarded) {
-		c := &connection{
+	for i := range min(ob.entryNodes(six)*len(ob.Nodes)*perAnswer, guarded) {
+		all = append(all, &connection{
 			client: netip.AddrPortFrom(client, firstGuarded+uint16(i)), frontend: frontend, syn: ob.journal.newID(), synAck: ob.journal.newID(),
 			ids: make(map[stage]uint32),
-		}
-		if k := i / perAnswer; k > 0 {
-			c.answer = &ob.Nodes[k-1] // the first ones are answered by the entry node
-		}
-		all = append(all, c)
+		})
 	}
 	ob.open3(ctx, all, ttl)
 	ob.exchange(ctx, all)
 	ob.sumWayBack(frontend, all)
 	return nil
+}
+
+// entryNodes is how many nodes calls to VIPs came in by, and at least 1.
+func (ob *observer) entryNodes(six bool) int {
+	nodes := make(map[string]bool)
+	for _, p := range ob.out.WayIn {
+		for _, s := range p.Seen {
+			if p.Frontend.Kind == assess.VIP && p.Frontend.Address.Addr().Is6() == six {
+				nodes[s.Node] = true
+			}
+		}
+	}
+	return max(1, len(nodes))
+}
+
+// assign notes by which node each connection came in, and chooses the one that answers it: all nodes in turn, beginning with the entry
+// node. Where that would be too few connections for each, only as many nodes answer as have enough.
+func (ob *observer) assign(all []*connection) {
+	came := make(map[*Machine][]*connection)
+	for _, c := range all {
+		if e := ob.entry(c.syn); e != nil {
+			c.entry = ob.node(e.station)
+			came[c.entry] = append(came[c.entry], c)
+		}
+	}
+	for i := range ob.Nodes {
+		some := came[&ob.Nodes[i]]
+		answers := min(len(ob.Nodes), max(1, len(some)/leastPerAnswer))
+		for k, c := range some {
+			c.answer = &ob.Nodes[(i+k%answers)%len(ob.Nodes)]
+		}
+	}
 }
 
 // distance is the TTL with which a client's packet reaches the nodes and is not forwarded by them, as no node has the frontend's port.
@@ -91,8 +122,10 @@ func (c *connection) segment(id uint32, flags uint8, toClient bool, sequence, ac
 	return p
 }
 
-func (ob *observer) send(ctx context.Context, from *Machine, p probe.Probe) {
+// send sends a segment of the connection.
+func (ob *observer) send(ctx context.Context, from *Machine, c *connection, p probe.Probe) {
 	if err := ob.stations[from.Name].Send(ctx, p); err != nil {
+		c.unsent = true
 		ob.unread(from.Name, "part of a connection", err)
 	}
 }
@@ -102,16 +135,13 @@ func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
 	for _, c := range all {
 		p := c.segment(c.syn, probe.SYN, false, 0, 0, false)
 		p.TTL = ttl
-		ob.send(ctx, &ob.Client, p)
+		ob.send(ctx, &ob.Client, c, p)
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return ob.entry(c.syn) != nil })
+	ob.assign(all)
 	for _, c := range all {
-		if e := ob.entry(c.syn); e != nil {
-			c.entry = ob.node(e.station)
-			if c.answer == nil {
-				c.answer = c.entry
-			}
-			ob.send(ctx, c.answer, c.segment(c.synAck, probe.SYN|probe.ACK, true, 0, c.syn+1, false))
+		if c.entry != nil {
+			ob.send(ctx, c.answer, c, c.segment(c.synAck, probe.SYN|probe.ACK, true, 0, c.syn+1, false))
 		}
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return c.entry == nil || ob.answered(c) })
@@ -120,7 +150,7 @@ func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
 			c.ids[stageACK] = c.syn + 1
 			p := c.segment(c.syn+1, probe.ACK, false, 0, c.synAck+1, false)
 			p.TTL = ttl
-			ob.send(ctx, &ob.Client, p)
+			ob.send(ctx, &ob.Client, c, p)
 			ob.sendData(ctx, c, stageBefore, ttl)
 		}
 	}
@@ -129,7 +159,7 @@ func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
 	})
 	for _, c := range all {
 		if ob.arrived(c, stageBefore) {
-			ob.send(ctx, c.answer, c.segment(c.synAck+1, probe.ACK, true, 0, c.syn+1+dataSize, false))
+			ob.send(ctx, c.answer, c, c.segment(c.synAck+1, probe.ACK, true, 0, c.syn+1+dataSize, false))
 		}
 	}
 }
@@ -143,7 +173,7 @@ func (ob *observer) sendData(ctx context.Context, c *connection, s stage, ttl ui
 	}
 	p := c.segment(c.ids[s], probe.ACK, false, sequence, c.synAck+1, true)
 	p.TTL = ttl
-	ob.send(ctx, &ob.Client, p)
+	ob.send(ctx, &ob.Client, c, p)
 }
 
 // exchange lets the connections rest, and then carry data both ways.
@@ -166,7 +196,7 @@ func (ob *observer) exchange(ctx context.Context, all []*connection) {
 	for _, c := range all {
 		if ob.arrived(c, stageAfter) {
 			c.ids[stageAnswer] = ob.journal.newID()
-			ob.send(ctx, c.answer, c.segment(c.ids[stageAnswer], probe.ACK, true, c.synAck+1, c.syn+1+2*dataSize, true))
+			ob.send(ctx, c.answer, c, c.segment(c.ids[stageAnswer], probe.ACK, true, c.synAck+1, c.syn+1+2*dataSize, true))
 		}
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return !ob.arrived(c, stageAfter) || ob.arrived(c, stageAnswer) })
@@ -215,20 +245,34 @@ func (ob *observer) node(name string) *Machine {
 	return nil
 }
 
-// sumWayBack adds the connections to the observations, those of the same two nodes together; their SYN-ACKs are solicited replies, too.
+// late reports whether a packet was seen only after the next one of its connection would have been sent: then nothing can be said about
+// what did not follow.
+func (ob *observer) late(c *connection) bool {
+	sent := func(s stage) bool {
+		_, ok := c.ids[s]
+		return ok
+	}
+	return ob.answered(c) && !sent(stageACK) || ob.Idle >= 0 && ob.arrived(c, stageBefore) && !sent(stageAfter) ||
+		ob.arrived(c, stageAfter) && !sent(stageAnswer)
+}
+
+// sumWayBack adds the connections to the observations, those of the same two nodes together. SYN-ACKs of another node than the one where
+// the SYN came in are solicited replies, too.
 func (ob *observer) sumWayBack(frontend netip.AddrPort, all []*connection) {
 	type nodes struct{ entry, answer string }
 	groups := make(map[nodes]*assess.WayBackProbe)
 	var order []nodes
 	solicited := make(map[string][]uint32)
 	for _, c := range all {
+		if c.unsent || ob.late(c) {
+			continue
+		}
 		var n nodes
 		if c.entry != nil {
-			n.entry = c.entry.Name
-			solicited[c.answer.Name] = append(solicited[c.answer.Name], c.synAck)
+			n.entry, n.answer = c.entry.Name, c.answer.Name
 		}
-		if c.answer != nil {
-			n.answer = c.answer.Name
+		if c.entry != c.answer {
+			solicited[n.answer] = append(solicited[n.answer], c.synAck)
 		}
 		w := groups[n]
 		if w == nil {
