@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +137,22 @@ func TestDropInvalid(t *testing.T) {
 	require.NoError(t, PassInvalid("test"))
 	require.NoError(t, c.connect(at, 10*time.Second))
 	assert.Empty(t, tables(t))
+}
+
+// As many rules as there are between 40 nodes, by both IP versions, are one transaction: neither it nor the kernel's answers get lost.
+func TestDropMany(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes nf_tables")
+	}
+	t.Cleanup(func() { assert.NoError(t, Undrop("test")) })
+	var drops []Drop
+	for from := range 40 {
+		for to := range 40 {
+			if from != to {
+				drops = append(drops, Drop{In: fmt.Sprint("p", from), Out: fmt.Sprint("p", to), Port: 6081})
+			}
+		}
+	}
+	require.NoError(t, DropBridged("test", drops))
+	assert.Equal(t, []string{tableDrop + "test"}, tables(t))
 }

@@ -7,6 +7,7 @@ package rules
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
@@ -41,11 +43,26 @@ func remove(names ...string) error {
 	return inTransaction(names, (*nftables.Conn).DelTable, func(*nftables.Conn) {})
 }
 
+// socketBuffer is room for the kernel's answers to a transaction, one for each message, and for the transaction itself: both are lost when
+// they don't fit. Between some ten nodes there are hundreds of rules.
+const socketBuffer = 32 << 20
+
+// open connects to the nf_tables of the thread's namespace, until CloseLasting.
+func open() (*nftables.Conn, error) {
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("open nf_tables: %w", err)
+	}
+	return conn, nil
+}
+
 // inTransaction calls first for each table that is there and has one of the names, then change.
 func inTransaction(names []string, first func(*nftables.Conn, *nftables.Table), change func(*nftables.Conn)) error {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := open()
 	if err != nil {
-		return fmt.Errorf("open nf_tables: %w", err)
+		return err
 	}
 	defer func() { _ = conn.CloseLasting() }()
 	tables, err := conn.ListTables()
@@ -172,9 +189,9 @@ func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v)
 
 // counted are the packets that each rule of a table has counted, by the rule's comment. It is nil without the table.
 func counted(family nftables.TableFamily, name string) (map[string]uint64, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := open()
 	if err != nil {
-		return nil, fmt.Errorf("open nf_tables: %w", err)
+		return nil, err
 	}
 	defer func() { _ = conn.CloseLasting() }()
 	tables, err := conn.ListTablesOfFamily(family)
