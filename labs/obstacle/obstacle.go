@@ -21,8 +21,10 @@ type Obstacle struct {
 	Name string
 	// Description is a sentence: what the network does.
 	Description string
-	install     func(context.Context, *testbed.Testbed) error
-	remove      func(context.Context, *testbed.Testbed) error
+	// needs are what a topology must have.
+	needs   []need
+	install func(context.Context, *testbed.Testbed) error
+	remove  func(context.Context, *testbed.Testbed) error
 }
 
 // Install makes the network do it. What fails may be there in part: Remove takes it away.
@@ -78,9 +80,9 @@ func undrop(name string) func(context.Context, *testbed.Testbed) error {
 }
 
 // dropping is an obstacle that drops packets at ports of the fabric.
-func dropping(name, description string, drops func(*topologies.Plan) []rules.Drop) Obstacle {
+func dropping(name, description string, needs need, drops func(*topologies.Plan) []rules.Drop) Obstacle {
 	return Obstacle{
-		Name: name, Description: description, remove: undrop(name),
+		Name: name, Description: description, needs: []need{needs}, remove: undrop(name),
 		install: inFabric(func(p *topologies.Plan) error { return rules.DropBridged(name, drops(p)) }),
 	}
 }
@@ -90,6 +92,7 @@ func sourceObstacles() []Obstacle {
 	return []Obstacle{
 		dropping("source-check",
 			"Each node's port drops what is not from, or not to, an address of the node, as a cloud's source and destination check does.",
+			clusterNode(),
 			func(p *topologies.Plan) []rules.Drop {
 				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
@@ -99,6 +102,7 @@ func sourceObstacles() []Obstacle {
 			}),
 		dropping("port-security",
 			"Each node's port lets in only frames with the node's own link-layer address and IP addresses, as OpenStack's and VMware's virtual switches do.",
+			clusterNode(),
 			func(p *topologies.Plan) []rules.Drop {
 				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
@@ -107,7 +111,7 @@ func sourceObstacles() []Obstacle {
 				return all
 			}),
 		{
-			Name: "urpf", remove: undrop("urpf"),
+			Name: "urpf", needs: []need{routedClient()}, remove: undrop("urpf"),
 			Description: "The router drops packets whose source it would not send back to where they came from (strict unicast reverse path forwarding).",
 			install:     inFabric(func(p *topologies.Plan) error { return rules.DropRouted("urpf", reversePath(p)) }),
 		},

@@ -18,36 +18,37 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// nlb is the obstacle that a node of the topology has to be there for.
-const nlb = "dnat-nlb"
-
 // pathObstacles translate addresses, remember connections, or block a port.
 func pathObstacles() []Obstacle {
 	const oneWay, halfOpen = "one-way-firewall", "half-open-firewall"
 	return []Obstacle{
 		{
-			Name:        nlb,
+			Name:        "dnat-nlb",
 			Description: "The network load balancer in front translates the VIP to an LB node's NodePort, and expects the answers.",
+			needs:       []need{ofRole(topologies.RoleNLB)},
 			install:     func(ctx context.Context, tb *testbed.Testbed) error { return edge.Set(ctx, tb, testbed.EdgeStateful) },
 			remove:      func(ctx context.Context, tb *testbed.Testbed) error { return edge.Set(ctx, tb, testbed.EdgeNone) },
 		},
 		{
 			Name:        oneWay,
 			Description: "A firewall on the way from nodes to clients remembers connections, and does not see the SYNs, which come another way.",
+			needs:       []need{clusterNode(), clientApart()},
 			install:     inFabric(func(p *topologies.Plan) error { return rules.DropInvalid(oneWay, fromClients(p)...) }),
 			remove:      inFabric(func(*topologies.Plan) error { return rules.PassInvalid(oneWay) }),
 		},
 		{
 			Name:        halfOpen,
 			Description: "A firewall in front of the LB nodes remembers connections, and drops those whose SYN-ACK it does not see, as pod nodes send theirs another way.",
+			needs:       []need{ofRole(topologies.RoleLB), ofRole(topologies.RoleWorker), clientApart()},
 			install:     inFabric(func(p *topologies.Plan) error { return rules.DropInvalid(halfOpen, fromPodNodes(p)...) }),
 			remove:      inFabric(func(*topologies.Plan) error { return rules.PassInvalid(halfOpen) }),
 		},
-		dropping("geneve-blocked", "Between the nodes UDP port 6081 is blocked, as by a security group that does not name it.",
+		dropping("geneve-blocked", "Between the nodes UDP port 6081 is blocked, as by a security group that does not name it.", neighbours(),
 			func(p *topologies.Plan) []rules.Drop { return betweenNodes(p, rules.Drop{Port: genevePort}) }),
 		{
 			Name:        "node-behind-nat",
 			Description: "Each node is behind a translator of its own, by whose address clients know it.",
+			needs:       []need{clusterNode(), clientApart()},
 			install:     inFabric(func(p *topologies.Plan) error { return rules.Translate(aliases(p)) }),
 			remove:      inFabric(func(*topologies.Plan) error { return rules.Untranslate() }),
 		},
@@ -110,9 +111,9 @@ func aliases(p *topologies.Plan) []rules.Alias {
 func sizeObstacles() []Obstacle {
 	const small, tagged, jumbo = 1450, 4, 9000
 	return []Obstacle{
-		dropping("path-mtu", "Between the nodes no packet of more than 1450 bytes passes, and nobody is told.",
+		dropping("path-mtu", "Between the nodes no packet of more than 1450 bytes passes, and nobody is told.", neighbours(),
 			func(p *topologies.Plan) []rules.Drop { return betweenNodes(p, rules.Drop{LongerThan: small}) }),
-		dropping("vlan-overhead", "Between the nodes a tag takes 4 bytes of what the links carry.",
+		dropping("vlan-overhead", "Between the nodes a tag takes 4 bytes of what the links carry.", neighbours(),
 			func(p *topologies.Plan) []rules.Drop {
 				var all []rules.Drop
 				for _, n := range p.ClusterNodes() {
@@ -126,6 +127,7 @@ func sizeObstacles() []Obstacle {
 			}),
 		{
 			Name: "mtu-mixed", Description: "One node's link has an MTU of 9000 bytes, the others keep theirs.",
+			needs:   []need{clusterNodes()},
 			install: func(_ context.Context, tb *testbed.Testbed) error { return setMTU(tb, jumbo) },
 			remove: func(_ context.Context, tb *testbed.Testbed) error {
 				return setMTU(tb, tb.Plan().MTUOf(lastNode(tb.Plan())))
@@ -166,6 +168,7 @@ func nodeObstacles() []Obstacle {
 		{
 			Name:        "rp-filter",
 			Description: "The nodes have a strict reverse path filter, and another route to clients than that by which other nodes hand on their packets.",
+			needs:       []need{ipv4Client()},
 			install: onNodes(func(n *topologies.Node, p *topologies.Plan) error {
 				return errors.Join(otherRoute(n, p), reversePathFilter("1"))
 			}),
@@ -176,6 +179,7 @@ func nodeObstacles() []Obstacle {
 		{
 			Name:        "conntrack-invalid",
 			Description: "The nodes drop packets that belong to no connection which they have seen begin.",
+			needs:       []need{clusterNode()},
 			install:     onNodes(func(*topologies.Node, *topologies.Plan) error { return rules.DropInvalid("node") }),
 			remove:      onNodes(func(*topologies.Node, *topologies.Plan) error { return rules.PassInvalid("node") }),
 		},

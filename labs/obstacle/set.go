@@ -8,52 +8,52 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/dsrlab/dsrlab/labs/testbed"
-	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // obstaclesFile holds the names of a testbed's obstacles, a line each.
 const obstaclesFile = "obstacles"
 
-// Set replaces the obstacles of a running testbed by those of some names; without any it takes them all away. If it fails there are none.
+// Set replaces the obstacles of a running testbed by those of some names; without any it takes them all away. If it fails, also because
+// ctx has ended, there are none.
 func Set(ctx context.Context, tb *testbed.Testbed, names ...string) error {
 	if err := Check(tb.Plan(), names...); err != nil {
 		return err
 	}
-	if err := removeAll(ctx, tb); err != nil || len(names) == 0 {
+	if err := removeAll(context.WithoutCancel(ctx), tb); err != nil {
 		return err
+	}
+	if len(names) == 0 {
+		return context.Cause(ctx)
 	}
 	// The record comes first: what is there only in part can be removed, too.
 	path := filepath.Join(tb.Network().Dir(), obstaclesFile)
-	if err := os.WriteFile(path, []byte(strings.Join(names, "\n")), 0o600); err != nil {
+	if err := renameio.WriteFile(path, []byte(strings.Join(names, "\n")), 0o600); err != nil {
 		return fmt.Errorf("record obstacles: %w", err)
 	}
-	for _, name := range names {
-		o, err := Lookup(name)
-		if err == nil {
-			err = o.Install(ctx, tb)
-		}
-		if err != nil {
-			return errors.Join(err, removeAll(context.WithoutCancel(ctx), tb))
-		}
+	if err := installAll(ctx, tb, names); err != nil {
+		return errors.Join(err, removeAll(context.WithoutCancel(ctx), tb))
 	}
 	return nil
 }
 
-// Check returns an error for obstacles that a plan's network can't have.
-func Check(p *topologies.Plan, names ...string) error {
-	var errs []error
+// installAll installs obstacles one after the other, until ctx ends.
+func installAll(ctx context.Context, tb *testbed.Testbed, names []string) error {
 	for _, name := range names {
-		_, err := Lookup(name)
-		errs = append(errs, err)
-		if name == nlb && len(p.NodesOf(topologies.RoleNLB)) == 0 {
-			errs = append(errs, fmt.Errorf("obstacle %s: topology %s has no node of role %s", name, p.Name, topologies.RoleNLB))
+		if err := context.Cause(ctx); err != nil {
+			return fmt.Errorf("install obstacle %s: %w", name, err)
+		}
+		o, err := Lookup(name)
+		if err != nil {
+			return err
+		}
+		if err := o.Install(ctx, tb); err != nil {
+			return err
 		}
 	}
-	if len(names) > 0 && p.Substrate == topologies.SubstrateKindK {
-		errs = append(errs, fmt.Errorf("obstacles: found substrate %s (want %s)", p.Substrate, topologies.SubstrateNetns))
-	}
-	return errors.Join(errs...)
+	return context.Cause(ctx) // the last one has not asked for it
 }
 
 // removeAll removes all obstacles that the testbed's record names.
@@ -67,7 +67,7 @@ func removeAll(ctx context.Context, tb *testbed.Testbed) error {
 		return fmt.Errorf("read obstacles: %w", err)
 	}
 	var errs []error
-	for name := range strings.SplitSeq(string(record), "\n") {
+	for name := range strings.FieldsSeq(string(record)) { // no name has a space, and no line need have a name
 		o, err := Lookup(name)
 		if err == nil {
 			err = o.Remove(ctx, tb)
