@@ -182,7 +182,24 @@ func TestAssessTestbed(t *testing.T) {
 	assert.Empty(t, out)
 	assert.Contains(t, stderr, "has an XDP program")
 	assert.Contains(t, stderr, "`dsrlab up --hook tc`")
+
+	// What of it has failed is what is told.
+	require.NoError(t, os.WriteFile(filepath.Join(b.state, "would-it-work", "obstacles"), []byte("unheard-of"), 0o600))
+	code, stderr = b.exitCode(t, "up", "-f", "would-it-work", "--mode", "none")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "would-it-work is still there, with data path none, without the obstacles: dsrlab up --obstacle installs them, ")
 	b.run(t, "down")
+}
+
+func TestUpObstacleRefused(t *testing.T) {
+	for want, args := range map[string][]string{
+		"dsrlab: --obstacle: unknown obstacle \"x\" (want one of source-check, ": {"up", "-f", "would-it-work", "--obstacle", "x"},
+		"dsrlab: --obstacle: obstacle urpf would do nothing: topology talk ":     {"up", "-f", "talk", "--obstacle", "urpf"},
+	} {
+		code, _, stderr := command(t, args...)
+		assert.Equal(t, exitUsage, code, args)
+		assert.Contains(t, stderr, want)
+	}
 }
 
 // assertExcluded checks that a testbed is not probed while another command has it or measures on the machine, nor the other way round.

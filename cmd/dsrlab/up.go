@@ -60,8 +60,8 @@ func newUpCommand(s streams) *cobra.Command {
 			if existing {
 				fmt.Fprintf(s.err, "%s is running already\n", tb.Network().Name())
 			}
-			if err := installOn(cmd.Context(), tb, variant, obstacles); err != nil {
-				return upError(errors.Join(err, afterFailedInstall(cmd.Context(), s, tb, existing || on.keep)))
+			if err := installOn(cmd.Context(), s, tb, variant, obstacles, existing || on.keep); err != nil {
+				return upError(err)
 			}
 			return describeUp(s, tb, variant, obstacles)
 		},
@@ -79,21 +79,23 @@ func newUpCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// afterFailedInstall takes a testbed down on which no data path could be installed, unless it is to be kept: by --keep, or because it was running before.
-func afterFailedInstall(ctx context.Context, s streams, tb *testbed.Testbed, keep bool) error {
-	if !keep {
-		return tb.Down(context.WithoutCancel(ctx))
+// installOn puts the data path on a testbed, and the obstacles in the place of those that it had. If it fails it takes the testbed down,
+// unless that is to be kept: by --keep, or because it was running before.
+func installOn(ctx context.Context, s streams, tb *testbed.Testbed, v testbed.Variant, obstacles []string, keep bool) error {
+	left := "without a data path: dsrlab up installs one"
+	err := tb.Install(ctx, v)
+	if err == nil {
+		left = fmt.Sprintf("with data path %s, without the obstacles: dsrlab up --obstacle installs them", v.Name)
+		err = obstacle.Set(ctx, tb, obstacles...)
 	}
-	fmt.Fprintf(s.err, "%s is still there, without a data path: dsrlab up installs one, dsrlab down --name %[1]s removes it\n", tb.Network().Name())
-	return nil
-}
-
-// installOn puts the data path on a testbed, and the obstacles in the place of those that it had.
-func installOn(ctx context.Context, tb *testbed.Testbed, v testbed.Variant, obstacles []string) error {
-	if err := tb.Install(ctx, v); err != nil {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case !keep:
+		return errors.Join(err, tb.Down(context.WithoutCancel(ctx)))
 	}
-	return obstacle.Set(ctx, tb, obstacles...)
+	fmt.Fprintf(s.err, "%s is still there, %s, dsrlab down --name %[1]s removes it\n", tb.Network().Name(), left)
+	return err
 }
 
 func obstacleFlag(cmd *cobra.Command, names *[]string) {
@@ -116,7 +118,7 @@ func (o *substrate) plan(file string, v testbed.Variant, obstacles []string) (*t
 		return nil, usageError(err)
 	}
 	if err := obstacle.Check(plan, obstacles...); err != nil {
-		return nil, usageError(err)
+		return nil, usageError(fmt.Errorf("--obstacle: %w", err))
 	}
 	if err := requireRoot("building a testbed"); err != nil { // what is wrong with the arguments comes first
 		return nil, err
