@@ -78,9 +78,8 @@ func (j *judge) wayIn() {
 		for _, s := range seen {
 			arrived += s.Count
 		}
-		if arrived == 0 {
-			j.miss(Unknown{Frontend: &p.Frontend, What: fmt.Sprintf("what nodes see of calls to %v: %s", p.Frontend.Address, counted(tallyOf(p.Sent, 0, nil)))})
-			continue
+		if t := tallyOf(p.Sent, arrived, nil); t.outcome() != passed {
+			j.miss(Unknown{Frontend: &p.Frontend, What: fmt.Sprintf("what nodes see of calls to %v: %s", p.Frontend.Address, counted(t))})
 		}
 		for _, s := range seen {
 			j.destination(p, s)

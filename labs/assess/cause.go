@@ -80,7 +80,7 @@ func sourceCauses() []CauseInfo {
 		},
 		{
 			Cause: SourceFilter, Verdict: WorksIf, Lab: labSpoof, Consequence: lost,
-			Meaning: "Something between node and client drops foreign sources, and behaves as no kind of filter that is known here.",
+			Meaning: "Something between node and client drops foreign sources, but behaves like no filter that dsrlab knows.",
 			Remedy:  "Ask who runs the network which sources the nodes may send with.",
 		},
 		{

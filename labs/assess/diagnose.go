@@ -28,6 +28,7 @@ func Diagnose(o Observations) Report {
 		}
 	}
 	j.wayIn()
+	j.unjudged()
 	if len(j.names) == 0 {
 		j.miss(Unknown{What: "the cluster's nodes"})
 	}
@@ -87,11 +88,7 @@ func newJudge(o Observations) *judge {
 	}
 	j.names = slices.Sorted(maps.Keys(j.nodes))
 	for _, f := range []family{ipv4, ipv6} {
-		has := slices.ContainsFunc(o.Client.Addresses, func(a netip.Addr) bool { return usable(a) && familyOf(a) == f })
-		for _, n := range j.nodes {
-			has = has && slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return usable(p.Addr()) && familyOf(p.Addr()) == f })
-		}
-		if has {
+		if len(j.lacking(f)) == 0 {
 			j.families = append(j.families, f)
 		}
 	}

@@ -133,6 +133,13 @@ func (j *judge) kindOf(t tally) SourceKind {
 // pause judges whether connections survive that enter at one node and are answered by another, in one family.
 func (j *judge) pause(pair Pair, f family) {
 	across, control := j.wayBack(pair.From, pair.To, f), j.wayBack(pair.From, pair.From, f)
+	if !j.isEntry(pair.From, f) {
+		return
+	}
+	begins := tallyOf(across.SYNs, across.SYNACKs, nil)
+	if (begins.outcome() != passed || across.SYNACKs < enough) && !j.losesReplies(pair.To) {
+		j.miss(Unknown{Pair: &pair, What: fmt.Sprintf("whether TCP connections begin over %v (SYN-ACKs: %s)", f, counted(begins))})
+	}
 	if across.SYNACKs < enough {
 		return
 	}
@@ -160,12 +167,39 @@ func (j *judge) pause(pair Pair, f family) {
 		}
 		s.possible = min(control.DataAfter, control.AnswersAfter) == 0
 	default:
+		lasts := tallyOf(across.SYNACKs, across.DataBefore, nil)
+		if across.Idle.Duration > 0 {
+			lasts = tallyOf(across.SYNACKs, min(across.DataBefore, across.DataAfter, across.AnswersAfter), nil)
+		}
+		if lasts.outcome() != passed {
+			j.miss(Unknown{Pair: &pair, What: fmt.Sprintf("whether TCP connections last over %v (%s)", f, counted(lasts))})
+		}
 		return
 	}
 	if control.Opened > 0 {
 		s.evidence = append(s.evidence, says(control, "for comparison, the client's data where the node that was called answers", control.SYNACKs, max(control.DataAfter, control.DataBefore)))
 	}
 	j.found(s)
+}
+
+// isEntry reports whether calls to VIPs come in by the node, in one family.
+func (j *judge) isEntry(name string, f family) bool {
+	for pair, probes := range j.wayBacks {
+		if pair.From == name && slices.ContainsFunc(probes, func(p WayBackProbe) bool { return p.SYNs > 0 && familyOf(p.Frontend.Address.Addr()) == f }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.o.WayIn, func(p WayInProbe) bool {
+		return p.Frontend.Kind == VIP && familyOf(p.Frontend.Address.Addr()) == f &&
+			slices.ContainsFunc(p.Seen, func(s Sighting) bool { return s.Node == name && s.Count > 0 })
+	})
+}
+
+// losesReplies reports whether a finding says that replies of the node do not reach the client.
+func (j *judge) losesReplies(name string) bool {
+	return slices.ContainsFunc(j.signs, func(s sign) bool {
+		return s.node == name && !s.possible && slices.Contains([]Hurts{HurtsEveryone, HurtsVIP, HurtsTCP}, s.hurts)
+	})
 }
 
 // wayBack is the sum of the connections that enter and are answered at these nodes.

@@ -36,7 +36,7 @@ type Hurts string
 
 // Who may be hurt, in the order in which findings are sorted.
 const (
-	HurtsEveryone  Hurts = "every client whose pod is on another node than it called"
+	HurtsEveryone  Hurts = "clients whose pod is not on the node they called"
 	HurtsVIP       Hurts = "clients of VIPs"
 	HurtsNodePorts Hurts = "clients of node addresses (NodePort)"
 	HurtsTCP       Hurts = "all TCP connections"

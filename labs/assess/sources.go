@@ -178,7 +178,7 @@ func kindName(k SourceKind) string {
 	case SourceClient:
 		return "the client"
 	}
-	return "an address of nobody here"
+	return "an address that no host here has"
 }
 
 func counted(t tally) string {
@@ -199,7 +199,7 @@ func evidenceOf(node string, kind SourceKind, protocol Protocol, solicited bool,
 	case protocol == SYNACK && solicited:
 		what = "SYN-ACK that answers the client's SYN"
 	case protocol == SYNACK:
-		what = "SYN-ACK that nobody asked for"
+		what = "unsolicited SYN-ACK"
 	}
 	what += " with the source of " + kindName(kind)
 	if t.source.IsValid() {

@@ -205,7 +205,7 @@ func (t tunnels) evidence(pair Pair, key tunnelKey) Evidence {
 	}
 	for _, err := range one.errors {
 		if err.Kind == TooBig {
-			e.Note = fmt.Sprintf("%v told that %d bytes would pass", err.From, err.MTU)
+			e.Note = fmt.Sprintf("%v reported a limit of %d bytes", err.From, err.MTU)
 		}
 	}
 	return e

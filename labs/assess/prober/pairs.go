@@ -109,8 +109,9 @@ func (ob *observer) probeTunnel(ctx context.Context, from, to *Machine, six bool
 	try := func(port uint16, size int, option bool) bool {
 		return ob.tunnel(ctx, from, to, six, assess.TunnelProbe{Port: port, Size: size, Option: option})
 	}
+	before := len(ob.out.Tunnel)
 	geneve := try(probe.GenevePort, 0, true)
-	smallest := ob.out.Tunnel[max(0, len(ob.out.Tunnel)-1):]
+	smallest := ob.out.Tunnel[before:] // nothing if it could not be sent
 	control := try(probe.ControlPort, 0, true)
 	for _, t := range smallest {
 		if !geneve {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -209,9 +210,12 @@ func (ob *observer) run(ctx context.Context) error {
 	return nil
 }
 
-// unread notes what could not be found out.
+// unread notes what could not be found out, once.
 func (ob *observer) unread(node, what string, why error) {
-	ob.out.Unread = append(ob.out.Unread, assess.Unread{Node: node, What: what, Why: why.Error()})
+	u := assess.Unread{Node: node, What: what, Why: why.Error()}
+	if !slices.Contains(ob.out.Unread, u) {
+		ob.out.Unread = append(ob.out.Unread, u)
+	}
 }
 
 func (ob *observer) readFacts(context.Context, bool) error {

@@ -20,12 +20,13 @@ type hop struct {
 	mac    net.HardwareAddr
 }
 
-// Send sends probes one after the other. It goes on after one that can't be sent, and returns an error that names all of these.
+// Send sends probes one after the other. It goes on after one that can't be sent, and returns an error that names the
+// addresses of all of these.
 func (a *Agent) Send(ctx context.Context, probes ...Probe) error {
 	var errs []error
 	for _, p := range probes {
 		if err := a.send(ctx, p); err != nil {
-			errs = append(errs, fmt.Errorf("probe %d from %v to %v: %w", p.ID, p.Source, p.Destination, err))
+			errs = append(errs, fmt.Errorf("probe from %v to %v: %w", p.Source.Addr(), p.Destination.Addr(), err))
 		}
 		if ctx.Err() != nil {
 			break

@@ -1,0 +1,115 @@
+package assess
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// unknowns are what a report does not know, in words.
+func unknowns(r Report) []string {
+	var all []string
+	for _, u := range r.Unknown {
+		all = append(all, u.String())
+	}
+	return all
+}
+
+// A pair of nodes whose connections were too few, or mostly lost, is not said to work.
+func TestDiagnoseConnectionsOfAPairNotKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*WayBackProbe)
+		want   string
+	}{
+		"not tried":    {func(p *WayBackProbe) { *p = WayBackProbe{} }, "a → b: whether TCP connections begin over IPv4 (SYN-ACKs: not tried)"},
+		"two":          {func(p *WayBackProbe) { p.Opened, p.SYNs, p.SYNACKs = 2, 2, 2 }, "a → b: whether TCP connections begin over IPv4 (SYN-ACKs: 2 sent, 2 arrived)"},
+		"SYN-ACKs":     {func(p *WayBackProbe) { p.SYNACKs, p.DataBefore, p.DataAfter, p.AnswersAfter = 1, 1, 1, 1 }, "a → b: whether TCP connections begin over IPv4 (SYN-ACKs: 5 sent, 1 arrived)"},
+		"first data":   {func(p *WayBackProbe) { p.DataBefore, p.DataAfter, p.AnswersAfter = 1, 1, 1 }, "a → b: whether TCP connections last over IPv4 (5 sent, 1 arrived)"},
+		"data":         {func(p *WayBackProbe) { p.DataAfter, p.AnswersAfter = 1, 1 }, "a → b: whether TCP connections last over IPv4 (5 sent, 1 arrived)"},
+		"did not rest": {func(p *WayBackProbe) { p.Idle.Duration, p.DataAfter, p.AnswersAfter = 0, 0, 0 }, ""},
+		"one lost":     {func(p *WayBackProbe) { p.AnswersAfter-- }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := fabric{}.observe()
+			for i := range o.WayBack {
+				if p := &o.WayBack[i]; p.Entry == "a" && p.Answer == "b" && p.Frontend.Address.Addr().Is4() {
+					c.change(p)
+				}
+			}
+			r := Diagnose(o)
+			assert.Empty(t, r.Findings)
+			if c.want == "" {
+				assert.Equal(t, Works, r.Verdict, unknowns(r))
+				return
+			}
+			assert.Equal(t, []string{c.want}, unknowns(r))
+			assert.Equal(t, NotKnown, r.Verdict)
+		})
+	}
+}
+
+// Nodes that calls do not come in by need no connections.
+func TestDiagnoseConnectionsOfEntryNodesOnly(t *testing.T) {
+	o := fabric{}.observe()
+	o.WayBack = slices.DeleteFunc(o.WayBack, func(p WayBackProbe) bool { return p.Entry != "a" })
+	r := Diagnose(o)
+	assert.Equal(t, Works, r.Verdict, unknowns(r))
+}
+
+// A service is not said to work in a family that somebody lacks; another one is.
+func TestDiagnoseFamilyThatSomebodyLacks(t *testing.T) {
+	four := func(all []netip.Prefix) []netip.Prefix {
+		return slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	}
+	for name, c := range map[string]struct {
+		lose func(*Observations)
+		who  string
+	}{
+		"client": {func(o *Observations) {
+			o.Client.Addresses = o.Client.Addresses[:1]
+		}, "the client"},
+		"a node": {func(o *Observations) { o.Nodes[2].Addresses = four(o.Nodes[2].Addresses) }, "c"},
+		"both": {func(o *Observations) {
+			o.Client.Addresses = o.Client.Addresses[:1]
+			o.Nodes[1].Addresses = four(o.Nodes[1].Addresses)
+		}, "the client, b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := fabric{}.observe()
+			o.WayIn = slices.DeleteFunc(o.WayIn, func(p WayInProbe) bool { return p.Source.Is6() })
+			c.lose(&o)
+			other := o.Services[0]
+			other.Service = *other.Service.DeepCopy()
+			other.Service.Name, other.Service.Status.LoadBalancer.Ingress = "old", other.Service.Status.LoadBalancer.Ingress[:1]
+			ports := other
+			ports.Service = *ports.Service.DeepCopy()
+			ports.Service.Name, ports.Service.Spec.Type, ports.Service.Status = "ports", corev1.ServiceTypeNodePort, corev1.ServiceStatus{}
+			ports.Service.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol}
+			o.Services = append(o.Services, other, ports)
+			r := Diagnose(o)
+			assert.Equal(t, []string{
+				"calls to [2001:db8:a::1]:30080: not tried, as these have no IPv6 address: " + c.who,
+				"calls to [2001:db8:f::80]:80: not tried, as these have no IPv6 address: " + c.who,
+			}, unknowns(r))
+			verdicts := map[string]Verdict{}
+			for _, s := range r.Services {
+				verdicts[s.Name] = s.Verdict
+			}
+			assert.Equal(t, map[string]Verdict{"default/old": Works, "default/ports": NotKnown, "default/web": NotKnown}, verdicts)
+			assert.Equal(t, NotKnown, r.Verdict)
+		})
+	}
+}
+
+// One call of twelve is neither enough to work nor none at all.
+func TestDiagnoseFewCallsArrive(t *testing.T) {
+	o := fabric{}.observe()
+	o.WayIn[0].Sent, o.WayIn[0].Seen[0].Count = 12, 1
+	r := Diagnose(o)
+	assert.Empty(t, r.Findings)
+	assert.Equal(t, []string{"what nodes see of calls to 203.0.113.80:80: 12 sent, 1 arrived"}, unknowns(r))
+	assert.Equal(t, NotKnown, r.Services[0].Verdict)
+}
