@@ -7,17 +7,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
+	cdp "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// New returns the context of a browser, which chromedp.Run starts with it. The test is skipped where there is none.
+// New starts a browser, and returns its context. The test is skipped where there is none.
 func New(t testing.TB) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(find(t)), chromedp.NoSandbox, chromedp.WindowSize(1280, 720))
@@ -25,6 +26,14 @@ func New(t testing.TB) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	started := make(chan error)
+	go func() {
+		// The browser is killed when the thread ends that has started it (Pdeathsig), and threads end that were in another namespace.
+		runtime.LockOSThread()
+		started <- chromedp.Run(ctx)
+		<-ctx.Done()
+	}()
+	require.NoError(t, <-started)
 	return ctx
 }
 
@@ -107,7 +116,7 @@ func Axe(ctx context.Context, t testing.TB, name string) {
 	const run = `axe.run(document).then((r) => ({ violations: r.violations, passes: r.passes.length }))`
 	require.NoError(t, chromedp.Run(ctx,
 		chromedp.Evaluate(string(source)+"\n;0", nil),
-		chromedp.Evaluate(run, &found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+		chromedp.Evaluate(run, &found, func(p *cdp.EvaluateParams) *cdp.EvaluateParams { return p.WithAwaitPromise(true) }),
 	))
 	assert.NotZero(t, found.Passes, "%s: axe-core has checked nothing", name)
 	for _, v := range found.Violations {

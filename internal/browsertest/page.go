@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/inspector"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -51,6 +52,8 @@ func (p *Page) note(event any, own string) {
 		if e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning {
 			wrong = e.Entry.Text + " " + e.Entry.URL
 		}
+	case *inspector.EventTargetCrashed:
+		wrong = "the page's process has crashed"
 	case *network.EventRequestWillBeSent:
 		if url := e.Request.URL; !strings.HasPrefix(url, own) && !strings.HasPrefix(url, "data:") {
 			wrong = "request for " + url
@@ -74,11 +77,20 @@ func (p *Page) Run(actions ...chromedp.Action) {
 // Wait waits until an expression of JavaScript is true on the page.
 func (p *Page) Wait(what, expression string) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
+	var err error
+	came := assert.Eventually(p.t, func() bool {
 		var is bool
-		p.Run(chromedp.Evaluate("Boolean("+expression+")", &is))
-		return is
+		ctx, cancel := context.WithTimeout(p.Context, patience)
+		defer cancel()
+		err = chromedp.Run(ctx, chromedp.Evaluate("Boolean("+expression+")", &is))
+		return is || err != nil
 	}, patience, 20*time.Millisecond, "%s never came: %s", what, expression)
+	require.NoError(p.t, err, what)
+	if !came {
+		var shows string
+		p.Run(chromedp.Evaluate("document.body.innerText", &shows))
+		p.t.Fatalf("the page shows:\n%s", shows)
+	}
 }
 
 // NothingWrong checks that the page has done nothing that it must not.
