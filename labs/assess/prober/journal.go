@@ -2,6 +2,7 @@ package prober
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -147,6 +148,12 @@ const flows = 8
 // firstMarker is the first of the markers' source ports.
 const firstMarker = probe.FirstPort + 8
 
+// link is the way from one machine to another, in an IP version.
+type link struct {
+	from, to string
+	six      bool
+}
+
 // settle waits until what was sent from one machine to another before has either arrived or got lost: until markers that were sent after
 // it have arrived. They are ordinary datagrams between the machines' own addresses.
 func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) {
@@ -154,7 +161,12 @@ func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) {
 	if !source.IsValid() || !destination.IsValid() {
 		return
 	}
-	const tries = 4
+	const most = 4
+	way, tries := link{from.Name, to.Name, six}, most
+	if ob.silent[way] {
+		tries = 1
+	}
+	arrived := false
 	for range tries {
 		var ids []uint32
 		var markers []probe.Probe
@@ -168,19 +180,26 @@ func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) {
 			return
 		}
 		// That they have left is known at the sender, whose socket may be read later.
-		if ob.journal.wait(ctx, ob.Patience/tries, func() bool {
+		if ob.journal.wait(ctx, ob.Patience/most, func() bool {
 			return ob.journal.count(ids, to.Name, probe.LevelDevice) == flows && ob.journal.count(ids, from.Name, probe.LevelLeft) == flows
 		}) {
+			delete(ob.silent, way)
 			return
 		}
+		arrived = arrived || ob.journal.count(ids, to.Name, probe.LevelDevice) > 0
+	}
+	if !arrived && !ob.silent[way] && ctx.Err() == nil {
+		ob.silent[way] = true
+		ob.OnStep(fmt.Sprintf("%s → %s: no datagram arrives, so the next waits are shorter", from.Name, to.Name))
 	}
 }
 
-// rounds sends copies of probes from one machine to another, round by round, and waits after each until they have arrived or got lost. It
-// returns the IDs of each probe's copies.
+// rounds sends copies of probes from one machine to another, round by round, and waits after each until they have arrived or got lost;
+// between machines where even markers get lost only after the last one. It returns the IDs of each probe's copies.
 func (ob *observer) rounds(ctx context.Context, from, to *Machine, probes []probe.Probe) [][]uint32 {
 	ids := make([][]uint32, len(probes))
-	for range ob.Copies {
+	for round := range ob.Copies {
+		sent := false
 		for i := range probes {
 			p := probes[i]
 			p.ID = ob.journal.newID()
@@ -189,9 +208,13 @@ func (ob *observer) rounds(ctx context.Context, from, to *Machine, probes []prob
 				continue
 			}
 			ids[i] = append(ids[i], p.ID)
+			sent = true
 		}
-		if len(probes) > 0 {
-			ob.settle(ctx, from, to, probes[0].Source.Addr().Is6())
+		if !sent {
+			continue
+		}
+		if six := probes[0].Source.Addr().Is6(); round == ob.Copies-1 || !ob.silent[link{from.Name, to.Name, six}] {
+			ob.settle(ctx, from, to, six)
 		}
 	}
 	return ids

@@ -27,7 +27,10 @@ type model struct {
 	// lose drops a packet on its way, and refuse keeps a station from sending it.
 	lose   func(from, to string, p probe.Probe) bool
 	refuse func(from string, p probe.Probe) error
-	sent   int
+	// vips are the entries of other VIPs than modelVIP.
+	vips map[netip.Addr][]string
+	// markers is how many datagrams of settle each machine has sent to an address.
+	markers map[string]map[netip.Addr]int
 }
 
 // modelStation is a machine of the model.
@@ -37,6 +40,7 @@ type modelStation struct {
 	address netip.Addr
 	see     func(probe.Sighting)
 	tracked map[[2]netip.AddrPort]bool
+	facts   *probe.Facts // nil: as of a healthy node
 }
 
 var _ Station = (*modelStation)(nil)
@@ -46,7 +50,7 @@ const modelVIP = "198.51.100.80"
 // newModel is a healthy network of a client and some nodes.
 func newModel(nodes ...string) (*model, Site) {
 	m := &model{
-		machines: map[string]*modelStation{}, entries: nodes,
+		machines: map[string]*modelStation{}, entries: nodes, vips: map[netip.Addr][]string{}, markers: map[string]map[netip.Addr]int{},
 		firewall: func(string) bool { return false },
 		lose:     func(string, string, probe.Probe) bool { return false },
 		refuse:   func(string, probe.Probe) error { return nil },
@@ -80,6 +84,9 @@ func (s *modelStation) Guard(...uint16) error { return nil }
 func (s *modelStation) Close() error          { return nil }
 
 func (s *modelStation) Facts() (*probe.Facts, error) {
+	if s.facts != nil {
+		return s.facts, nil
+	}
 	return &probe.Facts{Outside: "eth0", Devices: []probe.Device{{Name: "eth0", MTU: 1500}}, At: time.Now()}, nil
 }
 
@@ -88,7 +95,12 @@ func (s *modelStation) Send(_ context.Context, probes ...probe.Probe) error {
 	defer s.net.mu.Unlock()
 	var errs []error
 	for _, p := range probes {
-		s.net.sent++
+		if port := p.Source.Port(); port >= firstMarker && port < firstMarker+flows {
+			if s.net.markers[s.name] == nil {
+				s.net.markers[s.name] = map[netip.Addr]int{}
+			}
+			s.net.markers[s.name][p.Destination.Addr()]++
+		}
 		if err := s.net.refuse(s.name, p); err != nil {
 			errs = append(errs, err)
 			continue
@@ -100,11 +112,15 @@ func (s *modelStation) Send(_ context.Context, probes ...probe.Probe) error {
 
 // to is the machine that a packet is for; nil if it is for none.
 func (m *model) to(p probe.Probe) *modelStation {
+	if p.NextHop.IsValid() {
+		return m.owner(p.NextHop)
+	}
+	entries := m.vips[p.Destination.Addr()]
 	if p.Destination.Addr() == netip.MustParseAddr(modelVIP) {
-		if p.NextHop.IsValid() {
-			return m.owner(p.NextHop)
-		}
-		return m.machines[m.entries[int(p.Source.Port())%len(m.entries)]]
+		entries = m.entries
+	}
+	if len(entries) > 0 {
+		return m.machines[entries[int(p.Source.Port())%len(entries)]]
 	}
 	return m.owner(p.Destination.Addr())
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/dsrlab/dsrlab/labs/assess"
 	"github.com/dsrlab/dsrlab/labs/workload/probe"
 )
@@ -51,8 +49,8 @@ type Site struct {
 	Of     string
 	Client Machine
 	Nodes  []Machine
-	// VIPs are addresses of no node that lead to nodes, the first of each IP version counts. Without one there is neither a probe of
-	// replies to a VIP, nor of the way back.
+	// VIPs are addresses of no node that lead to nodes. The first of each IP version counts; of the others those that lead to other nodes,
+	// for the way back. Without one there is neither a probe of replies to a VIP, nor of the way back.
 	VIPs []netip.Addr
 	// Frontends are what the client calls to find out the way in.
 	Frontends []assess.Frontend
@@ -119,7 +117,9 @@ type observer struct {
 	stations map[string]Station
 	out      *assess.Observations
 	before   map[string]*probe.Facts
-	spoofIDs [][]uint32 // of the probes in out.Spoof, as long as there are no others in it
+	counted  bool          // the nodes' counters were taken
+	silent   map[link]bool // from and to machines between which no marker arrives
+	spoofIDs [][]uint32    // of the probes in out.Spoof, as long as there are no others in it
 }
 
 // Observe opens all stations, probes and closes them. What could not be tried is in the observations' Unread; the error says that
@@ -127,6 +127,7 @@ type observer struct {
 func Observe(ctx context.Context, site Site, o Options) (*assess.Observations, error) {
 	o.setDefaults()
 	ob := &observer{Site: site, Options: o, journal: newJournal(), stations: make(map[string]Station), before: make(map[string]*probe.Facts)}
+	ob.silent = make(map[link]bool)
 	ob.out = &assess.Observations{Schema: assess.Schema, When: time.Now(), Of: site.Of, Services: site.Services}
 	ob.out.Client = assess.Client{Name: site.Client.Name}
 	for _, a := range site.Client.Addresses {
@@ -158,7 +159,10 @@ func (ob *observer) open(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		ob.stations[name] = station
-		ports := []uint16{probe.FirstPort, probe.ControlPort}
+		ports := []uint16{probe.ControlPort}
+		for i := range uint16(vipPorts) {
+			ports = append(ports, probe.FirstPort+i)
+		}
 		if m == &ob.Client {
 			for i := range uint16(guarded) {
 				ports = append(ports, firstGuarded+i)
@@ -244,30 +248,6 @@ func (ob *observer) readFacts(context.Context, bool) error {
 			}
 		}
 		ob.out.Nodes = append(ob.out.Nodes, node)
-	}
-	return nil
-}
-
-func (ob *observer) readCounters(context.Context, bool) error {
-	for i := range ob.Nodes {
-		name := ob.Nodes[i].Name
-		before := ob.before[name]
-		if before == nil {
-			continue
-		}
-		after, err := ob.stations[name].Facts()
-		if err != nil {
-			ob.unread(name, "counters of the node's port", err)
-			continue
-		}
-		a, b := device(before), device(after)
-		if a == nil || b == nil {
-			continue
-		}
-		ob.out.Counters = append(ob.out.Counters, assess.Counters{
-			Node: name, Interval: metav1.Duration{Duration: after.At.Sub(before.At)}, BytesIn: b.BytesIn - a.BytesIn, BytesOut: b.BytesOut - a.BytesOut,
-			PacketsIn: b.PacketsIn - a.PacketsIn, PacketsOut: b.PacketsOut - a.PacketsOut,
-		})
 	}
 	return nil
 }

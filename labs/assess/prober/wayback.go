@@ -12,10 +12,11 @@ import (
 	"github.com/dsrlab/dsrlab/labs/workload/probe"
 )
 
-// Ports of the client that its kernel answers nothing at.
+// Ports of the client that its kernel answers nothing at, and of the VIP that it calls from each.
 const (
 	firstGuarded = probe.FirstPort + 128
 	guarded      = 120
+	vipPorts     = 2
 )
 
 // perAnswer is how many connections each node should answer of those that come in by one node, and leastPerAnswer how many it must, so that
@@ -28,7 +29,8 @@ type connection struct {
 	entry, answer    *Machine // both are nil while no node has seen the SYN
 	syn, synAck      uint32   // IDs, which are the sequence numbers
 	ids              map[stage]uint32
-	unsent           bool // a part of it could not be sent
+	ttl              uint8 // with which the client's packets reach the entry node, and go no further
+	unsent           bool  // a part of it could not be sent
 }
 
 // stage is a packet of a connection.
@@ -44,39 +46,52 @@ const (
 // dataSize is the length of the data of one packet, in bytes.
 const dataSize = 20
 
-// probeWayBack opens connections to the VIP. Of those that come in by a node, each node answers some; so some are answered by the entry
-// node itself.
+// probeWayBack opens connections to the VIP, and to others that lead to other nodes. Of those that come in by a node, each node answers
+// some; so some are answered by the entry node itself.
 func (ob *observer) probeWayBack(ctx context.Context, six bool) error {
-	vip, client := ob.vip(six), ob.Client.address(six)
-	if !vip.IsValid() || !client.IsValid() {
+	client := ob.Client.address(six)
+	if !ob.vip(six).IsValid() || !client.IsValid() {
 		return nil
 	}
-	frontend := netip.AddrPortFrom(vip, probe.FirstPort)
-	ttl := ob.distance(ctx, client, frontend)
+	vips, entries := ob.called(six)
+	ttls := make([]uint8, len(vips))
+	for i, vip := range vips {
+		ttls[i] = ob.distance(ctx, client, netip.AddrPortFrom(vip, probe.FirstPort))
+	}
 	var all []*connection
-	for i := range min(ob.entryNodes(six)*len(ob.Nodes)*perAnswer, guarded) {
+	for i := range min(entries*len(ob.Nodes)*perAnswer, len(vips)*guarded*vipPorts) {
+		k, n := i%len(vips), uint16(i/len(vips))
 		all = append(all, &connection{
-			client: netip.AddrPortFrom(client, firstGuarded+uint16(i)), frontend: frontend, syn: ob.journal.newID(), synAck: ob.journal.newID(),
-			ids: make(map[stage]uint32),
+			client: netip.AddrPortFrom(client, firstGuarded+n%guarded), frontend: netip.AddrPortFrom(vips[k], probe.FirstPort+n/guarded),
+			syn: ob.journal.newID(), synAck: ob.journal.newID(), ttl: ttls[k], ids: make(map[stage]uint32),
 		})
 	}
-	ob.open3(ctx, all, ttl)
+	ob.open3(ctx, all)
 	ob.exchange(ctx, all)
-	ob.sumWayBack(frontend, all)
+	ob.sumWayBack(all)
 	return nil
 }
 
-// entryNodes is how many nodes calls to VIPs came in by, and at least 1.
-func (ob *observer) entryNodes(six bool) int {
+// called are the VIPs to open connections to, which lead to as many nodes as calls to all VIPs came in by, and how many these are: at least 1.
+func (ob *observer) called(six bool) (vips []netip.Addr, entries int) {
 	nodes := make(map[string]bool)
-	for _, p := range ob.out.WayIn {
-		for _, s := range p.Seen {
-			if p.Frontend.Kind == assess.VIP && p.Frontend.Address.Addr().Is6() == six {
-				nodes[s.Node] = true
+	for _, vip := range ob.VIPs {
+		if vip.Is6() != six {
+			continue
+		}
+		before := len(nodes)
+		for _, p := range ob.out.WayIn {
+			for _, s := range p.Seen {
+				if p.Frontend.Kind == assess.VIP && p.Frontend.Address.Addr() == vip {
+					nodes[s.Node] = true
+				}
 			}
 		}
+		if len(vips) == 0 || len(nodes) > before {
+			vips = append(vips, vip)
+		}
 	}
-	return max(1, len(nodes))
+	return vips, max(1, len(nodes))
 }
 
 // assign notes by which node each connection came in, and chooses the one that answers it: all nodes in turn, beginning with the entry
@@ -131,10 +146,10 @@ func (ob *observer) send(ctx context.Context, from *Machine, c *connection, p pr
 }
 
 // open3 shakes hands: SYNs, SYN-ACKs of those that arrived, and ACKs of those.
-func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
+func (ob *observer) open3(ctx context.Context, all []*connection) {
 	for _, c := range all {
 		p := c.segment(c.syn, probe.SYN, false, 0, 0, false)
-		p.TTL = ttl
+		p.TTL = c.ttl
 		ob.send(ctx, &ob.Client, c, p)
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return ob.entry(c.syn) != nil })
@@ -149,9 +164,9 @@ func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
 		if ob.answered(c) {
 			c.ids[stageACK] = c.syn + 1
 			p := c.segment(c.syn+1, probe.ACK, false, 0, c.synAck+1, false)
-			p.TTL = ttl
+			p.TTL = c.ttl
 			ob.send(ctx, &ob.Client, c, p)
-			ob.sendData(ctx, c, stageBefore, ttl)
+			ob.sendData(ctx, c, stageBefore)
 		}
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool {
@@ -165,14 +180,14 @@ func (ob *observer) open3(ctx context.Context, all []*connection, ttl uint8) {
 }
 
 // sendData sends data of the client.
-func (ob *observer) sendData(ctx context.Context, c *connection, s stage, ttl uint8) {
+func (ob *observer) sendData(ctx context.Context, c *connection, s stage) {
 	c.ids[s] = ob.journal.newID()
 	sequence := c.syn + 1
 	if s == stageAfter {
 		sequence += dataSize
 	}
 	p := c.segment(c.ids[s], probe.ACK, false, sequence, c.synAck+1, true)
-	p.TTL = ttl
+	p.TTL = c.ttl
 	ob.send(ctx, &ob.Client, c, p)
 }
 
@@ -182,14 +197,16 @@ func (ob *observer) exchange(ctx context.Context, all []*connection) {
 	if ob.Idle < 0 || !slices.ContainsFunc(all, stands) {
 		return
 	}
+	before := ob.facts()
 	select {
 	case <-time.After(ob.Idle):
 	case <-ctx.Done():
 		return
 	}
+	ob.count(before)
 	for _, c := range all {
 		if stands(c) {
-			ob.sendData(ctx, c, stageAfter, ob.ttlOf(c))
+			ob.sendData(ctx, c, stageAfter)
 		}
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return !stands(c) || ob.arrived(c, stageAfter) })
@@ -200,16 +217,6 @@ func (ob *observer) exchange(ctx context.Context, all []*connection) {
 		}
 	}
 	ob.awaitAll(ctx, all, func(c *connection) bool { return !ob.arrived(c, stageAfter) || ob.arrived(c, stageAnswer) })
-}
-
-// ttlOf is the TTL with which the connection's packets reach its entry node and go no further.
-func (ob *observer) ttlOf(c *connection) uint8 {
-	for _, e := range ob.journal.of(c.syn) {
-		if e.station == ob.Client.Name && e.Level == probe.LevelLeft {
-			return e.TTL
-		}
-	}
-	return 0
 }
 
 // awaitAll waits until something is true for all connections, or the patience ends.
@@ -258,25 +265,32 @@ func (ob *observer) late(c *connection) bool {
 
 // sumWayBack adds the connections to the observations, those of the same two nodes together. SYN-ACKs of another node than the one where
 // the SYN came in are solicited replies, too.
-func (ob *observer) sumWayBack(frontend netip.AddrPort, all []*connection) {
-	type nodes struct{ entry, answer string }
-	groups := make(map[nodes]*assess.WayBackProbe)
-	var order []nodes
-	solicited := make(map[string][]uint32)
+func (ob *observer) sumWayBack(all []*connection) {
+	type way struct {
+		vip           netip.Addr
+		entry, answer string
+	}
+	groups, solicited := make(map[way]*assess.WayBackProbe), make(map[way][]uint32)
+	var order, replies []way
 	for _, c := range all {
 		if c.unsent || ob.late(c) {
 			continue
 		}
-		var n nodes
+		n := way{vip: c.frontend.Addr()}
 		if c.entry != nil {
 			n.entry, n.answer = c.entry.Name, c.answer.Name
 		}
 		if c.entry != c.answer {
-			solicited[n.answer] = append(solicited[n.answer], c.synAck)
+			reply := way{vip: n.vip, answer: n.answer}
+			if solicited[reply] == nil {
+				replies = append(replies, reply)
+			}
+			solicited[reply] = append(solicited[reply], c.synAck)
 		}
 		w := groups[n]
 		if w == nil {
-			w = &assess.WayBackProbe{Frontend: assess.Frontend{Kind: assess.VIP, Address: frontend}, Entry: n.entry, Answer: n.answer}
+			w = &assess.WayBackProbe{Frontend: assess.Frontend{Kind: assess.VIP, Address: netip.AddrPortFrom(n.vip, probe.FirstPort)},
+				Entry: n.entry, Answer: n.answer}
 			if ob.Idle > 0 {
 				w.Idle = metav1.Duration{Duration: ob.Idle}
 			}
@@ -299,13 +313,10 @@ func (ob *observer) sumWayBack(frontend netip.AddrPort, all []*connection) {
 	for _, n := range order {
 		ob.out.WayBack = append(ob.out.WayBack, *groups[n])
 	}
-	for i := range ob.Nodes {
-		node := &ob.Nodes[i]
-		if ids := solicited[node.Name]; len(ids) > 0 {
-			r := assess.SpoofProbe{Node: node.Name, Source: frontend.Addr(), Kind: assess.SourceVIP, Protocol: assess.SYNACK, Solicited: true,
-				Destination: ob.Client.address(frontend.Addr().Is6())}
-			ob.fill(&r, ids, node.Name)
-			ob.out.Spoof = append(ob.out.Spoof, r)
-		}
+	for _, n := range replies {
+		r := assess.SpoofProbe{Node: n.answer, Source: n.vip, Kind: assess.SourceVIP, Protocol: assess.SYNACK, Solicited: true,
+			Destination: ob.Client.address(n.vip.Is6())}
+		ob.fill(&r, solicited[n], n.answer)
+		ob.out.Spoof = append(ob.out.Spoof, r)
 	}
 }

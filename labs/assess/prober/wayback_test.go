@@ -58,6 +58,28 @@ func TestObserveMoreNodesThanPorts(t *testing.T) {
 	}
 }
 
+// Where each VIP leads to one node, connections to several VIPs are needed; one that leads to no other node is not.
+func TestObserveVIPsOfDifferentNodes(t *testing.T) {
+	m, site := newModel("a", "b", "c")
+	m.entries = []string{"a"}
+	for address, entry := range map[string]string{"198.51.100.81": "a", "198.51.100.82": "b"} {
+		m.vips[netip.MustParseAddr(address)] = []string{entry}
+	}
+	for _, vip := range []netip.Addr{netip.MustParseAddr("198.51.100.81"), netip.MustParseAddr("198.51.100.82")} {
+		site.VIPs = append(site.VIPs, vip)
+		site.Frontends = append(site.Frontends, diagnosis.Frontend{Service: "default/web", Kind: diagnosis.VIP, Address: netip.AddrPortFrom(vip, 80)})
+	}
+	o := m.observe(t, site)
+	entries := map[string]string{}
+	for _, w := range o.WayBack {
+		entries[w.Frontend.Address.Addr().String()] += w.Entry
+		assert.GreaterOrEqual(t, w.AnswersAfter, leastPerAnswer)
+	}
+	assert.Equal(t, map[string]string{modelVIP: "aaa", "198.51.100.82": "bbb"}, entries)
+	r := diagnosis.Diagnose(*o)
+	assert.Equal(t, diagnosis.Works, r.Verdict, r.Unknown)
+}
+
 // A firewall at each node's port passes the SYN-ACKs of the node where the SYN came in, and no other's. However many calls come in by the
 // node itself, it is found.
 func TestObserveFirewallAtEachPort(t *testing.T) {
@@ -114,7 +136,8 @@ func TestSumWayBackLeavesOutWhatWasNotFollowedUp(t *testing.T) {
 			ob := &observer{Site: site, Options: Options{Idle: c.idle}, journal: newJournal(), out: &diagnosis.Observations{}}
 			conn := &connection{syn: 1, synAck: 3, entry: &ob.Nodes[0], answer: &ob.Nodes[1], ids: map[stage]uint32{}}
 			c.does(ob, conn)
-			ob.sumWayBack(netip.MustParseAddrPort(modelVIP+":80"), []*connection{conn})
+			conn.frontend = netip.MustParseAddrPort(modelVIP + ":29696")
+			ob.sumWayBack([]*connection{conn})
 			assert.Equal(t, c.want, len(ob.out.WayBack) == 1)
 			assert.Equal(t, c.want, len(ob.out.Spoof) == 1)
 		})

@@ -26,8 +26,9 @@ type Agent struct {
 	err      error // why the reading has ended, once done is closed
 	devices  map[int]string
 	guards   []int
-	mu       sync.Mutex // of hops and guards
+	mu       sync.Mutex // of hops, failed and guards
 	hops     map[netip.Addr]hop
+	failed   map[netip.Addr]failure
 	sighting func(Sighting)
 }
 
@@ -45,7 +46,7 @@ const buffer = 4 << 20
 // came to each socket. It needs CAP_NET_RAW there. A packet that the device has received is reported at LevelSocket, too, before any
 // that was received later is.
 func Open(enter workload.Enter, onSighting func(Sighting)) (*Agent, error) {
-	a := &Agent{enter: enter, out: -1, wake: -1, done: make(chan struct{}), hops: make(map[netip.Addr]hop), sighting: onSighting,
+	a := &Agent{enter: enter, out: -1, wake: -1, done: make(chan struct{}), hops: make(map[netip.Addr]hop), failed: make(map[netip.Addr]failure), sighting: onSighting,
 		devices: make(map[int]string)}
 	if err := enter.Do(a.open); err != nil {
 		a.closeSockets()

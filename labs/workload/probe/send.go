@@ -63,6 +63,15 @@ func (a *Agent) send(ctx context.Context, p Probe) error {
 // resolving is how long a neighbour may take to say who it is, and how often that is looked for.
 const resolving, every = 3 * time.Second, 20 * time.Millisecond
 
+// failedFor is how long a neighbour that did not say who it is is not asked again.
+const failedFor = 10 * time.Second
+
+// failure is why there is no way to an address.
+type failure struct {
+	err error
+	at  time.Time
+}
+
 // hopTo returns where frames to an address go, by the route and the neighbours of the namespace.
 func (a *Agent) hopTo(ctx context.Context, to netip.Addr) (hop, error) {
 	a.mu.Lock()
@@ -70,6 +79,10 @@ func (a *Agent) hopTo(ctx context.Context, to netip.Addr) (hop, error) {
 	if h, ok := a.hops[to]; ok {
 		return h, nil
 	}
+	if f, ok := a.failed[to]; ok && time.Since(f.at) < failedFor {
+		return hop{}, f.err
+	}
+	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, resolving)
 	defer cancel()
 	for asked := false; ; asked = true {
@@ -93,7 +106,11 @@ func (a *Agent) hopTo(ctx context.Context, to netip.Addr) (hop, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return hop{}, fmt.Errorf("find link-layer address of %v: %w", gateway, ctx.Err())
+			err := fmt.Errorf("find link-layer address of %v: %w", gateway, ctx.Err())
+			if parent.Err() == nil {
+				a.failed[to] = failure{err, time.Now()}
+			}
+			return hop{}, err
 		case <-time.After(every):
 		}
 	}
