@@ -23,7 +23,7 @@ func printAssessment(w io.Writer, r *assess.Report) {
 	}
 	say("", title+"? "+r.Answer())
 	if r.Provider != "" {
-		say("", "The nodes are of "+r.Provider+".")
+		say("", "The nodes run on "+r.Provider+".")
 	}
 	for i := range r.Findings {
 		fmt.Fprintln(w)

@@ -32,7 +32,7 @@ func TestAssessFromFile(t *testing.T) {
 	assert.Equal(t, "dsrlab: DSR works if 2 things are changed.\n", stderr)
 	for _, want := range []string{
 		"Would DSR work on shop? DSR works if 2 things are changed.\n",
-		"The nodes are of AWS EC2.\n",
+		"The nodes run on AWS EC2.\n",
 		"1. source-check: The network drops",
 		"   Found at:    a, b (IPv4)\n",
 		"aws ec2 modify-instance-attribute",
