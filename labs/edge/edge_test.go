@@ -24,7 +24,7 @@ func edgeStand(t *testing.T) *testbed.Testbed { return edgeStandOf(t, "edge", ni
 
 func edgeStandOf(t *testing.T, name string, change func(*topologies.Topology)) *testbed.Testbed {
 	t.Helper()
-	return standServing(t, name, change)
+	return serving(t, name, change)
 }
 
 var (
@@ -316,7 +316,7 @@ func TestEdgesOfBothFamilies(t *testing.T) {
 }
 
 func TestEdgeErrors(t *testing.T) {
-	tb, _ := stand(t, "talk", nil)
+	tb, _ := unserved(t, "talk", nil)
 	require.EqualError(t, Set(t.Context(), tb, "alb"), `edge: unknown edge "alb" (want one of none, nlb-stateless, nlb-stateful, bgp, bgp-bird)`)
 	require.EqualError(t, Set(t.Context(), tb, testbed.EdgeBGP), "set edge bgp: talk has no node of role router")
 	e, err := Of(tb)

@@ -14,7 +14,7 @@ import (
 
 // TestDeadAndRevivedLBNode: connections go on by the other LB node, and by the one that comes back without any flow.
 func TestDeadAndRevivedLBNode(t *testing.T) {
-	tb, _ := stand(t, "five-nodes", nil)
+	tb, _ := unserved(t, "five-nodes", nil)
 	labtest.ServeLines(t, tb, tb.Plan().Pods, 5201)
 	to := netip.AddrPortFrom(echoVIP.Addr(), 5201)
 	require.NoError(t, tb.Install(t.Context(), dsr))

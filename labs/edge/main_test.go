@@ -3,7 +3,6 @@ package edge
 import (
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,32 +23,19 @@ var (
 	echoVIP = netip.MustParseAddrPort("185.150.8.128:8080")
 )
 
-// standServing builds a topology without shaped links, with the pods' workload served by the test itself, and with the program that
+// serving builds a topology without shaped links, with the pods' workload served by the test itself, and with the program that
 // speaks BGP.
-func standServing(t *testing.T, name string, change func(*topologies.Topology)) *testbed.Testbed {
+func serving(t *testing.T, name string, change func(*topologies.Topology)) *testbed.Testbed {
 	t.Helper()
-	tb, pods := stand(t, name, change)
+	tb, pods := unserved(t, name, change)
 	labtest.Serve(t, tb, pods)
 	return tb
 }
 
-// stand builds a topology without shaped links and without its workload, and returns its pods with it.
-func stand(t *testing.T, name string, change func(*topologies.Topology)) (*testbed.Testbed, []topologies.Pod) {
+// unserved builds a topology without shaped links and without its workload, and returns its pods with it.
+func unserved(t *testing.T, name string, change func(*topologies.Topology)) (*testbed.Testbed, []topologies.Pod) {
 	t.Helper()
-	topology, err := topologies.Lookup(name)
-	require.NoError(t, err)
-	if change != nil {
-		change(topology)
-	}
-	for i := range topology.Spec.Nodes {
-		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
-	}
-	plan, err := topologies.PlanOf(topology)
-	require.NoError(t, err)
-	pods := slices.Clone(plan.Pods)
-	for i := range plan.Pods {
-		plan.Pods[i].Workload = nil
-	}
+	plan, pods := labtest.Plan(t, name, change)
 	tb, _, err := testbed.Up(t.Context(), plan, testbed.Options{
 		StateDir: testLabs.StateDir(t), Name: "test-" + name, LabPod: testLabs.Program(t, "labpod"), Agent: testLabs.Program(t, "dsrd"),
 	})

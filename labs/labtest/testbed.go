@@ -42,6 +42,27 @@ func RequirePrograms(t testing.TB, names ...string) {
 	}
 }
 
+// Plan plans a topology of the catalogue with links that nothing limits, after change if that is not nil. Of the plan's pods nothing serves,
+// but what they would is in the pods that are returned beside it: see Serve.
+func Plan(t testing.TB, name string, change func(*topologies.Topology)) (*topologies.Plan, []topologies.Pod) {
+	t.Helper()
+	topology, err := topologies.Lookup(name)
+	require.NoError(t, err)
+	if change != nil {
+		change(topology)
+	}
+	for i := range topology.Spec.Nodes {
+		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
+	}
+	plan, err := topologies.PlanOf(topology)
+	require.NoError(t, err)
+	pods := slices.Clone(plan.Pods)
+	for i := range plan.Pods {
+		plan.Pods[i].Workload = nil
+	}
+	return plan, pods
+}
+
 // Serve serves, until the test ends, what the pods of a plan have as workload: from within the test's own process, which needs no other
 // program.
 func Serve(t testing.TB, tb Testbed, pods []topologies.Pod) {

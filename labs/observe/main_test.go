@@ -3,7 +3,6 @@ package observe
 import (
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +10,6 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/testbed"
-	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // testLabs are what this package's tests have built.
@@ -27,17 +25,7 @@ var (
 // serving is the topology talk without shaped links, with the pods' workload served by the test itself.
 func serving(t *testing.T) *testbed.Testbed {
 	t.Helper()
-	topology, err := topologies.Lookup("talk")
-	require.NoError(t, err)
-	for i := range topology.Spec.Nodes {
-		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
-	}
-	plan, err := topologies.PlanOf(topology)
-	require.NoError(t, err)
-	pods := slices.Clone(plan.Pods)
-	for i := range plan.Pods {
-		plan.Pods[i].Workload = nil
-	}
+	plan, pods := labtest.Plan(t, "talk", nil)
 	tb, _, err := testbed.Up(t.Context(), plan, testbed.Options{StateDir: testLabs.StateDir(t), Name: "test-observe", LabPod: os.Args[0]})
 	require.NoError(t, err)
 	labtest.Serve(t, tb, pods)

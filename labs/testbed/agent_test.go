@@ -42,7 +42,7 @@ func (tb *Testbed) get(t *testing.T, from, url string) (status int, body string)
 // path and under kube-proxy's rules; and the agent that answers shows the node's counters.
 func TestHealthChecks(t *testing.T) {
 	const port = 32100
-	tb := standOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
+	tb := upOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
 		service := &topology.Spec.Services[0].Spec
 		service.ExternalTrafficPolicy, service.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, port
 	})

@@ -32,7 +32,7 @@ func BenchmarkConnections(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root: makes network namespaces")
 	}
-	tb := standWith(b, "talk", func(t *topologies.Topology) {
+	tb := upWith(b, "talk", func(t *topologies.Topology) {
 		for i := range t.Spec.Nodes {
 			t.Spec.Nodes[i].Link = topologies.LinkSpec{} // not shaped
 		}

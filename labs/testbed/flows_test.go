@@ -37,7 +37,7 @@ func acknowledgeAtOnce(t *testing.T, c labtest.Caller) {
 
 // linesStand is five-nodes with servers of lines behind the VIP's port 5201.
 func linesStand(t *testing.T, change func(*topologies.Topology)) (*Testbed, netip.AddrPort) {
-	tb := standOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
+	tb := upOf(t, "five-nodes", Options{Agent: testLabs.Program(t, "dsrd")}, func(topology *topologies.Topology) {
 		for i := range topology.Spec.Nodes {
 			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
 		}
@@ -82,7 +82,7 @@ func TestTakeoverOfRunningFlows(t *testing.T) {
 
 // TestTakeoverOfDownload: a transfer goes on while its packets move from one LB node to the other and back.
 func TestTakeoverOfDownload(t *testing.T) {
-	tb := standServing(t, "five-nodes", nil)
+	tb := serving(t, "five-nodes", nil)
 	require.NoError(t, tb.Install(t.Context(), dsr))
 	to, lbs := netip.AddrPortFrom(echoVIP.Addr(), 5201), tb.LBNodes()
 	routeVIP(t, tb, to.Addr(), lbs[0])

@@ -27,7 +27,7 @@ import (
 func TestTaggedFrames(t *testing.T) {
 	for _, hook := range []dataplane.Hook{dataplane.HookTC, dataplane.HookXDP} {
 		t.Run(string(hook), func(t *testing.T) {
-			tb := standWith(t, "talk", func(topology *topologies.Topology) {
+			tb := upWith(t, "talk", func(topology *topologies.Topology) {
 				for i := range topology.Spec.Nodes {
 					topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
 				}

@@ -108,7 +108,7 @@ func TestBackendSpeaksFirst(t *testing.T) {
 // TestCollidingFlows: a client uses one port for two frontends that lead to one port of one pod. The second connection is refused
 // and counted, the first one goes on.
 func TestCollidingFlows(t *testing.T) {
-	tb := standWith(t, "talk", func(topology *topologies.Topology) {
+	tb := upWith(t, "talk", func(topology *topologies.Topology) {
 		for i := range topology.Spec.Nodes {
 			topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
 		}

@@ -68,7 +68,7 @@ func (d downloads) spread() float64 {
 // rate, and of one that drops it. They take turns on one testbed. The port has 100 Mbit/s, which any machine carries.
 func TestIperf3Agrees(t *testing.T) {
 	labtest.RequirePrograms(t, "iperf3")
-	tb := standWith(t, "talk", func(topology *topologies.Topology) {
+	tb := upWith(t, "talk", func(topology *topologies.Topology) {
 		ports := &topology.Spec.Services[0].Spec.Ports
 		*ports = append(*ports, corev1.ServicePort{Name: "iperf3", Protocol: corev1.ProtocolTCP, Port: iperf3Port, TargetPort: intstr.FromInt32(iperf3Port)})
 	})

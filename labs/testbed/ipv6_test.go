@@ -54,7 +54,7 @@ func TestIPv6(t *testing.T) {
 	vip := netip.MustParseAddr("2001:db8:8::128")
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
-			tb := standServing(t, "five-nodes", func(topology *topologies.Topology) { *topology = *six })
+			tb := serving(t, "five-nodes", func(topology *topologies.Topology) { *topology = *six })
 			require.NoError(t, tb.Install(t.Context(), v))
 			for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 				report := labtest.Connect(t, tb, "client", protocol, netip.AddrPortFrom(vip, 8080), 20, patience)
@@ -88,7 +88,7 @@ func TestIPv6(t *testing.T) {
 func TestDualStack(t *testing.T) {
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
-			tb := standServing(t, "dual-stack", func(topology *topologies.Topology) {
+			tb := serving(t, "dual-stack", func(topology *topologies.Topology) {
 				if v.Mode == "snat" { // a router may tell another LB node than the flow's, which SNAT can't cope with
 					lbNodes(1)(topology)
 				}

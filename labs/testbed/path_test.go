@@ -34,21 +34,12 @@ func ourVariants() []Variant {
 	return all
 }
 
-// standServing builds the topology without shaped links, with the pods' workload served by the test itself.
-func standServing(t *testing.T, name string, change func(*topologies.Topology)) *Testbed {
+// serving builds the topology without shaped links, with the pods' workload served by the test itself.
+func serving(t *testing.T, name string, change func(*topologies.Topology)) *Testbed {
 	t.Helper()
-	topology, err := topologies.Lookup(name)
-	require.NoError(t, err)
-	if change != nil {
-		change(topology)
-	}
-	for i := range topology.Spec.Nodes {
-		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
-	}
-	plan, err := topologies.PlanOf(topology)
-	require.NoError(t, err)
-	tb := standWith(t, name, func(other *topologies.Topology) { *other = *topology })
-	labtest.Serve(t, tb, plan.Pods)
+	plan, pods := labtest.Plan(t, name, change)
+	tb := upPlan(t, name, Options{}, plan)
+	labtest.Serve(t, tb, pods)
 	return tb
 }
 
@@ -77,7 +68,7 @@ func narrow(t *testing.T, tb *Testbed, mtu int) {
 func TestPathMTU(t *testing.T) {
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
-			tb := standServing(t, "five-nodes", lbNodes(1)) // a new one for each: kernels remember the MTU of a path
+			tb := serving(t, "five-nodes", lbNodes(1)) // a new one for each: kernels remember the MTU of a path
 			narrow(t, tb, 1300)
 			require.NoError(t, tb.Install(t.Context(), v))
 			report, err := workload.Bulk(t.Context(), workload.BulkOptions{
@@ -105,7 +96,7 @@ func lbNodes(n int) func(*topologies.Topology) {
 // TestPathMTUOfAnotherNode: the router's error comes to an LB node that never saw the flow. Under DSR that node selects the same
 // backend as the one that did.
 func TestPathMTUOfAnotherNode(t *testing.T) {
-	tb := standServing(t, "five-nodes", nil)
+	tb := serving(t, "five-nodes", nil)
 	narrow(t, tb, 1300)
 	require.NoError(t, tb.Install(t.Context(), Variant{Name: "dsr", DataPath: DataPathDSRLab, Mode: services.ModeDSR}))
 	for range 8 {
@@ -124,7 +115,7 @@ func TestPathMTUOfAnotherNode(t *testing.T) {
 func TestTooBig(t *testing.T) {
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
-			tb := standServing(t, "five-nodes", nil)
+			tb := serving(t, "five-nodes", nil)
 			require.NoError(t, tb.Install(t.Context(), v))
 			var mtu int
 			require.NoError(t, tb.network.Do("client", func() error {
@@ -167,7 +158,7 @@ func toOwnServers(topology *topologies.Topology) {
 
 // datagramStand is five-nodes with pods that send large datagrams back.
 func datagramStand(t *testing.T) *Testbed {
-	tb := standServing(t, "five-nodes", toOwnServers)
+	tb := serving(t, "five-nodes", toOwnServers)
 	for _, p := range tb.plan.Pods {
 		echoDatagrams(t, tb, p.Name, 7777)
 	}
@@ -239,7 +230,7 @@ func TestNodeCallsItsNodePort(t *testing.T) {
 // TestClosedPort: nobody listens in the pods. Their ICMP errors reach who called a frontend, a client or the node itself, as errors of
 // that frontend.
 func TestClosedPort(t *testing.T) {
-	tb := standServing(t, "five-nodes", toOwnServers)
+	tb := serving(t, "five-nodes", toOwnServers)
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {
 			require.NoError(t, tb.Install(t.Context(), v))
@@ -295,7 +286,7 @@ func echoDatagrams(t *testing.T, tb *Testbed, pod string, port int) {
 
 // TestRefused: a service without endpoints refuses at once, instead of letting the client wait, be it outside or the node itself.
 func TestRefused(t *testing.T) {
-	tb := standServing(t, "five-nodes", nil)
+	tb := serving(t, "five-nodes", nil)
 	tb.plan.EndpointSlices = nil
 	for _, v := range ourVariants() {
 		t.Run(v.Name, func(t *testing.T) {

@@ -26,14 +26,14 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
-// standWith builds the named topology, without the pods' own workload, for one test.
-func standWith(t testing.TB, name string, change func(*topologies.Topology)) *Testbed {
+// upWith builds the named topology, without the pods' own workload, for one test.
+func upWith(t testing.TB, name string, change func(*topologies.Topology)) *Testbed {
 	t.Helper()
-	return standOf(t, name, Options{}, change)
+	return upOf(t, name, Options{}, change)
 }
 
-// standOf is standWith with options.
-func standOf(t testing.TB, name string, o Options, change func(*topologies.Topology)) *Testbed {
+// upOf is upWith with options.
+func upOf(t testing.TB, name string, o Options, change func(*topologies.Topology)) *Testbed {
 	t.Helper()
 	topology, err := topologies.Lookup(name)
 	require.NoError(t, err)
@@ -45,6 +45,11 @@ func standOf(t testing.TB, name string, o Options, change func(*topologies.Topol
 	for i := range plan.Pods {
 		plan.Pods[i].Workload = nil // the test's own programs serve
 	}
+	return upPlan(t, name, o, plan)
+}
+
+func upPlan(t testing.TB, name string, o Options, plan *topologies.Plan) *Testbed {
+	t.Helper()
 	o.StateDir, o.Name, o.LabPod = testLabs.StateDir(t), "test-"+name, os.Args[0]
 	tb, _, err := Up(t.Context(), plan, o)
 	require.NoError(t, err)
@@ -97,7 +102,7 @@ func serveDNS(t *testing.T, tb *Testbed, pod string, port int) {
 // eyes of tshark.
 func TestRealPrograms(t *testing.T) {
 	labtest.RequirePrograms(t, "nginx", "curl", "iperf3", "dig", "tshark")
-	tb := standWith(t, "talk", nil)
+	tb := upWith(t, "talk", nil)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir), 0o600))

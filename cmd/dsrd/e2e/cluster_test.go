@@ -28,17 +28,7 @@ type cluster struct{ *testbed.Testbed }
 // serves yet.
 func newCluster(t *testing.T, name string) (*cluster, []topologies.Pod) {
 	t.Helper()
-	topology, err := topologies.Lookup(name)
-	require.NoError(t, err)
-	for i := range topology.Spec.Nodes {
-		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
-	}
-	plan, err := topologies.PlanOf(topology)
-	require.NoError(t, err)
-	pods := slices.Clone(plan.Pods)
-	for i := range plan.Pods {
-		plan.Pods[i].Workload = nil // the test's own process serves
-	}
+	plan, pods := labtest.Plan(t, name, nil)
 	tb, _, err := testbed.Up(t.Context(), plan, testbed.Options{
 		StateDir: programs.StateDir(t), Name: "test-" + name, LabPod: programs.Program(t, "labpod"), Agent: programs.Program(t, "dsrd"),
 	})

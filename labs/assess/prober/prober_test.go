@@ -11,13 +11,12 @@ import (
 	"github.com/google/nftables"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	diagnosis "github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/obstacle"
 	"github.com/dsrlab/dsrlab/labs/testbed"
-	"github.com/dsrlab/dsrlab/topologies"
 )
 
 // newTestbed builds the topology would-it-work, without limits of its links.
@@ -26,19 +25,7 @@ func newTestbed(t *testing.T) *testbed.Testbed {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
 	}
-	topology, err := topologies.Lookup("would-it-work")
-	require.NoError(t, err)
-	for i := range topology.Spec.Nodes {
-		topology.Spec.Nodes[i].Link = topologies.LinkSpec{}
-	}
-	for i := range topology.Spec.Pods {
-		topology.Spec.Pods[i].Workload = nil // nobody needs to answer
-	}
-	for i := range topology.Spec.Services[0].Spec.Ports {
-		topology.Spec.Services[0].Spec.Ports[i].TargetPort = intstr.FromInt32(8080)
-	}
-	plan, err := topologies.PlanOf(topology)
-	require.NoError(t, err)
+	plan, _ := labtest.Plan(t, "would-it-work", nil) // nobody needs to answer
 	tb, _, err := testbed.Up(t.Context(), plan, testbed.Options{StateDir: testLabs.StateDir(t), LabPod: os.Args[0]})
 	require.NoError(t, err)
 	return tb
@@ -49,7 +36,7 @@ func observe(t *testing.T, tb *testbed.Testbed) *diagnosis.Observations {
 	t.Helper()
 	site, err := OnTestbed(tb, "")
 	require.NoError(t, err)
-	o, err := Observe(t.Context(), site, Options{Idle: 50 * time.Millisecond, Patience: time.Second})
+	o, err := Observe(t.Context(), site, Options{Idle: 50 * time.Millisecond})
 	require.NoError(t, err)
 	return o
 }
