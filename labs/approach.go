@@ -124,7 +124,7 @@ func (a Approach) validate() error {
 	return fmt.Errorf("approach: found %q (want direct, x-forwarded-for or proxy-protocol)", a)
 }
 
-func (s *TableStep) validate(*Lab) []error {
+func (s *TableStep) validate() []error {
 	errs := []error{s.Approach.validate()}
 	if (s.Approach != ApproachDirect) != (s.Proxy != "") {
 		errs = append(errs, errors.New("proxy: want a node for every approach but direct, and none for direct"))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -67,7 +68,7 @@ func (e *Exercise) validate(l *Lab) []error {
 		errs = append(errs, errors.New("answer: want exactly one of measured, text, run"))
 	}
 	if m := e.Answer.Measured; m != nil {
-		errs = append(errs, known("answer.measured.variant", "variant", m.Variant, l.variantNames())...)
+		errs = append(errs, names.Known("answer.measured.variant", "variant", m.Variant, l.variantNames())...)
 	}
 	if _, err := regexp.Compile(e.Answer.Text); err != nil {
 		errs = append(errs, fmt.Errorf("answer.text: %w", err))

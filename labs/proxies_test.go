@@ -89,9 +89,9 @@ func TestProxyStepsNameAllErrors(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"count: found less than 1 (want 1 or more)", `forge: found "nobody" (want an IPv4 address)`, "through: missing (want nodes)",
-	}, texts((&HeadersStep{Forge: "nobody"}).validate(nil)))
+	}, texts((&HeadersStep{Forge: "nobody"}).validate()))
 	assert.Equal(t, []string{
 		"count: found less than 1 (want 1 or more)", `forge: found "::1" (want an IPv4 address)`, "through: missing (want a node)",
 		"pod, port: missing (want where the applications listen)",
-	}, texts((&ProxyProtocolStep{Forge: "::1"}).validate(nil)))
+	}, texts((&ProxyProtocolStep{Forge: "::1"}).validate()))
 }

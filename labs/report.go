@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/walk"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
@@ -72,7 +73,7 @@ func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error
 		if p.Over != "" && len(p.Metrics) > 1 {
 			fail("%sover: not together with several metrics", field)
 		}
-		for _, err := range each("variants", "variant", p.Variants, l.variantNames()) {
+		for _, err := range names.Each("variants", "variant", p.Variants, l.variantNames()) {
 			fail("%s%w", field, err)
 		}
 		if p.Series {

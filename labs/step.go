@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -50,11 +51,11 @@ type action interface {
 	// run executes the step in a trial of a variant, and records samples and evidence.
 	run(ctx context.Context, t *trial) error
 	// validate returns every error in the step's fields.
-	validate(l *Lab) []error
+	validate() []error
 	// check returns every name in the step that the lab's topology does not have.
-	check(n *names) []error
+	check(n *names.Names) []error
 	// measures returns what the step records.
-	measures(n *names) []measurement
+	measures(n *names.Names) []measurement
 }
 
 // commander is implemented by kinds that one command shows by hand.
@@ -98,13 +99,13 @@ func (s *Step) Kind() string {
 }
 
 // validate returns every error in the step; n is nil if the lab's topology is not known.
-func (s *Step) validate(l *Lab, n *names) []error {
-	errs := each("variants", "variant", s.Variants, l.variantNames())
+func (s *Step) validate(l *Lab, n *names.Names) []error {
+	errs := names.Each("variants", "variant", s.Variants, l.variantNames())
 	kind, a, err := s.action()
 	if err != nil {
 		return append(errs, err)
 	}
-	found := a.validate(l)
+	found := a.validate()
 	if n != nil {
 		found = append(found, a.check(n)...)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/application"
@@ -46,7 +47,7 @@ type visit struct {
 	port    uint16 // of the application in the pod
 }
 
-func (s *ApplicationStep) validate(*Lab) []error {
+func (s *ApplicationStep) validate() []error {
 	var errs []error
 	if (&visit{}).check(s.App) == nil {
 		errs = append(errs, fmt.Errorf("app: found %q (want ratelimit, audit, geo, visitors, callback or quota)", s.App))
@@ -58,6 +59,21 @@ func (s *ApplicationStep) validate(*Lab) []error {
 		errs = append(errs, errors.New("abuser: want a client with app ratelimit, and none with others"))
 	}
 	return errs
+}
+
+func (s *ApplicationStep) check(n *names.Names) []error {
+	return append(n.Target("to", s.To), names.Optional("abuser", "client", s.Abuser, n.Clients)...)
+}
+
+func (s *ApplicationStep) measures(*names.Names) []measurement {
+	return measurements(nil, map[workload.Kind][]string{
+		"ratelimit": {"innocent_served", "abusive_blocked"},
+		"audit":     {"lines_right"},
+		"geo":       {"regions_right", "regions_of_nodes"},
+		"visitors":  {"visitors_true", "visitors_counted"},
+		"callback":  {"reached"},
+		"quota":     {"bills", "bills_right", "refused_within_quota"},
+	}[s.App]...)
 }
 
 func (s *ApplicationStep) run(ctx context.Context, t *trial) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
@@ -33,12 +34,22 @@ type ConnectStep struct {
 	Spread bool `json:"spread,omitempty"`
 }
 
-func (s *ConnectStep) validate(*Lab) []error {
+func (s *ConnectStep) validate() []error {
 	errs := checkProtocol(s.Protocol)
 	if s.Spread && s.Protocol != workload.TCP {
 		errs = append(errs, errors.New("spread: found it with udp (want tcp, which reports the pod that answered)"))
 	}
 	return errs
+}
+
+func (s *ConnectStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *ConnectStep) measures(*names.Names) []measurement {
+	all := []string{"connected", "source_preserved", "source_is_lb_node", "answer_p50", "answer_p99"}
+	if s.Spread {
+		all = append(all, "pods", "requests_cv")
+	}
+	return measurements(one("protocol", string(s.Protocol)), all...)
 }
 
 func (s *ConnectStep) run(ctx context.Context, t *trial) error {

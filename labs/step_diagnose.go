@@ -6,12 +6,17 @@ import (
 	"fmt"
 
 	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/names"
 )
 
 // DiagnoseStep is connect with a diagnosis: if requests or replies are lost, it reports where, and which counter shows it.
 // Samples are those of connect, and, labelled with the protocol, answers_from_wrong_source and spoof_drops (packets).
 type DiagnoseStep struct {
 	ConnectStep `json:",inline"`
+}
+
+func (s *DiagnoseStep) measures(n *names.Names) []measurement {
+	return append(s.ConnectStep.measures(n), measurements(one("protocol", string(s.Protocol)), "answers_from_wrong_source", "spoof_drops")...)
 }
 
 func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {

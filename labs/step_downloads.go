@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
@@ -70,7 +71,7 @@ func (e Event) String() string {
 	return "nothing"
 }
 
-func (s *DownloadsStep) validate(*Lab) []error {
+func (s *DownloadsStep) validate() []error {
 	errs := checkCount(s.Count)
 	if s.Rate <= 0 || s.Length <= 0 {
 		errs = append(errs, errors.New("rate, length: must be given"))
@@ -90,6 +91,27 @@ func (s *DownloadsStep) validate(*Lab) []error {
 		}
 	}
 	return errs
+}
+
+func (s *DownloadsStep) check(n *names.Names) []error {
+	errs := append(n.Call(s.From, s.To), names.Optional("without", "LB node", s.Without, n.LBNodes)...)
+	for i, e := range s.Events {
+		field := fmt.Sprintf("events[%d].", i)
+		errs = append(errs, names.Optional(field+"fail", "LB node", e.Fail, n.LBNodes)...)
+		errs = append(errs, names.Optional(field+"join", "LB node", e.Join, n.LBNodes)...)
+		errs = append(errs, names.Optional(field+"drain", "pod", e.Drain, n.Pods)...)
+		errs = append(errs, names.Optional(field+"return", "pod", e.Return, n.Pods)...)
+	}
+	return errs
+}
+
+func (s *DownloadsStep) measures(*names.Names) []measurement {
+	var events []string
+	for _, e := range s.Events {
+		events = append(events, e.String())
+	}
+	return append(measurements(nil, "running", "completed"),
+		measurements(map[string][]string{"event": events}, "survived", "lost", "longest_gap_p99")...)
 }
 
 func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {

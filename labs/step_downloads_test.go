@@ -14,7 +14,7 @@ import (
 func TestDownloadsValidate(t *testing.T) {
 	s := &DownloadsStep{Events: []Event{{After: 2, Fail: "lb-1", Join: "lb-1"}, {After: 1, Join: "lb-2", Detection: 1}, {After: 3}}}
 	var texts []string
-	for _, err := range s.validate(nil) {
+	for _, err := range s.validate() {
 		texts = append(texts, err.Error())
 	}
 	assert.Equal(t, []string{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -29,7 +30,13 @@ type EntryStep struct {
 	Timeout Duration `json:"timeout,omitempty"`
 }
 
-func (s *EntryStep) validate(*Lab) []error { return checkCount(s.Count) }
+func (s *EntryStep) validate() []error { return checkCount(s.Count) }
+
+func (s *EntryStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *EntryStep) measures(*names.Names) []measurement {
+	return measurements(nil, "connected", "lb_nodes_used", "least_share", "vip_next_hops")
+}
 
 func checkCount(count int) []error {
 	if count <= 0 {

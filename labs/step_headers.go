@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
@@ -48,12 +50,31 @@ const (
 
 func (s *HeadersStep) sends() []proxyproto.Version { return []proxyproto.Version{proxyproto.None} }
 
-func (s *HeadersStep) validate(*Lab) []error {
+func (s *HeadersStep) validate() []error {
 	errs := append(checkCount(s.Count), checkForge(s.Forge)...)
 	if len(s.Through) == 0 {
 		errs = append(errs, errors.New("through: missing (want nodes)"))
 	}
 	return errs
+}
+
+func (s *HeadersStep) check(n *names.Names) []error {
+	return append(n.Call(s.From, s.To), names.Each("through", "node", s.Through, n.Nodes)...)
+}
+
+func (s *HeadersStep) measures(*names.Names) []measurement {
+	chain := strconv.Itoa(len(s.Through))
+	with := func(more map[string][]string) map[string][]string {
+		labels := one("chain", chain)
+		maps.Copy(labels, more)
+		return labels
+	}
+	headers := []string{strings.ToLower(headerXForwardedFor), strings.ToLower(headerForwarded)}
+	policies := slices.Sorted(maps.Keys(trusts(len(s.Through))))
+	all := measurements(with(nil), "answered", "socket_is_proxy", "socket_is_node", "raw_tcp_answered", "udp_answered")
+	all = append(all, measurements(with(map[string][]string{"header": headers}), "header_is_client", "header_lists_hops")...)
+	all = append(all, measurements(with(map[string][]string{"trust": policies, "client": {"honest", "forging"}}), "believed_is_client")...)
+	return append(all, measurements(with(map[string][]string{"trust": policies, "client": {"forging"}}), "believed_is_forged")...)
 }
 
 func (s *HeadersStep) run(ctx context.Context, t *trial) error {

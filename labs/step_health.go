@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -25,11 +26,19 @@ type HealthStep struct {
 // healthPatience is how long a node's agent may take to report new tables.
 const healthPatience = 3 * time.Second
 
-func (s *HealthStep) validate(*Lab) []error {
+func (s *HealthStep) validate() []error {
 	if s.Service == "" {
 		return []error{errors.New("service: missing")}
 	}
 	return nil
+}
+
+func (s *HealthStep) check(n *names.Names) []error {
+	return append(n.From(s.From), names.Known("service", "service", s.Service, n.Services)...)
+}
+
+func (s *HealthStep) measures(n *names.Names) []measurement {
+	return measurements(map[string][]string{"node": n.ClusterNodes}, "health_status")
 }
 
 func (s *HealthStep) run(ctx context.Context, t *trial) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/measure"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
@@ -49,7 +50,7 @@ type InferStep struct {
 	Time  Duration `json:"time,omitempty"`
 }
 
-func (s *InferStep) validate(*Lab) []error {
+func (s *InferStep) validate() []error {
 	var errs []error
 	given := 0
 	for _, set := range []bool{s.Rate > 0, s.Workers > 0, s.WorkersPerPod > 0} {
@@ -74,6 +75,27 @@ func (s *InferStep) validate(*Lab) []error {
 		errs = append(errs, fmt.Errorf("shape: %w", err))
 	}
 	return errs
+}
+
+func (s *InferStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *InferStep) measures(*names.Names) []measurement {
+	loop := arrival.Open
+	if s.Rate == 0 {
+		loop = arrival.Closed
+	}
+	all := []string{
+		"requests_per_second", "payload_rate", "request_bytes", "response_bytes", "failures", "ttfb_share", "lb_bytes_per_byte",
+		"lb_reply_bytes_per_byte", "received_per_sent",
+	}
+	times := []string{"ttfb", "completion"}
+	if shape, err := s.shape(); err == nil && shape.Token > 0 {
+		times = append(times, "tpot", "pace")
+	}
+	for _, time := range times {
+		all = append(all, time+"_p50", time+"_p95", time+"_p99")
+	}
+	return measurements(map[string][]string{"shape": {s.Shape}, "loop": {string(loop)}}, all...)
 }
 
 // shape returns the step's shape.

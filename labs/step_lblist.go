@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/internal/words"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -21,7 +22,15 @@ type LBListStep struct {
 	To   testbed.Target `json:"to"`
 }
 
-func (s *LBListStep) validate(*Lab) []error { return nil }
+func (s *LBListStep) validate() []error { return nil }
+
+func (s *LBListStep) check(n *names.Names) []error {
+	return append(names.Known("node", "node", s.Node, n.ClusterNodes), n.Target("to", s.To)...)
+}
+
+func (s *LBListStep) measures(*names.Names) []measurement {
+	return measurements(nil, "listed_dsr", "listed_backends")
+}
 
 func (s *LBListStep) run(_ context.Context, t *trial) error {
 	to, err := t.testbed.Target(s.To, t.variant)

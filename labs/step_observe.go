@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -19,7 +20,13 @@ type ObserveStep struct {
 	Count int            `json:"count"`
 }
 
-func (s *ObserveStep) validate(*Lab) []error { return checkCount(s.Count) }
+func (s *ObserveStep) validate() []error { return checkCount(s.Count) }
+
+func (s *ObserveStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *ObserveStep) measures(*names.Names) []measurement {
+	return measurements(nil, "observed_to_overlay")
+}
 
 func (s *ObserveStep) run(ctx context.Context, t *trial) error {
 	to, err := t.testbed.Target(s.To, t.variant)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -46,13 +47,28 @@ func (s *ProxyProtocolStep) sends() []proxyproto.Version {
 	return []proxyproto.Version{proxyproto.V1, proxyproto.V2}
 }
 
-func (s *ProxyProtocolStep) validate(*Lab) []error {
+func (s *ProxyProtocolStep) validate() []error {
 	errs := append(checkCount(s.Count), checkForge(s.Forge)...)
 	errs = append(errs, checkNode("through", s.Through)...)
 	if s.Pod == "" || s.Port == 0 {
 		errs = append(errs, errors.New("pod, port: missing (want where the applications listen)"))
 	}
 	return errs
+}
+
+func (s *ProxyProtocolStep) check(n *names.Names) []error {
+	errs := append(n.Call(s.From, s.To), names.Optional("through", "node", s.Through, n.Nodes)...)
+	return append(errs, names.Optional("pod", "pod", s.Pod, n.Pods)...)
+}
+
+func (s *ProxyProtocolStep) measures(*names.Names) []measurement {
+	var versions []string
+	for _, v := range s.sends() {
+		versions = append(versions, fmt.Sprintf("v%d", v))
+	}
+	applications := []string{applicationPlain, applicationParsing, applicationGuarded}
+	return measurements(map[string][]string{"version": versions, "application": applications},
+		"answered", "garbled", "refused", "parsed_is_client", "socket_is_proxy", "socket_is_node", "believed_is_forged")
 }
 
 func (s *ProxyProtocolStep) run(ctx context.Context, t *trial) error {

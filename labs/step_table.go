@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/internal/words"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -44,6 +45,25 @@ const (
 	columnUnchanged = "no application change"
 	columnSource    = "source address"
 )
+
+func (s *TableStep) check(n *names.Names) []error {
+	errs := append(n.From(s.From), names.Optional("proxy", "node", s.Proxy, n.Nodes)...)
+	errs = append(errs, names.Each("gone", "pod", s.Gone, n.Pods)...)
+	if unknown := names.Known("service", "service", s.Service, n.Services); unknown != nil {
+		return append(errs, unknown...)
+	}
+	for _, port := range []struct{ field, name string }{{"port", s.Port}, {"udp", s.UDP}, {"parsing", s.Parsing}} {
+		errs = append(errs, names.Optional(port.field, "port of "+s.Service, port.name, n.Ports[s.Service])...)
+	}
+	return errs
+}
+
+func (s *TableStep) measures(n *names.Names) []measurement {
+	all := measurements(nil, "tcp_answered", "udp_answered", "plain_sees", "plain_works", "parsing_sees")
+	all = append(all, measurements(map[string][]string{"node": n.LBNodes, "pods": {"all", "gone"}}, "served")...)
+	columns := []string{columnHA, columnTCP, columnUDP, columnUnchanged, columnSource}
+	return append(all, measurements(map[string][]string{"column": columns}, "cell")...)
+}
 
 func (s *TableStep) run(ctx context.Context, t *trial) error {
 	e, err := t.enter(ctx, s)

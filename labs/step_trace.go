@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -25,7 +26,13 @@ type TraceStep struct {
 	Timeout Duration `json:"timeout,omitempty"`
 }
 
-func (s *TraceStep) validate(*Lab) []error { return checkProtocol(s.Protocol) }
+func (s *TraceStep) validate() []error { return checkProtocol(s.Protocol) }
+
+func (s *TraceStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *TraceStep) measures(*names.Names) []measurement {
+	return measurements(one("protocol", string(s.Protocol)), "traced_answered", "traced_hops", "traced_answer_at_lb")
+}
 
 func (s *TraceStep) run(ctx context.Context, t *trial) error {
 	to, err := t.testbed.Target(s.To, t.variant)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/measure"
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
@@ -32,7 +33,7 @@ type TransferStep struct {
 	StreamsPerPod int `json:"streamsPerPod,omitempty"`
 }
 
-func (s *TransferStep) validate(*Lab) []error {
+func (s *TransferStep) validate() []error {
 	var errs []error
 	if s.Direction != workload.Download && s.Direction != workload.Upload {
 		errs = append(errs, fmt.Errorf("direction: found %q (want download or upload)", s.Direction))
@@ -41,6 +42,16 @@ func (s *TransferStep) validate(*Lab) []error {
 		errs = append(errs, errors.New("streams, streamsPerPod: want one of them at most"))
 	}
 	return errs
+}
+
+func (s *TransferStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
+
+func (s *TransferStep) measures(*names.Names) []measurement {
+	all := []string{"payload_rate", "retransmits", "retransmitted", "rtt", "lb_port_drops", "lb_port_use", "cpu_busy"}
+	if s.Streams > 1 || s.StreamsPerPod > 0 {
+		all = append(all, "payload_rate_together")
+	}
+	return measurements(nil, all...)
 }
 
 func (s *TransferStep) run(ctx context.Context, t *trial) error {

@@ -3,9 +3,11 @@ package labs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/edge"
+	"github.com/dsrlab/dsrlab/labs/names"
 )
 
 // WithdrawStep ends an LB node's BGP speaker, opens connections without it, and starts it again.
@@ -15,7 +17,23 @@ type WithdrawStep struct {
 	Entry EntryStep `json:"entry"`
 }
 
-func (s *WithdrawStep) validate(l *Lab) []error { return s.Entry.validate(l) }
+func (s *WithdrawStep) validate() []error { return s.Entry.validate() }
+
+func (s *WithdrawStep) check(n *names.Names) []error {
+	errs := names.Known("node", "LB node", s.Node, n.LBNodes)
+	for _, err := range s.Entry.check(n) {
+		errs = append(errs, fmt.Errorf("entry.%w", err))
+	}
+	return errs
+}
+
+func (s *WithdrawStep) measures(n *names.Names) []measurement {
+	all := append(measurements(nil, "withdrawn_after"), s.Entry.measures(n)...)
+	for i := range all {
+		all[i].labels = one("without", s.Node)
+	}
+	return all
+}
 
 func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
 	began := time.Now()

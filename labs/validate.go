@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -74,7 +75,7 @@ func positioned(errs []error) manifest.Errors {
 }
 
 // names returns those of the lab's topology; nil if there is none.
-func (l *Lab) names() (*names, error) {
+func (l *Lab) names() (*names.Names, error) {
 	if all := topologies.Catalogue(); !slices.Contains(all, l.Spec.Topology) {
 		return nil, fmt.Errorf("unknown topology %q%s", l.Spec.Topology, manifest.Suggest(l.Spec.Topology, all))
 	}
@@ -82,7 +83,7 @@ func (l *Lab) names() (*names, error) {
 	if err != nil {
 		return nil, err
 	}
-	return namesOf(plan), nil
+	return names.Of(plan), nil
 }
 
 // variantNames are the lab's.
@@ -94,7 +95,7 @@ func (l *Lab) variantNames() []string {
 	return all
 }
 
-func (l *Lab) validateVariants(n *names) []error {
+func (l *Lab) validateVariants(n *names.Names) []error {
 	if len(l.Spec.Variants) == 0 {
 		return []error{errors.New("variants: missing (want at least one)")}
 	}
@@ -110,23 +111,23 @@ func (l *Lab) validateVariants(n *names) []error {
 			errs = append(errs, fmt.Errorf("%s: %w", field, err))
 		}
 		if n != nil {
-			errs = append(errs, each(field+".pods", "pod", v.Pods, n.pods)...)
+			errs = append(errs, names.Each(field+".pods", "pod", v.Pods, n.Pods)...)
 		}
 	}
 	return errs
 }
 
 // validate returns every error in a phase; n is nil if the lab's topology is not known.
-func (p *Phase) validate(l *Lab, n *names) []error {
+func (p *Phase) validate(l *Lab, n *names.Names) []error {
 	errs := p.Sweep.validate()
-	errs = append(errs, each("variants", "variant", p.Variants, l.variantNames())...)
+	errs = append(errs, names.Each("variants", "variant", p.Variants, l.variantNames())...)
 	if n != nil {
-		errs = append(errs, each("capture", "node", p.Capture, n.nodes)...)
+		errs = append(errs, names.Each("capture", "node", p.Capture, n.Nodes)...)
 		if p.Sweep != nil {
-			errs = append(errs, optional("sweep.node", "node", p.Sweep.Node, n.nodes)...)
+			errs = append(errs, names.Optional("sweep.node", "node", p.Sweep.Node, n.Nodes)...)
 			for i, pods := range p.Sweep.Pods {
-				if pods < 1 || pods > len(n.pods) {
-					errs = append(errs, fmt.Errorf("sweep.pods[%d]: found %d (want 1 to %d, the topology's)", i, pods, len(n.pods)))
+				if pods < 1 || pods > len(n.Pods) {
+					errs = append(errs, fmt.Errorf("sweep.pods[%d]: found %d (want 1 to %d, the topology's)", i, pods, len(n.Pods)))
 				}
 			}
 		}
@@ -146,7 +147,7 @@ func (p *Phase) validate(l *Lab, n *names) []error {
 }
 
 // measured returns what each variant measures; nil if the lab's topology is not known.
-func (l *Lab) measured(n *names) map[string][]measurement {
+func (l *Lab) measured(n *names.Names) map[string][]measurement {
 	if n == nil {
 		return nil
 	}
@@ -172,13 +173,13 @@ func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[str
 	if e.Text == "" {
 		fail(errors.New("text: missing (want what is expected, in a sentence)"))
 	}
-	fail(known("variant", "variant", e.Variant, l.variantNames())...)
-	fail(optional("over", "variant", e.Over, l.variantNames())...)
+	fail(names.Known("variant", "variant", e.Variant, l.variantNames())...)
+	fail(names.Optional("over", "variant", e.Over, l.variantNames())...)
 	var ids []string
 	for _, c := range claims {
 		ids = append(ids, c.ID)
 	}
-	fail(each("claims", "claim", e.Claims, ids)...)
+	fail(names.Each("claims", "claim", e.Claims, ids)...)
 	if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
 		fail(errors.New("over: not together with slope or overLabels"))
 	}
