@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -39,7 +40,7 @@ func (e *entrances) close() error {
 }
 
 // enter opens what the approach needs: a proxy for each node, and the applications that parse its headers.
-func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
+func (s *TableStep) enter(ctx context.Context, t *trial.Attempt) (*entrances, error) {
 	e := &entrances{plain: make(map[string]netip.AddrPort), parsing: make(map[string]netip.AddrPort)}
 	var opened []workload.Server
 	fail := func(err error) (*entrances, error) {
@@ -49,8 +50,8 @@ func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 		return nil, err
 	}
 	if s.Approach == ApproachProxied {
-		for _, p := range t.testbed.Plan().Pods {
-			server, err := workload.OpenEcho(ctx, t.testbed.Enter(p.Name), nil, workload.EchoOptions{
+		for _, p := range t.Testbed.Plan().Pods {
+			server, err := workload.OpenEcho(ctx, t.Testbed.Enter(p.Name), nil, workload.EchoOptions{
 				Listen: netip.AddrPortFrom(p.Addresses[0], s.ParsingPort), ProxyProtocol: proxyproto.Policy{Require: true},
 			})
 			if err != nil {
@@ -59,16 +60,16 @@ func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 			opened = append(opened, server)
 		}
 	}
-	for _, n := range t.testbed.LBNodes() {
+	for _, n := range t.Testbed.LBNodes() {
 		for _, way := range []struct {
 			port string
 			to   map[string]netip.AddrPort
 		}{{s.Port, e.plain}, {s.Parsing, e.parsing}} {
-			upstream, err := t.testbed.Target(testbed.Target{Service: s.Service, Port: way.port, Via: n.Name}, t.variant)
+			upstream, err := t.Testbed.Target(testbed.Target{Service: s.Service, Port: way.port, Via: n.Name}, t.Variant)
 			if err != nil {
 				return fail(err)
 			}
-			server, err := t.openProxy(ctx, s, upstream)
+			server, err := s.openProxy(ctx, t, upstream)
 			if err != nil {
 				return fail(err)
 			}
@@ -86,15 +87,15 @@ func (t *trial) enter(ctx context.Context, s *TableStep) (*entrances, error) {
 }
 
 // openProxy opens the approach's proxy in front of an upstream; it returns nil for an approach without one.
-func (t *trial) openProxy(ctx context.Context, s *TableStep, upstream netip.AddrPort) (workload.Server, error) {
+func (s *TableStep) openProxy(ctx context.Context, t *trial.Attempt, upstream netip.AddrPort) (workload.Server, error) {
 	if s.Approach == ApproachDirect {
 		return nil, nil
 	}
-	at, err := t.testbed.AddressOf(s.Proxy, upstream.Addr().Is4())
+	at, err := t.Testbed.AddressOf(s.Proxy, upstream.Addr().Is4())
 	if err != nil {
 		return nil, err
 	}
-	dialer, listen := workload.Dialer{Enter: t.testbed.Enter(s.Proxy)}, netip.AddrPortFrom(at, 0)
+	dialer, listen := workload.Dialer{Enter: t.Testbed.Enter(s.Proxy)}, netip.AddrPortFrom(at, 0)
 	if s.Approach == ApproachHeader {
 		return l7proxy.Open(ctx, l7proxy.Options{Dialer: dialer, Listen: listen, Upstreams: []netip.AddrPort{upstream}})
 	}

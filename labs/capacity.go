@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/dsrlab/dsrlab/labs/measure"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -18,13 +19,13 @@ const (
 	probeHeadroom = 1.33
 )
 
-// setLinks sets all limited links to the rates of a plan.
-func (x *execution) setLinks(p *topologies.Plan) error {
+// setLinks sets all limited links of a testbed to the rates of a plan.
+func setLinks(b *testbed.Testbed, p *topologies.Plan) error {
 	for _, n := range p.Nodes {
 		if !n.Limited() {
 			continue
 		}
-		if err := x.testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode); err != nil {
+		if err := b.Network().Reshape(n.Name, n.ToNode, n.FromNode); err != nil {
 			return fmt.Errorf("set the link of %s: %w", n.Name, err)
 		}
 	}
@@ -32,15 +33,15 @@ func (x *execution) setLinks(p *topologies.Plan) error {
 }
 
 // fitToMachine gives the links the largest rates that the machine carries now, or those that were asked for, and calibrates them.
-func (s *Session) fitToMachine(ctx context.Context, x *execution) error {
+func (s *Session) fitToMachine(ctx context.Context) error {
 	scale, reason := max(s.runner.Scale, s.atMost, 1), ""
-	if x.plan.Limited() && s.lab.usesRates() {
+	if s.shared.Plan.Limited() && s.lab.usesRates() {
 		var err error
-		if scale, reason, err = s.fitLinks(ctx, x, scale); err != nil {
+		if scale, reason, err = s.fitLinks(ctx, scale); err != nil {
 			return err
 		}
 	}
-	s.scale, s.plan = scale, x.plan
+	s.scale, s.plan = scale, s.shared.Plan
 	if reason != "" {
 		s.runner.Narrator.Notice(reason)
 	}
@@ -62,19 +63,20 @@ func (l *Lab) usesRates() bool {
 
 // fitLinks tries the scales from the given one on, until the machine carries what the lab asks for; of one that was asked for it only finds
 // out whether it does. The reason says what it found, if all is not as in the topology.
-func (s *Session) fitLinks(ctx context.Context, x *execution, scale Scale) (_ Scale, reason string, err error) {
-	full, first := x.plan, 0.0
+func (s *Session) fitLinks(ctx context.Context, scale Scale) (_ Scale, reason string, err error) {
+	x := s.shared
+	full, first := x.Plan, 0.0
 	for {
-		x.plan = full.Scaled(int(scale)).Raised(probeHeadroom)
-		if err := x.setLinks(x.plan); err != nil {
+		x.Plan = full.Scaled(int(scale)).Raised(probeHeadroom)
+		if err := setLinks(x.Testbed, x.Plan); err != nil {
 			return 0, "", err
 		}
-		share, carried, err := measure.Probe(ctx, x.testbed, x.plan)
+		share, carried, err := measure.Probe(ctx, x.Testbed, x.Plan)
 		if err != nil {
 			return 0, "", fmt.Errorf("find out what the machine carries: %w", err)
 		}
-		x.plan = full.Scaled(int(scale))
-		if err := x.setLinks(x.plan); err != nil {
+		x.Plan = full.Scaled(int(scale))
+		if err := setLinks(x.Testbed, x.Plan); err != nil {
 			return 0, "", err
 		}
 		if first == 0 {
@@ -82,10 +84,10 @@ func (s *Session) fitLinks(ctx context.Context, x *execution, scale Scale) (_ Sc
 		}
 		fits := share >= probeEnough
 		if fits {
-			if err := x.calibrate(ctx); err != nil {
+			if err := x.Calibrate(ctx); err != nil {
 				return 0, "", fmt.Errorf("calibrate: %w", err)
 			}
-			fits = len(x.uncalibrated) == 0
+			fits = x.Calibrated()
 		}
 		smaller, ok := scale.next()
 		if fits || s.runner.Scale != 0 || !ok {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
 )
 
@@ -42,9 +43,9 @@ func (l *Lab) measures(v testbed.Variant, n *names.Names) []measurement {
 			continue
 		}
 		swept := p.Sweep.labels()
-		all = append(all, measurement{"lb_port_bytes_reply", swept}) // of trial.metered
+		all = append(all, measurement{"lb_port_bytes_reply", swept}) // of trial.Attempt.Perform
 		if len(p.Capture) > 0 {
-			all = append(all, measurements(swept, capturedMetrics()...)...)
+			all = append(all, measurements(swept, trial.CapturedMetrics()...)...)
 		}
 		for k := range p.Steps {
 			step := &p.Steps[k]
@@ -135,7 +136,7 @@ func checkMeasured(all []measurement, variant, metric, labelsField string, label
 			forms = append(forms, form)
 		}
 	}
-	found := describeLabels(labels)
+	found := trial.DescribeLabels(labels)
 	if found == "" {
 		found = " without labels"
 	}

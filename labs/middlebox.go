@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
 
@@ -62,10 +63,10 @@ func isUnsupported(err error) bool {
 }
 
 // chain starts a proxy on each of some nodes, the first of which clients call, and returns the proxies' addresses.
-func (t *trial) chain(ctx context.Context, through []string, upstream netip.AddrPort, send proxyproto.Version) ([]netip.AddrPort, *proxies.Running, error) {
+func chain(ctx context.Context, t *trial.Attempt, through []string, upstream netip.AddrPort, send proxyproto.Version) ([]netip.AddrPort, *proxies.Running, error) {
 	addresses := make([]netip.AddrPort, len(through))
 	for i, node := range through {
-		at, err := t.testbed.AddressOf(node, upstream.Addr().Is4())
+		at, err := t.Testbed.AddressOf(node, upstream.Addr().Is4())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -78,13 +79,13 @@ func (t *trial) chain(ctx context.Context, through []string, upstream netip.Addr
 			all[i].Upstream = addresses[i+1]
 		}
 	}
-	running, err := proxies.Start(ctx, t.testbed.Network(), t.runner.Proxy, all...)
+	running, err := proxies.Start(ctx, t.Testbed.Network(), t.Proxy, all...)
 	return addresses, running, err
 }
 
 // isClusterNode reports whether an address is a node's of the cluster.
-func (t *trial) isClusterNode(a netip.Addr) bool {
-	for _, n := range t.testbed.ClusterNodes() {
+func isClusterNode(t *trial.Attempt, a netip.Addr) bool {
+	for _, n := range t.Testbed.ClusterNodes() {
 		if n.AddressFor(a) == a {
 			return true
 		}

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dsrlab/dsrlab/labs/capture"
-	"github.com/dsrlab/dsrlab/labs/edge"
-	"github.com/dsrlab/dsrlab/labs/meter"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
@@ -18,7 +16,6 @@ import (
 // kind is the testbed's own concern.
 type onTestbed struct {
 	session *Session
-	*execution
 	// lock keeps the testbed from all others, from Open to Close.
 	lock *netns.Lock
 	// restorePriority undoes prioritize.
@@ -32,19 +29,19 @@ func TestbedName(topology string) string { return "lab-" + topology }
 
 // Open builds the topology, and gives its links the rates that the machine carries.
 func (o *onTestbed) Open(ctx context.Context, r *Report) error {
-	proxied, err := o.runner.checkProxies(o.lab)
+	proxied, err := o.session.runner.checkProxies(o.session.lab)
 	if err != nil {
 		return err
 	}
-	for _, v := range o.lab.Spec.Variants {
+	for _, v := range o.session.lab.Spec.Variants {
 		if err := testbed.Check(o.session.planned, v); err != nil {
 			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 	}
-	options := o.runner.Testbed
+	options := o.session.runner.Testbed
 	options.Name = TestbedName(o.session.planned.Name)
 	options.Recreate = true
-	o.lock, err = netns.Acquire(ctx, cmp.Or(options.StateDir, netns.DefaultStateDir), options.Name, o.runner.Waiting)
+	o.lock, err = netns.Acquire(ctx, cmp.Or(options.StateDir, netns.DefaultStateDir), options.Name, o.session.runner.Waiting)
 	if err != nil {
 		return err
 	}
@@ -57,14 +54,14 @@ func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 		o.lock.Release()
 		return err
 	}
-	o.testbed, o.plan = built, built.Plan()
-	r.Built(o.plan)
+	o.session.shared.Testbed, o.session.shared.Plan = built, built.Plan()
+	r.Built(built.Plan())
 	err = r.Describe("scheduled", how)
 	if proxied {
-		err = errors.Join(err, r.Describe("proxy", proxies.Version(o.runner.engine())))
+		err = errors.Join(err, r.Describe("proxy", proxies.Version(o.session.runner.engine())))
 	}
 	if err == nil {
-		err = o.session.fitToMachine(ctx, o.execution)
+		err = o.session.fitToMachine(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, o.Close(context.WithoutCancel(ctx)))
@@ -73,15 +70,15 @@ func (o *onTestbed) Open(ctx context.Context, r *Report) error {
 }
 
 // Run installs the variant's data path and runs the steps, while captures and meters watch.
-func (o *onTestbed) Run(ctx context.Context, _ *Trial, r *Report) error {
-	err := o.recalibrate(ctx)
+func (o *onTestbed) Run(ctx context.Context, t *Trial, r *Report) error {
+	err := o.session.shared.Recalibrate(ctx)
 	if err != nil {
 		err = fmt.Errorf("calibrate again: %w", err)
 	} else {
-		err = r.trial.reshaped(func() error { return r.trial.run(ctx) })
+		err = o.run(ctx, t, r.trial)
 	}
 	if err != nil {
-		if gone := o.testbed.Network().Intact(); gone != nil {
+		if gone := o.session.shared.Testbed.Network().Intact(); gone != nil {
 			return gone // all else comes of it
 		}
 	}
@@ -92,88 +89,22 @@ func (o *onTestbed) Run(ctx context.Context, _ *Trial, r *Report) error {
 func (o *onTestbed) Close(ctx context.Context) error {
 	defer o.lock.Release()
 	defer o.restorePriority()
-	return o.testbed.Down(ctx)
+	return o.session.shared.Testbed.Down(ctx)
 }
 
-// reshaped gives the swept link its queue while f runs.
-func (t *trial) reshaped(f func() error) error {
-	restore, err := t.reshape(t.phase.Sweep, t.value)
+// run runs the trial's steps, with the queue or burst of its sweep.
+func (o *onTestbed) run(ctx context.Context, t *Trial, attempt *trial.Attempt) error {
+	restore, err := t.Phase.Sweep.reshape(attempt.Run, t.value)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(), restore())
-}
-
-func (t *trial) run(ctx context.Context) error {
-	if err := t.install(ctx); err != nil {
-		return err
-	}
-	tables, err := t.testbed.Tables(t.variant)
-	if err != nil {
-		return err
-	}
-	t.replySources = capture.ReplySourcesOf(tables)
-	return t.captured(ctx, func() error {
-		return t.metered(func() error {
-			for i := range t.phase.Steps {
-				if err := t.step(ctx, &t.phase.Steps[i]); err != nil {
-					return fmt.Errorf("step %d: %w", i+1, err)
-				}
+	err = attempt.Perform(ctx, t.Phase.Capture, func() error {
+		for i := range t.Phase.Steps {
+			if err := t.Phase.Steps[i].run(ctx, attempt); err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
 			}
-			return nil
-		})
+		}
+		return nil
 	})
-}
-
-// install puts the variant's data path on the nodes, and around them what belongs to it.
-func (t *trial) install(ctx context.Context) error {
-	if err := t.testbed.Install(ctx, t.variant); err != nil {
-		return err
-	}
-	if err := edge.Set(ctx, t.testbed, t.variant.Edge); err != nil {
-		return err
-	}
-	return edge.SetSpoofProtection(t.testbed, t.variant.SpoofProtection)
-}
-
-// metered counts the answers that cross the ports of LB nodes while f runs.
-// Sample: lb_port_bytes_reply (B), in both directions together.
-func (t *trial) metered(f func() error) error {
-	defer func() {
-		for _, m := range t.meters {
-			m.Close()
-		}
-		t.meters = nil
-	}()
-	for _, n := range t.testbed.LBNodes() {
-		err := t.testbed.Network().Do("fabric", func() error {
-			m, err := meter.Open(n.Port, t.replySources.Sources())
-			t.meters = append(t.meters, m)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	bytes, err := t.replyBytes()
-	if err != nil {
-		return err
-	}
-	return t.sample("lb_port_bytes_reply", "B", float64(bytes), nil)
-}
-
-// replyBytes returns the bytes of answers that have crossed the LB nodes' ports in this trial, in both directions.
-func (t *trial) replyBytes() (uint64, error) {
-	var sum meter.Count
-	for _, m := range t.meters {
-		to, from, err := m.Read()
-		if err != nil {
-			return 0, err
-		}
-		sum = sum.Add(to).Add(from)
-	}
-	return sum.Bytes, nil
+	return errors.Join(err, restore())
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
@@ -17,21 +18,15 @@ import (
 
 // Narrator is told what a lab does while it runs. Calls come one at a time.
 type Narrator interface {
+	trial.Narrator
 	// Begin tells that a lab starts.
 	Begin(lab *Lab, plan *topologies.Plan)
 	// Built is called when the topology is built, with the addresses that it has where the substrate gave them.
 	Built(plan *topologies.Plan)
-	// Notice tells something about the run as a whole: its scale, that it starts over.
-	Notice(message string)
 	// Phase tells that a phase starts, with the number of trials that it will take.
 	Phase(p *Phase, trials int)
 	// Trial tells which variant runs now, with the labels of its samples.
 	Trial(v testbed.Variant, repetition int, labels map[string]string)
-	// Rate tells the rate of a running transfer in bit/s; each one replaces the one before, and NaN ends it. Unlike the others it may be
-	// called while another call runs.
-	Rate(bitsPerSecond float64)
-	// Evidence tells something that was seen.
-	Evidence(variant, message string)
 	// End tells the outcome.
 	End(summary results.Summary)
 }

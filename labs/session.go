@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -55,7 +56,7 @@ type Session struct {
 	planned, plan *topologies.Plan
 	recorder      *results.Recorder
 	trials        []Trial
-	x             *execution
+	shared        *trial.Run
 	substrate     Substrate
 	open          bool // the substrate was opened
 	// errs are what went wrong in a trial that was not taken again since; buildErr, why nothing is built.
@@ -87,11 +88,13 @@ func (r *Runner) Begin(lab *Lab) (*Session, error) {
 	}
 	s := &Session{
 		runner: r, lab: lab, planned: plan, plan: plan, recorder: recorder, errs: make(map[int]error), attempts: make(map[int]int),
-		x: &execution{runner: r, lab: lab, recorder: recorder},
+		shared: &trial.Run{
+			Seed: lab.Spec.Seed, Proxy: r.engine(), FirstVariant: lab.Spec.Variants[0].Name, Recorder: recorder, Narrator: r.Narrator,
+		},
 	}
 	s.substrate = r.Existing
 	if plan.Substrate != topologies.SubstrateCluster {
-		s.substrate = &onTestbed{session: s, execution: s.x}
+		s.substrate = &onTestbed{session: s}
 	}
 	for i := range lab.Spec.Phases {
 		p := &lab.Spec.Phases[i]
@@ -121,7 +124,7 @@ func (s *Session) Build(ctx context.Context) error {
 }
 
 func (s *Session) build(ctx context.Context) error {
-	if err := s.substrate.Open(ctx, &Report{s, &trial{execution: s.x}}); err != nil {
+	if err := s.substrate.Open(ctx, &Report{s, &trial.Attempt{Run: s.shared}}); err != nil {
 		return err
 	}
 	if err := s.recorder.Describe("variants", s.lab.Spec.Variants); err != nil {
@@ -165,17 +168,17 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 	if err := s.recorder.AddEvent(results.EventStep, planned.Phase.Name, planned.Data()); err != nil {
 		return nil, err
 	}
-	t := &trial{
-		execution: s.x, phase: planned.Phase, variant: planned.Variant, repetition: planned.Repetition, labels: planned.Labels,
-		value: planned.value, attempt: s.attempts[i], stopped: func() error { return cmp.Or(interruption(ctx), context.Cause(ctx)) },
+	t := &trial.Attempt{
+		Run: s.shared, Phase: planned.Phase.Name, Variant: planned.Variant, Repetition: planned.Repetition, Labels: planned.Labels,
+		Number: s.attempts[i], Stopped: func() error { return cmp.Or(interruption(ctx), context.Cause(ctx)) },
 	}
-	s.runner.Narrator.Trial(t.variant, t.repetition, t.labels)
+	s.runner.Narrator.Trial(t.Variant, t.Repetition, t.Labels)
 	err := s.substrate.Run(ctx, planned, &Report{s, t})
-	s.disturbed = t.disturbed
+	s.disturbed = t.Disturbed()
 	if err != nil {
 		err = fmt.Errorf("phase %s: variant %s: %w", planned.Phase.Name, planned.Variant.Name, err)
 	}
-	return t.sampled, err
+	return t.Sampled(), err
 }
 
 // Does reports whether the trial's variant does a step of its phase.

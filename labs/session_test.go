@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -50,7 +51,7 @@ func (f *fakeSubstrate) Close(ctx context.Context) error {
 
 // measure records the value that the fake lab expects.
 func measureOnce(t *Trial, r *Report) error {
-	return r.Record(&t.Phase.Steps[0], []Value{{Metric: "payload_rate", Unit: "bit/s", Value: 1}})
+	return r.Record(&t.Phase.Steps[0], []trial.Value{{Metric: "payload_rate", Unit: "bit/s", Value: 1}})
 }
 
 // quiet is a narrator that keeps notices.
@@ -221,8 +222,8 @@ func TestDoesNotStartOver(t *testing.T) {
 // TestInvalidValue: what could not be measured is recorded with the reason, and an expectation without any value that counts is not met.
 func TestInvalidValue(t *testing.T) {
 	f := &fakeSubstrate{}
-	f.run = func(_ context.Context, trial *Trial, r *Report) error {
-		return r.Miss(&trial.Phase.Steps[0], Value{Metric: "payload_rate", Unit: "bit/s"}, errors.New("nobody answered"))
+	f.run = func(_ context.Context, planned *Trial, r *Report) error {
+		return r.Miss(&planned.Phase.Steps[0], trial.Value{Metric: "payload_rate", Unit: "bit/s"}, errors.New("nobody answered"))
 	}
 	summary, run, _ := runOnFake(t, t.Context(), &Runner{}, f)
 	require.Len(t, run.Samples, 4)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -49,7 +50,7 @@ type Step struct {
 // action is implemented by every kind of step.
 type action interface {
 	// run executes the step in a trial of a variant, and records samples and evidence.
-	run(ctx context.Context, t *trial) error
+	run(ctx context.Context, t *trial.Attempt) error
 	// validate returns every error in the step's fields.
 	validate() []error
 	// check returns every name in the step that the lab's topology does not have.
@@ -120,19 +121,16 @@ func (s *Step) takenBy(v testbed.Variant) bool {
 	return len(s.Variants) == 0 || slices.Contains(s.Variants, v.Name)
 }
 
-// step executes one step, if it applies to the trial's variant.
-func (t *trial) step(ctx context.Context, s *Step) error {
-	if !s.takenBy(t.variant) {
+// run executes the step, if it applies to the trial's variant.
+func (s *Step) run(ctx context.Context, t *trial.Attempt) error {
+	if !s.takenBy(t.Variant) {
 		return nil
 	}
 	kind, a, err := s.action()
 	if err != nil {
 		return err
 	}
-	outer := t.stepLabels
-	t.stepLabels = s.Labels
-	defer func() { t.stepLabels = outer }()
-	if err := a.run(ctx, t); err != nil {
+	if err := t.WithLabels(s.Labels, func() error { return a.run(ctx, t) }); err != nil {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/application"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -39,7 +40,7 @@ const (
 
 // visit is a running application with its clients.
 type visit struct {
-	*trial
+	*trial.Attempt
 	step    *ApplicationStep
 	clients []topologies.Node
 	to      netip.AddrPort // what clients call
@@ -76,7 +77,7 @@ func (s *ApplicationStep) measures(*names.Names) []measurement {
 	}[s.App]...)
 }
 
-func (s *ApplicationStep) run(ctx context.Context, t *trial) error {
+func (s *ApplicationStep) run(ctx context.Context, t *trial.Attempt) error {
 	v, err := s.visit(t)
 	if err != nil {
 		return err
@@ -104,27 +105,27 @@ func (v *visit) check(app workload.Kind) func(context.Context) error {
 }
 
 // visit finds the clients, and the pod that the application has to run in.
-func (s *ApplicationStep) visit(t *trial) (*visit, error) {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *ApplicationStep) visit(t *trial.Attempt) (*visit, error) {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := t.testbed.Backends(s.To, t.variant)
+	pods, err := t.Testbed.Backends(s.To, t.Variant)
 	if err != nil {
 		return nil, err
 	}
 	if len(pods) != 1 {
 		return nil, fmt.Errorf("service %s has %d pods: an application wants one, which remembers all clients", s.To.Service, len(pods))
 	}
-	direct := t.variant
+	direct := t.Variant
 	direct.DataPath = testbed.DataPathNone
-	backend, err := t.testbed.Target(s.To, direct)
+	backend, err := t.Testbed.Target(s.To, direct)
 	if err != nil {
 		return nil, err
 	}
-	plan := t.testbed.Plan()
+	plan := t.Testbed.Plan()
 	v := &visit{
-		trial: t, step: s, to: to, pod: *plan.PodAt(pods[0]), port: backend.Port(), clients: plan.NodesOf(topologies.RoleClient),
+		Attempt: t, step: s, to: to, pod: *plan.PodAt(pods[0]), port: backend.Port(), clients: plan.NodesOf(topologies.RoleClient),
 	}
 	if s.Abuser != "" && !slices.ContainsFunc(v.clients, func(n topologies.Node) bool { return n.Name == s.Abuser }) {
 		return nil, fmt.Errorf("abuser: found %q (want a client of %s)", s.Abuser, plan.Name)
@@ -135,7 +136,7 @@ func (s *ApplicationStep) visit(t *trial) (*visit, error) {
 // serve runs the application in the pod while f runs.
 func (v *visit) serve(ctx context.Context, app application.App, f func() error) error {
 	web, err := application.Open(ctx, app, application.Options{
-		Enter: v.testbed.Enter(v.pod.Name), Listen: netip.AddrPortFrom(netip.Addr{}, v.port),
+		Enter: v.Testbed.Enter(v.pod.Name), Listen: netip.AddrPortFrom(netip.Addr{}, v.port),
 	})
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func (v *visit) serve(ctx context.Context, app application.App, f func() error) 
 // get performs a client's requests. A failed request is a response without a status.
 func (v *visit) get(ctx context.Context, client *topologies.Node, path string, count int) ([]workload.Response, error) {
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: v.testbed.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
+		Dialer: v.Testbed.Dialer(client.Name), URL: fmt.Sprintf("http://%s%s", v.to, path),
 		Count: count, Concurrency: visitsAtOnce, Timeout: visitTimeout,
 	})
 	if err != nil {

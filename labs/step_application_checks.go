@@ -38,7 +38,7 @@ func (v *visit) rateLimit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	abuse := 3 * (burst + blockAfter) * len(v.testbed.LBNodes()) // enough for each address that an LB node could give it
+	abuse := 3 * (burst + blockAfter) * len(v.Testbed.LBNodes()) // enough for each address that an LB node could give it
 	return v.serve(ctx, limiter, func() error {
 		served := map[bool]int{}
 		for _, abusing := range []bool{true, false} {
@@ -61,9 +61,9 @@ func (v *visit) rateLimit(ctx context.Context) error {
 		}
 		innocent := (len(v.clients) - 1) * v.requests()
 		return errors.Join(
-			v.sample("innocent_served", "ratio", ratio(served[false], innocent), nil),
-			v.sample("abusive_blocked", "ratio", 1-ratio(served[true], v.requests()), nil),
-			v.evidence(fmt.Sprintf("after %d requests of %s at once it gets %d answers to %d requests, and the other clients %d to %d",
+			v.Sample("innocent_served", "ratio", ratio(served[false], innocent), nil),
+			v.Sample("abusive_blocked", "ratio", 1-ratio(served[true], v.requests()), nil),
+			v.Evidence(fmt.Sprintf("after %d requests of %s at once it gets %d answers to %d requests, and the other clients %d to %d",
 				abuse, v.step.Abuser, served[true], v.requests(), served[false], innocent)),
 		)
 	})
@@ -94,8 +94,8 @@ func (v *visit) audit(ctx context.Context) error {
 			told = fmt.Sprintf("the log's last line is %q; %s has the address %s", line, who, truth[who])
 		}
 		return errors.Join(
-			v.sample("lines_right", "ratio", ratio(right, len(v.clients)*v.requests()), nil),
-			v.evidence(told),
+			v.Sample("lines_right", "ratio", ratio(right, len(v.clients)*v.requests()), nil),
+			v.Evidence(told),
 		)
 	})
 }
@@ -103,7 +103,7 @@ func (v *visit) audit(ctx context.Context) error {
 // geo uses the networks of the topology as regions.
 func (v *visit) geo(ctx context.Context) error {
 	var table []application.Region
-	for _, n := range v.testbed.Plan().Networks {
+	for _, n := range v.Testbed.Plan().Networks {
 		table = append(table, application.Region{Prefix: n.Subnets[0], Name: n.Name})
 	}
 	geo, err := application.NewGeo(table)
@@ -125,7 +125,7 @@ func (v *visit) geo(ctx context.Context) error {
 				if taken == client.Network {
 					right++
 				}
-				if taken == v.testbed.ClusterNodes()[0].Network {
+				if taken == v.Testbed.ClusterNodes()[0].Network {
 					ofNodes++
 				}
 			}
@@ -133,9 +133,9 @@ func (v *visit) geo(ctx context.Context) error {
 		}
 		all := len(v.clients) * v.requests()
 		return errors.Join(
-			v.sample("regions_right", "ratio", ratio(right, all), nil),
-			v.sample("regions_of_nodes", "ratio", ratio(ofNodes, all), nil),
-			v.evidence("regions: "+strings.Join(told, ", ")),
+			v.Sample("regions_right", "ratio", ratio(right, all), nil),
+			v.Sample("regions_of_nodes", "ratio", ratio(ofNodes, all), nil),
+			v.Evidence("regions: "+strings.Join(told, ", ")),
 		)
 	})
 }
@@ -151,9 +151,9 @@ func (v *visit) visitors(ctx context.Context) error {
 		}
 		record := visitors.Record().(application.VisitorsRecord)
 		return errors.Join(
-			v.sample("visitors_true", "visitors", float64(len(v.clients)), nil),
-			v.sample("visitors_counted", "visitors", float64(record.Visitors), nil),
-			v.evidence(fmt.Sprintf("%d clients made %d visits, and were counted as %d visitors", len(v.clients), record.Requests, record.Visitors)),
+			v.Sample("visitors_true", "visitors", float64(len(v.clients)), nil),
+			v.Sample("visitors_counted", "visitors", float64(record.Visitors), nil),
+			v.Evidence(fmt.Sprintf("%d clients made %d visits, and were counted as %d visitors", len(v.clients), record.Requests, record.Visitors)),
 		)
 	})
 }
@@ -161,7 +161,7 @@ func (v *visit) visitors(ctx context.Context) error {
 // callBack lets every client ask for a call and wait for it.
 func (v *visit) callBack(ctx context.Context) error {
 	const patience = 400 * time.Millisecond // of the server; somebody else who drops the call costs that
-	app, err := application.NewCallBack(workload.Dialer{Enter: v.testbed.Enter(v.pod.Name)}, patience)
+	app, err := application.NewCallBack(workload.Dialer{Enter: v.Testbed.Enter(v.pod.Name)}, patience)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (v *visit) callBack(ctx context.Context) error {
 		for i := range v.clients {
 			client := &v.clients[i]
 			report, err := application.CallMe(ctx, application.CallMeOptions{
-				Dialer: v.testbed.Dialer(client.Name), Target: v.to, Timeout: visitTimeout,
+				Dialer: v.Testbed.Dialer(client.Name), Target: v.to, Timeout: visitTimeout,
 			})
 			if err != nil {
 				return err
@@ -184,8 +184,8 @@ func (v *visit) callBack(ctx context.Context) error {
 			}
 		}
 		return errors.Join(
-			v.sample("reached", "ratio", ratio(reached, len(v.clients)), nil),
-			v.evidence(fmt.Sprintf("%d of %d calls arrive; %s", reached, len(v.clients), told)),
+			v.Sample("reached", "ratio", ratio(reached, len(v.clients)), nil),
+			v.Evidence(fmt.Sprintf("%d of %d calls arrive; %s", reached, len(v.clients), told)),
 		)
 	})
 }
@@ -219,10 +219,10 @@ func (v *visit) quota(ctx context.Context) error {
 		}
 		all := len(v.clients) * v.requests()
 		return errors.Join(
-			v.sample("bills", "bills", float64(len(record.Clients)), nil),
-			v.sample("bills_right", "ratio", ratio(right, len(v.clients)), nil),
-			v.sample("refused_within_quota", "ratio", 1-ratio(served, all), nil),
-			v.evidence(fmt.Sprintf("quota of %d tokens a client; bills: %s", limit, strings.Join(told, ", "))),
+			v.Sample("bills", "bills", float64(len(record.Clients)), nil),
+			v.Sample("bills_right", "ratio", ratio(right, len(v.clients)), nil),
+			v.Sample("refused_within_quota", "ratio", 1-ratio(served, all), nil),
+			v.Evidence(fmt.Sprintf("quota of %d tokens a client; bills: %s", limit, strings.Join(told, ", "))),
 		)
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
@@ -52,33 +53,33 @@ func (s *ConnectStep) measures(*names.Names) []measurement {
 	return measurements(one("protocol", string(s.Protocol)), all...)
 }
 
-func (s *ConnectStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *ConnectStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	report, err := workload.Connect(ctx, s.Options(t.testbed.Dialer(s.From), to))
+	report, err := workload.Connect(ctx, s.Options(t.Testbed.Dialer(s.From), to))
 	if err != nil {
 		return err
 	}
 	var pods []netip.Addr
 	if s.Spread {
-		if pods, err = t.testbed.Backends(s.To, t.variant); err != nil {
+		if pods, err = t.Testbed.Backends(s.To, t.Variant); err != nil {
 			return err
 		}
 	}
-	if err := t.sampleAll(s.Values(report, t.isLBAddress, pods)); err != nil {
+	if err := t.Record(s.Values(report, func(a netip.Addr) bool { return isLBAddress(t, a) }, pods)); err != nil {
 		return err
 	}
-	if err := t.series(results.NewDistribution("answer", "s", answerTimes(report)), map[string]string{"protocol": string(s.Protocol)}); err != nil {
+	if err := t.Series(results.NewDistribution("answer", "s", answerTimes(report)), map[string]string{"protocol": string(s.Protocol)}); err != nil {
 		return err
 	}
 	if s.Spread {
-		if err := t.evidence(DescribeSpread(report, pods)); err != nil {
+		if err := t.Evidence(DescribeSpread(report, pods)); err != nil {
 			return err
 		}
 	}
-	return t.evidence(DescribeSeen(report, nil) + describeLabels(t.stepLabels))
+	return t.Evidence(DescribeSeen(report, nil) + trial.DescribeLabels(t.StepLabels()))
 }
 
 // Options returns the options with which the step calls a target.
@@ -90,11 +91,13 @@ func (s *ConnectStep) Options(from workload.Dialer, to netip.AddrPort) workload.
 
 // Values returns the step's samples from the report of its connections. isLBNode reports whether an address is an LB node's; pods are the
 // service's ready ones, and are asked for with Spread only.
-func (s *ConnectStep) Values(report *workload.ConnectReport, isLBNode func(netip.Addr) bool, pods []netip.Addr) []Value {
+func (s *ConnectStep) Values(report *workload.ConnectReport, isLBNode func(netip.Addr) bool, pods []netip.Addr) []trial.Value {
 	labels := map[string]string{"protocol": string(s.Protocol)}
-	value := func(metric, unit string, v float64) Value { return Value{metric, unit, v, labels} }
+	value := func(metric, unit string, v float64) trial.Value {
+		return trial.Value{Metric: metric, Unit: unit, Value: v, Labels: labels}
+	}
 	answered := report.Outcomes[workload.OutcomeOK]
-	all := []Value{value("connected", "ratio", ratio(answered, report.Count))}
+	all := []trial.Value{value("connected", "ratio", ratio(answered, report.Count))}
 	if answered > 0 { // else nobody was seen
 		all = append(all,
 			value("source_preserved", "ratio", ratio(report.Preserved, answered)),
@@ -158,8 +161,8 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 }
 
 // isLBAddress reports whether an address is an LB node's.
-func (t *trial) isLBAddress(a netip.Addr) bool {
-	return slices.ContainsFunc(t.testbed.LBNodes(), func(n topologies.Node) bool { return n.Addresses[0].Addr() == a })
+func isLBAddress(t *trial.Attempt, a netip.Addr) bool {
+	return slices.ContainsFunc(t.Testbed.LBNodes(), func(n topologies.Node) bool { return n.Addresses[0].Addr() == a })
 }
 
 // seenBy counts the connections in which the pod saw one of some addresses.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/trial"
 )
 
 // DiagnoseStep is connect with a diagnosis: if requests or replies are lost, it reports where, and which counter shows it.
@@ -19,8 +20,8 @@ func (s *DiagnoseStep) measures(n *names.Names) []measurement {
 	return append(s.ConnectStep.measures(n), measurements(one("protocol", string(s.Protocol)), "answers_from_wrong_source", "spoof_drops")...)
 }
 
-func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {
-	investigation, err := edge.Investigate(ctx, t.testbed, s.From)
+func (s *DiagnoseStep) run(ctx context.Context, t *trial.Attempt) error {
+	investigation, err := edge.Investigate(ctx, t.Testbed, s.From)
 	if err != nil {
 		return err
 	}
@@ -35,11 +36,11 @@ func (s *DiagnoseStep) run(ctx context.Context, t *trial) error {
 	}
 	labels := map[string]string{"protocol": string(s.Protocol)}
 	errs := []error{
-		t.sample("answers_from_wrong_source", "packets", float64(observed.WrongSource), labels),
-		t.sample("spoof_drops", "packets", float64(drops), labels),
+		t.Sample("answers_from_wrong_source", "packets", float64(observed.WrongSource), labels),
+		t.Sample("spoof_drops", "packets", float64(drops), labels),
 	}
 	for _, f := range edge.Diagnose(observed) {
-		errs = append(errs, t.evidence(fmt.Sprintf("died at %s, counter %s = %d: %s", f.Place, f.Counter, f.Count, f.Text)))
+		errs = append(errs, t.Evidence(fmt.Sprintf("died at %s, counter %s = %d: %s", f.Place, f.Counter, f.Count, f.Text)))
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/download"
 	"github.com/dsrlab/dsrlab/results"
@@ -114,14 +115,14 @@ func (s *DownloadsStep) measures(*names.Names) []measurement {
 		measurements(map[string][]string{"event": events}, "survived", "lost", "longest_gap_p99")...)
 }
 
-func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *DownloadsStep) run(ctx context.Context, t *trial.Attempt) (err error) {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
 	o := download.Options{
-		Dialer: t.testbed.Dialer(s.From), Target: to, Count: s.Count, Rate: float64(s.Rate),
-		Length: time.Duration(s.Length), Stall: time.Duration(s.Stall), Seed: t.lab.Spec.Seed,
+		Dialer: t.Testbed.Dialer(s.From), Target: to, Count: s.Count, Rate: float64(s.Rate),
+		Length: time.Duration(s.Length), Stall: time.Duration(s.Stall), Seed: t.Seed,
 	}
 	if o.Stall == 0 {
 		o.Stall = defaultStall
@@ -130,13 +131,13 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 		o.Duration = math.MaxInt64 // until the last event, whenever that is
 	}
 	if s.Without != "" {
-		if err := edge.FailNode(ctx, t.testbed, s.Without, 0); err != nil {
+		if err := edge.FailNode(ctx, t.Testbed, s.Without, 0); err != nil {
 			return err
 		}
 	}
 	load, err := download.Start(ctx, o)
 	if err != nil {
-		return errors.Join(err, t.restore(ctx, s.undone()))
+		return errors.Join(err, restore(ctx, t, s.undone()))
 	}
 	at, happenErr := s.happen(ctx, t, load)
 	load.Last()
@@ -144,7 +145,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial) (err error) {
 		load.Stop()
 	}
 	report := load.Wait()
-	return errors.Join(happenErr, t.restore(ctx, s.undone()), s.record(t, report, at))
+	return errors.Join(happenErr, restore(ctx, t, s.undone()), s.record(t, report, at))
 }
 
 // failsNodes reports whether an LB node fails or joins in the step.
@@ -158,14 +159,14 @@ func (s *DownloadsStep) undone() []Event {
 }
 
 // happen triggers the events, and returns when each one happened.
-func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Load) ([]time.Time, error) {
+func (s *DownloadsStep) happen(ctx context.Context, t *trial.Attempt, load *download.Load) ([]time.Time, error) {
 	select {
 	case <-load.Ready():
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	began := time.Now()
-	if err := t.sample("running", "downloads", float64(load.Running()), nil); err != nil {
+	if err := t.Sample("running", "downloads", float64(load.Running()), nil); err != nil {
 		return nil, err
 	}
 	var at []time.Time
@@ -176,7 +177,7 @@ func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Loa
 			return at, ctx.Err()
 		}
 		at = append(at, time.Now())
-		if err := t.let(ctx, e); err != nil {
+		if err := let(ctx, t, e); err != nil {
 			return at, fmt.Errorf("%v: %w", e, err)
 		}
 	}
@@ -184,20 +185,20 @@ func (s *DownloadsStep) happen(ctx context.Context, t *trial, load *download.Loa
 }
 
 // let triggers one event.
-func (t *trial) let(ctx context.Context, e Event) error {
+func let(ctx context.Context, t *trial.Attempt, e Event) error {
 	switch {
 	case e.Fail != "":
-		return edge.FailNode(ctx, t.testbed, e.Fail, time.Duration(e.Detection))
+		return edge.FailNode(ctx, t.Testbed, e.Fail, time.Duration(e.Detection))
 	case e.Join != "":
-		return edge.RestartNode(ctx, t.testbed, e.Join, t.variant)
+		return edge.RestartNode(ctx, t.Testbed, e.Join, t.Variant)
 	case e.Drain != "":
-		return t.testbed.SetDraining(ctx, t.variant, e.Drain, true)
+		return t.Testbed.SetDraining(ctx, t.Variant, e.Drain, true)
 	}
-	return t.testbed.SetDraining(ctx, t.variant, e.Return, false)
+	return t.Testbed.SetDraining(ctx, t.Variant, e.Return, false)
 }
 
 // restore undoes the events: the next trial begins with all nodes and pods.
-func (t *trial) restore(ctx context.Context, events []Event) error {
+func restore(ctx context.Context, t *trial.Attempt, events []Event) error {
 	open := make(map[string]Event)
 	for _, e := range events {
 		switch {
@@ -211,17 +212,17 @@ func (t *trial) restore(ctx context.Context, events []Event) error {
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(open)) {
-		errs = append(errs, t.let(context.WithoutCancel(ctx), open[name]))
+		errs = append(errs, let(context.WithoutCancel(ctx), t, open[name]))
 	}
 	return errors.Join(errs...)
 }
 
 // record records the results of the downloads.
-func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) error {
+func (s *DownloadsStep) record(t *trial.Attempt, r *download.Report, at []time.Time) error {
 	all := len(r.Downloads)
 	errs := []error{
-		t.sample("completed", "ratio", ratio(r.Ends[download.Completed], max(all, 1)), nil),
-		t.evidence(fmt.Sprintf("%d downloads: %s", all, workload.Tally(r.Ends))),
+		t.Sample("completed", "ratio", ratio(r.Ends[download.Completed], max(all, 1)), nil),
+		t.Evidence(fmt.Sprintf("%d downloads: %s", all, workload.Tally(r.Ends))),
 	}
 	for i, when := range at {
 		running := r.RunningAt(when)
@@ -238,11 +239,11 @@ func (s *DownloadsStep) record(t *trial, r *download.Report, at []time.Time) err
 		}
 		labels := map[string]string{"event": s.Events[i].String()}
 		errs = append(errs,
-			t.sample("survived", "ratio", ratio(survived, len(running)), labels),
-			t.sample("lost", "downloads", float64(len(running)-survived), labels),
-			t.sample("longest_gap_p99", "s", stats.Percentile(gaps, 99), labels),
-			t.series(survivors(running, when.Sub(r.Began)), labels),
-			t.evidence(fmt.Sprintf("%v: of %d downloads in progress %d were lost", s.Events[i], len(running), len(running)-survived)),
+			t.Sample("survived", "ratio", ratio(survived, len(running)), labels),
+			t.Sample("lost", "downloads", float64(len(running)-survived), labels),
+			t.Sample("longest_gap_p99", "s", stats.Percentile(gaps, 99), labels),
+			t.Series(survivors(running, when.Sub(r.Began)), labels),
+			t.Evidence(fmt.Sprintf("%v: of %d downloads in progress %d were lost", s.Events[i], len(running), len(running)-survived)),
 		)
 	}
 	return errors.Join(errs...)

@@ -15,6 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -45,19 +46,19 @@ func checkCount(count int) []error {
 	return nil
 }
 
-func (s *EntryStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *EntryStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	observer, err := observe.NewObserver(t.testbed)
+	observer, err := observe.NewObserver(t.Testbed)
 	if err != nil {
 		return err
 	}
 	defer observer.Close()
 	observer.Skip() // earlier flows
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
+		Dialer: t.Testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 	}
 	flows := make(map[string]map[netip.AddrPort]bool)
 	for _, f := range observed {
-		if t.isLBNode(f.Node) {
+		if isLBNode(t, f.Node) {
 			if flows[f.Node] == nil {
 				flows[f.Node] = make(map[netip.AddrPort]bool)
 			}
@@ -76,32 +77,32 @@ func (s *EntryStep) run(ctx context.Context, t *trial) error {
 		}
 	}
 	least, told := s.Count, []string{}
-	for _, n := range t.testbed.LBNodes() {
+	for _, n := range t.Testbed.LBNodes() {
 		least = min(least, len(flows[n.Name]))
 	}
 	for _, node := range slices.Sorted(maps.Keys(flows)) {
 		told = append(told, fmt.Sprintf("%s %d", node, len(flows[node])))
 	}
 	return errors.Join(
-		t.sample("connected", "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), nil),
-		t.sample("lb_nodes_used", "nodes", float64(len(flows)), nil),
-		t.sample("least_share", "ratio", ratio(least, s.Count), nil),
-		t.sampleNextHops(nil),
-		t.evidence("flows of each LB node: "+strings.Join(told, ", ")+describeLabels(t.stepLabels)),
+		t.Sample("connected", "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), nil),
+		t.Sample("lb_nodes_used", "nodes", float64(len(flows)), nil),
+		t.Sample("least_share", "ratio", ratio(least, s.Count), nil),
+		sampleNextHops(t),
+		t.Evidence("flows of each LB node: "+strings.Join(told, ", ")+trial.DescribeLabels(t.StepLabels())),
 	)
 }
 
 // sampleNextHops records how many LB nodes the router knows for the VIP; nothing where there is no router.
-func (t *trial) sampleNextHops(labels map[string]string) error {
-	e, err := edge.Of(t.testbed)
+func sampleNextHops(t *trial.Attempt) error {
+	e, err := edge.Of(t.Testbed)
 	if err != nil {
 		return err
 	}
-	router, err := edge.Node(t.testbed, e)
+	router, err := edge.Node(t.Testbed, e)
 	if err != nil || router == nil {
 		return err
 	}
-	routes, err := edge.VIPRoutes(t.testbed, router.Name)
+	routes, err := edge.VIPRoutes(t.Testbed, router.Name)
 	if err != nil {
 		return err
 	}
@@ -110,8 +111,8 @@ func (t *trial) sampleNextHops(labels map[string]string) error {
 		hops += len(r.Via)
 	}
 	return errors.Join(
-		t.sample("vip_next_hops", "next hops", float64(hops), labels),
-		t.evidence(fmt.Sprintf("%s's routes to VIPs: %s", router.Name, words.List(routes))),
+		t.Sample("vip_next_hops", "next hops", float64(hops), nil),
+		t.Evidence(fmt.Sprintf("%s's routes to VIPs: %s", router.Name, words.List(routes))),
 	)
 }
 

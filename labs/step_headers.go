@@ -15,6 +15,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/l7proxy"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
@@ -77,20 +78,20 @@ func (s *HeadersStep) measures(*names.Names) []measurement {
 	return append(all, measurements(with(map[string][]string{"trust": policies, "client": {"forging"}}), "believed_is_forged")...)
 }
 
-func (s *HeadersStep) run(ctx context.Context, t *trial) error {
-	upstream, err := t.testbed.Target(s.To, t.variant)
+func (s *HeadersStep) run(ctx context.Context, t *trial.Attempt) error {
+	upstream, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	chain, running, err := t.chain(ctx, s.Through, upstream, proxyproto.None)
+	chain, running, err := chain(ctx, t, s.Through, upstream, proxyproto.None)
 	if err != nil {
 		return err
 	}
 	return errors.Join(s.measure(ctx, t, chain), running.Close(context.WithoutCancel(ctx)))
 }
 
-func (s *HeadersStep) measure(ctx context.Context, t *trial, chain []netip.AddrPort) error {
-	client, err := t.testbed.AddressOf(s.From, true)
+func (s *HeadersStep) measure(ctx context.Context, t *trial.Attempt, chain []netip.AddrPort) error {
+	client, err := t.Testbed.AddressOf(s.From, true)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (s *HeadersStep) measure(ctx context.Context, t *trial, chain []netip.AddrP
 		return err
 	}
 	labels := map[string]string{"chain": strconv.Itoa(len(chain))}
-	if err := t.sample("answered", "ratio", ratio(len(honest)+len(forging), 2*s.Count), labels); err != nil {
+	if err := t.Sample("answered", "ratio", ratio(len(honest)+len(forging), 2*s.Count), labels); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -114,13 +115,13 @@ func (s *HeadersStep) measure(ctx context.Context, t *trial, chain []netip.AddrP
 }
 
 // get requests through a proxy, and returns what the application says that it got.
-func (s *HeadersStep) get(ctx context.Context, t *trial, proxy netip.AddrPort, header http.Header) ([]workload.HTTPSeen, error) {
+func (s *HeadersStep) get(ctx context.Context, t *trial.Attempt, proxy netip.AddrPort, header http.Header) ([]workload.HTTPSeen, error) {
 	all := http.Header{"Accept": {"application/json"}}
 	for name, values := range header {
 		all[name] = values
 	}
 	report, err := workload.Get(ctx, workload.GetOptions{
-		Dialer: t.testbed.Dialer(s.From), URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
+		Dialer: t.Testbed.Dialer(s.From), URL: "http://" + proxy.String() + "/", Header: all, Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 	if err != nil {
@@ -141,9 +142,9 @@ func (s *HeadersStep) get(ctx context.Context, t *trial, proxy netip.AddrPort, h
 }
 
 // sampleHeaders records what reached the application from an honest client.
-func (s *HeadersStep) sampleHeaders(t *trial, seen []workload.HTTPSeen, client netip.Addr, chain []netip.AddrPort) error {
+func (s *HeadersStep) sampleHeaders(t *trial.Attempt, seen []workload.HTTPSeen, client netip.Addr, chain []netip.AddrPort) error {
 	if len(seen) == 0 {
-		return t.evidence("no request through the proxies got an answer" + describeLabels(t.stepLabels))
+		return t.Evidence("no request through the proxies got an answer" + trial.DescribeLabels(t.StepLabels()))
 	}
 	hops := []string{client.String()}
 	for _, p := range chain[:len(chain)-1] {
@@ -153,21 +154,21 @@ func (s *HeadersStep) sampleHeaders(t *trial, seen []workload.HTTPSeen, client n
 	share := func(f func(workload.HTTPSeen) bool) float64 { return shareOf(seen, f) }
 	last := chain[len(chain)-1].Addr()
 	errs := []error{
-		t.sample("socket_is_proxy", "ratio", share(func(h workload.HTTPSeen) bool { return h.Socket.Addr() == last }), labels),
-		t.sample("socket_is_node", "ratio", share(func(h workload.HTTPSeen) bool { return t.isClusterNode(h.Socket.Addr()) }), labels),
+		t.Sample("socket_is_proxy", "ratio", share(func(h workload.HTTPSeen) bool { return h.Socket.Addr() == last }), labels),
+		t.Sample("socket_is_node", "ratio", share(func(h workload.HTTPSeen) bool { return isClusterNode(t, h.Socket.Addr()) }), labels),
 	}
 	for _, name := range []string{headerXForwardedFor, headerForwarded} {
 		labels := map[string]string{"chain": strconv.Itoa(len(chain)), "header": strings.ToLower(name)}
 		errs = append(errs,
-			t.sample("header_is_client", "ratio", share(func(h workload.HTTPSeen) bool {
+			t.Sample("header_is_client", "ratio", share(func(h workload.HTTPSeen) bool {
 				entries := entriesOf(h.Header, name)
 				return len(entries) >= len(hops) && entries[len(entries)-len(hops)] == hops[0]
 			}), labels),
-			t.sample("header_lists_hops", "ratio", share(func(h workload.HTTPSeen) bool { return slices.Equal(entriesOf(h.Header, name), hops) }), labels),
+			t.Sample("header_lists_hops", "ratio", share(func(h workload.HTTPSeen) bool { return slices.Equal(entriesOf(h.Header, name), hops) }), labels),
 		)
 	}
-	return errors.Join(append(errs, t.evidence(fmt.Sprintf("HTTP through %s (%s): client %v, socket %v, X-Forwarded-For %q, Forwarded %q",
-		strings.Join(s.Through, " and "), t.runner.engine(), client, seen[0].Socket.Addr(), seen[0].XForwardedFor, seen[0].Forwarded)))...)
+	return errors.Join(append(errs, t.Evidence(fmt.Sprintf("HTTP through %s (%s): client %v, socket %v, X-Forwarded-For %q, Forwarded %q",
+		strings.Join(s.Through, " and "), t.Proxy, client, seen[0].Socket.Addr(), seen[0].XForwardedFor, seen[0].Forwarded)))...)
 }
 
 // entriesOf are the addresses that a forwarding header lists, as written.
@@ -201,7 +202,7 @@ func trusts(proxies int) map[string]l7proxy.Trust {
 }
 
 // samplePerceived records which address the application would take for the client.
-func (s *HeadersStep) samplePerceived(t *trial, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
+func (s *HeadersStep) samplePerceived(t *trial.Attempt, honest, forging []workload.HTTPSeen, client netip.Addr, proxies int) error {
 	if len(honest) == 0 || len(forging) == 0 {
 		return nil // answered says so
 	}
@@ -215,30 +216,30 @@ func (s *HeadersStep) samplePerceived(t *trial, honest, forging []workload.HTTPS
 			return map[string]string{"chain": strconv.Itoa(proxies), "trust": name, "client": sender}
 		}
 		errs = append(errs,
-			t.sample("believed_is_client", "ratio", shareOf(honest, is(client)), labels("honest")),
-			t.sample("believed_is_client", "ratio", shareOf(forging, is(client)), labels("forging")),
-			t.sample("believed_is_forged", "ratio", shareOf(forging, is(forged)), labels("forging")),
+			t.Sample("believed_is_client", "ratio", shareOf(honest, is(client)), labels("honest")),
+			t.Sample("believed_is_client", "ratio", shareOf(forging, is(client)), labels("forging")),
+			t.Sample("believed_is_forged", "ratio", shareOf(forging, is(forged)), labels("forging")),
 		)
 	}
 	right := l7proxy.Trust{Hops: proxies}
 	first := forging[0]
-	return errors.Join(append(errs, t.evidence(fmt.Sprintf("a client that forges %v arrives as %q: believed without trusted hops is %v, with %d is %v",
+	return errors.Join(append(errs, t.Evidence(fmt.Sprintf("a client that forges %v arrives as %q: believed without trusted hops is %v, with %d is %v",
 		forged, first.XForwardedFor, l7proxy.Trust{All: true}.Client(first.Header, first.Socket.Addr()), proxies, right.Client(first.Header, first.Socket.Addr()))))...)
 }
 
 // sampleOthers sends the first proxy traffic that is not HTTP.
-func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial, chain []netip.AddrPort, labels map[string]string) error {
+func (s *HeadersStep) sampleOthers(ctx context.Context, t *trial.Attempt, chain []netip.AddrPort, labels map[string]string) error {
 	for _, protocol := range []workload.Protocol{workload.TCP, workload.UDP} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: t.testbed.Dialer(s.From), Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
+			Dialer: t.Testbed.Dialer(s.From), Protocol: protocol, Target: chain[0], Count: s.Count, Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
 			return err
 		}
 		metric := map[workload.Protocol]string{workload.TCP: "raw_tcp_answered", workload.UDP: "udp_answered"}[protocol]
 		if err := errors.Join(
-			t.sample(metric, "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), labels),
-			t.evidence(fmt.Sprintf("%s that is not HTTP, to the proxy: %s", strings.ToUpper(string(protocol)), workload.Tally(report.Outcomes))),
+			t.Sample(metric, "ratio", ratio(report.Outcomes[workload.OutcomeOK], s.Count), labels),
+			t.Evidence(fmt.Sprintf("%s that is not HTTP, to the proxy: %s", strings.ToUpper(string(protocol)), workload.Tally(report.Outcomes))),
 		); err != nil {
 			return err
 		}

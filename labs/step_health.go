@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -41,21 +42,21 @@ func (s *HealthStep) measures(n *names.Names) []measurement {
 	return measurements(map[string][]string{"node": n.ClusterNodes}, "health_status")
 }
 
-func (s *HealthStep) run(ctx context.Context, t *trial) error {
-	services := t.testbed.Plan().Services
+func (s *HealthStep) run(ctx context.Context, t *trial.Attempt) error {
+	services := t.Testbed.Plan().Services
 	i := slices.IndexFunc(services, func(service corev1.Service) bool { return service.Name == s.Service })
 	if i < 0 || services[i].Spec.HealthCheckNodePort == 0 {
 		return fmt.Errorf("service %s has no healthCheckNodePort", s.Service)
 	}
-	for _, n := range t.testbed.ClusterNodes() {
+	for _, n := range t.Testbed.ClusterNodes() {
 		at := netip.AddrPortFrom(n.Addresses[0].Addr(), uint16(services[i].Spec.HealthCheckNodePort))
-		status, body, err := AskHealth(ctx, t.testbed.Dialer(s.From), at)
+		status, body, err := AskHealth(ctx, t.Testbed.Dialer(s.From), at)
 		if err != nil {
 			return fmt.Errorf("health check of %s: %w", n.Name, err)
 		}
 		if err := errors.Join(
-			t.sampleAll([]Value{s.Value(n.Name, status)}),
-			t.evidence(fmt.Sprintf("health check of %s: %d %s", n.Name, status, body)),
+			t.Record([]trial.Value{s.Value(n.Name, status)}),
+			t.Evidence(fmt.Sprintf("health check of %s: %d %s", n.Name, status, body)),
 		); err != nil {
 			return err
 		}
@@ -64,8 +65,8 @@ func (s *HealthStep) run(ctx context.Context, t *trial) error {
 }
 
 // Value returns the step's sample for a node.
-func (s *HealthStep) Value(node string, status int) Value {
-	return Value{"health_status", "status", float64(status), map[string]string{"node": node}}
+func (s *HealthStep) Value(node string, status int) trial.Value {
+	return trial.Value{Metric: "health_status", Unit: "status", Value: float64(status), Labels: map[string]string{"node": node}}
 }
 
 // AskHealth requests a health check until it answers, for a few seconds at most.

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/measure"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/arrival"
 	"github.com/dsrlab/dsrlab/labs/workload/inference"
@@ -126,12 +128,12 @@ func (s *InferStep) process(pods int, seed uint64) arrival.Process {
 	return p
 }
 
-func (s *InferStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *InferStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.testbed.Backends(s.To, t.variant)
+	pods, err := t.Testbed.Backends(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
@@ -139,39 +141,40 @@ func (s *InferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	watch, err := t.watch()
+	watch, err := t.Watch()
 	if err != nil {
 		return err
 	}
-	before, err := measure.Ports(t.testbed, s.From)
+	before, err := measure.Ports(t.Testbed, s.From)
 	if err != nil {
 		return err
 	}
-	process := s.process(len(pods), t.lab.Spec.Seed+uint64(t.repetition))
+	process := s.process(len(pods), t.Seed+uint64(t.Repetition))
 	report, err := inference.Load(ctx, inference.LoadOptions{
-		Dialer: t.testbed.Dialer(s.From), Target: to, Shape: shape, Process: process,
-		Timeout: patience(t.plan, shape, process),
+		Dialer: t.Testbed.Dialer(s.From), Target: to, Shape: shape, Process: process,
+		Timeout: patience(t.Plan, shape, process),
 	})
 	if err != nil {
 		return err
 	}
-	after, err := watch.stop()
+	after, err := watch.Stop()
 	if err != nil {
 		return err
 	}
-	port, err := measure.Ports(t.testbed, s.From)
+	port, err := measure.Ports(t.Testbed, s.From)
 	if err != nil {
 		return err
 	}
-	t.invalid = firstReason(t.miscalibratedLink(s.From, pods), after.disturbed, describePaceMissed(report))
-	t.disturb(t.invalid)
-	defer func() { t.invalid = "" }()
+	why := cmp.Or(t.MiscalibratedLink(s.From, pods), after.Disturbed, describePaceMissed(report))
+	t.Disturb(why)
 	crossed := port[0].Since(before[0])
-	received, sent := crossed.ToNode, crossed.FromNode
-	if err := t.sample("received_per_sent", "ratio", float64(received.Bytes)/float64(sent.Bytes), inferLabels(report)); err != nil {
-		return err
-	}
-	return t.sampleInference(report, after)
+	return t.Invalidate(why, func() error {
+		received, sent := crossed.ToNode, crossed.FromNode
+		if err := t.Sample("received_per_sent", "ratio", float64(received.Bytes)/float64(sent.Bytes), inferLabels(report)); err != nil {
+			return err
+		}
+		return sampleInference(t, report, after)
+	})
 }
 
 // patience returns how long a request may take: the usual time, and what the slowest link needs for all requests that can be in progress
@@ -230,7 +233,7 @@ func inferLabels(r *inference.Report) map[string]string {
 }
 
 // sampleInference records the results of a load.
-func (t *trial) sampleInference(r *inference.Report, seen watched) error {
+func sampleInference(t *trial.Attempt, r *inference.Report, seen trial.Watched) error {
 	labels := inferLabels(r)
 	samples := []sample{
 		{"requests_per_second", "requests/s", r.Rate},
@@ -239,8 +242,8 @@ func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 		{"response_bytes", "B", medianOf(r.Samples, func(s inference.Sample) int64 { return s.BytesIn })},
 		{"failures", "requests", float64(r.Errors)},
 		{"ttfb_share", "ratio", firstByteShare(r.Samples)},
-		{"lb_bytes_per_byte", "ratio", float64(seen.bytes) / float64(r.BytesOut+r.BytesIn)},
-		{"lb_reply_bytes_per_byte", "ratio", float64(seen.replies) / float64(r.BytesIn)},
+		{"lb_bytes_per_byte", "ratio", float64(seen.Bytes) / float64(r.BytesOut+r.BytesIn)},
+		{"lb_reply_bytes_per_byte", "ratio", float64(seen.Replies) / float64(r.BytesIn)},
 	}
 	samples = append(samples, percentiles("ttfb", r.FirstByte)...)
 	samples = append(samples, percentiles("completion", r.Completion)...)
@@ -249,26 +252,26 @@ func (t *trial) sampleInference(r *inference.Report, seen watched) error {
 		samples = append(samples, percentiles("pace", r.Pace)...)
 	}
 	for _, s := range samples {
-		if err := t.sample(s.metric, s.unit, s.value, labels); err != nil {
+		if err := t.Sample(s.metric, s.unit, s.value, labels); err != nil {
 			return err
 		}
 	}
 	for _, s := range distributions(r) {
-		if err := t.series(s, labels); err != nil {
+		if err := t.Series(s, labels); err != nil {
 			return err
 		}
 	}
 	all := maps.Clone(labels)
-	maps.Copy(all, t.labels)
+	maps.Copy(all, t.Labels)
 	pace := ""
 	if r.TPOT.Count > 0 {
 		pace = fmt.Sprintf("a token each %.2f ms, as the model makes them (%.2f ms); ", r.TPOT.P50*1e3, r.Pace.P50*1e3)
 	}
 	told := fmt.Sprintf("%d of %d requests answered, half of them within %.0f ms and all but one in twenty within %.0f ms; "+
 		"%s%.3g bytes of answers crossed the LB node's port for each one delivered%s", r.Outcomes[workload.OutcomeOK],
-		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, pace, float64(seen.replies)/float64(r.BytesIn),
-		describeLabels(all))
-	return t.evidence(told + t.invalidNote())
+		r.Arrival.Calls+r.Arrival.Shed, r.Completion.P50*1e3, r.Completion.P95*1e3, pace, float64(seen.Replies)/float64(r.BytesIn),
+		trial.DescribeLabels(all))
+	return t.Evidence(told + t.InvalidNote())
 }
 
 // sample is one value to be recorded.

@@ -11,6 +11,7 @@ import (
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -32,16 +33,16 @@ func (s *LBListStep) measures(*names.Names) []measurement {
 	return measurements(nil, "listed_dsr", "listed_backends")
 }
 
-func (s *LBListStep) run(_ context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *LBListStep) run(_ context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.testbed.Backends(s.To, t.variant)
+	pods, err := t.Testbed.Backends(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	data, err := t.testbed.OpenDataPath(s.Node)
+	data, err := t.Testbed.OpenDataPath(s.Node)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (s *LBListStep) run(_ context.Context, t *trial) error {
 	}
 	i := slices.IndexFunc(list, func(f dataplane.Listed) bool { return f.Address == to })
 	if i < 0 {
-		return errors.Join(t.sample("listed_dsr", "ratio", 0, nil), t.evidence(fmt.Sprintf("%s lists no frontend %v", s.Node, to)))
+		return errors.Join(t.Sample("listed_dsr", "ratio", 0, nil), t.Evidence(fmt.Sprintf("%s lists no frontend %v", s.Node, to)))
 	}
 	f, dsr, found := list[i], 0.0, 0
 	if f.Mode == "dsr" {
@@ -66,9 +67,9 @@ func (s *LBListStep) run(_ context.Context, t *trial) error {
 		}
 	}
 	return errors.Join(
-		t.sample("listed_dsr", "ratio", dsr, nil),
-		t.sample("listed_backends", "ratio", ratio(found, len(pods)), nil),
-		t.evidence(fmt.Sprintf("%s lists %v/%s [%s, %s] with backends %s", s.Node, f.Address, f.Protocol, f.Kind, f.Mode, words.List(backends))),
+		t.Sample("listed_dsr", "ratio", dsr, nil),
+		t.Sample("listed_backends", "ratio", ratio(found, len(pods)), nil),
+		t.Evidence(fmt.Sprintf("%s lists %v/%s [%s, %s] with backends %s", s.Node, f.Address, f.Protocol, f.Kind, f.Mode, words.List(backends))),
 	)
 }
 

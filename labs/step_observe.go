@@ -7,6 +7,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -28,19 +29,19 @@ func (s *ObserveStep) measures(*names.Names) []measurement {
 	return measurements(nil, "observed_to_overlay")
 }
 
-func (s *ObserveStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *ObserveStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	observer, err := observe.NewObserver(t.testbed)
+	observer, err := observe.NewObserver(t.Testbed)
 	if err != nil {
 		return err
 	}
 	defer observer.Close()
 	observer.Skip() // earlier flows
 	if _, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
+		Dialer: t.Testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
 	}); err != nil {
 		return err
 	}
@@ -56,10 +57,10 @@ func (s *ObserveStep) run(ctx context.Context, t *trial) error {
 			shown = f.String()
 		}
 	}
-	if err := t.sample("observed_to_overlay", "ratio", ratio(len(clients), s.Count), nil); err != nil || shown == "" {
+	if err := t.Sample("observed_to_overlay", "ratio", ratio(len(clients), s.Count), nil); err != nil || shown == "" {
 		return err
 	}
-	return t.evidence("observed: " + shown)
+	return t.Evidence("observed: " + shown)
 }
 
 // command implements commander.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/labs/workload/proxyproto"
 )
@@ -71,13 +72,13 @@ func (s *ProxyProtocolStep) measures(*names.Names) []measurement {
 		"answered", "garbled", "refused", "parsed_is_client", "socket_is_proxy", "socket_is_node", "believed_is_forged")
 }
 
-func (s *ProxyProtocolStep) run(ctx context.Context, t *trial) error {
-	upstream, err := t.testbed.Target(s.To, t.variant)
+func (s *ProxyProtocolStep) run(ctx context.Context, t *trial.Attempt) error {
+	upstream, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
 	for _, version := range s.sends() {
-		chain, running, err := t.chain(ctx, []string{s.Through}, upstream, version)
+		chain, running, err := chain(ctx, t, []string{s.Through}, upstream, version)
 		if err != nil {
 			return err
 		}
@@ -90,7 +91,7 @@ func (s *ProxyProtocolStep) run(ctx context.Context, t *trial) error {
 }
 
 // measure calls all applications by way of the proxy and past it.
-func (s *ProxyProtocolStep) measure(ctx context.Context, t *trial, version proxyproto.Version, proxy, upstream netip.AddrPort) error {
+func (s *ProxyProtocolStep) measure(ctx context.Context, t *trial.Attempt, version proxyproto.Version, proxy, upstream netip.AddrPort) error {
 	for _, application := range []string{applicationPlain, applicationParsing, applicationGuarded} {
 		policy := proxyproto.Policy{Require: application != applicationPlain}
 		if application == applicationGuarded {
@@ -119,13 +120,13 @@ func (s *ProxyProtocolStep) measure(ctx context.Context, t *trial, version proxy
 
 // call opens an application, calls it, and closes it.
 func (s *ProxyProtocolStep) call(
-	ctx context.Context, t *trial, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
+	ctx context.Context, t *trial.Attempt, policy proxyproto.Policy, way netip.AddrPort, header *proxyproto.Header,
 ) (*workload.ConnectReport, workload.EchoReport, error) {
-	at, err := t.testbed.AddressOf(s.Pod, way.Addr().Is4())
+	at, err := t.Testbed.AddressOf(s.Pod, way.Addr().Is4())
 	if err != nil {
 		return nil, workload.EchoReport{}, err
 	}
-	application, err := workload.OpenEcho(ctx, t.testbed.Enter(s.Pod), nil, workload.EchoOptions{
+	application, err := workload.OpenEcho(ctx, t.Testbed.Enter(s.Pod), nil, workload.EchoOptions{
 		Listen: netip.AddrPortFrom(at, s.Port), ProxyProtocol: policy,
 	})
 	if err != nil {
@@ -133,7 +134,7 @@ func (s *ProxyProtocolStep) call(
 	}
 	servers := workload.Run(ctx, application)
 	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.testbed.Dialer(s.From), Protocol: workload.TCP, Target: way, Count: s.Count,
+		Dialer: t.Testbed.Dialer(s.From), Protocol: workload.TCP, Target: way, Count: s.Count,
 		Timeout: time.Duration(s.Timeout), Detail: true, ProxyHeader: header,
 	})
 	err = errors.Join(err, servers.Close())
@@ -142,7 +143,7 @@ func (s *ProxyProtocolStep) call(
 
 // sample records the results of connections through the proxy.
 func (s *ProxyProtocolStep) sample(
-	t *trial, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
+	t *trial.Attempt, labels map[string]string, report *workload.ConnectReport, application workload.EchoReport, proxy netip.Addr,
 ) error {
 	refused := 0
 	for _, n := range application.Refused {
@@ -150,9 +151,9 @@ func (s *ProxyProtocolStep) sample(
 	}
 	answered := answeredOf(report)
 	errs := []error{
-		t.sample("answered", "ratio", ratio(len(answered), s.Count), labels),
-		t.sample("garbled", "ratio", ratio(application.Garbled, s.Count), labels),
-		t.sample("refused", "ratio", ratio(refused, s.Count), labels),
+		t.Sample("answered", "ratio", ratio(len(answered), s.Count), labels),
+		t.Sample("garbled", "ratio", ratio(application.Garbled, s.Count), labels),
+		t.Sample("refused", "ratio", ratio(refused, s.Count), labels),
 	}
 	told := fmt.Sprintf("%s %s application: ", labels["version"], labels["application"])
 	switch {
@@ -160,11 +161,11 @@ func (s *ProxyProtocolStep) sample(
 		client := answered[0].Local.Addr()
 		share := func(f func(workload.Seen) bool) float64 { return shareOf(answered, f) }
 		errs = append(errs,
-			t.sample("parsed_is_client", "ratio", share(func(c workload.Seen) bool {
+			t.Sample("parsed_is_client", "ratio", share(func(c workload.Seen) bool {
 				return c.ProxyHeader != nil && c.ProxyHeader.Source.Addr() == client
 			}), labels),
-			t.sample("socket_is_proxy", "ratio", share(func(c workload.Seen) bool { return c.Socket.Addr() == proxy }), labels),
-			t.sample("socket_is_node", "ratio", share(func(c workload.Seen) bool { return t.isClusterNode(c.Socket.Addr()) }), labels),
+			t.Sample("socket_is_proxy", "ratio", share(func(c workload.Seen) bool { return c.Socket.Addr() == proxy }), labels),
+			t.Sample("socket_is_node", "ratio", share(func(c workload.Seen) bool { return isClusterNode(t, c.Socket.Addr()) }), labels),
 		)
 		told += fmt.Sprintf("client %v, socket %v, header %v", client, answered[0].Socket.Addr(), answered[0].ProxyHeader)
 	case len(application.Garbage) > 0:
@@ -172,11 +173,11 @@ func (s *ProxyProtocolStep) sample(
 	default:
 		told += fmt.Sprintf("refused: %s; clients saw: %s", workload.Tally(application.Refused), workload.Tally(report.Outcomes))
 	}
-	return errors.Join(append(errs, t.evidence(told+" (proxy: "+string(t.runner.engine())+")"))...)
+	return errors.Join(append(errs, t.Evidence(told+" (proxy: "+string(t.Proxy)+")"))...)
 }
 
 // sampleForged records the results of connections past the proxy.
-func (s *ProxyProtocolStep) sampleForged(t *trial, labels map[string]string, report *workload.ConnectReport) error {
+func (s *ProxyProtocolStep) sampleForged(t *trial.Attempt, labels map[string]string, report *workload.ConnectReport) error {
 	forged := netip.MustParseAddr(s.Forge)
 	believed := 0
 	for _, c := range answeredOf(report) {
@@ -185,8 +186,8 @@ func (s *ProxyProtocolStep) sampleForged(t *trial, labels map[string]string, rep
 		}
 	}
 	return errors.Join(
-		t.sample("believed_is_forged", "ratio", ratio(believed, s.Count), labels),
-		t.evidence(fmt.Sprintf("%s %s application, past the proxy: %d of %d clients are taken for %v, whom they claim to be",
+		t.Sample("believed_is_forged", "ratio", ratio(believed, s.Count), labels),
+		t.Evidence(fmt.Sprintf("%s %s application, past the proxy: %d of %d clients are taken for %v, whom they claim to be",
 			labels["version"], labels["application"], believed, s.Count, forged)),
 	)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -65,8 +66,8 @@ func (s *TableStep) measures(n *names.Names) []measurement {
 	return append(all, measurements(map[string][]string{"column": columns}, "cell")...)
 }
 
-func (s *TableStep) run(ctx context.Context, t *trial) error {
-	e, err := t.enter(ctx, s)
+func (s *TableStep) run(ctx context.Context, t *trial.Attempt) error {
+	e, err := s.enter(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (s *TableStep) run(ctx context.Context, t *trial) error {
 	return err
 }
 
-func (s *TableStep) measure(ctx context.Context, t *trial, e *entrances) error {
+func (s *TableStep) measure(ctx context.Context, t *trial.Attempt, e *entrances) error {
 	informed := e.plain
 	if s.Approach == ApproachProxied {
 		informed = e.parsing
@@ -87,28 +88,28 @@ func (s *TableStep) measure(ctx context.Context, t *trial, e *entrances) error {
 		return err
 	}
 	// The rest of the trial is without the pods that are gone: the step is the last of its phase.
-	without := t.variant
+	without := t.Variant
 	without.Pods = slices.DeleteFunc(slices.Clone(without.Pods), func(p string) bool { return slices.Contains(s.Gone, p) })
-	if err := t.testbed.Install(ctx, without); err != nil {
+	if err := t.Testbed.Install(ctx, without); err != nil {
 		return err
 	}
 	least, err := s.served(ctx, t, informed, "gone")
 	if err != nil {
 		return err
 	}
-	return t.cell(columnHA, min(all, least), fmt.Sprintf("of the requests through the worst node %.0f %% are served, with %s gone %.0f %%",
+	return recordCell(t, columnHA, min(all, least), fmt.Sprintf("of the requests through the worst node %.0f %% are served, with %s gone %.0f %%",
 		all*100, words.List(s.Gone), least*100))
 }
 
 // sources records which addresses applications see, and returns the share of the requests that the worst node serves.
-func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informed map[string]netip.AddrPort) (float64, error) {
-	client, err := t.testbed.AddressOf(s.From, true)
+func (s *TableStep) sources(ctx context.Context, t *trial.Attempt, e *entrances, informed map[string]netip.AddrPort) (float64, error) {
+	client, err := t.Testbed.AddressOf(s.From, true)
 	if err != nil {
 		return 0, err
 	}
 	least := 1.0
 	var plain, parsing seenClients
-	for _, n := range t.testbed.LBNodes() {
+	for _, n := range t.Testbed.LBNodes() {
 		knowing, err := s.get(ctx, t, informed[n.Name])
 		if err != nil {
 			return 0, err
@@ -122,7 +123,7 @@ func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informe
 		served := parsing.add(knowing, client, s.Approach == ApproachHeader)
 		plain.add(unknowing, client, false)
 		least = min(least, ratio(served, s.Count))
-		if err := t.sample("served", "ratio", ratio(served, s.Count), map[string]string{"node": n.Name, "pods": "all"}); err != nil {
+		if err := t.Sample("served", "ratio", ratio(served, s.Count), map[string]string{"node": n.Name, "pods": "all"}); err != nil {
 			return 0, err
 		}
 	}
@@ -137,9 +138,9 @@ func (s *TableStep) sources(ctx context.Context, t *trial, e *entrances, informe
 		unchanged = 1
 	}
 	return least, errors.Join(
-		t.sample("parsing_sees", "ratio", knows, nil), t.sample("plain_sees", "ratio", known, nil), t.sample("plain_works", "ratio", works, nil),
-		t.cell(columnSource, knows, fmt.Sprintf("an application that knows the approach sees the client in %.0f %% of its requests", knows*100)),
-		t.cell(columnUnchanged, unchanged, fmt.Sprintf("one that knows nothing works in %.0f %%, and sees the client in %.0f %%", works*100, known*100)),
+		t.Sample("parsing_sees", "ratio", knows, nil), t.Sample("plain_sees", "ratio", known, nil), t.Sample("plain_works", "ratio", works, nil),
+		recordCell(t, columnSource, knows, fmt.Sprintf("an application that knows the approach sees the client in %.0f %% of its requests", knows*100)),
+		recordCell(t, columnUnchanged, unchanged, fmt.Sprintf("one that knows nothing works in %.0f %%, and sees the client in %.0f %%", works*100, known*100)),
 	)
 }
 
@@ -161,20 +162,20 @@ func (c *seenClients) add(r *workload.GetReport, client netip.Addr, headers bool
 }
 
 // served returns the smallest share of requests that a node serves.
-func (s *TableStep) served(ctx context.Context, t *trial, at map[string]netip.AddrPort, pods string) (float64, error) {
+func (s *TableStep) served(ctx context.Context, t *trial.Attempt, at map[string]netip.AddrPort, pods string) (float64, error) {
 	least := 1.0
-	client, err := t.testbed.AddressOf(s.From, true)
+	client, err := t.Testbed.AddressOf(s.From, true)
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range t.testbed.LBNodes() {
+	for _, n := range t.Testbed.LBNodes() {
 		report, err := s.get(ctx, t, at[n.Name])
 		if err != nil {
 			return 0, err
 		}
 		served := new(seenClients).add(report, client, false)
 		least = min(least, ratio(served, s.Count))
-		if err := t.sample("served", "ratio", ratio(served, s.Count), map[string]string{"node": n.Name, "pods": pods}); err != nil {
+		if err := t.Sample("served", "ratio", ratio(served, s.Count), map[string]string{"node": n.Name, "pods": pods}); err != nil {
 			return 0, err
 		}
 	}
@@ -182,8 +183,8 @@ func (s *TableStep) served(ctx context.Context, t *trial, at map[string]netip.Ad
 }
 
 // protocols tries raw TCP and UDP, through a node that has a pod.
-func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, informed map[string]netip.AddrPort) error {
-	node, err := t.nodeWithPod()
+func (s *TableStep) protocols(ctx context.Context, t *trial.Attempt, e *entrances, informed map[string]netip.AddrPort) error {
+	node, err := nodeWithPod(t)
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, infor
 		target   netip.AddrPort
 	}{{workload.TCP, columnTCP, informed[node]}, {workload.UDP, columnUDP, e.plain[node]}} {
 		report, err := workload.Connect(ctx, workload.ConnectOptions{
-			Dialer: t.testbed.Dialer(s.From), Protocol: p.protocol, Target: p.target, Count: s.Count,
+			Dialer: t.Testbed.Dialer(s.From), Protocol: p.protocol, Target: p.target, Count: s.Count,
 			Timeout: time.Duration(s.Timeout),
 		})
 		if err != nil {
@@ -201,8 +202,8 @@ func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, infor
 		}
 		answered := ratio(report.Outcomes[workload.OutcomeOK], s.Count)
 		if err := errors.Join(
-			t.sample(string(p.protocol)+"_answered", "ratio", answered, nil),
-			t.cell(p.column, answered, fmt.Sprintf("%.0f %% of requests that are not HTTP are answered (%s)", answered*100, workload.Tally(report.Outcomes))),
+			t.Sample(string(p.protocol)+"_answered", "ratio", answered, nil),
+			recordCell(t, p.column, answered, fmt.Sprintf("%.0f %% of requests that are not HTTP are answered (%s)", answered*100, workload.Tally(report.Outcomes))),
 		); err != nil {
 			return err
 		}
@@ -211,30 +212,30 @@ func (s *TableStep) protocols(ctx context.Context, t *trial, e *entrances, infor
 }
 
 // nodeWithPod returns an LB node with a ready pod: through it, externalTrafficPolicy Local serves too.
-func (t *trial) nodeWithPod() (string, error) {
-	for _, p := range t.testbed.Plan().Pods {
-		if t.isLBNode(p.Node) && (len(t.variant.Pods) == 0 || slices.Contains(t.variant.Pods, p.Name)) {
+func nodeWithPod(t *trial.Attempt) (string, error) {
+	for _, p := range t.Testbed.Plan().Pods {
+		if isLBNode(t, p.Node) && (len(t.Variant.Pods) == 0 || slices.Contains(t.Variant.Pods, p.Name)) {
 			return p.Node, nil
 		}
 	}
 	return "", errors.New("no LB node has a ready pod")
 }
 
-func (s *TableStep) get(ctx context.Context, t *trial, at netip.AddrPort) (*workload.GetReport, error) {
+func (s *TableStep) get(ctx context.Context, t *trial.Attempt, at netip.AddrPort) (*workload.GetReport, error) {
 	return workload.Get(ctx, workload.GetOptions{
-		Dialer: t.testbed.Dialer(s.From), URL: "http://" + at.String() + "/", Count: s.Count,
+		Dialer: t.Testbed.Dialer(s.From), URL: "http://" + at.String() + "/", Count: s.Count,
 		Timeout: time.Duration(s.Timeout),
 	})
 }
 
-// cell records a cell of the table: yes, if all of it held.
-func (t *trial) cell(column string, share float64, why string) error {
+// recordCell records a cell of the table: yes, if all of it held.
+func recordCell(t *trial.Attempt, column string, share float64, why string) error {
 	value := 0.0
 	if share == 1 {
 		value = 1
 	}
 	return errors.Join(
-		t.sample("cell", "ratio", value, map[string]string{"column": column}),
-		t.evidence(fmt.Sprintf("%-21s %s: %s", column, map[bool]string{true: "yes", false: "no "}[value == 1], why)),
+		t.Sample("cell", "ratio", value, map[string]string{"column": column}),
+		t.Evidence(fmt.Sprintf("%-21s %s: %s", column, map[bool]string{true: "yes", false: "no "}[value == 1], why)),
 	)
 }

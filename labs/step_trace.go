@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
@@ -34,13 +35,13 @@ func (s *TraceStep) measures(*names.Names) []measurement {
 	return measurements(one("protocol", string(s.Protocol)), "traced_answered", "traced_hops", "traced_answer_at_lb")
 }
 
-func (s *TraceStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *TraceStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	report, err := observe.Trace(ctx, t.testbed, observe.TraceOptions{
-		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout), Waiting: t.waits,
+	report, err := observe.Trace(ctx, t.Testbed, observe.TraceOptions{
+		Client: s.From, Frontend: to, Protocol: s.Protocol, Timeout: time.Duration(s.Timeout), Waiting: waitingFor(t),
 	})
 	if err != nil {
 		return err
@@ -51,36 +52,33 @@ func (s *TraceStep) run(ctx context.Context, t *trial) error {
 	}
 	for _, hop := range report.Hops {
 		fromServer := hop.Source.Identity == "pod" || hop.Source.Address == report.Frontend
-		if fromServer && t.isLBNode(hop.Node) {
+		if fromServer && isLBNode(t, hop.Node) {
 			atLB++
 		}
 	}
 	for i, hop := range report.FirstPackets() {
-		if err := t.evidence(fmt.Sprintf("%d %s, %s: %v → %v (%s)", i+1, hop.Node, hop.Hook, hop.In, hop.Out, hop.Reason)); err != nil {
+		if err := t.Evidence(fmt.Sprintf("%d %s, %s: %v → %v (%s)", i+1, hop.Node, hop.Hook, hop.In, hop.Out, hop.Reason)); err != nil {
 			return err
 		}
 	}
 	labels := map[string]string{"protocol": string(s.Protocol)}
 	return errors.Join(
-		t.sample("traced_answered", "ratio", answered, labels),
-		t.sample("traced_hops", "hops", float64(len(report.Hops)), labels),
-		t.sample("traced_answer_at_lb", "hops", float64(atLB), labels),
+		t.Sample("traced_answered", "ratio", answered, labels),
+		t.Sample("traced_hops", "hops", float64(len(report.Hops)), labels),
+		t.Sample("traced_answer_at_lb", "hops", float64(atLB), labels),
 	)
 }
 
-// waits tells for whom the trial waits: a run is not to fail because someone looks at its testbed.
-func (t *trial) waits(held *lockfile.HeldError) {
-	t.runner.Narrator.Notice(fmt.Sprintf("waiting: %s by %s", held.What, held.Holder))
+// waitingFor tells for whom a trial waits: a run is not to fail because someone looks at its testbed.
+func waitingFor(t *trial.Attempt) lockfile.Waiting {
+	return func(held *lockfile.HeldError) {
+		t.Narrator.Notice(fmt.Sprintf("waiting: %s by %s", held.What, held.Holder))
+	}
 }
 
 // isLBNode reports whether requests enter at the node.
-func (t *trial) isLBNode(name string) bool {
-	for _, n := range t.testbed.LBNodes() {
-		if n.Name == name {
-			return true
-		}
-	}
-	return false
+func isLBNode(t *trial.Attempt, name string) bool {
+	return slices.Contains(t.LBNames(), name)
 }
 
 func checkProtocol(p workload.Protocol) []error {

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/measure"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/units"
@@ -54,23 +56,23 @@ func (s *TransferStep) measures(*names.Names) []measurement {
 	return measurements(nil, all...)
 }
 
-func (s *TransferStep) run(ctx context.Context, t *trial) error {
-	to, err := t.testbed.Target(s.To, t.variant)
+func (s *TransferStep) run(ctx context.Context, t *trial.Attempt) error {
+	to, err := t.Testbed.Target(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	pods, err := t.testbed.Backends(s.To, t.variant)
+	pods, err := t.Testbed.Backends(s.To, t.Variant)
 	if err != nil {
 		return err
 	}
-	watch, err := t.watch()
+	watch, err := t.Watch()
 	if err != nil {
 		return err
 	}
-	followed := measure.Follow(t.testbed, t.lbNames()...)
-	untold := t.tellRate(s.From, s.Direction)
+	followed := measure.Follow(t.Testbed, t.LBNames()...)
+	untold := t.TellRate(s.From, s.Direction)
 	report, err := workload.Bulk(ctx, workload.BulkOptions{
-		Dialer: workload.Dialer{Enter: t.testbed.Enter(s.From)}, Target: to, Direction: s.Direction,
+		Dialer: workload.Dialer{Enter: t.Testbed.Enter(s.From)}, Target: to, Direction: s.Direction,
 		Duration: time.Duration(s.Time), Streams: s.Streams + s.StreamsPerPod*len(pods),
 	})
 	untold()
@@ -86,55 +88,54 @@ func (s *TransferStep) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		invalid = inOneLine(err)
 	}
-	after, err := watch.stop()
+	after, err := watch.Stop()
 	if err = errors.Join(err, countErr); err != nil {
 		return err
 	}
-	t.invalid = firstReason(invalid, t.miscalibratedLink(s.From, pods), after.disturbed, t.underCeiling(t.plan, s, pods, flow.PayloadRate, after))
-	t.disturb(t.invalid)
-	defer func() { t.invalid = "" }()
-	return s.record(t, report, flow, after, counts)
+	why := cmp.Or(invalid, t.MiscalibratedLink(s.From, pods), after.Disturbed, t.UnderCeiling(s.From, pods, s.Direction, flow.PayloadRate, after))
+	t.Disturb(why)
+	return t.Invalidate(why, func() error { return s.record(t, report, flow, after, counts) })
 }
 
 // record writes the samples of a transfer, and tells what it came to.
-func (s *TransferStep) record(t *trial, report *workload.BulkReport, flow *workload.Flow, after watched, counts []measure.Reading) error {
+func (s *TransferStep) record(t *trial.Attempt, report *workload.BulkReport, flow *workload.Flow, after trial.Watched, counts []measure.Reading) error {
 	ports := measure.Between(counts, report.Began.Add(flow.TogetherFrom), report.Began.Add(flow.TogetherUntil))
 	together, use := flow.Together, measure.Use(ports, flow.TogetherUntil-flow.TogetherFrom)
 	if together == 0 { // they never all ran
 		together, use = math.NaN(), math.NaN()
 	}
 	if len(report.Streams) > 1 {
-		if err := t.sample("payload_rate_together", "bit/s", together, nil); err != nil {
+		if err := t.Sample("payload_rate_together", "bit/s", together, nil); err != nil {
 			return err
 		}
 	}
 	if err := errors.Join(
-		t.sample("payload_rate", "bit/s", flow.PayloadRate, nil),
-		t.sample("retransmits", "segments", float64(flow.Retransmits), nil),
-		t.sample("retransmitted", "ratio", flow.Retransmitted(), nil),
-		t.sample("rtt", "s", flow.RTT.Seconds(), nil),
-		t.sample("lb_port_drops", "packets", float64(after.drops), nil),
-		t.sample("lb_port_use", "ratio", use, nil),
-		t.sample("cpu_busy", "ratio", after.busy, nil),
-		t.overTime(flow),
+		t.Sample("payload_rate", "bit/s", flow.PayloadRate, nil),
+		t.Sample("retransmits", "segments", float64(flow.Retransmits), nil),
+		t.Sample("retransmitted", "ratio", flow.Retransmitted(), nil),
+		t.Sample("rtt", "s", flow.RTT.Seconds(), nil),
+		t.Sample("lb_port_drops", "packets", float64(after.Drops), nil),
+		t.Sample("lb_port_use", "ratio", use, nil),
+		t.Sample("cpu_busy", "ratio", after.Busy, nil),
+		recordOverTime(t, flow),
 	); err != nil {
 		return err
 	}
 	told := fmt.Sprintf("%s, %s retransmitted, %s packets dropped at the LB node's port%s", units.Format(flow.PayloadRate, "bit/s"),
-		units.Percent(flow.Retransmitted()), units.Number(float64(after.drops)), describeLabels(t.labels))
-	return t.evidence(told + t.invalidNote())
+		units.Percent(flow.Retransmitted()), units.Number(float64(after.Drops)), trial.DescribeLabels(t.Labels))
+	return t.Evidence(told + t.InvalidNote())
 }
 
-// overTime records what was delivered and sent again, interval by interval.
-func (t *trial) overTime(flow *workload.Flow) error {
+// recordOverTime records what was delivered and sent again, interval by interval.
+func recordOverTime(t *trial.Attempt, flow *workload.Flow) error {
 	var at []time.Duration
 	var delivered, again []float64
 	for _, r := range flow.Series {
 		at, delivered, again = append(at, r.At), append(delivered, float64(r.Bytes)), append(again, float64(r.Retransmits))
 	}
-	err := t.series(results.NewAmounts("delivered", "B", at, delivered), nil)
+	err := t.Series(results.NewAmounts("delivered", "B", at, delivered), nil)
 	if flow.SenderReported {
-		err = errors.Join(err, t.series(results.NewAmounts("retransmits", "segments", at, again), nil))
+		err = errors.Join(err, t.Series(results.NewAmounts("retransmits", "segments", at, again), nil))
 	}
 	return err
 }
@@ -146,23 +147,6 @@ func inOneLine(err error) string {
 		return lines[0]
 	}
 	return fmt.Sprintf("%s (and %d more)", lines[0], len(lines)-1)
-}
-
-func firstReason(reasons ...string) string {
-	for _, r := range reasons {
-		if r != "" {
-			return r
-		}
-	}
-	return ""
-}
-
-// describeLabels formats the labels of a measurement, if there are any.
-func describeLabels(labels map[string]string) string {
-	if len(labels) == 0 {
-		return ""
-	}
-	return " (" + results.FormatLabels(labels) + ")"
 }
 
 // command implements commander.

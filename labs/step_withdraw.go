@@ -8,6 +8,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/trial"
 )
 
 // WithdrawStep ends an LB node's BGP speaker, opens connections without it, and starts it again.
@@ -35,15 +36,14 @@ func (s *WithdrawStep) measures(n *names.Names) []measurement {
 	return all
 }
 
-func (s *WithdrawStep) run(ctx context.Context, t *trial) error {
+func (s *WithdrawStep) run(ctx context.Context, t *trial.Attempt) error {
 	began := time.Now()
-	if err := edge.StopAnnouncing(ctx, t.testbed, s.Node); err != nil {
+	if err := edge.StopAnnouncing(ctx, t.Testbed, s.Node); err != nil {
 		return err
 	}
 	after := time.Since(began)
-	outer := t.stepLabels
-	t.stepLabels = map[string]string{"without": s.Node}
-	err := errors.Join(t.sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
-	t.stepLabels = outer
-	return errors.Join(err, edge.StartAnnouncing(ctx, t.testbed, s.Node))
+	err := t.WithLabels(map[string]string{"without": s.Node}, func() error {
+		return errors.Join(t.Sample("withdrawn_after", "s", after.Seconds(), nil), s.Entry.run(ctx, t))
+	})
+	return errors.Join(err, edge.StartAnnouncing(ctx, t.Testbed, s.Node))
 }

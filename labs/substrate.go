@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -36,44 +37,42 @@ const KindSubstrate results.EventKind = "site"
 // Report is what a substrate records and tells, of the run or of the trial that it is handed out for.
 type Report struct {
 	session *Session
-	trial   *trial
+	trial   *trial.Attempt
 }
 
 // Built tells that the topology is there, with the addresses that things have.
 func (r *Report) Built(plan *topologies.Plan) {
 	r.session.plan = plan
-	r.trial.runner.Narrator.Built(plan)
+	r.session.runner.Narrator.Built(plan)
 }
 
 // Tell records and tells something about the substrate, under a topic.
 func (r *Report) Tell(topic, message string) error {
-	r.trial.runner.Narrator.Evidence(topic, message)
-	return r.trial.recorder.AddEvent(KindSubstrate, message, map[string]string{"topic": topic})
+	r.session.runner.Narrator.Evidence(topic, message)
+	return r.session.recorder.AddEvent(KindSubstrate, message, map[string]string{"topic": topic})
 }
 
 // Describe adds to the record what the substrate is.
-func (r *Report) Describe(key string, value any) error { return r.trial.recorder.Describe(key, value) }
+func (r *Report) Describe(key string, value any) error {
+	return r.session.recorder.Describe(key, value)
+}
 
 // Record records what a step found in a trial: values, and what was seen, in words.
-func (r *Report) Record(s *Step, values []Value, seen ...string) error {
-	t := r.trial
-	outer := t.stepLabels
-	t.stepLabels = s.Labels
-	defer func() { t.stepLabels = outer }()
-	errs := []error{t.sampleAll(values)}
-	for _, message := range seen {
-		errs = append(errs, t.evidence(message+describeLabels(s.Labels)))
-	}
-	return errors.Join(errs...)
+func (r *Report) Record(s *Step, values []trial.Value, seen ...string) error {
+	return r.trial.WithLabels(s.Labels, func() error {
+		errs := []error{r.trial.Record(values)}
+		for _, message := range seen {
+			errs = append(errs, r.trial.Evidence(message+trial.DescribeLabels(s.Labels)))
+		}
+		return errors.Join(errs...)
+	})
 }
 
 // Miss records that a value of a step could not be measured, and why.
-func (r *Report) Miss(s *Step, v Value, why error) error {
-	r.trial.invalid = why.Error()
-	defer func() { r.trial.invalid = "" }()
+func (r *Report) Miss(s *Step, v trial.Value, why error) error {
 	v.Value = math.NaN()
-	return r.Record(s, []Value{v}, why.Error())
+	return r.trial.Invalidate(why.Error(), func() error { return r.Record(s, []trial.Value{v}, why.Error()) })
 }
 
 // Disturbed records that something outside of the lab disturbed the trial: it does not count, and is repeated if there is time.
-func (r *Report) Disturbed(why string) { r.trial.disturb(why) }
+func (r *Report) Disturbed(why string) { r.trial.Disturb(why) }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -104,22 +105,22 @@ func (s setting) variant(v testbed.Variant, plan *topologies.Plan) testbed.Varia
 	return v
 }
 
-// reshape sets the swept link's queue or burst, and returns a function that restores its own.
-func (x *execution) reshape(s *Sweep, value setting) (restore func() error, err error) {
+// reshape sets the swept link's queue or burst on the run's testbed, and returns a function that restores its own.
+func (s *Sweep) reshape(r *trial.Run, value setting) (restore func() error, err error) {
 	if value.queue == 0 && value.burst == 0 {
 		return func() error { return nil }, nil
 	}
-	nodes := x.plan.Nodes
+	nodes := r.Plan.Nodes
 	i := slices.IndexFunc(nodes, func(n topologies.Node) bool { return n.Name == s.Node })
 	if i < 0 {
 		return nil, fmt.Errorf("sweep: no node %s", s.Node)
 	}
 	n := nodes[i]
 	toNode, fromNode := value.shape(n.ToNode), value.shape(n.FromNode)
-	if err := x.testbed.Network().Reshape(n.Name, toNode, fromNode); err != nil {
+	if err := r.Testbed.Network().Reshape(n.Name, toNode, fromNode); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	return func() error { return x.testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
+	return func() error { return r.Testbed.Network().Reshape(n.Name, n.ToNode, n.FromNode) }, nil
 }
 
 // shape returns the limits of one direction of the swept link under the setting.

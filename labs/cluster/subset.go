@@ -10,6 +10,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -274,8 +275,8 @@ func (r *reduction) measured(part *labs.Lab) map[string]bool {
 }
 
 // valuesOf are the values that a step gives when it is answered; the numbers mean nothing.
-func (r *reduction) valuesOf(s *labs.Step) []labs.Value {
-	var all []labs.Value
+func (r *reduction) valuesOf(s *labs.Step) []trial.Value {
+	var all []trial.Value
 	if s.Health != nil {
 		for _, n := range r.plan.ClusterNodes() {
 			all = append(all, s.Health.Value(n.Name, 0))

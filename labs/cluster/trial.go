@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/testbed"
+	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
@@ -183,7 +184,7 @@ func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step,
 		c.answered = true
 		c.observeHealth(t, service, node.Name, fmt.Sprint(status))
 		message := fmt.Sprintf("health check of %s: %d %s", node.Name, status, body)
-		if err := r.Record(step, []labs.Value{step.Health.Value(node.Name, status)}, message); err != nil {
+		if err := r.Record(step, []trial.Value{step.Health.Value(node.Name, status)}, message); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package labs
+package trial
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// captured captures at the phase's nodes while f runs, keeps the captures, and records what they show.
+// captured captures at some nodes while f runs, in the first repetition, keeps the captures, and records what they show.
 // Samples: client_resets and lb_reply_frames (packets); of answers at the client and at the pod node (ratio)
 // reply_source_frontend and pod_node_reply_frontend; of first packets between the nodes (ratio) geneve_option,
 // geneve_between_nodes, geneve_option_frontend and geneve_inner_client.
-func (t *trial) captured(ctx context.Context, f func() error) error {
-	if len(t.phase.Capture) == 0 || t.repetition > 0 {
+func (t *Attempt) captured(ctx context.Context, nodes []string, f func() error) error {
+	if len(nodes) == 0 || t.Repetition > 0 {
 		return f()
 	}
 	captures := make(map[string]*os.File)
@@ -34,13 +34,13 @@ func (t *trial) captured(ctx context.Context, f func() error) error {
 		stops = nil
 		return errors.Join(errs...)
 	}
-	for _, node := range t.phase.Capture {
-		file, err := t.recorder.RawFile(t.captureName(node))
+	for _, node := range nodes {
+		file, err := t.Recorder.RawFile(t.captureName(node))
 		if err != nil {
 			return errors.Join(err, stopAll())
 		}
 		captures[node] = file
-		stop, err := t.testbed.Network().StartCapture(ctx, node, "eth0", file)
+		stop, err := t.Testbed.Network().StartCapture(ctx, node, "eth0", file)
 		if err != nil {
 			return errors.Join(err, stopAll())
 		}
@@ -50,21 +50,21 @@ func (t *trial) captured(ctx context.Context, f func() error) error {
 	if err := errors.Join(err, stopAll()); err != nil {
 		return err
 	}
-	return t.readCaptures(captures)
+	return t.readCaptures(nodes, captures)
 }
 
 // captureName returns the file of a node's capture; a trial that is taken again has files of its own.
-func (t *trial) captureName(node string) string {
-	if t.attempt > 1 {
-		node = fmt.Sprintf("%s-take%d", node, t.attempt)
+func (t *Attempt) captureName(node string) string {
+	if t.Number > 1 {
+		node = fmt.Sprintf("%s-take%d", node, t.Number)
 	}
-	return fmt.Sprintf("%s-%s-%s.pcapng", t.phase.Name, t.variant.Name, node)
+	return fmt.Sprintf("%s-%s-%s.pcapng", t.Phase, t.Variant.Name, node)
 }
 
-func (t *trial) readCaptures(captures map[string]*os.File) error {
+func (t *Attempt) readCaptures(nodes []string, captures map[string]*os.File) error {
 	seen := t.lookFor()
-	for _, name := range t.phase.Capture {
-		node := t.testbed.Plan().Node(name)
+	for _, name := range nodes {
+		node := t.Testbed.Plan().Node(name)
 		if node == nil {
 			return fmt.Errorf("capture on %s: no such node", name)
 		}
@@ -81,29 +81,29 @@ func (t *trial) readCaptures(captures map[string]*os.File) error {
 }
 
 // lookFor returns empty facts for the trial's client and LB nodes.
-func (t *trial) lookFor() capture.Facts {
+func (t *Attempt) lookFor() capture.Facts {
 	var f capture.Facts
-	for _, n := range t.testbed.Plan().NodesOf(topologies.RoleClient) {
+	for _, n := range t.Testbed.Plan().NodesOf(topologies.RoleClient) {
 		f.Clients = append(f.Clients, n.Addresses[0].Addr())
 	}
-	for _, n := range t.testbed.LBNodes() {
+	for _, n := range t.Testbed.LBNodes() {
 		f.LBNodes = append(f.LBNodes, n.Addresses[0].Addr())
 	}
 	return f
 }
 
-// capturedMetrics are those that recordFacts records.
-func capturedMetrics() []string {
+// CapturedMetrics are those that are recorded of captures.
+func CapturedMetrics() []string {
 	return []string{
 		"client_resets", "lb_reply_frames", "reply_source_frontend", "pod_node_reply_frontend", "geneve_option", "geneve_between_nodes",
 		"geneve_option_frontend", "geneve_inner_client",
 	}
 }
 
-func (t *trial) recordFacts(seen *capture.Facts) error {
+func (t *Attempt) recordFacts(seen *capture.Facts) error {
 	errs := []error{
-		t.sample("client_resets", "packets", float64(seen.ClientResets), nil),
-		t.sample("lb_reply_frames", "packets", float64(seen.LBReplies), nil),
+		t.Sample("client_resets", "packets", float64(seen.ClientResets), nil),
+		t.Sample("lb_reply_frames", "packets", float64(seen.LBReplies), nil),
 	}
 	for _, share := range []struct {
 		metric   string
@@ -117,7 +117,7 @@ func (t *trial) recordFacts(seen *capture.Facts) error {
 		{"geneve_inner_client", seen.TunnelledClient, seen.Tunnelled},
 	} {
 		if share.of > 0 { // a variant without tunnel has none to take a part of
-			errs = append(errs, t.sample(share.metric, "ratio", ratio(share.part, share.of), nil))
+			errs = append(errs, t.Sample(share.metric, "ratio", float64(share.part)/float64(share.of), nil))
 		}
 	}
 	for _, shown := range []struct {
@@ -127,7 +127,7 @@ func (t *trial) recordFacts(seen *capture.Facts) error {
 		{"between the nodes", seen.FirstTunnelled}, {"answer at the client", seen.FirstReply}, {"the client resets", seen.FirstReset},
 	} {
 		if shown.p != nil {
-			errs = append(errs, t.evidence(shown.what+": "+shown.p.String()))
+			errs = append(errs, t.Evidence(shown.what+": "+shown.p.String()))
 		}
 	}
 	return errors.Join(errs...)

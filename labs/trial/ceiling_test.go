@@ -1,4 +1,4 @@
-package labs
+package trial
 
 import (
 	"net/netip"
@@ -18,12 +18,11 @@ func TestUnderCeiling(t *testing.T) {
 	require.NoError(t, err)
 	plan, err := topologies.PlanOf(topology)
 	require.NoError(t, err)
-	x := &execution{}
-	step := &TransferStep{From: "client", Direction: workload.Download}
+	r := &Run{Plan: plan}
 	pods := []netip.Addr{netip.MustParseAddr("10.0.1.50")}
 	seen := func(path testbed.DataPath, repetition int, payloadRate float64, replies uint64) string {
-		trial := &trial{execution: x, phase: &Phase{Name: "p"}, variant: testbed.Variant{DataPath: path}, repetition: repetition}
-		return trial.underCeiling(plan, step, pods, payloadRate, watched{replies: replies})
+		attempt := &Attempt{Run: r, Phase: "p", Variant: testbed.Variant{DataPath: path}, Repetition: repetition}
+		return attempt.UnderCeiling("client", pods, workload.Download, payloadRate, Watched{Replies: replies})
 	}
 	slow := "the machine carries 0.74 of what the wires allow, without any load balancer"
 	assert.Empty(t, seen(testbed.DataPathDSRLab, 0, 7e8, 0), "nothing is known yet")

@@ -1,4 +1,4 @@
-package labs
+package trial
 
 import (
 	"math"
@@ -12,11 +12,11 @@ import (
 // liveTick is the interval at which the rate of a running transfer is shown.
 const liveTick = 250 * time.Millisecond
 
-// tellRate shows the narrator, until stop is called, the rate of a transfer at a node's port, including the Ethernet header. If the
+// TellRate tells the narrator, until stop is called, the rate of a transfer at a node's port, including the Ethernet header. If the
 // node has no readable port nothing is shown: the rate is for display only.
-func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
+func (r *Run) TellRate(node string, d workload.Direction) (stop func()) {
 	carried := func() (uint64, bool) {
-		toNode, fromNode, err := x.testbed.Network().PortStats(node)
+		toNode, fromNode, err := r.Testbed.Network().PortStats(node)
 		if err != nil {
 			return 0, false
 		}
@@ -42,13 +42,13 @@ func (x *execution) tellRate(node string, d workload.Direction) (stop func()) {
 				return
 			}
 			now := time.Now()
-			x.runner.Narrator.Rate(8 * float64(bytes-before) / now.Sub(at).Seconds())
+			r.Narrator.Rate(8 * float64(bytes-before) / now.Sub(at).Seconds())
 			before, at = bytes, now
 		}
 	})
 	return func() {
 		close(done)
 		group.Wait()
-		x.runner.Narrator.Rate(math.NaN())
+		r.Narrator.Rate(math.NaN())
 	}
 }
