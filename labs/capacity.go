@@ -52,8 +52,7 @@ func (s *Session) fitToMachine(ctx context.Context) error {
 func (l *Lab) usesRates() bool {
 	for i := range l.Spec.Phases {
 		for j := range l.Spec.Phases[i].Steps {
-			_, a, _ := l.Spec.Phases[i].Steps[j].action()
-			if _, ok := a.(rateDependent); ok {
+			if l.Spec.Phases[i].Steps[j].DependsOnRates() {
 				return true
 			}
 		}

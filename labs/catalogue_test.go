@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -140,7 +141,7 @@ func TestMeasurementsAreRecorded(t *testing.T) {
 		require.NoError(t, err)
 		measured := lab.measured(n)
 		for _, s := range e.Run.Samples {
-			if !slices.ContainsFunc(measured[s.Variant], func(m measurement) bool { return m.metric == s.Metric && m.has(s.Labels, "") }) {
+			if !slices.ContainsFunc(measured[s.Variant], func(m steps.Measurement) bool { return m.Metric == s.Metric && m.Has(s.Labels, "") }) {
 				t.Errorf("%s: %s records %s (%s), which no step says that it measures", e.Name, s.Variant, s.Metric, results.FormatLabels(s.Labels))
 				break
 			}

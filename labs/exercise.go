@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/results"
 )
 
@@ -77,7 +78,7 @@ func (e *Exercise) validate(l *Lab) []error {
 }
 
 // checkMeasured returns an error if no trial measures the exercise's answer.
-func (e *Exercise) checkMeasured(measured map[string][]measurement) []error {
+func (e *Exercise) checkMeasured(measured map[string][]steps.Measurement) []error {
 	m := e.Answer.Measured
 	if m == nil {
 		return nil

@@ -3,9 +3,10 @@
 // was measured; expectations are judged from the record.
 package labs
 
-import (
-	"time"
+//go:generate go run ./stepdoc
 
+import (
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -64,8 +65,8 @@ type Phase struct {
 	// Sweep repeats everything for each value of something.
 	Sweep *Sweep `json:"sweep,omitempty"`
 	// Capture is at the devices towards the fabric of these nodes, in the first repetition.
-	Capture []string `json:"capture,omitempty"`
-	Steps   []Step   `json:"steps"`
+	Capture []string     `json:"capture,omitempty"`
+	Steps   []steps.Step `json:"steps"`
 }
 
 // Expectation is what the median of a metric of a variant should be.
@@ -98,16 +99,3 @@ type Expectation struct {
 	// it holds, its claims differ, and the run passes all the same.
 	Differs string `json:"differs,omitempty"`
 }
-
-// Duration is written as in 2s or 500ms.
-type Duration time.Duration
-
-// UnmarshalText parses a duration.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// MarshalText formats a duration.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -51,8 +51,8 @@ func (l *Lab) onlyNetns(plan *topologies.Plan) string {
 		errs = append(errs, testbed.Check(&onKind, v))
 	}
 	for _, p := range l.Spec.Phases {
-		for _, s := range p.Steps {
-			if s.Downloads != nil && s.Downloads.failsNodes() {
+		for i := range p.Steps {
+			if p.Steps[i].FailsNodes() {
 				errs = append(errs, testbed.CheckFailure(&onKind))
 			}
 		}

@@ -100,7 +100,7 @@ func (o *onTestbed) run(ctx context.Context, t *Trial, attempt *trial.Attempt) e
 	}
 	err = attempt.Perform(ctx, t.Phase.Capture, func() error {
 		for i := range t.Phase.Steps {
-			if err := t.Phase.Steps[i].run(ctx, attempt); err != nil {
+			if err := t.Phase.Steps[i].Run(ctx, attempt); err != nil {
 				return fmt.Errorf("step %d: %w", i+1, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/walk"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
@@ -46,7 +47,7 @@ func StoryOf(run *results.Run) report.Story {
 }
 
 // validate returns every error in what a lab says of its report, each beginning with its field.
-func (r *ReportSpec) validate(l *Lab, measured map[string][]measurement) []error {
+func (r *ReportSpec) validate(l *Lab, measured map[string][]steps.Measurement) []error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, err := range l.checkPlaceholders(r.Answer, nil) {
@@ -103,22 +104,12 @@ func (l *Lab) checkWalk(p report.Picture) []error {
 	return errs
 }
 
-// serial is implemented by kinds of steps that record more than single values.
-type serial interface {
-	// series returns the metrics of what the step records over time, or as a distribution.
-	series() []string
-}
-
 // checkSeries returns every error in a picture of series.
 func (l *Lab) checkSeries(p report.Picture) []error {
 	var known []string
 	for i := range l.Spec.Phases {
 		for k := range l.Spec.Phases[i].Steps {
-			if _, a, err := l.Spec.Phases[i].Steps[k].action(); err == nil {
-				if s, ok := a.(serial); ok {
-					known = append(known, s.series()...)
-				}
-			}
+			known = append(known, l.Spec.Phases[i].Steps[k].Series()...)
 		}
 	}
 	var errs []error
@@ -134,9 +125,9 @@ func (l *Lab) checkSeries(p report.Picture) []error {
 }
 
 // isMeasured reports whether a variant measures a metric, or if what is measured is not known.
-func isMeasured(metric string, measured map[string][]measurement) bool {
+func isMeasured(metric string, measured map[string][]steps.Measurement) bool {
 	for _, all := range measured {
-		if slices.ContainsFunc(all, func(m measurement) bool { return m.metric == metric }) {
+		if slices.ContainsFunc(all, func(m steps.Measurement) bool { return m.Metric == metric }) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
@@ -182,7 +183,7 @@ func (s *Session) attempt(ctx context.Context, i int) ([]results.Sample, error) 
 }
 
 // Does reports whether the trial's variant does a step of its phase.
-func (t *Trial) Does(s *Step) bool { return s.takenBy(t.Variant) }
+func (t *Trial) Does(s *steps.Step) bool { return s.TakenBy(t.Variant) }
 
 // Data is what the record of a run says of the trial when it begins.
 func (t *Trial) Data() TrialData {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -58,7 +59,7 @@ func (r *Report) Describe(key string, value any) error {
 }
 
 // Record records what a step found in a trial: values, and what was seen, in words.
-func (r *Report) Record(s *Step, values []trial.Value, seen ...string) error {
+func (r *Report) Record(s *steps.Step, values []trial.Value, seen ...string) error {
 	return r.trial.WithLabels(s.Labels, func() error {
 		errs := []error{r.trial.Record(values)}
 		for _, message := range seen {
@@ -69,7 +70,7 @@ func (r *Report) Record(s *Step, values []trial.Value, seen ...string) error {
 }
 
 // Miss records that a value of a step could not be measured, and why.
-func (r *Report) Miss(s *Step, v trial.Value, why error) error {
+func (r *Report) Miss(s *steps.Step, v trial.Value, why error) error {
 	v.Value = math.NaN()
 	return r.trial.Invalidate(why.Error(), func() error { return r.Record(s, []trial.Value{v}, why.Error()) })
 }

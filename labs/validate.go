@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -139,7 +140,7 @@ func (p *Phase) validate(l *Lab, n *names.Names) []error {
 		errs = append(errs, errors.New("steps: missing (want at least one)"))
 	}
 	for i := range p.Steps {
-		for _, err := range p.Steps[i].validate(l, n) {
+		for _, err := range p.Steps[i].Validate(l.variantNames(), n) {
 			errs = append(errs, fmt.Errorf("steps[%d].%w", i, err))
 		}
 	}
@@ -147,11 +148,11 @@ func (p *Phase) validate(l *Lab, n *names.Names) []error {
 }
 
 // measured returns what each variant measures; nil if the lab's topology is not known.
-func (l *Lab) measured(n *names.Names) map[string][]measurement {
+func (l *Lab) measured(n *names.Names) map[string][]steps.Measurement {
 	if n == nil {
 		return nil
 	}
-	all := make(map[string][]measurement)
+	all := make(map[string][]steps.Measurement)
 	for _, v := range l.Spec.Variants {
 		all[v.Name] = l.measures(v, n)
 	}
@@ -159,7 +160,7 @@ func (l *Lab) measured(n *names.Names) map[string][]measurement {
 }
 
 // validateExpectation returns the errors in an expectation, each beginning with what follows its own field.
-func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[string][]measurement) []error {
+func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[string][]steps.Measurement) []error {
 	e := &l.Spec.Expectations[i]
 	var errs []error
 	fail := func(found ...error) {
@@ -195,7 +196,7 @@ func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[str
 }
 
 // checkMeasured returns an error for each comparison of the expectation that no trial gives the values of.
-func (e *Expectation) checkMeasured(measured map[string][]measurement) []error {
+func (e *Expectation) checkMeasured(measured map[string][]steps.Measurement) []error {
 	var errs []error
 	check := func(variant, field string, labels map[string]string) {
 		if all, there := measured[variant]; there {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 )
 
 // TestCheckStopped: what a lab that was stopped while it measured may say.
@@ -51,5 +52,5 @@ func TestStoppedLab(t *testing.T) {
 	require.NoError(t, err)
 	transfer := lab.Spec.Phases[0].Steps[0].Transfer
 	require.NotNil(t, transfer)
-	assert.Greater(t, transfer.Time, labs.Duration(2*stopFor+stopNext))
+	assert.Greater(t, transfer.Time, steps.Duration(2*stopFor+stopNext))
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -218,7 +219,7 @@ func (c *Cluster) called(variant string) []string {
 	return slices.Compact(all)
 }
 
-func serviceOfStep(s *labs.Step) string {
+func serviceOfStep(s *steps.Step) string {
 	if s.Health != nil {
 		return s.Health.Service
 	}

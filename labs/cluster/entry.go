@@ -15,6 +15,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 )
@@ -83,8 +84,8 @@ func (c *Cluster) findVIPs(ctx context.Context, r *labs.Report) error {
 }
 
 // calledByVIP are the services, as variants have them, that a step calls by their VIP.
-func (c *Cluster) calledByVIP() map[string]*labs.ConnectStep {
-	all := make(map[string]*labs.ConnectStep)
+func (c *Cluster) calledByVIP() map[string]*steps.ConnectStep {
+	all := make(map[string]*steps.ConnectStep)
 	for _, t := range trials(c.Subset.Lab, c.plan) {
 		for i := range t.Phase.Steps {
 			if connect := t.Phase.Steps[i].Connect; connect != nil && connect.To.Via == "" && t.Does(&t.Phase.Steps[i]) {
@@ -99,7 +100,7 @@ func (c *Cluster) calledByVIP() map[string]*labs.ConnectStep {
 }
 
 // tryVIPs says why the services can't be called by VIPs; empty if they can.
-func (c *Cluster) tryVIPs(ctx context.Context, called map[string]*labs.ConnectStep) (why string, err error) {
+func (c *Cluster) tryVIPs(ctx context.Context, called map[string]*steps.ConnectStep) (why string, err error) {
 	given, cancel := context.WithTimeout(ctx, c.Timeouts.VIP)
 	defer cancel()
 	missing := poll(given, func(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -85,7 +86,7 @@ func (c *Cluster) observation(t *labs.Trial, service *corev1.Service, called, pr
 	return &c.seen[len(c.seen)-1]
 }
 
-func (c *Cluster) observe(t *labs.Trial, connect *labs.ConnectStep, service *corev1.Service, report *workload.ConnectReport, who func(netip.Addr) string) {
+func (c *Cluster) observe(t *labs.Trial, connect *steps.ConnectStep, service *corev1.Service, report *workload.ConnectReport, who func(netip.Addr) string) {
 	called := "NodePort of " + c.entryNode(connect.To)
 	if _, vip := c.vips[service.Name]; vip && connect.To.Via == "" {
 		called = "VIP"
@@ -93,7 +94,7 @@ func (c *Cluster) observe(t *labs.Trial, connect *labs.ConnectStep, service *cor
 	o := c.observation(t, service, called, strings.ToUpper(string(connect.Protocol)))
 	o.Count += report.Count
 	o.Answered += report.Outcomes[workload.OutcomeOK]
-	for a, times := range labs.SeenAddresses(report) {
+	for a, times := range steps.SeenAddresses(report) {
 		o.Saw[who(a)] += times
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -149,8 +150,8 @@ func (r *reduction) phases(all []labs.Phase) []labs.Phase {
 	return kept
 }
 
-func (r *reduction) steps(all []labs.Step) []labs.Step {
-	var kept []labs.Step
+func (r *reduction) steps(all []steps.Step) []steps.Step {
+	var kept []steps.Step
 	for _, s := range all {
 		names, ok := r.renamed(s.Variants)
 		if !ok {
@@ -166,7 +167,7 @@ func (r *reduction) steps(all []labs.Step) []labs.Step {
 	return kept
 }
 
-func (r *reduction) refusesStep(s *labs.Step) string {
+func (r *reduction) refusesStep(s *steps.Step) string {
 	from := ""
 	switch {
 	case s.Connect != nil:
@@ -186,7 +187,7 @@ func (r *reduction) refusesStep(s *labs.Step) string {
 func (r *reduction) used(part *labs.Lab) []testbed.Variant {
 	does := make(map[string]bool)
 	for _, t := range trials(part, r.plan) {
-		does[t.Variant.Name] = does[t.Variant.Name] || slices.ContainsFunc(t.Phase.Steps, func(s labs.Step) bool { return t.Does(&s) })
+		does[t.Variant.Name] = does[t.Variant.Name] || slices.ContainsFunc(t.Phase.Steps, func(s steps.Step) bool { return t.Does(&s) })
 	}
 	return slices.DeleteFunc(slices.Clone(part.Spec.Variants), func(v testbed.Variant) bool {
 		if !does[v.Name] {
@@ -275,7 +276,7 @@ func (r *reduction) measured(part *labs.Lab) map[string]bool {
 }
 
 // valuesOf are the values that a step gives when it is answered; the numbers mean nothing.
-func (r *reduction) valuesOf(s *labs.Step) []trial.Value {
+func (r *reduction) valuesOf(s *steps.Step) []trial.Value {
 	var all []trial.Value
 	if s.Health != nil {
 		for _, n := range r.plan.ClusterNodes() {

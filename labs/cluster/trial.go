@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -44,10 +45,10 @@ func (c *Cluster) Run(ctx context.Context, t *labs.Trial, r *labs.Report) error 
 // waitConverged waits, for each way in of the trial, until it does what any service proxy does in the end: lead to ready pods, and under Local
 // on a node without any to none. One that does not in time is told, and measured as it is.
 func (c *Cluster) waitConverged(ctx context.Context, t *labs.Trial, r *labs.Report) error {
-	var done []labs.ConnectStep
+	var done []steps.ConnectStep
 	for i := range t.Phase.Steps {
 		connect := t.Phase.Steps[i].Connect
-		if connect == nil || !t.Does(&t.Phase.Steps[i]) || slices.ContainsFunc(done, func(o labs.ConnectStep) bool { return o.To == connect.To && o.Protocol == connect.Protocol }) {
+		if connect == nil || !t.Does(&t.Phase.Steps[i]) || slices.ContainsFunc(done, func(o steps.ConnectStep) bool { return o.To == connect.To && o.Protocol == connect.Protocol }) {
 			continue
 		}
 		done = append(done, *connect)
@@ -71,7 +72,7 @@ func (c *Cluster) waitConverged(ctx context.Context, t *labs.Trial, r *labs.Repo
 }
 
 // checkConverged says how a way in differs from what its service's endpoints make of it.
-func (c *Cluster) checkConverged(ctx context.Context, t *labs.Trial, connect *labs.ConnectStep, at netip.AddrPort) error {
+func (c *Cluster) checkConverged(ctx context.Context, t *labs.Trial, connect *steps.ConnectStep, at netip.AddrPort) error {
 	service := c.service(connect.To.Service, &t.Variant)
 	pods := c.behind(service, connect.To, &t.Variant)
 	if len(pods) == 0 {
@@ -102,9 +103,9 @@ func (c *Cluster) checkConverged(ctx context.Context, t *labs.Trial, connect *la
 
 // trySilent says what is there on a node's port behind which there should be no pod. Its health check tells that the node's service
 // proxy knows the service.
-func (c *Cluster) trySilent(ctx context.Context, connect *labs.ConnectStep, at netip.AddrPort, service *corev1.Service) error {
+func (c *Cluster) trySilent(ctx context.Context, connect *steps.ConnectStep, at netip.AddrPort, service *corev1.Service) error {
 	if service.Spec.HealthCheckNodePort != 0 {
-		if _, _, err := labs.AskHealth(ctx, c.dialer, netip.AddrPortFrom(at.Addr(), uint16(service.Spec.HealthCheckNodePort))); err != nil {
+		if _, _, err := steps.AskHealth(ctx, c.dialer, netip.AddrPortFrom(at.Addr(), uint16(service.Spec.HealthCheckNodePort))); err != nil {
 			return err
 		}
 	}
@@ -136,7 +137,7 @@ func (c *Cluster) nodePort(service *corev1.Service, port string) uint16 {
 	return 0
 }
 
-func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *labs.Step, r *labs.Report) error {
+func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *steps.Step, r *labs.Report) error {
 	connect := step.Connect
 	at, err := c.target(connect.To, &t.Variant)
 	if err != nil {
@@ -151,16 +152,16 @@ func (c *Cluster) connect(ctx context.Context, t *labs.Trial, step *labs.Step, r
 	who := c.whoIn(report)
 	var seen []string
 	if connect.Spread {
-		seen = append(seen, labs.DescribeSpread(report, pods))
+		seen = append(seen, steps.DescribeSpread(report, pods))
 	}
-	seen = append(seen, labs.DescribeSeen(report, who))
+	seen = append(seen, steps.DescribeSeen(report, who))
 	c.observe(t, connect, service, report, who)
 	c.answered = c.answered || report.Outcomes[workload.OutcomeOK] > 0
 	return r.Record(step, connect.Values(report, c.isLBNode, pods), seen...)
 }
 
 // askHealth asks every node's health check. A node that does not answer is a value that could not be measured.
-func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step, r *labs.Report) error {
+func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *steps.Step, r *labs.Report) error {
 	service := c.service(step.Health.Service, &t.Variant)
 	if service.Spec.HealthCheckNodePort == 0 {
 		return fmt.Errorf("service %s has no healthCheckNodePort: its externalTrafficPolicy is %s", step.Health.Service, service.Spec.ExternalTrafficPolicy)
@@ -170,7 +171,7 @@ func (c *Cluster) askHealth(ctx context.Context, t *labs.Trial, step *labs.Step,
 		if err != nil {
 			return err
 		}
-		status, body, err := labs.AskHealth(ctx, c.dialer, netip.AddrPortFrom(address, uint16(service.Spec.HealthCheckNodePort)))
+		status, body, err := steps.AskHealth(ctx, c.dialer, netip.AddrPortFrom(address, uint16(service.Spec.HealthCheckNodePort)))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

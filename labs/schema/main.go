@@ -15,6 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/internal/schema"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/results"
@@ -39,7 +40,11 @@ func generate(sources string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range append(files, filepath.Join(sources, "testbed", "variant.go"), filepath.Join(sources, "..", "results", "report", "story.go")) {
+	kinds, err := filepath.Glob(filepath.Join(sources, "steps", "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append(append(files, kinds...), filepath.Join(sources, "testbed", "variant.go"), filepath.Join(sources, "..", "results", "report", "story.go")) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
@@ -63,7 +68,7 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return schema.Text(`^[0-9]+(bit|kbit|mbit|gbit)$`, "Bits per second, with a unit (powers of ten).", "100mbit", "1gbit")
 	case reflect.TypeFor[topologies.Size]():
 		return schema.Text(`^[0-9]+(b|kb|mb)$`, "Bytes, with a unit (k is 1024).", "64kb", "3000b")
-	case reflect.TypeFor[labs.Duration]():
+	case reflect.TypeFor[steps.Duration]():
 		return schema.Text(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, "A duration, with units.", "2s", "500ms")
 	case reflect.TypeFor[topologies.Limit]():
 		return schema.Enum(topologies.LimitShape, topologies.LimitPolice)
@@ -85,8 +90,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		return schema.Enum(workload.TCP, workload.UDP)
 	case reflect.TypeFor[workload.Direction]():
 		return schema.Enum(workload.Download, workload.Upload)
-	case reflect.TypeFor[labs.Approach]():
-		return schema.Enum(labs.ApproachDirect, labs.ApproachHeader, labs.ApproachProxied)
+	case reflect.TypeFor[steps.Approach]():
+		return schema.Enum(steps.ApproachDirect, steps.ApproachHeader, steps.ApproachProxied)
 	case reflect.TypeFor[results.Verdict]():
 		return schema.Enum(results.Reproduced, results.Differs, results.NotMeasured)
 	}
@@ -116,7 +121,7 @@ func refine(s *jsonschema.Schema) error {
 	one := uint64(1)
 	property("Spec", "variants").MinItems, property("Spec", "phases").MinItems, property("Phase", "steps").MinItems = &one, &one, &one
 	// A step has exactly one kind.
-	step, kinds := s.Definitions["Step"], reflect.TypeFor[labs.Step]()
+	step, kinds := s.Definitions["Step"], reflect.TypeFor[steps.Step]()
 	for i := range kinds.NumField() {
 		if f := kinds.Field(i); f.Type.Kind() == reflect.Pointer {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

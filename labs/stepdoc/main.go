@@ -1,5 +1,5 @@
 // Command stepdoc writes labs/STEPS.md from doc comments: what each kind of step does, and its fields, as in package
-// labs. `go generate` runs it in that package's folder.
+// steps. `go generate` runs it in package labs' folder.
 package main
 
 import (
@@ -32,7 +32,7 @@ type structure struct {
 	fields *ast.FieldList
 }
 
-// reference returns the document for the package in a folder.
+// reference returns the document for the steps of package labs, which is in a folder.
 func reference(dir string) ([]byte, error) {
 	all, err := structures(dir)
 	if err != nil {
@@ -94,10 +94,10 @@ func writeFields(b *bytes.Buffer, all map[string]structure, s structure, parts [
 	return parts
 }
 
-// structures returns all struct types of a package, and those of other packages that steps refer to.
+// structures returns all struct types of package steps, and those of other packages that steps refer to.
 func structures(dir string) (map[string]structure, error) {
 	all := make(map[string]structure)
-	for _, folder := range []string{dir, filepath.Join(dir, "testbed")} {
+	for _, folder := range []string{filepath.Join(dir, "steps"), filepath.Join(dir, "testbed")} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil {
 			return nil, err
@@ -128,7 +128,7 @@ func collect(file *ast.File, all map[string]structure) {
 				continue
 			}
 			s, ok := named.Type.(*ast.StructType)
-			if _, known := all[named.Name.Name]; !ok || known { // package labs comes first
+			if _, known := all[named.Name.Name]; !ok || known { // package steps comes first
 				continue
 			}
 			doc := general.Doc.Text()

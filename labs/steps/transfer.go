@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"cmp"
@@ -48,12 +48,12 @@ func (s *TransferStep) validate() []error {
 
 func (s *TransferStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *TransferStep) measures(*names.Names) []measurement {
+func (s *TransferStep) measures(*names.Names) []Measurement {
 	all := []string{"payload_rate", "retransmits", "retransmitted", "rtt", "lb_port_drops", "lb_port_use", "cpu_busy"}
 	if s.Streams > 1 || s.StreamsPerPod > 0 {
 		all = append(all, "payload_rate_together")
 	}
-	return measurements(nil, all...)
+	return Measurements(nil, all...)
 }
 
 func (s *TransferStep) run(ctx context.Context, t *trial.Attempt) error {

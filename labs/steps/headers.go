@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -49,6 +49,7 @@ const (
 	headerForwarded     = "Forwarded"
 )
 
+// sends implements proxied.
 func (s *HeadersStep) sends() []proxyproto.Version { return []proxyproto.Version{proxyproto.None} }
 
 func (s *HeadersStep) validate() []error {
@@ -63,7 +64,7 @@ func (s *HeadersStep) check(n *names.Names) []error {
 	return append(n.Call(s.From, s.To), names.Each("through", "node", s.Through, n.Nodes)...)
 }
 
-func (s *HeadersStep) measures(*names.Names) []measurement {
+func (s *HeadersStep) measures(*names.Names) []Measurement {
 	chain := strconv.Itoa(len(s.Through))
 	with := func(more map[string][]string) map[string][]string {
 		labels := one("chain", chain)
@@ -72,10 +73,10 @@ func (s *HeadersStep) measures(*names.Names) []measurement {
 	}
 	headers := []string{strings.ToLower(headerXForwardedFor), strings.ToLower(headerForwarded)}
 	policies := slices.Sorted(maps.Keys(trusts(len(s.Through))))
-	all := measurements(with(nil), "answered", "socket_is_proxy", "socket_is_node", "raw_tcp_answered", "udp_answered")
-	all = append(all, measurements(with(map[string][]string{"header": headers}), "header_is_client", "header_lists_hops")...)
-	all = append(all, measurements(with(map[string][]string{"trust": policies, "client": {"honest", "forging"}}), "believed_is_client")...)
-	return append(all, measurements(with(map[string][]string{"trust": policies, "client": {"forging"}}), "believed_is_forged")...)
+	all := Measurements(with(nil), "answered", "socket_is_proxy", "socket_is_node", "raw_tcp_answered", "udp_answered")
+	all = append(all, Measurements(with(map[string][]string{"header": headers}), "header_is_client", "header_lists_hops")...)
+	all = append(all, Measurements(with(map[string][]string{"trust": policies, "client": {"honest", "forging"}}), "believed_is_client")...)
+	return append(all, Measurements(with(map[string][]string{"trust": policies, "client": {"forging"}}), "believed_is_forged")...)
 }
 
 func (s *HeadersStep) run(ctx context.Context, t *trial.Attempt) error {

@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -28,10 +28,10 @@ func (s *WithdrawStep) check(n *names.Names) []error {
 	return errs
 }
 
-func (s *WithdrawStep) measures(n *names.Names) []measurement {
-	all := append(measurements(nil, "withdrawn_after"), s.Entry.measures(n)...)
+func (s *WithdrawStep) measures(n *names.Names) []Measurement {
+	all := append(Measurements(nil, "withdrawn_after"), s.Entry.measures(n)...)
 	for i := range all {
-		all[i].labels = one("without", s.Node)
+		all[i].Labels = one("without", s.Node)
 	}
 	return all
 }
@@ -47,3 +47,6 @@ func (s *WithdrawStep) run(ctx context.Context, t *trial.Attempt) error {
 	})
 	return errors.Join(err, edge.StartAnnouncing(ctx, t.Testbed, s.Node))
 }
+
+// relabels implements relabelling.
+func (s *WithdrawStep) relabels() {}

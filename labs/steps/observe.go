@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -25,8 +25,8 @@ func (s *ObserveStep) validate() []error { return checkCount(s.Count) }
 
 func (s *ObserveStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *ObserveStep) measures(*names.Names) []measurement {
-	return measurements(nil, "observed_to_overlay")
+func (s *ObserveStep) measures(*names.Names) []Measurement {
+	return Measurements(nil, "observed_to_overlay")
 }
 
 func (s *ObserveStep) run(ctx context.Context, t *trial.Attempt) error {

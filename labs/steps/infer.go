@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"cmp"
@@ -81,7 +81,7 @@ func (s *InferStep) validate() []error {
 
 func (s *InferStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *InferStep) measures(*names.Names) []measurement {
+func (s *InferStep) measures(*names.Names) []Measurement {
 	loop := arrival.Open
 	if s.Rate == 0 {
 		loop = arrival.Closed
@@ -97,7 +97,7 @@ func (s *InferStep) measures(*names.Names) []measurement {
 	for _, time := range times {
 		all = append(all, time+"_p50", time+"_p95", time+"_p99")
 	}
-	return measurements(map[string][]string{"shape": {s.Shape}, "loop": {string(loop)}}, all...)
+	return Measurements(map[string][]string{"shape": {s.Shape}, "loop": {string(loop)}}, all...)
 }
 
 // shape returns the step's shape.

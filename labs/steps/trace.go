@@ -1,10 +1,9 @@
-package labs
+package steps
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/names"
@@ -31,8 +30,8 @@ func (s *TraceStep) validate() []error { return checkProtocol(s.Protocol) }
 
 func (s *TraceStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *TraceStep) measures(*names.Names) []measurement {
-	return measurements(one("protocol", string(s.Protocol)), "traced_answered", "traced_hops", "traced_answer_at_lb")
+func (s *TraceStep) measures(*names.Names) []Measurement {
+	return Measurements(one("protocol", string(s.Protocol)), "traced_answered", "traced_hops", "traced_answer_at_lb")
 }
 
 func (s *TraceStep) run(ctx context.Context, t *trial.Attempt) error {
@@ -74,18 +73,6 @@ func waitingFor(t *trial.Attempt) lockfile.Waiting {
 	return func(held *lockfile.HeldError) {
 		t.Narrator.Notice(fmt.Sprintf("waiting: %s by %s", held.What, held.Holder))
 	}
-}
-
-// isLBNode reports whether requests enter at the node.
-func isLBNode(t *trial.Attempt, name string) bool {
-	return slices.Contains(t.LBNames(), name)
-}
-
-func checkProtocol(p workload.Protocol) []error {
-	if !slices.Contains([]workload.Protocol{workload.TCP, workload.UDP}, p) {
-		return []error{fmt.Errorf("protocol: found %q (want tcp or udp)", p)}
-	}
-	return nil
 }
 
 // command implements commander.

@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -38,8 +38,8 @@ func (s *HealthStep) check(n *names.Names) []error {
 	return append(n.From(s.From), names.Known("service", "service", s.Service, n.Services)...)
 }
 
-func (s *HealthStep) measures(n *names.Names) []measurement {
-	return measurements(map[string][]string{"node": n.ClusterNodes}, "health_status")
+func (s *HealthStep) measures(n *names.Names) []Measurement {
+	return Measurements(map[string][]string{"node": n.ClusterNodes}, "health_status")
 }
 
 func (s *HealthStep) run(ctx context.Context, t *trial.Attempt) error {

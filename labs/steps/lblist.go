@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -29,8 +29,8 @@ func (s *LBListStep) check(n *names.Names) []error {
 	return append(names.Known("node", "node", s.Node, n.ClusterNodes), n.Target("to", s.To)...)
 }
 
-func (s *LBListStep) measures(*names.Names) []measurement {
-	return measurements(nil, "listed_dsr", "listed_backends")
+func (s *LBListStep) measures(*names.Names) []Measurement {
+	return Measurements(nil, "listed_dsr", "listed_backends")
 }
 
 func (s *LBListStep) run(_ context.Context, t *trial.Attempt) error {

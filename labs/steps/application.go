@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -66,8 +66,8 @@ func (s *ApplicationStep) check(n *names.Names) []error {
 	return append(n.Target("to", s.To), names.Optional("abuser", "client", s.Abuser, n.Clients)...)
 }
 
-func (s *ApplicationStep) measures(*names.Names) []measurement {
-	return measurements(nil, map[workload.Kind][]string{
+func (s *ApplicationStep) measures(*names.Names) []Measurement {
+	return Measurements(nil, map[workload.Kind][]string{
 		"ratelimit": {"innocent_served", "abusive_blocked"},
 		"audit":     {"lines_right"},
 		"geo":       {"regions_right", "regions_of_nodes"},

@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -106,13 +106,13 @@ func (s *DownloadsStep) check(n *names.Names) []error {
 	return errs
 }
 
-func (s *DownloadsStep) measures(*names.Names) []measurement {
+func (s *DownloadsStep) measures(*names.Names) []Measurement {
 	var events []string
 	for _, e := range s.Events {
 		events = append(events, e.String())
 	}
-	return append(measurements(nil, "running", "completed"),
-		measurements(map[string][]string{"event": events}, "survived", "lost", "longest_gap_p99")...)
+	return append(Measurements(nil, "running", "completed"),
+		Measurements(map[string][]string{"event": events}, "survived", "lost", "longest_gap_p99")...)
 }
 
 func (s *DownloadsStep) run(ctx context.Context, t *trial.Attempt) (err error) {
@@ -148,7 +148,7 @@ func (s *DownloadsStep) run(ctx context.Context, t *trial.Attempt) (err error) {
 	return errors.Join(happenErr, restore(ctx, t, s.undone()), s.record(t, report, at))
 }
 
-// failsNodes reports whether an LB node fails or joins in the step.
+// failsNodes implements nodeFailing.
 func (s *DownloadsStep) failsNodes() bool {
 	return s.Without != "" || slices.ContainsFunc(s.Events, func(e Event) bool { return e.Fail != "" || e.Join != "" })
 }

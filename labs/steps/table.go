@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -47,6 +47,23 @@ const (
 	columnSource    = "source address"
 )
 
+func (s *TableStep) validate() []error {
+	errs := []error{s.Approach.validate()}
+	if (s.Approach != ApproachDirect) != (s.Proxy != "") {
+		errs = append(errs, errors.New("proxy: want a node for every approach but direct, and none for direct"))
+	}
+	if s.Count <= 0 {
+		errs = append(errs, errors.New("count: found less than 1 (want 1 or more)"))
+	}
+	var all []error
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
 func (s *TableStep) check(n *names.Names) []error {
 	errs := append(n.From(s.From), names.Optional("proxy", "node", s.Proxy, n.Nodes)...)
 	errs = append(errs, names.Each("gone", "pod", s.Gone, n.Pods)...)
@@ -59,11 +76,11 @@ func (s *TableStep) check(n *names.Names) []error {
 	return errs
 }
 
-func (s *TableStep) measures(n *names.Names) []measurement {
-	all := measurements(nil, "tcp_answered", "udp_answered", "plain_sees", "plain_works", "parsing_sees")
-	all = append(all, measurements(map[string][]string{"node": n.LBNodes, "pods": {"all", "gone"}}, "served")...)
+func (s *TableStep) measures(n *names.Names) []Measurement {
+	all := Measurements(nil, "tcp_answered", "udp_answered", "plain_sees", "plain_works", "parsing_sees")
+	all = append(all, Measurements(map[string][]string{"node": n.LBNodes, "pods": {"all", "gone"}}, "served")...)
 	columns := []string{columnHA, columnTCP, columnUDP, columnUnchanged, columnSource}
-	return append(all, measurements(map[string][]string{"column": columns}, "cell")...)
+	return append(all, Measurements(map[string][]string{"column": columns}, "cell")...)
 }
 
 func (s *TableStep) run(ctx context.Context, t *trial.Attempt) error {

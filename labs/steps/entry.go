@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -35,15 +35,8 @@ func (s *EntryStep) validate() []error { return checkCount(s.Count) }
 
 func (s *EntryStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *EntryStep) measures(*names.Names) []measurement {
-	return measurements(nil, "connected", "lb_nodes_used", "least_share", "vip_next_hops")
-}
-
-func checkCount(count int) []error {
-	if count <= 0 {
-		return []error{errors.New("count: found less than 1 (want 1 or more)")}
-	}
-	return nil
+func (s *EntryStep) measures(*names.Names) []Measurement {
+	return Measurements(nil, "connected", "lb_nodes_used", "least_share", "vip_next_hops")
 }
 
 func (s *EntryStep) run(ctx context.Context, t *trial.Attempt) error {

@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -45,12 +45,12 @@ func (s *ConnectStep) validate() []error {
 
 func (s *ConnectStep) check(n *names.Names) []error { return n.Call(s.From, s.To) }
 
-func (s *ConnectStep) measures(*names.Names) []measurement {
+func (s *ConnectStep) measures(*names.Names) []Measurement {
 	all := []string{"connected", "source_preserved", "source_is_lb_node", "answer_p50", "answer_p99"}
 	if s.Spread {
 		all = append(all, "pods", "requests_cv")
 	}
-	return measurements(one("protocol", string(s.Protocol)), all...)
+	return Measurements(one("protocol", string(s.Protocol)), all...)
 }
 
 func (s *ConnectStep) run(ctx context.Context, t *trial.Attempt) error {
@@ -158,11 +158,6 @@ func answerTimes(report *workload.ConnectReport) []float64 {
 		}
 	}
 	return all
-}
-
-// isLBAddress reports whether an address is an LB node's.
-func isLBAddress(t *trial.Attempt, a netip.Addr) bool {
-	return slices.ContainsFunc(t.Testbed.LBNodes(), func(n topologies.Node) bool { return n.Addresses[0].Addr() == a })
 }
 
 // seenBy counts the connections in which the pod saw one of some addresses.

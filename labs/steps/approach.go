@@ -1,8 +1,7 @@
-package labs
+package steps
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -123,21 +122,4 @@ func (a Approach) validate() error {
 		return nil
 	}
 	return fmt.Errorf("approach: found %q (want direct, x-forwarded-for or proxy-protocol)", a)
-}
-
-func (s *TableStep) validate() []error {
-	errs := []error{s.Approach.validate()}
-	if (s.Approach != ApproachDirect) != (s.Proxy != "") {
-		errs = append(errs, errors.New("proxy: want a node for every approach but direct, and none for direct"))
-	}
-	if s.Count <= 0 {
-		errs = append(errs, errors.New("count: found less than 1 (want 1 or more)"))
-	}
-	var all []error
-	for _, err := range errs {
-		if err != nil {
-			all = append(all, err)
-		}
-	}
-	return all
 }

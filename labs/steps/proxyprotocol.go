@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -44,6 +44,7 @@ const (
 	applicationGuarded = "guarded"
 )
 
+// sends implements proxied.
 func (s *ProxyProtocolStep) sends() []proxyproto.Version {
 	return []proxyproto.Version{proxyproto.V1, proxyproto.V2}
 }
@@ -62,13 +63,13 @@ func (s *ProxyProtocolStep) check(n *names.Names) []error {
 	return append(errs, names.Optional("pod", "pod", s.Pod, n.Pods)...)
 }
 
-func (s *ProxyProtocolStep) measures(*names.Names) []measurement {
+func (s *ProxyProtocolStep) measures(*names.Names) []Measurement {
 	var versions []string
 	for _, v := range s.sends() {
 		versions = append(versions, fmt.Sprintf("v%d", v))
 	}
 	applications := []string{applicationPlain, applicationParsing, applicationGuarded}
-	return measurements(map[string][]string{"version": versions, "application": applications},
+	return Measurements(map[string][]string{"version": versions, "application": applications},
 		"answered", "garbled", "refused", "parsed_is_client", "socket_is_proxy", "socket_is_node", "believed_is_forged")
 }
 

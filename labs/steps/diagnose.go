@@ -1,4 +1,4 @@
-package labs
+package steps
 
 import (
 	"context"
@@ -16,8 +16,8 @@ type DiagnoseStep struct {
 	ConnectStep `json:",inline"`
 }
 
-func (s *DiagnoseStep) measures(n *names.Names) []measurement {
-	return append(s.ConnectStep.measures(n), measurements(one("protocol", string(s.Protocol)), "answers_from_wrong_source", "spoof_drops")...)
+func (s *DiagnoseStep) measures(n *names.Names) []Measurement {
+	return append(s.ConnectStep.measures(n), Measurements(one("protocol", string(s.Protocol)), "answers_from_wrong_source", "spoof_drops")...)
 }
 
 func (s *DiagnoseStep) run(ctx context.Context, t *trial.Attempt) error {
