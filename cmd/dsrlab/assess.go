@@ -18,23 +18,30 @@ import (
 func newAssessCommand(s streams) *cobra.Command {
 	var from, save, output string
 	var site assessedSite
+	var onCluster assessedCluster
 	cmd := &cobra.Command{
-		Use:   "assess [--from FILE]",
+		Use:   "assess [--from FILE | --kubeconfig FILE]",
 		Short: "Judge whether DSR would work on a network, what would break, and what would be gained",
-		Long: `Probes the network of a running testbed, or reads what was observed of a cluster's network, and says for each pair of nodes and for each service whether DSR works, works if
-something is changed, or will not work. Each finding has its evidence (packets sent and seen), its consequence, who is hurt, what to
-change, with the provider's own command where the provider is known, and the lab that shows it. What was not tried is "not known".
+		Long: `Probes the network of a running testbed, or that of a cluster by its kubeconfig, or reads what was observed of a cluster's network, and
+says for each pair of nodes and for each service whether DSR works, works if something is changed, or will not work. Each finding has its
+evidence (packets sent and seen), its consequence, who is hurt, what to change, with the provider's own command where the provider is known,
+and the lab that shows it. What was not tried is "not known".
+
+No other command may change a testbed or measure on the machine meanwhile.
 
 On a testbed each node sends packets with foreign sources to the client, and tunnels' packets of all sizes to each other node, and what
 arrives is looked at; the client calls frontends, and opens connections whose replies come from another node. Nothing is changed. "dsrlab
 up --obstacle" builds testbeds whose networks misbehave.
 
-No other command may change the testbed or measure on the machine meanwhile.
+On a cluster the same is done by a pod on each node, with the node's network and the capabilities NET_RAW and NET_ADMIN, in a namespace of its
+own; this machine is the client, and must reach the nodes' addresses. The namespace is removed at the end, also after Ctrl-C; if this
+process is killed, a pod in the namespace removes it after --ttl. Nothing else is installed or changed, but nodes keep the image that they
+have pulled.
 
 FILE holds observations in JSON or YAML: nodes, services, and probes with what became of them. It is only read: no root, no cluster.
-Exit codes: 0 DSR works, 1 something is in the way, 2 bad usage or another dsrlab is at work, 3 the machine lacks something, 4 not known,
-or the network could not be probed.`,
-		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
+Exit codes: 0 DSR works, 1 something is in the way, 2 bad usage or another dsrlab is at work, 3 the machine or the cluster lacks
+something, 4 not known, or the network could not be probed, or something could not be removed.`,
+		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --kubeconfig ~/.kube/config\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
 		Args: func(cmd *cobra.Command, args []string) error {
 			return asUsage(usage.Args(cobra.NoArgs)(cmd, args))
 		},
@@ -45,13 +52,13 @@ or the network could not be probed.`,
 			if err := checkSave(save); err != nil {
 				return err
 			}
-			observed, err := observations(cmd, from, &site, s)
-			if err != nil {
+			observed, err := observations(cmd, from, &site, &onCluster, s)
+			if err != nil && observed.Schema == "" {
 				return err
 			}
 			report := assess.Diagnose(observed)
-			// The report comes first: what can't be saved is at least seen.
-			if err := errors.Join(writeAssessment(s.out, output, &report), saveObservations(save, observed)); err != nil {
+			// The report comes first: what can't be saved, or removed, is at least seen.
+			if err := errors.Join(writeAssessment(s.out, output, &report), saveObservations(save, observed), err); err != nil {
 				return err
 			}
 			return assessed(&report)
@@ -59,13 +66,25 @@ or the network could not be probed.`,
 	}
 	cmd.Flags().StringVar(&from, "from", "", "file of observations to judge, in place of a running testbed")
 	site.flags(cmd)
+	onCluster.flags(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "also write the observations to a file, as JSON")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "format: table, json, yaml, markdown or html")
 	return cmd
 }
 
-// observations are those of a file, or of a running testbed.
-func observations(cmd *cobra.Command, from string, site *assessedSite, s streams) (assess.Observations, error) {
+// observations are those of a file, of a cluster, or of a running testbed. Together with an error they are complete if they have a schema.
+func observations(cmd *cobra.Command, from string, site *assessedSite, onCluster *assessedCluster, s streams) (assess.Observations, error) {
+	meant, err := onCluster.isMeant(cmd)
+	if err != nil {
+		return assess.Observations{}, err
+	}
+	if meant {
+		idle, err := site.rest()
+		if err != nil {
+			return assess.Observations{}, err
+		}
+		return onCluster.observe(cmd.Context(), idle, s)
+	}
 	if from == "" {
 		return site.observe(cmd.Context(), s)
 	}

@@ -33,8 +33,9 @@ func (a *assessedSite) flags(cmd *cobra.Command) {
 
 // observe probes the testbed's network.
 func (a *assessedSite) observe(ctx context.Context, s streams) (assess.Observations, error) {
-	if a.idle < 0 {
-		return assess.Observations{}, usageError(fmt.Errorf("--idle: found %v (want 0 or more)", a.idle))
+	idle, err := a.rest()
+	if err != nil {
+		return assess.Observations{}, err
 	}
 	tb, release, err := a.acquire(ctx, s)
 	if err != nil {
@@ -45,15 +46,22 @@ func (a *assessedSite) observe(ctx context.Context, s streams) (assess.Observati
 	if err != nil {
 		return assess.Observations{}, notAssessed(err)
 	}
-	idle := a.idle
-	if idle == 0 {
-		idle = prober.NoIdle
-	}
 	observed, err := prober.Observe(ctx, site, prober.Options{Idle: idle, OnStep: func(step string) { fmt.Fprintln(s.err, step) }})
 	if err != nil {
 		return assess.Observations{}, notAssessed(err)
 	}
 	return *observed, nil
+}
+
+// rest is how long connections rest.
+func (a *assessedSite) rest() (time.Duration, error) {
+	switch {
+	case a.idle < 0:
+		return 0, usageError(fmt.Errorf("--idle: found %v (want 0 or more)", a.idle))
+	case a.idle == 0:
+		return prober.NoIdle, nil
+	}
+	return a.idle, nil
 }
 
 // acquire attaches to the testbed, and keeps others from changing it and from measuring on the machine until release: the probes would

@@ -19,6 +19,7 @@ const endTimeout = 500 * time.Millisecond
 type undo struct {
 	mu           sync.Mutex
 	needed, late bool
+	leaves       string // what stays if it does not; empty: what down removes
 }
 
 type undoKey struct{}
@@ -40,6 +41,25 @@ func mustUndo(ctx context.Context) error {
 	}
 	u.needed = true
 	return nil
+}
+
+// undoBy says what stays if a command that must undo something is kept from it: what, and what removes it.
+func undoBy(ctx context.Context, leaves string) {
+	if u, ok := ctx.Value(undoKey{}).(*undo); ok {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.leaves = leaves
+	}
+}
+
+// remains says what stays.
+func (u *undo) remains() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.leaves != "" {
+		return "it leaves " + u.leaves
+	}
+	return "what it leaves, dsrlab down removes"
 }
 
 // tooLate reports whether nothing has to be undone, and keeps the command from beginning to make anything.
@@ -71,7 +91,7 @@ func (u *undo) await(ctx context.Context, done <-chan struct{}, stderr io.Writer
 		return false
 	}
 	if e.Signal != brokenPipe {
-		fmt.Fprintf(stderr, "dsrlab: %v: cleaning up (Ctrl-C ends it at once; what it leaves, dsrlab down removes)\n", e)
+		fmt.Fprintf(stderr, "dsrlab: %v: cleaning up (Ctrl-C ends it at once; %s)\n", e, u.remains())
 	}
 	<-done
 	return true

@@ -85,7 +85,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(usage.FlagError(err)) })
 	root.AddCommand(newServeCommand(s), newConnectCommand(s), newGetCommand(s), newBulkCommand(s),
 		newL7ProxyCommand(s), newTCPProxyCommand(s), newAppCommand(s), newCallMeCommand(s), newLoadCommand(s), newDownloadCommand(s), newBGPCommand(s),
-		newProbeCommand(s))
+		newProbeCommand(s), newExpireCommand(s))
 	usage.FitHelp(root)
 	return root
 }

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/dsrlab/dsrlab/internal/bounded"
@@ -18,19 +19,32 @@ import (
 // Connect finds a cluster's API server as kubectl does: kubeconfig is a file, or empty for $KUBECONFIG or ~/.kube/config;
 // contextName names a context of it, or is empty for the current one. Files are only read.
 func Connect(kubeconfig, contextName string) (kubernetes.Interface, error) {
+	config, _, err := Config(kubeconfig, contextName)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
+}
+
+// Config finds a cluster's API server as Connect does, and the name of the context that was used.
+func Config(kubeconfig, contextName string) (config *rest.Config, used string, err error) {
 	if kubeconfig != "" { // what the library says of a file can't be told from what it says of its content
 		if _, err := bounded.ReadFile(kubeconfig, bounded.Document); err != nil {
-			return nil, fmt.Errorf("find the cluster: %w", err)
+			return nil, "", fmt.Errorf("find the cluster: %w", err)
 		}
 	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath, rules.MigrationRules = kubeconfig, nil // migration would write
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName}).ClientConfig()
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: contextName})
+	config, err = loader.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
+		return nil, "", fmt.Errorf("find the cluster: %w", err)
+	}
+	if raw, err := loader.RawConfig(); err == nil && contextName == "" {
+		contextName = raw.CurrentContext
 	}
 	config.QPS, config.Burst, config.UserAgent = 20, 40, "dsrlab"
-	return kubernetes.NewForConfig(config)
+	return config, contextName, nil
 }
 
 // Cluster is what was seen of a cluster.

@@ -61,6 +61,8 @@ func Serve(ctx context.Context, enter workload.Enter, in io.Reader, out io.Write
 			write(Message{Answer: &answer})
 		case err := <-read:
 			return errors.Join(err, agent.Close())
+		case <-agent.done: // by itself: from now on probes would be missed
+			return agent.Close()
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), agent.Close())
 		}

@@ -1,0 +1,126 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Close ends the agents and removes all that was made, and waits until it is gone. It may be called again after it has failed.
+func (s *Session) Close(ctx context.Context) error {
+	s.fail(nil) // from now on an agent that ends is none that failed
+	for _, a := range s.agents {
+		if a.client != nil {
+			_ = a.client.Close() // what matters of it was told by Observe
+		}
+	}
+	if s.cancel != nil {
+		s.cancel(nil)
+	}
+	if s.namespace == nil {
+		return nil
+	}
+	s.OnStep("remove namespace " + s.namespace.Name)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeouts.Remove, fmt.Errorf("not done within %v", s.Timeouts.Remove))
+	defer cancel()
+	name, api := s.namespace.Name, s.Options.Client
+	err := s.remove(ctx, func(ctx context.Context) error {
+		return api.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+	},
+		func(ctx context.Context) error {
+			_, err := api.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("remove namespace %s (kubectl delete namespace %[1]s does it by hand): %w", name, err)
+	}
+	if s.role {
+		// The garbage collector does it, too, only later.
+		bindings, roles := api.RbacV1().ClusterRoleBindings(), api.RbacV1().ClusterRoles()
+		err = errors.Join(
+			s.remove(ctx, func(ctx context.Context) error { return bindings.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
+				_, err := bindings.Get(ctx, name, metav1.GetOptions{})
+				return err
+			}),
+			s.remove(ctx, func(ctx context.Context) error { return roles.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
+				_, err := roles.Get(ctx, name, metav1.GetOptions{})
+				return err
+			}))
+		if err != nil {
+			return fmt.Errorf("remove cluster role and binding %s (kubectl delete clusterrole,clusterrolebinding %[1]s does it by hand): %w", name, err)
+		}
+	}
+	s.namespace = nil
+	s.OnStep("removed: the cluster is as it was")
+	return nil
+}
+
+// remove deletes an object, as often as it takes, and waits until it is not found any more.
+func (s *Session) remove(ctx context.Context, del, get func(context.Context) error) error {
+	return s.poll(ctx, func(ctx context.Context) error {
+		err := del(ctx)
+		if err == nil || apierrors.IsConflict(err) { // Conflict: it is going already
+			err = get(ctx)
+		}
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("it is still there")
+		}
+		return err
+	})
+}
+
+// finalError is one that no other try makes good.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// poll does something until it succeeds. The error when ctx ends is its cause, with the last one of the tries.
+func (s *Session) poll(ctx context.Context, try func(context.Context) error) error {
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		var final *finalError
+		if errors.As(err, &final) {
+			return final.error
+		}
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(err, ctx.Err()) {
+				return fmt.Errorf("%w: %w", cause, err)
+			}
+			return context.Cause(ctx)
+		case <-time.After(s.Timeouts.Poll):
+		}
+	}
+}
+
+// removeLeftovers removes namespaces of assessments that were killed before they could, once their TTL is over. The time is the API
+// server's, by which this session's own namespace was made. What can't be removed is told.
+func (s *Session) removeLeftovers(ctx context.Context) {
+	api := s.Options.Client.CoreV1().Namespaces()
+	list, err := api.List(ctx, metav1.ListOptions{LabelSelector: selector()})
+	if err != nil {
+		s.OnStep("namespaces of former assessments can't be looked for: " + err.Error())
+		return
+	}
+	for i := range list.Items {
+		n := &list.Items[i]
+		if n.Name == s.namespace.Name || !isLeftOver(n, s.namespace.CreationTimestamp.Time) {
+			continue
+		}
+		s.OnStep("remove namespace " + n.Name + ", which an assessment that was killed has left")
+		only := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(n.UID))}
+		if err := api.Delete(ctx, n.Name, only); err != nil && !apierrors.IsNotFound(err) {
+			s.OnStep("remove namespace " + n.Name + ": " + err.Error())
+		}
+	}
+}

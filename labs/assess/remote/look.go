@@ -1,0 +1,127 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/topologies/objects"
+)
+
+// snapshot is what the API server says of the cluster before anything is made.
+type snapshot struct {
+	version    string
+	all        []corev1.Node // by their names
+	nodes      []corev1.Node // those of all that are probed
+	services   []corev1.Service
+	slices     []discoveryv1.EndpointSlice
+	pods       []corev1.Pod
+	daemonSets []appsv1.DaemonSet
+	configMaps map[string]map[string]string // of kube-system, by their names
+	leftOut    []string                     // nodes that are not probed, with the reason
+	unread     []assess.Unread
+}
+
+// look reads the cluster's objects. What may not be read, other than nodes, is in the snapshot's unread.
+func look(ctx context.Context, client kubernetes.Interface) (*snapshot, error) {
+	version, err := client.Discovery().ServerVersion()
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	s := &snapshot{version: version.GitVersion, configMaps: map[string]map[string]string{}}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil, &LackingError{What: "this user may not list nodes", Err: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the cluster's nodes: %w", err)
+	}
+	s.choose(nodes.Items)
+	if len(s.nodes) == 0 {
+		return nil, &LackingError{What: "the cluster has no node to probe", Err: errors.New(cmp.Or(strings.Join(s.leftOut, "; "), "it has no nodes"))}
+	}
+	s.read("services", func() error {
+		list, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err == nil {
+			s.services = list.Items
+		}
+		return err
+	})
+	s.read("endpoints of services", func() error {
+		list, err := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err == nil {
+			s.slices = list.Items
+		}
+		return err
+	})
+	s.read("host ports of services", func() error {
+		list, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err == nil {
+			s.pods = list.Items
+		}
+		return err
+	})
+	s.lookForPlugins(ctx, client)
+	s.resolve(ctx)
+	return s, context.Cause(ctx)
+}
+
+// read reads something, or notes why it can't be read.
+func (s *snapshot) read(what string, read func() error) {
+	if err := read(); err != nil {
+		s.unread = append(s.unread, assess.Unread{What: what, Why: err.Error()})
+	}
+}
+
+// choose takes the nodes that an agent can run on.
+func (s *snapshot) choose(all []corev1.Node) {
+	slices.SortFunc(all, func(a, b corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	s.all = all
+	for i := range all {
+		n := &all[i]
+		why := ""
+		switch os := cmp.Or(n.Labels[corev1.LabelOSStable], n.Status.NodeInfo.OperatingSystem, "linux"); {
+		case os != "linux":
+			why = "it runs " + os
+		case !objects.NodeIsReady(n):
+			why = "it is not ready"
+		case !addressOf(n, corev1.NodeInternalIP, false).IsValid() && !addressOf(n, corev1.NodeInternalIP, true).IsValid():
+			why = "it has no InternalIP"
+		default:
+			s.nodes = append(s.nodes, *n)
+			continue
+		}
+		s.leftOut = append(s.leftOut, fmt.Sprintf("node %s is left out: %s", n.Name, why))
+		s.unread = append(s.unread, assess.Unread{Node: n.Name, What: "the node's network", Why: why})
+	}
+}
+
+// resolve finds the addresses of load balancers that services name by a host name, as those of AWS.
+func (s *snapshot) resolve(ctx context.Context) {
+	for i := range s.services {
+		ingress := s.services[i].Status.LoadBalancer.Ingress
+		for k := range ingress {
+			if ingress[k].IP != "" || ingress[k].Hostname == "" {
+				continue
+			}
+			found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", ingress[k].Hostname)
+			if err != nil || len(found) == 0 {
+				s.unread = append(s.unread, assess.Unread{What: "the address of " + ingress[k].Hostname, Why: fmt.Sprint(err)})
+				continue
+			}
+			ingress[k].IP = found[0].Unmap().String()
+		}
+	}
+}
