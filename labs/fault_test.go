@@ -1,7 +1,6 @@
 package labs
 
 import (
-	"io"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -49,7 +48,7 @@ func TestBrokenDataPathFailsLab(t *testing.T) {
 			dir := t.TempDir()
 			runner := &Runner{
 				Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod},
-				RunsDir: dir, Repetitions: 1, Narrator: &Console{Out: io.Discard},
+				RunsDir: dir, Repetitions: 1, Narrator: &quiet{},
 			}
 			summary, err := runner.Run(t.Context(), lab)
 			require.NoError(t, err)

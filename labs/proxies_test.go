@@ -2,7 +2,6 @@ package labs
 
 import (
 	"errors"
-	"io"
 	"path/filepath"
 	"testing"
 
@@ -33,7 +32,7 @@ func TestLabsWithEveryProxy(t *testing.T) {
 				fewRequests(lab)
 				runner := &Runner{
 					Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod, Agent: agent},
-					RunsDir: t.TempDir(), Proxy: engine, Narrator: &Console{Out: io.Discard},
+					RunsDir: t.TempDir(), Proxy: engine, Narrator: &quiet{},
 				}
 				summary, err := runner.Run(t.Context(), lab)
 				require.NoError(t, err)

@@ -1,7 +1,6 @@
 package labs
 
 import (
-	"io"
 	"path/filepath"
 	"testing"
 
@@ -45,7 +44,7 @@ func TestTransferOverTime(t *testing.T) {
 	dir := t.TempDir()
 	summary, err := (&Runner{
 		Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod},
-		RunsDir: dir, Repetitions: 1, Scale: 10, Narrator: &Console{Out: io.Discard},
+		RunsDir: dir, Repetitions: 1, Scale: 10, Narrator: &quiet{},
 	}).Run(t.Context(), lab)
 	require.NoError(t, err)
 	run, err := results.Open(filepath.Join(dir, summary.Run))

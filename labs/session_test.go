@@ -66,6 +66,7 @@ func (*quiet) Built(*topologies.Plan)                        {}
 func (q *quiet) Notice(message string)                       { q.notices = append(q.notices, message) }
 func (*quiet) Phase(*Phase, int)                             {}
 func (*quiet) Trial(testbed.Variant, int, map[string]string) {}
+func (*quiet) Rate(float64)                                  {}
 func (*quiet) Evidence(string, string)                       {}
 func (*quiet) End(results.Summary)                           {}
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
@@ -139,10 +140,10 @@ func runLabs(cmd *cobra.Command, s streams, o runOptions, names []string) error 
 	if err := mustUndo(cmd.Context()); err != nil {
 		return err
 	}
-	console := newConsole(story, s.err)
+	narrator := newConsole(story, s.err)
 	runner := &labs.Runner{
-		Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(console.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
-		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: console, Waiting: o.wait.waiting(s),
+		Testbed: testbed.Options{StateDir: o.stateDir, Keep: o.on.keep, NodeImage: o.on.image, Log: notices(narrator.Messages(s.err)), OnStep: o.on.steps(s)}, Substrate: on,
+		RunsDir: o.runs, Repetitions: o.repetitions, Scale: scale, Proxy: engine, Narrator: narrator, Waiting: o.wait.waiting(s),
 	}
 	var summaries []results.Summary
 	for _, lab := range all {
@@ -221,8 +222,8 @@ func notices(stderr io.Writer) *slog.Logger {
 }
 
 // newConsole draws progress bars only where a person sees them.
-func newConsole(story, progress io.Writer) *labs.Console {
-	c := &labs.Console{Out: story, Color: terminal.Colored(story)}
+func newConsole(story, progress io.Writer) *console.Console {
+	c := &console.Console{Out: story, Color: terminal.Colored(story)}
 	if terminal.MovesCursor(progress) {
 		c.Progress = progress
 	}
@@ -232,7 +233,7 @@ func newConsole(story, progress io.Writer) *labs.Console {
 func printSummaries(s streams, o runOptions, summaries []results.Summary) error {
 	if o.output == "text" {
 		fmt.Fprintln(s.out)
-		if err := labs.Verdicts(s.out, summaries, labs.VerdictOptions{Verbose: o.verbose, All: o.all}); err != nil {
+		if err := console.Verdicts(s.out, summaries, console.VerdictOptions{Verbose: o.verbose, All: o.all}); err != nil {
 			return err
 		}
 		if !o.verbose && len(summaries) > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -104,7 +105,7 @@ func measured(t *testing.T, run *results.Run) string {
 	m, machine := run.Manifest, run.Environment.Before
 	fmt.Fprintf(&b, "Reference run [`%s`](../../results/reference/%s), %v on %d CPUs (%s) under Linux %s. In the end it printed:\n\n```\n",
 		m.Run, m.Run, m.Ended.Sub(m.Started).Round(time.Second), machine.CPUs, strings.TrimSpace(machine.CPUModel), machine.Kernel)
-	require.NoError(t, labs.Verdicts(&b, []results.Summary{results.Summarize(run)}, labs.VerdictOptions{}))
+	require.NoError(t, console.Verdicts(&b, []results.Summary{results.Summarize(run)}, console.VerdictOptions{}))
 	if table, err := results.TableOf(run); err == nil {
 		fmt.Fprintf(&b, "```\n\nand `dsrlab results table` shows:\n\n```\n")
 		showTable(&b, table)

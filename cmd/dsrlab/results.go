@@ -14,6 +14,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/cmd/internal/usage"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/report"
@@ -221,7 +222,7 @@ func (l listedRun) row(w io.Writer) []any {
 		from = "reference"
 	}
 	return []any{
-		l.Run, l.Lab, l.Substrate, l.Started.UTC().Format("2006-01-02 15:04:05"), took, labs.Paint(w, string(l.Result)),
+		l.Run, l.Lab, l.Substrate, l.Started.UTC().Format("2006-01-02 15:04:05"), took, console.Paint(w, string(l.Result)),
 		fmt.Sprintf("%d/%d", l.Reproduced, l.Claims), fmt.Sprintf("%d/%d", l.Valid, l.Samples), from,
 	}
 }
@@ -250,7 +251,7 @@ func newResultsShowCommand(s streams, store func() results.Store) *cobra.Command
 
 func showRun(w io.Writer, run *results.Run, summary results.Summary) error {
 	m, columns := run.Manifest, terminal.ColumnsOr(w, terminal.TableColumns)
-	fmt.Fprintf(w, "%s: %s\n", m.Run, labs.Paint(w, string(summary.Result)))
+	fmt.Fprintf(w, "%s: %s\n", m.Run, console.Paint(w, string(summary.Result)))
 	for _, reason := range summary.Reasons {
 		fmt.Fprintln(w, terminal.Hang("  ", reason, columns))
 	}
@@ -261,7 +262,7 @@ func showRun(w io.Writer, run *results.Run, summary results.Summary) error {
 	}
 	if len(summary.Claims)+len(summary.Expectations) > 0 {
 		fmt.Fprintln(w)
-		if err := labs.Verdicts(w, []results.Summary{summary}, labs.VerdictOptions{Verbose: true}); err != nil {
+		if err := console.Verdicts(w, []results.Summary{summary}, console.VerdictOptions{Verbose: true}); err != nil {
 			return err
 		}
 	}

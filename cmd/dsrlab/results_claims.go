@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 )
@@ -63,14 +63,14 @@ func claimsTable(w io.Writer, statuses []results.ClaimStatus, verbose bool) {
 			figures = terminal.Parts{"no run checks it: dsrlab lab run " + status.Lab}
 		}
 		if !verbose {
-			t.Row(status.ID, labs.Paint(w, status.Verdict), figures)
+			t.Row(status.ID, console.Paint(w, status.Verdict), figures)
 			continue
 		}
 		lines := []string{status.Text, figures.String(), "slide " + status.Slide + ", lab " + status.Lab + ", " + status.Variant}
 		if status.Run != "" {
 			lines = append(lines, "run "+status.Run+map[bool]string{true: " (reference)"}[status.Reference], status.Evidence)
 		}
-		t.Row(status.ID, labs.Paint(w, status.Verdict), strings.Join(lines, "\n"))
+		t.Row(status.ID, console.Paint(w, status.Verdict), strings.Join(lines, "\n"))
 	}
 	t.Render()
 	if reference > 0 && !verbose {

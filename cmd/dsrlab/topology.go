@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -121,7 +121,7 @@ func newTopologyShowCommand(s streams) *cobra.Command {
 		if *planned {
 			value = plan
 		}
-		return printAs(s.out, output, value, func(w io.Writer) { labs.ShowTopology(w, topology.Metadata.Description, plan) })
+		return printAs(s.out, output, value, func(w io.Writer) { console.ShowTopology(w, topology.Metadata.Description, plan) })
 	}
 	return cmd
 }

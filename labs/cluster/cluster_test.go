@@ -23,6 +23,7 @@ import (
 	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
@@ -56,7 +57,7 @@ func runLab(t *testing.T, ctx context.Context, client *fake.Clientset) (results.
 	c, err := New(ctx, lab, Options{Client: client, DataPath: AsIs, Image: "image:tag", Timeouts: brief})
 	require.NoError(t, err)
 	var out bytes.Buffer
-	runner := labs.Runner{Substrate: topologies.SubstrateCluster, Existing: c, RunsDir: t.TempDir(), Narrator: &labs.Console{Out: terminal.Fixed{Writer: &out, Width: 1000}}}
+	runner := labs.Runner{Substrate: topologies.SubstrateCluster, Existing: c, RunsDir: t.TempDir(), Narrator: &console.Console{Out: terminal.Fixed{Writer: &out, Width: 1000}}}
 	summary, err := runner.Run(ctx, c.Subset.Lab)
 	require.NoError(t, err)
 	run, err := results.Open(filepath.Join(runner.RunsDir, summary.Run))

@@ -3,7 +3,7 @@ package present
 import (
 	"io"
 
-	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -25,5 +25,5 @@ func openingOf(name string) opening {
 	if err != nil {
 		return opening{}
 	}
-	return opening{plan, "dsrlab topology show " + name, func(w io.Writer) { labs.ShowTopology(w, description, plan) }}
+	return opening{plan, "dsrlab topology show " + name, func(w io.Writer) { console.ShowTopology(w, description, plan) }}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/console"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
@@ -305,7 +306,7 @@ func (v view) verdicts(s results.Summary) []string {
 		all = append(all, v.wrap(reason, v.width))
 	}
 	var b bytes.Buffer
-	if err := labs.Verdicts(terminal.Fixed{Writer: &b, Width: v.width}, []results.Summary{s}, labs.VerdictOptions{}); err != nil {
+	if err := console.Verdicts(terminal.Fixed{Writer: &b, Width: v.width}, []results.Summary{s}, console.VerdictOptions{}); err != nil {
 		all = append(all, v.wrap(err.Error(), v.width))
 	}
 	return paragraphs(append(all, strings.Split(strings.TrimRight(b.String(), "\n"), "\n")))

@@ -1,4 +1,5 @@
-package labs
+// Package console prints on a terminal, or to a log: the story of a lab while it runs, verdicts of runs, what a topology is.
+package console
 
 import (
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
@@ -16,7 +18,7 @@ import (
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
-// Console is a Narrator for a terminal or a log: the story on Out, in order and whole, and a progress bar on Progress while a phase
+// Console is a labs.Narrator for a terminal or a log: the story on Out, in order and whole, and a progress bar on Progress while a phase
 // runs. Lines fit the terminal's width; without a terminal narration and evidence are wrapped at 80 columns. It may be
 // called from several goroutines.
 type Console struct {
@@ -61,7 +63,7 @@ func (c *Console) unlock() {
 }
 
 // Begin prints the question and draws the topology.
-func (c *Console) Begin(lab *Lab, plan *topologies.Plan) {
+func (c *Console) Begin(lab *labs.Lab, plan *topologies.Plan) {
 	c.lock()
 	defer c.unlock()
 	c.variants = leastVariants
@@ -122,7 +124,7 @@ func (c *Console) draw(plan *topologies.Plan) {
 }
 
 // Phase announces a phase.
-func (c *Console) Phase(p *Phase, trials int) {
+func (c *Console) Phase(p *labs.Phase, trials int) {
 	c.lock()
 	defer c.unlock()
 	c.bar, c.last = nil, ""

@@ -1,4 +1,4 @@
-package labs
+package console
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package labs
+package console
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -121,7 +122,7 @@ func notPassed(w io.Writer, summaries []results.Summary) {
 
 // unchecked returns why none of the runs checks a claim.
 func unchecked(claim results.Claim) string {
-	lab, err := Lookup(claim.Lab)
+	lab, err := labs.Lookup(claim.Lab)
 	if err != nil {
 		return "no lab checks it"
 	}

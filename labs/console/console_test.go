@@ -1,4 +1,4 @@
-package labs
+package console
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"github.com/stretchr/testify/assert"
 
+	"github.com/dsrlab/dsrlab/labs"
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
@@ -42,10 +43,10 @@ func (f fakeTerminal) lines() []string {
 
 // story tells a console a phase of three variants, and returns the evidence that it was told.
 func story(c *Console) []string {
-	lab := &Lab{Metadata: Metadata{Name: "99-test", Title: "A test"}, Spec: Spec{
+	lab := &labs.Lab{Metadata: labs.Metadata{Name: "99-test", Title: "A test"}, Spec: labs.Spec{
 		Question: strings.Repeat("What does it answer? ", 8), Variants: []testbed.Variant{{Name: "snat"}, {Name: "snat-nlb-stateful"}, {Name: "dsr"}},
 	}}
-	phase := &Phase{Name: "first", Narration: "What is going to happen."}
+	phase := &labs.Phase{Name: "first", Narration: "What is going to happen."}
 	c.Begin(lab, &topologies.Plan{})
 	c.Phase(phase, 2*len(lab.Spec.Variants))
 	var told []string
@@ -95,7 +96,7 @@ func TestConsoleBar(t *testing.T) {
 	screen := newFakeTerminal(80, 24)
 	c := &Console{Out: screen, Progress: screen}
 	bottom := func() string { lines := screen.lines(); return lines[len(lines)-1] }
-	c.Phase(&Phase{Name: "first"}, 3)
+	c.Phase(&labs.Phase{Name: "first"}, 3)
 	assert.Equal(t, "first", bottom(), "nothing runs yet")
 	snat, dsr := testbed.Variant{Name: "snat"}, testbed.Variant{Name: "dsr"}
 	c.Trial(snat, 0, nil)
