@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/dataplane/services"
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 )
@@ -82,7 +83,7 @@ func TestBrokenDataPathFailsLab(t *testing.T) {
 // dropVariant removes a variant from a lab, with what is expected of it.
 func dropVariant(lab *Lab, name string) {
 	lab.Spec.Variants = slices.DeleteFunc(lab.Spec.Variants, func(v testbed.Variant) bool { return v.Name == name })
-	lab.Spec.Expectations = slices.DeleteFunc(lab.Spec.Expectations, func(e Expectation) bool { return e.Variant == name })
+	lab.Spec.Expectations = slices.DeleteFunc(lab.Spec.Expectations, func(e expect.Expectation) bool { return e.Variant == name })
 }
 
 func TestUseFault(t *testing.T) {

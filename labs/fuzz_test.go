@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/results"
 )
 
 // FuzzParse feeds hostile lab files: each is refused with an error, or is a lab that can be judged without a run.
@@ -30,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for i := range lab.Spec.Expectations {
 			lab.Spec.Expectations[i].Unit()
-			lab.Spec.Expectations[i].name()
+			lab.Spec.Expectations[i].Judge(results.Summary{}, (&results.Run{}).Ratio)
 		}
 	})
 }

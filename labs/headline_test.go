@@ -8,55 +8,8 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/terminal"
 	"github.com/dsrlab/dsrlab/results"
-	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/topologies"
 )
-
-func TestHeadline(t *testing.T) {
-	number := func(v float64) *float64 { return &v }
-	summary := results.Summary{Metrics: []results.MetricSummary{
-		{Variant: "dsr", Metric: "payload_rate", Unit: "bit/s", Median: number(940e6)},
-		{Variant: "none", Metric: "payload_rate", Unit: "bit/s", Median: number(941e6)},
-		{Variant: "snat", Metric: "payload_rate", Unit: "bit/s", Median: number(6.21e6), Labels: map[string]string{"burst": "3100b"}},
-		{Variant: "snat", Metric: "payload_rate", Unit: "bit/s", Median: number(90.5e6), Labels: map[string]string{"burst": "none"}},
-		{Variant: "snat", Metric: "again", Unit: "ratio", Median: number(0.123)},
-	}}
-	ratio := func(string, map[string]string, string, string) (stats.Estimate, error) {
-		return stats.Estimate{Value: 0.999}, nil
-	}
-	lab := &Lab{Spec: Spec{Expectations: []Expectation{
-		{ID: "dsr", Variant: "dsr", Metric: "payload_rate", Over: "none"},
-		{ID: "again", Variant: "snat", Metric: "again"},
-		{ID: "policed", Variant: "snat", Metric: "payload_rate", Labels: map[string]string{"burst": "3100b"}, OverLabels: map[string]string{"burst": "none"}},
-		{ID: "nothing", Variant: "snat", Metric: "nothing"},
-	}}}
-	for _, test := range []struct{ id, headline, want string }{
-		{"dsr", "dsr {of}", "dsr 940 of 941 Mbit/s"},
-		{"dsr", "{value}, {over}, {ratio}, {percent}", "940 Mbit/s, 941 Mbit/s, 0.999, 99.9 %"},
-		{"policed", "policed {value}, {percent:again} retransmitted", "policed 6.21 Mbit/s, 12.3 % retransmitted"},
-		{"policed", "{of} is {percent}", "6.21 of 90.5 Mbit/s is 6.86 %"},
-		{"nothing", "{value}", ""},
-		{"dsr", "dsr {value}, nothing {value:nothing}", ""},
-		{"dsr", "", ""},
-	} {
-		e := *lab.expectation(test.id)
-		e.Headline = test.headline
-		assert.Empty(t, lab.checkHeadline(&e), test.headline)
-		assert.Equal(t, test.want, lab.headline(&e, summary, ratio), test.headline)
-	}
-	for headline, want := range map[string]string{
-		"{speed}":       "headline: {speed}: unknown placeholder (want value, percent, ratio, over, of)",
-		"{value:x}":     "headline: {value:x}: no expectation has this id",
-		"{of}":          "headline: {of}: needs over or overLabels",
-		"{value} {over": `headline: "{value} {over": braces must enclose a placeholder`,
-	} {
-		e := *lab.expectation("again")
-		e.Headline = headline
-		errs := lab.checkHeadline(&e)
-		require.Len(t, errs, 1, headline)
-		assert.EqualError(t, errs[0], want)
-	}
-}
 
 // TestHeadlinesFit: what the labs' headlines make of the reference runs stays within 58 columns, which is what 80 leave them.
 func TestHeadlinesFit(t *testing.T) {
@@ -68,8 +21,8 @@ func TestHeadlinesFit(t *testing.T) {
 		run, err := results.Store{Reference: results.Reference()}.FindOn(name, string(topologies.SubstrateNetns))
 		require.NoError(t, err)
 		summary := results.Summarize(run)
-		for _, e := range lab.expectationsOn(topologies.SubstrateNetns) {
-			headline := lab.headline(&e, summary, run.Ratio)
+		for _, e := range lab.expectations().On(topologies.SubstrateNetns) {
+			headline := lab.expectations().Headline(&e, summary, run.Ratio)
 			t.Logf("%s %s %s: %s", name, e.Claims, e.ID, headline)
 			assert.LessOrEqual(t, terminal.Width(headline), 58, "%s, %s: %s", name, e.ID, headline)
 		}

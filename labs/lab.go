@@ -6,6 +6,7 @@ package labs
 //go:generate go run ./stepdoc
 
 import (
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -46,7 +47,7 @@ type Spec struct {
 	// Phases run one after the other.
 	Phases []Phase `json:"phases"`
 	// Expectations are judged when all phases are done.
-	Expectations []Expectation `json:"expectations"`
+	Expectations []expect.Expectation `json:"expectations"`
 	// Requires lists programs and features that the lab needs from the machine, as text.
 	Requires []string `json:"requires,omitempty"`
 	// Exercises are for participants who work through the lab on their own.
@@ -67,35 +68,4 @@ type Phase struct {
 	// Capture is at the devices towards the fabric of these nodes, in the first repetition.
 	Capture []string     `json:"capture,omitempty"`
 	Steps   []steps.Step `json:"steps"`
-}
-
-// Expectation is what the median of a metric of a variant should be.
-type Expectation struct {
-	ID      string            `json:"id"`
-	Text    string            `json:"text"`
-	Claims  []string          `json:"claims"`
-	Variant string            `json:"variant"`
-	Metric  string            `json:"metric"`
-	Labels  map[string]string `json:"labels,omitempty"`
-	// Over compares with the same metric of another variant: the bounds are for the ratio, pair by pair of repetitions, and
-	// are broken when the ratio's whole 95 % interval lies beyond them.
-	Over string `json:"over,omitempty"`
-	// Slope names a label that is a number: the bounds are for how much the metric grows for each 1 of it (least squares
-	// through the medians under all its values; Labels are the others).
-	Slope string `json:"slope,omitempty"`
-	// OverLabels divides what was measured by the median of the same metric and variant under these labels.
-	OverLabels map[string]string `json:"overLabels,omitempty"`
-	// Substrate is the only one that it is for, if it is not for all: runs on others leave it out, and claims for which nothing
-	// else speaks.
-	Substrate topologies.SubstrateKind `json:"substrate,omitempty"`
-	// Bounds, both included. One of them must be given.
-	AtLeast *float64 `json:"atLeast,omitempty"`
-	AtMost  *float64 `json:"atMost,omitempty"`
-	// Headline is what a claim's one line says of it, in at most 55 characters; not every expectation of a claim needs one. It
-	// may hold {value} (the median, with its unit), {percent} and {ratio} (what the bounds are for, in percent or as a number), {over}
-	// (what is compared with, with its unit) and {of} ("940 of 941 Mbit/s"), and the same of another expectation as {value:ID}.
-	Headline string `json:"headline,omitempty"`
-	// Differs is for an expectation that is not the slide's: what the slide says, and why we measure something else. When
-	// it holds, its claims differ, and the run passes all the same.
-	Differs string `json:"differs,omitempty"`
 }

@@ -30,16 +30,16 @@ func Observe(lab *Lab, run *results.Run) []Observation {
 	summary := results.Summarize(run)
 	scale := scaleOf(run.Manifest.Scale)
 	var all []Observation
-	for _, e := range lab.expectationsOn(topologies.SubstrateKind(run.Manifest.On())) {
-		scaled := e.at(scale)
+	for _, e := range lab.expectations().On(topologies.SubstrateKind(run.Manifest.On())) {
+		scaled := e.At(scale.Factor())
 		o := Observation{ID: e.ID, AtLeast: scaled.AtLeast, AtMost: scaled.AtMost, Factor: 1}
 		if e.Unit() == "bit/s" {
 			o.Factor = scale.Factor()
 		}
-		if m, err := scaled.measured(summary, run.Ratio); err == nil {
-			o.Value, o.Low, o.High, o.Unit = m.value, m.low, m.high, m.unit
+		if m, err := scaled.Measured(summary, run.Ratio); err == nil {
+			o.Value, o.Low, o.High, o.Unit = m.Value, m.Low, m.High, m.Unit
 		}
-		o.Outcome, o.Evidence = scaled.judge(summary, run.Ratio)
+		o.Outcome, o.Evidence = scaled.Judge(summary, run.Ratio)
 		all = append(all, o)
 	}
 	return all

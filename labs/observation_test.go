@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 )
@@ -12,7 +13,7 @@ import (
 // TestObserve: bounds of rates follow the run's scale and those of ratios do not; what was not measured, or is for another substrate, says so.
 func TestObserve(t *testing.T) {
 	number := func(v float64) *float64 { return &v }
-	lab := &Lab{Spec: Spec{Expectations: []Expectation{
+	lab := &Lab{Spec: Spec{Expectations: []expect.Expectation{
 		{ID: "rate", Text: "fast", Variant: "dsr", Metric: "payload_rate", AtLeast: number(850e6), AtMost: number(942e6)},
 		{ID: "too-slow", Text: "faster", Variant: "snat", Metric: "payload_rate", AtLeast: number(94e6)},
 		{ID: "over", Text: "as fast", Variant: "dsr", Metric: "payload_rate", Over: "none", AtLeast: number(0.97)},

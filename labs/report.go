@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/walk"
@@ -29,7 +30,7 @@ func (l *Lab) Story(run *results.Run) report.Story {
 			story.Walks = append(story.Walks, walk.Of(run, p.Walk)...)
 		}
 	}
-	story.Answer = l.headline(&Expectation{Headline: l.Spec.Report.Answer}, results.Summarize(run), run.Ratio)
+	story.Answer = l.expectations().Headline(&expect.Expectation{Headline: l.Spec.Report.Answer}, results.Summarize(run), run.Ratio)
 	return story
 }
 
@@ -50,7 +51,7 @@ func StoryOf(run *results.Run) report.Story {
 func (r *ReportSpec) validate(l *Lab, measured map[string][]steps.Measurement) []error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, err := range l.checkPlaceholders(r.Answer, nil) {
+	for _, err := range l.expectations().CheckPlaceholders(r.Answer, nil) {
 		fail("answer: %w", err)
 	}
 	for i, p := range r.Pictures {

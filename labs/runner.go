@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/proxies"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
@@ -120,9 +120,9 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 	if err != nil {
 		return nil, err
 	}
-	expectations := lab.expectationsOn(plan.Substrate)
+	expectations := lab.expectations().On(plan.Substrate)
 	m := results.Manifest{
-		Lab: lab.Metadata.Name, Substrate: string(plan.Substrate), Seed: lab.Spec.Seed, Claims: claimsOf(expectations), Faults: lab.faults(),
+		Lab: lab.Metadata.Name, Substrate: string(plan.Substrate), Seed: lab.Spec.Seed, Claims: expectations.Claims(), Faults: lab.faults(),
 		Topology: results.TopologyRef{Name: plan.Name, Hash: plan.Hash, Document: string(document)},
 	}
 	for _, v := range lab.Spec.Variants {
@@ -141,27 +141,11 @@ func (r *Runner) record(lab *Lab, plan *topologies.Plan) (*results.Recorder, err
 	return results.Create(results.Config{Dir: r.RunsDir, Manifest: m})
 }
 
+// expectations are the lab's.
+func (l *Lab) expectations() expect.List { return l.Spec.Expectations }
+
 // Claims are the ids of the claims that the lab checks, on whatever substrate, in the order of its expectations.
-func (l *Lab) Claims() []string { return claimsOf(l.Spec.Expectations) }
-
-// expectationsOn are those that a run on a substrate is held against.
-func (l *Lab) expectationsOn(substrate topologies.SubstrateKind) []Expectation {
-	return slices.DeleteFunc(slices.Clone(l.Spec.Expectations), func(e Expectation) bool {
-		return e.Substrate != "" && e.Substrate != substrate
-	})
-}
-
-func claimsOf(expectations []Expectation) []string {
-	var all []string
-	for _, e := range expectations {
-		for _, id := range e.Claims {
-			if !slices.Contains(all, id) {
-				all = append(all, id)
-			}
-		}
-	}
-	return all
-}
+func (l *Lab) Claims() []string { return l.expectations().Claims() }
 
 func (r *Runner) repetitions(p *Phase) int {
 	if r.Repetitions > 0 {

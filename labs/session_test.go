@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
@@ -78,7 +79,7 @@ func fakeLab() *Lab {
 		Spec: Spec{
 			Topology: "source-ip", Variants: []testbed.Variant{{Name: "a"}, {Name: "b"}},
 			Phases:       []Phase{{Name: "measure", Narration: "It measures.", Repetitions: 2, Steps: []steps.Step{{Transfer: &steps.TransferStep{}}}}},
-			Expectations: []Expectation{{ID: "goodput-a", Text: "a moves something", Variant: "a", Metric: "payload_rate", AtLeast: &least}},
+			Expectations: []expect.Expectation{{ID: "goodput-a", Text: "a moves something", Variant: "a", Metric: "payload_rate", AtLeast: &least}},
 		},
 	}
 }

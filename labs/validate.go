@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/names"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/results"
@@ -168,7 +169,7 @@ func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[str
 			errs = append(errs, fmt.Errorf(".%w", err))
 		}
 	}
-	if e.ID == "" || l.expectation(e.ID) != e {
+	if e.ID == "" || l.expectations().Find(e.ID) != e {
 		fail(fmt.Errorf("id: found %q (want a unique id)", e.ID))
 	}
 	if e.Text == "" {
@@ -184,19 +185,19 @@ func (l *Lab) validateExpectation(i int, claims results.Claims, measured map[str
 	if e.Over != "" && (e.Slope != "" || e.OverLabels != nil) {
 		fail(errors.New("over: not together with slope or overLabels"))
 	}
-	fail(l.checkHeadline(e)...)
+	fail(l.expectations().CheckHeadline(e)...)
 	if e.AtLeast == nil && e.AtMost == nil {
 		errs = append(errs, errors.New(": want atLeast, atMost or both"))
 	}
 	if s := e.Substrate; s != "" && s != topologies.SubstrateNetns && s != topologies.SubstrateKindK {
 		fail(fmt.Errorf("substrate: found %q (want %s or %s)", s, topologies.SubstrateNetns, topologies.SubstrateKindK))
 	}
-	fail(e.checkMeasured(measured)...)
+	fail(checkComparisons(e, measured)...)
 	return errs
 }
 
-// checkMeasured returns an error for each comparison of the expectation that no trial gives the values of.
-func (e *Expectation) checkMeasured(measured map[string][]steps.Measurement) []error {
+// checkComparisons returns an error for each comparison of an expectation that no trial gives the values of.
+func checkComparisons(e *expect.Expectation, measured map[string][]steps.Measurement) []error {
 	var errs []error
 	check := func(variant, field string, labels map[string]string) {
 		if all, there := measured[variant]; there {

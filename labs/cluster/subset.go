@@ -9,6 +9,7 @@ import (
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
@@ -206,7 +207,7 @@ func trials(lab *labs.Lab, plan *topologies.Plan) []labs.Trial {
 }
 
 // expectations are those of the lab that can be held against what the part measures.
-func (r *reduction) expectations(part *labs.Lab) []labs.Expectation {
+func (r *reduction) expectations(part *labs.Lab) []expect.Expectation {
 	if r.path == AsIs {
 		if len(part.Spec.Expectations) > 0 {
 			r.omitted.add("", "all expectations", "what the cluster does is described, not judged")
@@ -214,7 +215,7 @@ func (r *reduction) expectations(part *labs.Lab) []labs.Expectation {
 		return nil
 	}
 	measured := r.measured(part)
-	var kept []labs.Expectation
+	var kept []expect.Expectation
 	var missing []string // claims
 	for _, e := range part.Spec.Expectations {
 		if e.Substrate != "" && e.Substrate != topologies.SubstrateCluster {
@@ -240,7 +241,7 @@ func (r *reduction) expectations(part *labs.Lab) []labs.Expectation {
 }
 
 // claimed takes from expectations those claims for which others speak, too, that are left out: a verdict means the same everywhere.
-func (r *reduction) claimed(all []labs.Expectation, missing []string) []labs.Expectation {
+func (r *reduction) claimed(all []expect.Expectation, missing []string) []expect.Expectation {
 	for i := range all {
 		var whole []string
 		for _, id := range all[i].Claims {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
 	"github.com/dsrlab/dsrlab/results/units"
@@ -71,11 +72,11 @@ func boardOf(lab *labs.Lab, screens []Screen, current *Screen) board {
 
 // expectationShown chooses what a phase is looked at for: the first expectation with a headline that it has measured, or the first
 // without one; nil if it has measured none.
-func expectationShown(lab *labs.Lab, phase []*Screen, swept []string) *labs.Expectation {
+func expectationShown(lab *labs.Lab, phase []*Screen, swept []string) *expect.Expectation {
 	if lab == nil {
 		return nil
 	}
-	measured := func(e *labs.Expectation) bool {
+	measured := func(e *expect.Expectation) bool {
 		return slices.ContainsFunc(phase, func(s *Screen) bool {
 			return slices.ContainsFunc(s.Samples, func(sample results.Sample) bool { return isOf(e, sample, swept) })
 		})
@@ -91,7 +92,7 @@ func expectationShown(lab *labs.Lab, phase []*Screen, swept []string) *labs.Expe
 }
 
 // isOf reports whether a sample is of the expectation's metric and has its labels, those of the sweep left aside.
-func isOf(e *labs.Expectation, s results.Sample, swept []string) bool {
+func isOf(e *expect.Expectation, s results.Sample, swept []string) bool {
 	return s.Valid() && s.Metric == e.Metric && maps.Equal(unswept(e.Labels, swept), unswept(s.Labels, swept))
 }
 
@@ -102,7 +103,7 @@ func unswept(labels map[string]string, swept []string) map[string]string {
 	return rest
 }
 
-func unitOf(e *labs.Expectation, s *Screen) string {
+func unitOf(e *expect.Expectation, s *Screen) string {
 	for _, sample := range s.Samples {
 		if isOf(e, sample, s.Swept) {
 			return sample.Unit
@@ -112,7 +113,7 @@ func unitOf(e *labs.Expectation, s *Screen) string {
 }
 
 // rowsOf are the medians of a screen, one for each value of the sweep.
-func rowsOf(e *labs.Expectation, s *Screen) []row {
+func rowsOf(e *expect.Expectation, s *Screen) []row {
 	if e == nil {
 		return nil
 	}
@@ -140,9 +141,9 @@ func rowsOf(e *labs.Expectation, s *Screen) []row {
 // inPercent reports whether the lab's headlines tell a metric in per cent.
 func inPercent(lab *labs.Lab, metric string) bool {
 	told := func(placeholder string) bool {
-		return slices.ContainsFunc(lab.Spec.Expectations, func(e labs.Expectation) bool { return strings.Contains(e.Headline, placeholder) })
+		return slices.ContainsFunc(lab.Spec.Expectations, func(e expect.Expectation) bool { return strings.Contains(e.Headline, placeholder) })
 	}
-	return slices.ContainsFunc(lab.Spec.Expectations, func(e labs.Expectation) bool {
+	return slices.ContainsFunc(lab.Spec.Expectations, func(e expect.Expectation) bool {
 		return e.Metric == metric && (strings.Contains(e.Headline, "{percent}") || told("{percent:"+e.ID+"}"))
 	})
 }

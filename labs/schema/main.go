@@ -36,15 +36,15 @@ func main() { schema.Main(schemaFile, generate) }
 // the comments follow from it.
 func generate(sources string) ([]byte, error) {
 	r := &jsonschema.Reflector{Mapper: mapped}
-	files, err := filepath.Glob(filepath.Join(sources, "*.go"))
-	if err != nil {
-		return nil, err
+	files := []string{filepath.Join(sources, "testbed", "variant.go"), filepath.Join(sources, "..", "results", "report", "story.go")}
+	for _, folder := range []string{sources, filepath.Join(sources, "expect"), filepath.Join(sources, "steps")} {
+		more, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
 	}
-	kinds, err := filepath.Glob(filepath.Join(sources, "steps", "*.go"))
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range append(append(files, kinds...), filepath.Join(sources, "testbed", "variant.go"), filepath.Join(sources, "..", "results", "report", "story.go")) {
+	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}

@@ -1,4 +1,4 @@
-package labs
+package expect
 
 import (
 	"errors"
@@ -69,7 +69,7 @@ func TestJudge(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			outcome, evidence := test.expectation.judge(summary, ratio)
+			outcome, evidence := test.expectation.Judge(summary, ratio)
 			assert.Equal(t, test.outcome, outcome)
 			assert.Equal(t, test.evidence, evidence)
 		})

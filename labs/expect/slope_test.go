@@ -1,4 +1,4 @@
-package labs
+package expect
 
 import (
 	"testing"
@@ -82,7 +82,7 @@ func TestJudgeSlopes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.expectation.Variant = "dsr"
-			outcome, evidence := test.expectation.judge(sweptSummary(), func(string, map[string]string, string, string) (stats.Estimate, error) {
+			outcome, evidence := test.expectation.Judge(sweptSummary(), func(string, map[string]string, string, string) (stats.Estimate, error) {
 				t.Fatal("no ratio of variants was asked for")
 				return stats.Estimate{}, nil
 			})

@@ -1,4 +1,4 @@
-package labs
+package expect
 
 import (
 	"errors"
@@ -17,14 +17,14 @@ var placeholder = regexp.MustCompile(`\{([^{}:]*)(?::([^{}]*))?\}`)
 // placeholders returns the names that a headline may have between braces.
 func placeholders() []string { return []string{"value", "percent", "ratio", "over", "of"} }
 
-// headline fills in an expectation's headline; it returns an empty string if there is none, or if something in it was not measured.
-func (l *Lab) headline(e *Expectation, s results.Summary, ratio compare) string {
+// Headline fills in an expectation's headline; it returns an empty string if there is none, or if something in it was not measured.
+func (l List) Headline(e *Expectation, s results.Summary, ratio Compare) string {
 	var errs []error
 	told := placeholder.ReplaceAllStringFunc(e.Headline, func(found string) string {
 		parts := placeholder.FindStringSubmatch(found)
 		of := e
 		if parts[2] != "" {
-			of = l.expectation(parts[2])
+			of = l.Find(parts[2])
 		}
 		if of == nil {
 			errs = append(errs, fmt.Errorf("no expectation %q", parts[2]))
@@ -41,7 +41,7 @@ func (l *Lab) headline(e *Expectation, s results.Summary, ratio compare) string 
 }
 
 // figure returns the value of a placeholder.
-func (e *Expectation) figure(name string, s results.Summary, ratio compare) (string, error) {
+func (e *Expectation) figure(name string, s results.Summary, ratio Compare) (string, error) {
 	value, unit, err := e.value(s)
 	if err != nil {
 		return "", err
@@ -50,11 +50,11 @@ func (e *Expectation) figure(name string, s results.Summary, ratio compare) (str
 	case "value":
 		return units.Format(value, unit), nil
 	case "percent", "ratio":
-		m, err := e.measured(s, ratio)
+		m, err := e.Measured(s, ratio)
 		if name == "percent" {
-			return units.Percent(m.value), err
+			return units.Percent(m.Value), err
 		}
-		return units.Number(m.value), err
+		return units.Number(m.Value), err
 	}
 	other := *e
 	if e.Over != "" {
@@ -75,33 +75,24 @@ func (e *Expectation) figure(name string, s results.Summary, ratio compare) (str
 	return fmt.Sprintf("%s of %s", units.Number(value/scale.Divisor), units.Format(base, unit)), nil
 }
 
-// expectation returns the expectation with an id; nil if there is none.
-func (l *Lab) expectation(id string) *Expectation {
-	i := slices.IndexFunc(l.Spec.Expectations, func(e Expectation) bool { return e.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &l.Spec.Expectations[i]
-}
-
-// checkHeadline returns every error in an expectation's headline.
-func (l *Lab) checkHeadline(e *Expectation) []error {
+// CheckHeadline returns every error in an expectation's headline.
+func (l List) CheckHeadline(e *Expectation) []error {
 	var errs []error
-	for _, err := range l.checkPlaceholders(e.Headline, e) {
+	for _, err := range l.CheckPlaceholders(e.Headline, e) {
 		errs = append(errs, fmt.Errorf("headline: %w", err))
 	}
 	return errs
 }
 
-// checkPlaceholders returns every error in the placeholders of a text; own is the expectation that those without an id mean, nil if
+// CheckPlaceholders returns every error in the placeholders of a text; own is the expectation that those without an id mean, nil if
 // all of them must have one.
-func (l *Lab) checkPlaceholders(text string, own *Expectation) []error {
+func (l List) CheckPlaceholders(text string, own *Expectation) []error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, found := range placeholder.FindAllStringSubmatch(text, -1) {
 		of := own
 		if found[2] != "" {
-			of = l.expectation(found[2])
+			of = l.Find(found[2])
 		}
 		switch {
 		case of == nil && found[2] == "":
