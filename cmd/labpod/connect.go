@@ -32,6 +32,7 @@ given (v1=ADDR:PORT), or as the proxy's own connection (v2=local).`,
 	c.Flags().IntVar(&o.Concurrency, "concurrency", workload.DefaultConcurrency, "connections in progress at the same time")
 	c.Flags().DurationVar(&o.Timeout, "timeout", workload.DefaultTimeout, "time for one connection, or to wait for one datagram's answer")
 	c.Flags().IntVar(&o.Retries, "retries", 2, "retransmissions of a datagram without an answer")
+	c.Flags().IntVar(&o.Data, "data", 0, fmt.Sprintf("bytes that each connection also sends, and must get back (tcp; at most %d)", workload.MaxData))
 	c.Flags().BoolVar(&o.Detail, "detail", false, "also ask for the socket's address and PROXY header, and detect garbled input (tcp)")
 	header := c.Flags().String("proxy-header", "", "PROXY header to send first (tcp): v1, v2, VERSION=ADDR:PORT or VERSION=local")
 	dialer := registerSource(c)

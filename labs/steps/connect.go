@@ -31,12 +31,18 @@ type ConnectStep struct {
 	Count    int               `json:"count"`
 	// Timeout of each connection (default 5s); where a variant is meant to fail, a short one saves time.
 	Timeout Duration `json:"timeout,omitempty"`
+	// Data is what each connection sends besides its question, and must get back before it counts as connected: enough of it fills
+	// packets. At most 64kb; TCP only.
+	Data topologies.Size `json:"data,omitempty"`
 	// Spread also records which pod answered; TCP only.
 	Spread bool `json:"spread,omitempty"`
 }
 
 func (s *ConnectStep) validate() []error {
 	errs := checkProtocol(s.Protocol)
+	if s.Data > workload.MaxData || s.Data > 0 && s.Protocol != workload.TCP {
+		errs = append(errs, fmt.Errorf("data: found %v with %s (want %v at most, with tcp)", s.Data, s.Protocol, topologies.Size(workload.MaxData)))
+	}
 	if s.Spread && s.Protocol != workload.TCP {
 		errs = append(errs, errors.New("spread: found it with udp (want tcp, which reports the pod that answered)"))
 	}
@@ -86,6 +92,7 @@ func (s *ConnectStep) run(ctx context.Context, t *trial.Attempt) error {
 func (s *ConnectStep) Options(from workload.Dialer, to netip.AddrPort) workload.ConnectOptions {
 	return workload.ConnectOptions{
 		Dialer: from, Protocol: s.Protocol, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout), Detail: s.Spread,
+		Data: int(s.Data),
 	}
 }
 
@@ -193,6 +200,9 @@ func DescribeSeen(report *workload.ConnectReport, who func(netip.Addr) string) s
 
 // command implements commander.
 func (s *ConnectStep) command(v testbed.Variant, plan *topologies.Plan) string {
+	if address := addressOf(v, plan, s.To); s.Data > 0 && address.IsValid() {
+		return fmt.Sprintf("sudo dsrlab exec %s -- bin/labpod connect --data %d %v", s.From, s.Data, address)
+	}
 	return request(v, plan, s.From, s.To, s.Protocol)
 }
 

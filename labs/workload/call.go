@@ -40,7 +40,7 @@ func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 	if _, err := conn.Write(request); err != nil {
 		return fmt.Errorf("send line: %w", err)
 	}
-	reader := bufio.NewReader(io.LimitReader(conn, maxFirstLine))
+	reader := bufio.NewReader(io.LimitReader(conn, int64(maxFirstLine+o.Data)))
 	line, err := reader.ReadString('\n')
 	seen.RTT = time.Since(sent)
 	if errors.Is(err, io.EOF) {
@@ -50,11 +50,34 @@ func (o *ConnectOptions) callTCP(ctx context.Context, seen *Seen) error {
 		seen.RTT = 0
 		return fmt.Errorf("read answer: %w", err)
 	}
+	if err := o.exchange(conn, reader); err != nil {
+		seen.RTT = 0
+		return err
+	}
 	if o.Detail {
 		return seen.parseDetail(line)
 	}
 	seen.Seen, err = parseSeen(line)
 	return err
+}
+
+// exchange sends the options' data, and reads it back.
+func (o *ConnectOptions) exchange(conn net.Conn, reader io.Reader) error {
+	if o.Data == 0 {
+		return nil
+	}
+	data, back := make([]byte, o.Data), make([]byte, o.Data)
+	_, _ = rand.Read(data) // never fails
+	if _, err := conn.Write(data); err != nil {
+		return fmt.Errorf("send data: %w", err)
+	}
+	if n, err := io.ReadFull(reader, back); err != nil {
+		return fmt.Errorf("read data back: %w after %d of %d bytes", err, n, o.Data)
+	}
+	if !bytes.Equal(data, back) {
+		return errors.New("read data back: found other bytes than were sent")
+	}
+	return nil
 }
 
 // line returns what a TCP client sends: the PROXY header, if any, and the question, in one segment.

@@ -28,6 +28,9 @@ const (
 	maxCount           = 1 << 16
 )
 
+// MaxData is the most data of one connection: what the sockets' buffers hold while nobody reads.
+const MaxData = 64 << 10
+
 // ConnectOptions configure Connect.
 type ConnectOptions struct {
 	Dialer
@@ -44,6 +47,8 @@ type ConnectOptions struct {
 	// Detail asks for all that the server knows about its peer, and detects whether the server read something else before
 	// the client's line; TCP only.
 	Detail bool
+	// Data is how many bytes are sent when the question is answered, and must come back unchanged: at most MaxData; TCP only.
+	Data int
 	// ProxyHeader is sent ahead of the client's line, as by a proxy or by a client that forges its
 	// address; TCP only. Addresses that are left out are those of the connection.
 	ProxyHeader *proxyproto.Header
@@ -123,6 +128,9 @@ func (o *ConnectOptions) Validate() error {
 	errs = append(errs, validateLoad(o.Count, o.Concurrency, o.Timeout))
 	if o.Retries < 0 {
 		errs = append(errs, fmt.Errorf("retries: found %d (want 0 or more)", o.Retries))
+	}
+	if o.Data < 0 || o.Data > MaxData || o.Protocol == UDP && o.Data > 0 {
+		errs = append(errs, fmt.Errorf("data: found %d with %s (want 0 to %d, with %s)", o.Data, o.Protocol, MaxData, TCP))
 	}
 	if o.Protocol == UDP && (o.Detail || o.ProxyHeader != nil) {
 		errs = append(errs, errors.New("detail, PROXY header: found them with udp (want tcp)"))
