@@ -3,6 +3,7 @@ package labs
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dsrlab/dsrlab/dataplane"
 	"github.com/dsrlab/dsrlab/labs/testbed"
@@ -26,6 +27,9 @@ func (t *Trial) Commands(lab *Lab, plan *topologies.Plan) []string {
 	up := fmt.Sprintf("sudo dsrlab up -f %s --mode %s", lab.Spec.Topology, mode)
 	if t.Variant.Fault != dataplane.FaultNone {
 		up += " --fault " + string(t.Variant.Fault)
+	}
+	if len(t.Variant.Obstacles) > 0 {
+		up += " --obstacle " + strings.Join(t.Variant.Obstacles, ",")
 	}
 	return append([]string{up}, all...)
 }

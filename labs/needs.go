@@ -37,7 +37,8 @@ func (l *Lab) needs(plan *topologies.Plan) doctor.Lab {
 		Shaped:    plan.Limited(),
 		OnlyNetns: l.onlyNetns(plan),
 		Translates: slices.ContainsFunc(l.Spec.Variants, func(v testbed.Variant) bool {
-			return v.DataPath == testbed.DataPathKubeProxy || v.DataPath == testbed.DataPathDNATOnly || v.Edge == testbed.EdgeStateful || v.SpoofProtection
+			return v.DataPath == testbed.DataPathKubeProxy || v.DataPath == testbed.DataPathDNATOnly || v.Edge == testbed.EdgeStateful || v.SpoofProtection ||
+				len(v.Obstacles) > 0
 		}),
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of the catalogue's labs the one in which LB nodes die needs nodes that are namespaces.
+// Of the catalogue's labs those in which LB nodes die, or the network misbehaves, need nodes that are namespaces.
 func TestNeedsOnKind(t *testing.T) {
 	needs, err := Needs()
 	require.NoError(t, err)
@@ -17,5 +17,8 @@ func TestNeedsOnKind(t *testing.T) {
 			only[n.Name] = n.OnlyNetns
 		}
 	}
-	assert.Equal(t, map[string]string{"13-failover": "an LB node that dies on substrate kind"}, only)
+	assert.Equal(t, map[string]string{
+		"13-failover":      "an LB node that dies on substrate kind",
+		"14-would-it-work": "a network that misbehaves on purpose on substrate kind",
+	}, only)
 }

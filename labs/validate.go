@@ -8,7 +8,9 @@ import (
 
 	"github.com/dsrlab/dsrlab/labs/expect"
 	"github.com/dsrlab/dsrlab/labs/names"
+	"github.com/dsrlab/dsrlab/labs/obstacle"
 	"github.com/dsrlab/dsrlab/labs/steps"
+	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/topologies"
 	"github.com/dsrlab/dsrlab/topologies/manifest"
@@ -114,6 +116,24 @@ func (l *Lab) validateVariants(n *names.Names) []error {
 		}
 		if n != nil {
 			errs = append(errs, names.Each(field+".pods", "pod", v.Pods, n.Pods)...)
+			errs = append(errs, checkObstacles(field+".obstacles", v, n.Plan)...)
+		}
+	}
+	return errs
+}
+
+// checkObstacles checks that a plan's network can have the variant's obstacles, all together.
+func checkObstacles(field string, v testbed.Variant, plan *topologies.Plan) []error {
+	var errs []error
+	for i, name := range v.Obstacles {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		switch err := obstacle.Check(plan, name); {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", at, err))
+		case slices.Contains(v.Obstacles[:i], name):
+			errs = append(errs, fmt.Errorf("%s: found %s twice (want each once)", at, name))
+		case name == obstacle.DNATNLB && v.Edge != testbed.EdgeNone:
+			errs = append(errs, fmt.Errorf("%s: found %s and edge %s (want one of them: each is what stands in front)", at, name, v.Edge))
 		}
 	}
 	return errs

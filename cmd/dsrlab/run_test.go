@@ -61,7 +61,7 @@ func TestBadUsage(t *testing.T) {
 		{[]string{"lab", "show"}, "dsrlab: found no argument (want `dsrlab lab show LAB`)"},
 		{[]string{"lab", "rum"}, `dsrlab: unknown command "rum" for "dsrlab lab": did you mean "run"?`},
 		{[]string{"results", "everything"}, `dsrlab: unknown command "everything" for "dsrlab results": want one of claims, compare, list, report, show, table`},
-		{[]string{"lab", "show", "1"}, `dsrlab: ambiguous lab "1" (want one of 10-nlb-and-bgp, 11-why-it-matters, 12-when-snat-is-fine, 13-failover)`},
+		{[]string{"lab", "show", "1"}, `dsrlab: ambiguous lab "1" (want one of 10-nlb-and-bgp, 11-why-it-matters, 12-when-snat-is-fine, 13-failover, 14-would-it-work)`},
 		{[]string{"lab", "run", "01", "--repetitions", "x"}, `dsrlab: --repetitions: found "x" (want a whole number)`},
 		{[]string{"trace", "a", "b", "--timeout", "3"}, `dsrlab: --timeout: found "3" (want a time with its unit, as in 500ms or 2s)`},
 		{[]string{"lab", "run", "01", "--repetitions", "-1"}, "dsrlab: --repetitions: found -1 (want 1 or more, or 0 for what the lab says)"},
@@ -162,7 +162,7 @@ func TestLabList(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	var all []listedLab
 	require.NoError(t, json.Unmarshal([]byte(out), &all))
-	require.Len(t, all, 13)
+	require.Len(t, all, 14)
 	assert.Equal(t, []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3", "CONF-1"}, all[0].Claims)
 	for _, l := range all {
 		assert.Positive(t, l.Seconds, "%s: a reference run tells how long it takes", l.Name)

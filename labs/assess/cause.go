@@ -59,6 +59,9 @@ func (c Cause) Info() CauseInfo {
 // labSpoof is the lab with fabrics that refuse foreign sources, and load balancers that translate.
 const labSpoof = "10-nlb-and-bgp"
 
+// labObstacles is the lab with all networks that are known to misbehave.
+const labObstacles = "14-would-it-work"
+
 // sourceCauses are the causes that show where a node sends with a source that is not its own.
 func sourceCauses() []CauseInfo {
 	const lost = "Replies of pods carry the frontend as source, and are dropped silently: connections time out unless the pod is on the node that was called."
@@ -90,7 +93,7 @@ func sourceCauses() []CauseInfo {
 			Remedy:      "Find the rule (nft list ruleset; the network plugin's anti-spoofing), and make an exception for the frontends' addresses.",
 		},
 		{
-			Cause: ConntrackInvalid, Verdict: WorksIf,
+			Cause: ConntrackInvalid, Verdict: WorksIf, Lab: labObstacles,
 			Meaning:     "A netfilter rule of the node drops SYN-ACKs whose SYN the node's connection tracking has not seen.",
 			Consequence: "Under DSR the SYN reaches the pod's node in a tunnel, so its SYN-ACK counts as invalid; a data path that hands replies to netfilter loses every TCP connection.",
 			Remedy:      "Remove the rule that drops ct state invalid, or set the sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1 (kube-proxy: conntrack.tcpBeLiberal); or use a data path that goes around netfilter.",
@@ -108,7 +111,7 @@ func sourceCauses() []CauseInfo {
 func pathCauses() []CauseInfo {
 	return []CauseInfo{
 		{
-			Cause: StatefulFirewall, Verdict: WorksIf,
+			Cause: StatefulFirewall, Verdict: WorksIf, Lab: labObstacles,
 			Meaning:     "A firewall that sees only one direction of a connection drops what belongs to no connection that it saw begin.",
 			Consequence: "UDP gets through, but TCP connections do not come about, or are cut off after a pause.",
 			Remedy:      "Take the nodes' addresses and the VIPs out of connection tracking there (stateless rules, security groups without tracking), or lead both directions through the same firewall.",
@@ -126,13 +129,13 @@ func pathCauses() []CauseInfo {
 			Remedy:      "Use a load balancer that keeps the client's address, and except the frontends' addresses from the masquerading of nodes and gateways.",
 		},
 		{
-			Cause: NodeBehindNAT, Verdict: Wont,
+			Cause: NodeBehindNAT, Verdict: Wont, Lab: labObstacles,
 			Meaning:     "Clients know the node by another address than its own: a translator stands between.",
 			Consequence: "A reply from another node does not pass the translation of the node that was called, so calls to node addresses (NodePort) fail.",
 			Remedy:      "Let clients call VIPs that are routed to the nodes untranslated, or give the nodes addresses that clients reach directly.",
 		},
 		{
-			Cause: RPFilter, Verdict: WorksIf,
+			Cause: RPFilter, Verdict: WorksIf, Lab: labObstacles,
 			Meaning:     "The node's strict reverse path filter drops packets of a client whose route leads out by another interface.",
 			Consequence: "Requests that another node has forwarded are dropped on arrival, if the data path hands them to the node's network stack.",
 			Remedy:      "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.INTERFACE.rp_filter=2 on the node (the greater of the two counts).",
@@ -145,7 +148,7 @@ func tunnelCauses() []CauseInfo {
 	const large = "Requests that fill a packet (uploads) get lost on their way from the node that was called to the pod's; small requests, and all replies, get through."
 	return []CauseInfo{
 		{
-			Cause: GeneveBlocked, Verdict: WorksIf, Consequence: "Requests do not get from the node that was called to a pod on another node.",
+			Cause: GeneveBlocked, Verdict: WorksIf, Lab: labObstacles, Consequence: "Requests do not get from the node that was called to a pod on another node.",
 			Meaning: "Between the nodes UDP port 6081 is blocked, while another UDP port is not.",
 			Remedy:  "Allow UDP port 6081 between all nodes (security group, firewall), in both directions.",
 		},
@@ -161,17 +164,17 @@ func tunnelCauses() []CauseInfo {
 			Remedy:  "Give the nodes routes to each other, and allow UDP between them.",
 		},
 		{
-			Cause: MTUTooSmall, Verdict: WorksIf, Consequence: large,
+			Cause: MTUTooSmall, Verdict: WorksIf, Lab: labObstacles, Consequence: large,
 			Meaning: "The path between the nodes carries less than the nodes' MTU.",
 			Remedy:  "Set the nodes' MTU to what the path carries, so that the data path clamps the segment size and tells clients; or raise the path's.",
 		},
 		{
-			Cause: VLANOverhead, Verdict: WorksIf, Consequence: large,
+			Cause: VLANOverhead, Verdict: WorksIf, Lab: labObstacles, Consequence: large,
 			Meaning: "The path between the nodes carries 4 or 8 bytes less than the nodes' MTU: the room of one or two VLAN tags.",
 			Remedy:  "Raise the MTU of the switch ports or trunk that add the tag by its 4 or 8 bytes, or lower the nodes' by as much.",
 		},
 		{
-			Cause: MTUMixed, Verdict: WorksIf, Consequence: large,
+			Cause: MTUMixed, Verdict: WorksIf, Lab: labObstacles, Consequence: large,
 			Meaning: "The nodes' MTUs differ, and what one node sends is too large for the other to receive.",
 			Remedy:  "Give all nodes the same MTU.",
 		},

@@ -6,8 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/dsrlab/dsrlab/labs"
 )
 
 // Every row says where it is documented, or that it is not verified; and then it has no switch.
@@ -73,8 +71,6 @@ func TestFindingOfProvider(t *testing.T) {
 }
 
 func TestCauses(t *testing.T) {
-	known, err := labs.Catalogue()
-	require.NoError(t, err)
 	seen := map[Cause]bool{}
 	for _, c := range Causes() {
 		assert.False(t, seen[c.Cause], c.Cause)
@@ -83,9 +79,6 @@ func TestCauses(t *testing.T) {
 		assert.NotEmpty(t, c.Consequence, c.Cause)
 		assert.NotEmpty(t, c.Remedy, c.Cause)
 		assert.Contains(t, []Verdict{WorksIf, Wont}, c.Verdict, c.Cause)
-		if c.Lab != "" {
-			assert.Contains(t, known, c.Lab, c.Cause)
-		}
 	}
 	assert.Empty(t, Cause("other").Info().Meaning)
 }

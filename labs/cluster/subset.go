@@ -100,6 +100,8 @@ func (r *reduction) refuses(v *testbed.Variant) string {
 	switch {
 	case v.Edge != "" || v.SpoofProtection:
 		return "what stands in front of the nodes is not the lab's"
+	case len(v.Obstacles) > 0:
+		return "the nodes' network is not the lab's"
 	case r.path == AsIs && v.DataPath != testbed.DataPathKubeProxy:
 		return "the cluster's own service proxy is measured, as it is"
 	case r.path == DSRLab && v.DataPath != DSRLab:

@@ -12,6 +12,9 @@ import (
 
 // Names are those that a lab may use, of its topology.
 type Names struct {
+	// Plan is the topology, as it is to be built.
+	Plan *topologies.Plan
+
 	Nodes, Clients, LBNodes, ClusterNodes, Pods []string
 	Services                                    []string
 	// Ports has the names of each service's ports.
@@ -20,7 +23,7 @@ type Names struct {
 
 // Of returns the names of a planned topology.
 func Of(plan *topologies.Plan) *Names {
-	n := &Names{Ports: make(map[string][]string)}
+	n := &Names{Plan: plan, Ports: make(map[string][]string)}
 	for i := range plan.Nodes {
 		node := &plan.Nodes[i]
 		n.Nodes = append(n.Nodes, node.Name)

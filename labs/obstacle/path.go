@@ -18,12 +18,15 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns"
 )
 
+// DNATNLB is the obstacle that takes the place of an edge (testbed.Edge).
+const DNATNLB = "dnat-nlb"
+
 // pathObstacles translate addresses, remember connections, or block a port.
 func pathObstacles() []Obstacle {
 	const oneWay, halfOpen = "one-way-firewall", "half-open-firewall"
 	return []Obstacle{
 		{
-			Name:        "dnat-nlb",
+			Name:        DNATNLB,
 			Description: "The network load balancer in front translates the VIP to an LB node's NodePort, and expects the answers.",
 			needs:       []need{ofRole(topologies.RoleNLB)},
 			install:     func(ctx context.Context, tb *testbed.Testbed) error { return edge.Set(ctx, tb, testbed.EdgeStateful) },

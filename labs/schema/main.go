@@ -15,6 +15,7 @@ import (
 	"github.com/dsrlab/dsrlab/dataplane/services"
 	"github.com/dsrlab/dsrlab/internal/schema"
 	"github.com/dsrlab/dsrlab/labs"
+	"github.com/dsrlab/dsrlab/labs/obstacle"
 	"github.com/dsrlab/dsrlab/labs/steps"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -109,6 +110,10 @@ func refine(s *jsonschema.Schema) error {
 	property("Metadata", "name").Pattern = `^[0-9]{2}-[a-z0-9]+(-[a-z0-9]+)*$`
 	for _, name := range topologies.Catalogue() {
 		property("Spec", "topology").Enum = append(property("Spec", "topology").Enum, name)
+	}
+	for _, name := range obstacle.Names() {
+		items := property("Variant", "obstacles").Items
+		items.Enum = append(items.Enum, name)
 	}
 	claims, err := results.LoadClaims()
 	if err != nil {

@@ -40,6 +40,7 @@ type Step struct {
 
 	Downloads   *DownloadsStep   `json:"downloads,omitempty"`
 	Application *ApplicationStep `json:"application,omitempty"`
+	Assess      *AssessStep      `json:"assess,omitempty"`
 
 	// Variants are those that execute the step (default: all of the phase).
 	Variants []string `json:"variants,omitempty"`

@@ -83,6 +83,8 @@ func (p *onKind) check(v Variant) error {
 		return onlyOnNetns("a data path that is broken on purpose")
 	case v.Hook == dataplane.HookXDP:
 		return onlyOnNetns("the hook xdp")
+	case len(v.Obstacles) > 0:
+		return onlyOnNetns("a network that misbehaves on purpose")
 	}
 	return nil
 }

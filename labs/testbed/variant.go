@@ -38,6 +38,8 @@ type Variant struct {
 	Edge Edge `json:"edge,omitempty"`
 	// SpoofProtection makes the fabric drop what a node sends with a source that is not its own.
 	SpoofProtection bool `json:"spoofProtection,omitempty"`
+	// Obstacles are what the network does to packets of DSR, as some do elsewhere: names of `dsrlab up --obstacle`.
+	Obstacles []string `json:"obstacles,omitempty"`
 	// Fault breaks the data path on purpose, on all nodes; for dataPath dsrlab only.
 	Fault dataplane.Fault `json:"fault,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/capture"
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/meter"
+	"github.com/dsrlab/dsrlab/labs/obstacle"
 )
 
 // Perform puts the variant's data path on the nodes, and performs steps while meters, and captures at some nodes, watch.
@@ -26,10 +27,17 @@ func (t *Attempt) install(ctx context.Context) error {
 	if err := t.Testbed.Install(ctx, t.Variant); err != nil {
 		return err
 	}
+	// Obstacles are removed first: one of them is an edge, and takes away whichever there is.
+	if err := obstacle.Set(ctx, t.Testbed); err != nil {
+		return err
+	}
 	if err := edge.Set(ctx, t.Testbed, t.Variant.Edge); err != nil {
 		return err
 	}
-	return edge.SetSpoofProtection(t.Testbed, t.Variant.SpoofProtection)
+	if err := edge.SetSpoofProtection(t.Testbed, t.Variant.SpoofProtection); err != nil || len(t.Variant.Obstacles) == 0 {
+		return err
+	}
+	return obstacle.Set(ctx, t.Testbed, t.Variant.Obstacles...)
 }
 
 // metered counts the answers that cross the ports of LB nodes while f runs.
