@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
@@ -37,7 +38,18 @@ func pathOf(variant string) dataPath {
 			return named.path
 		}
 	}
+	if slices.Contains(underObstacles(), variant) {
+		return pathDSR
+	}
 	return pathOther
+}
+
+// underObstacles are the variants of lab 14: DSR on networks that misbehave, and on one that does not.
+func underObstacles() []string {
+	return []string{
+		"healthy", "source-check", "port-security", "urpf", "dnat-nlb", "one-way-firewall", "half-open-firewall", "geneve-blocked", "node-behind-nat",
+		"path-mtu", "vlan-overhead", "mtu-mixed", "rp-filter", "conntrack-invalid",
+	}
 }
 
 // glyph is the mark of the path's points, which tells it apart without colour.
