@@ -60,7 +60,7 @@ recording: build ## record the terminal that the README shows, playing the refer
 lint: ## check formatting, the direction of imports, and the usual mistakes
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(FORMAT) --dry-run -Werror $$(git ls-files '*.bpf.c' '*/bpf/*.h')
-	cd .ci/apiserver && $(GO) list -test -deps . >/dev/null # a module of its own: its go.sum must have what this one's packages need
+	cd .ci/kubernetes && $(GO) list -test -deps ./... >/dev/null # a module of its own: its go.sum must have what this one's packages need
 	$(GO) vet ./... ./.ci/campaign/... ./.ci/kernels/... ./.ci/robustness/...
 	$(GO) run $(LINT) run ./... ./.ci/campaign/... ./.ci/kernels/... ./.ci/robustness/...
 
@@ -187,7 +187,11 @@ test-kind: build ## run the labs on a kind cluster (needs a Docker engine and a 
 
 .PHONY: test-apiserver
 test-apiserver: ## run the node agent against etcd and a real API server (a module of its own: compiles for minutes, once)
-	cd .ci/apiserver && $(GO) vet . && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) .
+	cd .ci/kubernetes && $(GO) vet ./apiserver && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) ./apiserver
+
+.PHONY: test-kubernetes
+test-kubernetes: ## run labs, dsrd and assess on a real cluster whose nodes are namespaces (needs containerd and runc; no image is pulled)
+	cd .ci/kubernetes && $(GO) vet ./... && $(GO) test $(TEST_EXEC) -count=1 -timeout 30m $(TEST_FLAGS) ./cluster
 
 FUZZ_TIME ?= 60s
 

@@ -1,6 +1,6 @@
 // Package e2e tests dsrd from end to end: the program runs on the nodes of a testbed, reads from a file what a cluster would tell it, and
 // real traffic shows what it did. It uses nothing but what dsrd and testbeds show to everyone, and it is beside dsrd, as nothing below cmd
-// knows of programs. .ci/apiserver has the same with a real API server.
+// knows of programs. .ci/kubernetes/apiserver has the same with a real API server.
 package e2e
 
 import (

@@ -47,7 +47,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	folder := t.TempDir()
 	build := exec.Command("go", "build", "-o", folder, "./cmd/dsrd", "./cmd/labpod")
-	build.Dir = "../.." // with the product's dependencies
+	build.Dir = "../../.." // with the product's dependencies
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
