@@ -25,6 +25,7 @@ func printAssessment(w io.Writer, r *assess.Report) {
 	if r.Provider != "" {
 		say("", "The nodes run on "+r.Provider+".")
 	}
+	say("", r.Runs())
 	for i := range r.Findings {
 		fmt.Fprintln(w)
 		printFinding(w, say, i+1, &r.Findings[i])

@@ -33,6 +33,7 @@ func TestAssessFromFile(t *testing.T) {
 	for _, want := range []string{
 		"Would DSR work on shop? DSR works if 2 things are changed.\n",
 		"The nodes run on AWS EC2.\n",
+		"Network plugin: AWS VPC CNI. Service proxy: kube-proxy, iptables.\n",
 		"1. source-check: The network drops",
 		"   Found at:    a, b (IPv4)\n",
 		"aws ec2 modify-instance-attribute",

@@ -2,6 +2,7 @@ package assess
 
 import (
 	"fmt"
+	"strings"
 )
 
 // Answer answers the question whether DSR would work, in a sentence.
@@ -30,6 +31,20 @@ func (r *Report) Answer() string {
 		text += fmt.Sprintf("; %s possible", count(possible, "one obstacle is", "%d obstacles are"))
 	}
 	return text + "."
+}
+
+// Runs says what forwards packets on the nodes, in sentences; empty if no node tells.
+func (r *Report) Runs() string {
+	var all []string
+	for _, what := range []struct {
+		name  string
+		found []string
+	}{{"Network plugin", r.CNI}, {"Service proxy", r.Proxies}} {
+		if len(what.found) > 0 {
+			all = append(all, fmt.Sprintf("%s: %s.", what.name, strings.Join(what.found, "; ")))
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 func count(n int, one, more string) string {

@@ -40,6 +40,11 @@ func Diagnose(o Observations) Report {
 	if provider != nil {
 		r.Provider = provider.Name
 	}
+	for _, name := range j.names {
+		r.CNI, r.Proxies = appendName(r.CNI, j.nodes[name].CNI), appendName(r.Proxies, j.nodes[name].ProxyMode)
+	}
+	slices.Sort(r.CNI)
+	slices.Sort(r.Proxies)
 	for _, pair := range j.pairs() {
 		r.Pairs = append(r.Pairs, r.onPair(pair))
 	}

@@ -41,6 +41,7 @@ func observed(t *testing.T) Observations {
 	thinned.Services[0].Endpoints = map[string]int{"a": 1, "b": 2}
 	for _, n := range o.Nodes[:2] {
 		n.ProviderID, n.Addresses = "aws:///eu-west-1a/i-"+n.Name, n.Addresses[:1]
+		n.CNI, n.ProxyMode = "AWS VPC CNI", "kube-proxy, iptables"
 		thinned.Nodes = append(thinned.Nodes, n)
 		thinned.Counters = append(thinned.Counters, Counters{Node: n.Name, BytesIn: 90e6, BytesOut: 150e6, PacketsIn: 120e3, PacketsOut: 140e3})
 		thinned.Counters[len(thinned.Counters)-1].Interval.Duration = 10e9

@@ -161,4 +161,7 @@ type Report struct {
 	Prediction *Prediction `json:"prediction,omitempty"`
 	// Provider is who runs the nodes' network, as their provider IDs and labels say; empty if they don't.
 	Provider string `json:"provider,omitempty"`
+	// CNI and Proxies are the nodes' network plugins and service proxies, each once, sorted; empty if no node names one.
+	CNI     []string `json:"cni,omitempty"`
+	Proxies []string `json:"serviceProxies,omitempty"`
 }

@@ -103,6 +103,14 @@ func appendNew(all []string, one string) []string {
 	return append(all, one)
 }
 
+// appendName is appendNew for all but an empty name.
+func appendName(all []string, name string) []string {
+	if name == "" {
+		return all
+	}
+	return appendNew(all, name)
+}
+
 // maxPlaces is how many places Where names.
 const maxPlaces = 8
 
