@@ -22,6 +22,7 @@ import (
 type assessedCluster struct {
 	kubeconfig, context, image string
 	ttl                        time.Duration
+	maxNodes                   int
 	withoutNetAdmin            bool
 }
 
@@ -30,19 +31,23 @@ func (a *assessedCluster) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.context, "context", "", "probe the cluster of this context, of --kubeconfig, $KUBECONFIG or ~/.kube/config")
 	cmd.Flags().StringVar(&a.image, "image", image.DefaultTag, "on a cluster, the image that the nodes' pods run; nodes must have it, or be able to pull it")
 	cmd.Flags().DurationVar(&a.ttl, "ttl", 15*time.Minute, "on a cluster, how long what is made may be there at most, even if this process is killed")
+	cmd.Flags().IntVar(&a.maxNodes, "max-nodes", 16, "on a cluster, how many nodes are probed at most, of as many zones and kinds as can be; 0: all")
 	cmd.Flags().BoolVar(&a.withoutNetAdmin, "without-net-admin", false, "on a cluster, leave out the capability NET_ADMIN, and so what is read of the nodes' nf_tables rules")
 }
 
 // isMeant reports whether a cluster is meant, and no testbed. Flags that contradict each other are bad usage.
 func (a *assessedCluster) isMeant(cmd *cobra.Command) (bool, error) {
 	if !cmd.Flags().Changed("kubeconfig") && !cmd.Flags().Changed("context") {
-		return false, refuse(cmd, "only with --kubeconfig or --context", "image", "ttl", "without-net-admin")
+		return false, refuse(cmd, "only with --kubeconfig or --context", "image", "ttl", "max-nodes", "without-net-admin")
 	}
 	if err := refuse(cmd, "not with --kubeconfig or --context, which name a cluster", "from", "name", "state-dir", "client", "wait"); err != nil {
 		return true, err
 	}
 	if a.ttl < remote.LeastTTL || a.ttl%time.Second != 0 {
 		return true, usageError(fmt.Errorf("--ttl: found %v (want whole seconds, %v or more)", a.ttl, remote.LeastTTL))
+	}
+	if a.maxNodes < 0 {
+		return true, usageError(fmt.Errorf("--max-nodes: found %d (want 0 or more)", a.maxNodes))
 	}
 	return true, nil
 }
@@ -100,7 +105,7 @@ func (a *assessedCluster) options(s streams) (remote.Options, error) {
 	}
 	return remote.Options{
 		Client: client, Attach: remote.AttachBy(client, config), Of: "cluster " + cmp.Or(name, config.Host), Image: a.image, TTL: a.ttl,
-		NetAdmin: !a.withoutNetAdmin, Here: here, OnStep: func(step string) { fmt.Fprintln(s.err, step) },
+		MaxNodes: a.maxNodes, NetAdmin: !a.withoutNetAdmin, Here: here, OnStep: func(step string) { fmt.Fprintln(s.err, step) },
 	}, nil
 }
 

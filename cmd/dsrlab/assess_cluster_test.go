@@ -40,6 +40,7 @@ func TestAssessClusterUsage(t *testing.T) {
 		"dsrlab: --ttl: only with --kubeconfig or --context\n":                               {"--from", observedFile, "--ttl", "1m"},
 		"dsrlab: --ttl: found 10s (want whole seconds, 30s or more)\n":                       {"--kubeconfig", file, "--ttl", "10s"},
 		"dsrlab: --ttl: found 1m0.5s (want whole seconds, 30s or more)\n":                    {"--kubeconfig", file, "--ttl", "60.5s"},
+		"dsrlab: --max-nodes: found -1 (want 0 or more)\n":                                   {"--kubeconfig", file, "--max-nodes", "-1"},
 		"dsrlab: --idle: found -1s (want 0 or more)\n":                                       {"--kubeconfig", file, "--idle", "-1s"},
 		"dsrlab: --kubeconfig, --context: find the cluster: /missing: there is no such file": {"--kubeconfig", "/missing"},
 		"dsrlab: --kubeconfig, --context: find the cluster: context \"x\" does not exist":    {"--kubeconfig", file, "--context", "x"},

@@ -49,7 +49,9 @@ func TestUndo(t *testing.T) {
 	var stderr bytes.Buffer
 	time.AfterFunc(endTimeout+100*time.Millisecond, func() { close(done) })
 	assert.True(t, u.await(ctx, done, &stderr), "what must be undone is waited for")
-	assert.Contains(t, stderr.String(), "interrupted by SIGTERM: cleaning up")
+	assert.Contains(t, stderr.String(), "interrupted by SIGTERM: cleaning up (Ctrl-C ends it at once; what it leaves, dsrlab down removes)")
+	undoBy(ctx, "namespace x, which removes itself")
+	assert.Equal(t, "it leaves namespace x, which removes itself", u.remains())
 	require.ErrorContains(t, mustUndo(ctx), "interrupted by SIGTERM", "nothing is begun after that")
 
 	var late undo

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ type snapshot struct {
 }
 
 // look reads the cluster's objects. What may not be read, other than nodes, is in the snapshot's unread.
-func look(ctx context.Context, client kubernetes.Interface) (*snapshot, error) {
+func look(ctx context.Context, client kubernetes.Interface, maxNodes int) (*snapshot, error) {
 	version, err := client.Discovery().ServerVersion()
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
@@ -49,6 +50,7 @@ func look(ctx context.Context, client kubernetes.Interface) (*snapshot, error) {
 		return nil, fmt.Errorf("list the cluster's nodes: %w", err)
 	}
 	s.choose(nodes.Items)
+	s.limit(maxNodes)
 	if len(s.nodes) == 0 {
 		return nil, &LackingError{What: "the cluster has no node to probe", Err: errors.New(cmp.Or(strings.Join(s.leftOut, "; "), "it has no nodes"))}
 	}
@@ -106,6 +108,33 @@ func (s *snapshot) choose(all []corev1.Node) {
 		s.leftOut = append(s.leftOut, fmt.Sprintf("node %s is left out: %s", n.Name, why))
 		s.unread = append(s.unread, assess.Unread{Node: n.Name, What: "the node's network", Why: why})
 	}
+}
+
+// limit leaves out nodes over a number, 0 for none: each pair of nodes takes a part of a second. Those that stay are of as many zones and
+// kinds of machines as can be, as what differs between nodes' networks mostly goes with these.
+func (s *snapshot) limit(most int) {
+	more := len(s.nodes) - most
+	if most == 0 || more <= 0 {
+		return
+	}
+	groups := map[string][]corev1.Node{}
+	for _, n := range s.nodes {
+		key := n.Labels[corev1.LabelTopologyZone] + "/" + n.Labels[corev1.LabelInstanceTypeStable]
+		groups[key] = append(groups[key], n)
+	}
+	keys := slices.Sorted(maps.Keys(groups))
+	var kept []corev1.Node
+	for round := 0; len(kept) < most; round++ {
+		for _, key := range keys {
+			if round < len(groups[key]) && len(kept) < most {
+				kept = append(kept, groups[key][round])
+			}
+		}
+	}
+	slices.SortFunc(kept, func(a, b corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	s.nodes = kept
+	s.leftOut = append(s.leftOut, fmt.Sprintf("%d of %d nodes are probed (--max-nodes)", most, most+more))
+	s.unread = append(s.unread, assess.Unread{What: fmt.Sprintf("the networks of %d more nodes", more), Why: fmt.Sprintf("only %d are probed (--max-nodes)", most)})
 }
 
 // resolve finds the addresses of load balancers that services name by a host name, as those of AWS.

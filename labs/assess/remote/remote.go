@@ -35,6 +35,8 @@ type Options struct {
 	Image string
 	// TTL is how long all that is made may be there: pods end then, and the namespace is removed. Whole seconds, LeastTTL or more.
 	TTL time.Duration
+	// MaxNodes is how many nodes are probed at most; 0: all.
+	MaxNodes int
 	// NetAdmin: the agents may read the nodes' nf_tables rules.
 	NetAdmin bool
 	// Here is the client: ThisMachine.
@@ -115,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	s := &Session{Options: o}
 	s.failed, s.fail = context.WithCancelCause(context.WithoutCancel(ctx))
 	var err error
-	if s.seen, err = look(ctx, o.Client); err != nil {
+	if s.seen, err = look(ctx, o.Client, o.MaxNodes); err != nil {
 		return nil, err
 	}
 	for _, note := range s.seen.leftOut {

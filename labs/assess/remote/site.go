@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -103,6 +104,9 @@ func (s *station) Facts() (*probe.Facts, error) {
 	return facts, err
 }
 
+// notKnown is the network plugin or service proxy of a node where nothing tells of one.
+const notKnown = "not known"
+
 // describe adds what the API server says of the nodes and what could not be read there.
 func (s *Session) describe(o *assess.Observations) {
 	o.Unread = append(append(o.Unread, s.seen.unread...), s.notes...)
@@ -114,7 +118,7 @@ func (s *Session) describe(o *assess.Observations) {
 		}
 		node := &s.seen.nodes[k]
 		n.ProviderID, n.Labels = node.Spec.ProviderID, node.Labels
-		n.CNI, n.ProxyMode = s.seen.cniOf(node), s.seen.proxyOf()
+		n.CNI, n.ProxyMode = cmp.Or(s.seen.cniOf(node), notKnown), cmp.Or(s.seen.proxyOf(), notKnown)
 		for _, six := range []bool{false, true} {
 			if a := addressOf(node, corev1.NodeExternalIP, six); a.IsValid() && a != addressOf(node, corev1.NodeInternalIP, six) {
 				n.ExternalAddresses = append(n.ExternalAddresses, a)

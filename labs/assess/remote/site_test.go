@@ -54,6 +54,41 @@ func TestChoose(t *testing.T) {
 	assert.Equal(t, assess.Unread{Node: "gone", What: "the node's network", Why: "it is not ready"}, s.unread[0])
 }
 
+// Of many nodes some of each zone and kind are probed.
+func TestLimit(t *testing.T) {
+	var all []corev1.Node
+	for i := range 10 {
+		n := readyNode(fmt.Sprintf("n%d", i), fmt.Sprintf("10.1.0.%d", i+1))
+		zone := "a"
+		if i >= 8 {
+			zone = "b"
+		}
+		n.Labels = map[string]string{corev1.LabelTopologyZone: zone}
+		all = append(all, *n)
+	}
+	names := func(most int) (names []string, notes int) {
+		s := &snapshot{}
+		s.choose(slices.Clone(all))
+		s.limit(most)
+		for i := range s.nodes {
+			names = append(names, s.nodes[i].Name)
+		}
+		assert.Len(t, s.all, 10, "which nodes there are is still known")
+		assert.Len(t, s.leftOut, len(s.unread))
+		return names, len(s.unread)
+	}
+	got, notes := names(4)
+	assert.Equal(t, []string{"n0", "n1", "n8", "n9"}, got)
+	assert.Equal(t, 1, notes)
+	got, _ = names(5)
+	assert.Equal(t, []string{"n0", "n1", "n2", "n8", "n9"}, got)
+	for _, most := range []int{0, 10, 11} {
+		got, notes = names(most)
+		assert.Len(t, got, 10)
+		assert.Zero(t, notes)
+	}
+}
+
 // Clients call VIPs, addresses of nodes that serve as VIPs, and NodePorts; not what is no node's that is probed, UDP, or is not affected.
 func TestFrontends(t *testing.T) {
 	texts := func(all []assess.Frontend) []string {
@@ -187,5 +222,6 @@ func TestDescribe(t *testing.T) {
 	assert.Equal(t, []netip.Addr{netip.MustParseAddr("198.51.100.9")}, o.Nodes[0].ExternalAddresses)
 	assert.Equal(t, "aws:///eu-1a/i-1", o.Nodes[0].ProviderID)
 	assert.Len(t, o.Unread, 2)
+	assert.Equal(t, "not known", o.Nodes[0].CNI)
 	assert.Equal(t, "AWS EC2", assess.Diagnose(assess.Observations{Schema: assess.Schema, Nodes: o.Nodes[:1]}).Provider)
 }
