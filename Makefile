@@ -186,8 +186,8 @@ test-kind: build ## run the labs on a kind cluster (needs a Docker engine and a 
 	KIND_IMAGE=$(KIND_IMAGE) $(GO) test -count=1 -v -timeout 60m $(TEST_FLAGS) ./.ci/kind
 
 .PHONY: test-apiserver
-test-apiserver: ## run the node agent against etcd and a real API server (a module of its own: compiles for minutes, once)
-	cd .ci/kubernetes && $(GO) vet ./apiserver && $(GO) test $(TEST_EXEC) -count=1 -timeout 10m $(TEST_FLAGS) ./apiserver
+test-apiserver: ## run the node agent, and dsrlab assess, against etcd and a real API server (a module of its own: compiles for minutes, once)
+	cd .ci/kubernetes && $(GO) vet ./apiserver && $(GO) test $(TEST_EXEC) -count=1 -timeout 20m $(TEST_FLAGS) ./apiserver
 
 .PHONY: test-kubernetes
 test-kubernetes: ## run labs, dsrd and assess on a real cluster whose nodes are namespaces (needs containerd and runc; no image is pulled)

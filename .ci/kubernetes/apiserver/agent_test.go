@@ -60,7 +60,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Down(context.Background())) })
 
-	api := serve(t)
+	api := serve(t, "--service-cluster-ip-range=10.96.0.0/12").ClientConfig
 	c := &cluster{Testbed: s, dsrd: filepath.Join(folder, "dsrd"), client: clientOf(t, api), pids: map[string]int{}}
 	gateway := net.JoinHostPort(c.ClusterNodes()[0].Gateways[0].String(), apiPort)
 	host, err := apiHost(api.Host)

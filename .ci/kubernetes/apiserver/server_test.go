@@ -19,8 +19,8 @@ import (
 	kubeapiserver "k8s.io/kubernetes/cmd/kube-apiserver/app/testing"
 )
 
-// serve starts etcd and an API server in this process; both end with the test.
-func serve(t *testing.T) *rest.Config {
+// serve starts etcd and an API server in this process, with these flags beside others; both end with the test.
+func serve(t *testing.T, flags ...string) *kubeapiserver.TestServer {
 	t.Helper()
 	config := embed.NewConfig()
 	config.Dir = t.TempDir()
@@ -42,12 +42,12 @@ func serve(t *testing.T) *rest.Config {
 	storage.Transport.ServerList = []string{"http://" + etcd.Clients[0].Addr().String()}
 	options := kubeapiserver.NewDefaultTestServerOptions()
 	options.DisableInvariantChecks = true
-	server, err := kubeapiserver.StartTestServer(t, options, []string{
-		"--service-cluster-ip-range=10.96.0.0/12", "--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none",
-	}, storage)
+	server, err := kubeapiserver.StartTestServer(t, options, append([]string{
+		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none",
+	}, flags...), storage)
 	require.NoError(t, err)
 	t.Cleanup(server.TearDownFn)
-	return server.ClientConfig
+	return &server
 }
 
 func clientOf(t *testing.T, config *rest.Config) *kubernetes.Clientset {
