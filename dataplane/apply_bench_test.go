@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,27 @@ func BenchmarkUpdateOne(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		n, err := d.Update("default/s05000", forms[i%2])
+		require.NoError(b, err)
+		require.NotZero(b, n.Changed)
+		i++
+	}
+}
+
+// BenchmarkApplyOne makes the same change by Apply, which looks at all of them and writes what differs.
+func BenchmarkApplyOne(b *testing.B) {
+	many := servicestest.Many(10000, 10)
+	state := State{Node: servicestest.NodeName(0), Nodes: nodesOf(16), Tables: many}
+	d := newMaps(b, manyEntries)
+	_, err := d.Apply(state)
+	require.NoError(b, err)
+	drained := *many
+	drained.Backends = slices.Clone(many.Backends)
+	drained.Backends[50000].Draining = true
+	forms := []*services.Tables{&drained, many}
+	i := 0
+	for b.Loop() {
+		state.Tables = forms[i%2]
+		n, err := d.Apply(state)
 		require.NoError(b, err)
 		require.NotZero(b, n.Changed)
 		i++
