@@ -199,9 +199,9 @@ func TestLargeDatagrams(t *testing.T) {
 func TestNodeCallsItsNodePort(t *testing.T) {
 	tb := datagramStand(t)
 	for i, v := range ourVariants() {
+		require.NoError(t, tb.Install(t.Context(), v))
 		for _, name := range []string{"lb-1", "worker-1"} { // without pods, and with some
 			t.Run(v.Name+" "+name, func(t *testing.T) {
-				require.NoError(t, tb.Install(t.Context(), v))
 				node := tb.nodeOf(t, name).Addresses[0].Addr()
 				for _, direction := range []workload.Direction{workload.Download, workload.Upload} {
 					report, err := workload.Bulk(t.Context(), workload.BulkOptions{
