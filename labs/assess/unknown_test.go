@@ -113,3 +113,30 @@ func TestDiagnoseFewCallsArrive(t *testing.T) {
 	assert.Equal(t, []string{"what nodes see of calls to 203.0.113.80:80: 12 sent, 1 arrived"}, unknowns(r))
 	assert.Equal(t, NotKnown, r.Services[0].Verdict)
 }
+
+// Where VIPs are of one family only, the other needs none: its NodePorts are called by the nodes' addresses.
+func TestDiagnoseFamilyWithoutVIPs(t *testing.T) {
+	withoutVIPs := func(o Observations) Observations {
+		ingress := &o.Services[0].Service.Status.LoadBalancer.Ingress
+		*ingress = (*ingress)[:1]
+		vip := addressesOf(ipv6).vip
+		o.Spoof = slices.DeleteFunc(o.Spoof, func(p SpoofProbe) bool { return p.Source == vip })
+		o.Direct = slices.DeleteFunc(o.Direct, func(p DirectProbe) bool { return p.Destination == vip })
+		o.WayIn = slices.DeleteFunc(o.WayIn, func(p WayInProbe) bool { return p.Frontend.Address.Addr() == vip })
+		o.WayBack = slices.DeleteFunc(o.WayBack, func(p WayBackProbe) bool { return p.Frontend.Address.Addr() == vip })
+		return o
+	}
+	r := Diagnose(withoutVIPs(fabric{}.observe()))
+	assert.Empty(t, r.Findings)
+	assert.Equal(t, Works, r.Verdict, unknowns(r))
+
+	o := withoutVIPs(fabric{}.observe())
+	o.Spoof = slices.DeleteFunc(o.Spoof, func(p SpoofProbe) bool { return p.Kind == SourceOtherNode && p.Source.Is6() })
+	r = Diagnose(o)
+	assert.Equal(t, NotKnown, r.Verdict)
+	assert.Contains(t, unknowns(r), "a: whether the client gets the node's packets with the source of another node over IPv6")
+
+	o = withoutVIPs(fabric{}.observe())
+	o.Spoof = slices.DeleteFunc(o.Spoof, func(p SpoofProbe) bool { return p.Kind == SourceVIP })
+	assert.Contains(t, unknowns(Diagnose(o)), "a: whether the client gets the node's packets with the source of a VIP over IPv4", "there is one of IPv4")
+}
