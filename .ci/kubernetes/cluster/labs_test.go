@@ -53,6 +53,7 @@ func TestKubeProxy(t *testing.T) {
 	before := c.objects(t)
 	assert.Zero(t, c.lab(t, "as-is").of(t, "as-is", "source_preserved"), "kube-proxy translates")
 	assert.Equal(t, before, c.objects(t))
+	c.assess(t, "kube-proxy, nftables")
 }
 
 // TestDSRD: the manifests of dsrd make it the pods' network and the proxy of services, in mode dsr.
@@ -64,4 +65,5 @@ func TestDSRD(t *testing.T) {
 	assert.Equal(t, 1.0, run.of(t, "dsr", "source_preserved"))
 	assert.Zero(t, run.of(t, "snat", "source_preserved"))
 	assert.Equal(t, before, c.objects(t))
+	c.assess(t, "dsrd")
 }
