@@ -87,6 +87,7 @@ func assertClean(t *testing.T, client *fake.Clientset) {
 
 // TestRemoved: the namespace is gone, whatever goes wrong after it was made.
 func TestRemoved(t *testing.T) {
+	t.Parallel() // most of the time it waits for what does not happen
 	fails := func(verb, resource string) func(*fake.Clientset) {
 		return func(c *fake.Clientset) {
 			c.PrependReactor(verb, resource, func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("refused") })
@@ -116,6 +117,7 @@ func TestRemoved(t *testing.T) {
 		{"endpoints do not follow", nothing, func(*fake.Clientset) {}, results.Failed, "EndpointSlices do not follow within 3s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			client := fakeCluster(test.pod)
 			test.change(client)
 			summary, out := runLab(t, t.Context(), client)
@@ -142,6 +144,7 @@ func TestInterrupted(t *testing.T) {
 
 // TestNamespaceThatStays: what can't be removed is named, with the command that does it.
 func TestNamespaceThatStays(t *testing.T) {
+	t.Parallel()
 	client := fakeCluster(nothing)
 	client.PrependReactor("delete", "namespaces", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, nil })
 	summary, _ := runLab(t, t.Context(), client)
