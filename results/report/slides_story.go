@@ -66,7 +66,7 @@ func tableOf(id string, table *cellTable) slide {
 
 // overview lists labs with their results, a few on each slide.
 func overview(v allView) []slide {
-	const most = 8
+	const most = 6 // also of those whose titles take two lines
 	var all []slide
 	parts := max((len(v.Runs)+most-1)/most, min(len(v.Missing), 1))
 	for i := range parts {
