@@ -14,15 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/assess"
 )
 
-// newAssessCommand judges whether DSR would work on a network.
-func newAssessCommand(s streams) *cobra.Command {
-	var from, save, output string
-	var site assessedSite
-	var onCluster assessedCluster
-	cmd := &cobra.Command{
-		Use:   "assess [--from FILE | --kubeconfig FILE]",
-		Short: "Judge whether DSR would work on a network, what would break, and what would be gained",
-		Long: `Probes the network of a running testbed, or that of a cluster by its kubeconfig, or reads what was observed of a cluster's network, and
+const assessLong = `Probes the network of a running testbed, or that of a cluster by its kubeconfig, or reads what was observed of a cluster's network, and
 says for each pair of nodes and for each service whether DSR works, works if something is changed, or will not work. Each finding has its
 evidence (packets sent and seen), its consequence, who is hurt, what to change, with the provider's own command where the provider is known,
 and the lab that shows it. What was not tried is "not known".
@@ -39,9 +31,26 @@ process is killed, a pod in the namespace removes it after --ttl. Nothing else i
 have pulled.
 
 FILE holds observations in JSON or YAML: nodes, services, and probes with what became of them. It is only read: no root, no cluster.
+
+What would be gained is predicted for the load of the observations' profile, or of --profile, or of the counters of the nodes' ports. With
+--replay that load also runs on a testbed of the cluster's shape, as large as this machine carries, under kube-proxy, snat and dsr; bytes and
+packets at each port, and the load that fills the first one, are put beside the prediction. The testbed is removed at the end, also after
+Ctrl-C; no other is touched.
+
 Exit codes: 0 DSR works, 1 something is in the way, 2 bad usage or another dsrlab is at work, 3 the machine or the cluster lacks
-something, 4 not known, or the network could not be probed, or something could not be removed.`,
-		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --kubeconfig ~/.kube/config\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html",
+something, 4 not known, or the network could not be probed, or something could not be removed.`
+
+// newAssessCommand judges whether DSR would work on a network.
+func newAssessCommand(s streams) *cobra.Command {
+	var from, save, output string
+	var site assessedSite
+	var onCluster assessedCluster
+	var load assessedReplay
+	cmd := &cobra.Command{
+		Use:     "assess [--from FILE | --kubeconfig FILE]",
+		Short:   "Judge whether DSR would work on a network, what would break, and what would be gained",
+		Long:    assessLong,
+		Example: "  dsrlab assess --idle 5s\n  dsrlab assess --kubeconfig ~/.kube/config\n  dsrlab assess --from observed.json\n  dsrlab assess --from observed.yaml -o html > report.html\n  sudo dsrlab assess --from observed.yaml --profile load.yaml --replay",
 		Args: func(cmd *cobra.Command, args []string) error {
 			return asUsage(usage.Args(cobra.NoArgs)(cmd, args))
 		},
@@ -52,13 +61,16 @@ something, 4 not known, or the network could not be probed, or something could n
 			if err := checkSave(save); err != nil {
 				return err
 			}
+			if err := load.check(); err != nil {
+				return err
+			}
 			observed, err := observations(cmd, from, &site, &onCluster, s)
 			if err != nil && observed.Schema == "" {
 				return err
 			}
-			report := assess.Diagnose(observed)
-			// The report comes first: what can't be saved, or removed, is at least seen.
-			if err := errors.Join(writeAssessment(s.out, output, &report), saveObservations(save, observed), err); err != nil {
+			report, notReplayed := load.diagnose(cmd.Context(), &observed, &site, s)
+			// The report comes first: what can't be saved, removed or replayed is at least seen.
+			if err := errors.Join(writeAssessment(s.out, output, &report), saveObservations(save, observed), err, notReplayed); err != nil {
 				return err
 			}
 			return assessed(&report)
@@ -67,6 +79,7 @@ something, 4 not known, or the network could not be probed, or something could n
 	cmd.Flags().StringVar(&from, "from", "", "file of observations to judge, in place of a running testbed")
 	site.flags(cmd)
 	onCluster.flags(cmd)
+	load.flags(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "also write the observations to a file, as JSON")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "format: table, json, yaml, markdown or html")
 	return cmd
@@ -88,7 +101,11 @@ func observations(cmd *cobra.Command, from string, site *assessedSite, onCluster
 	if from == "" {
 		return site.observe(cmd.Context(), s)
 	}
-	for _, flag := range []string{"name", "state-dir", "client", "idle", "wait"} {
+	alone := []string{"name", "client", "idle"}
+	if !cmd.Flags().Changed("replay") { // whose testbed is somewhere, and may have to wait
+		alone = append(alone, "state-dir", "wait")
+	}
+	for _, flag := range alone {
 		if cmd.Flags().Changed(flag) {
 			return assess.Observations{}, usageError(fmt.Errorf("--from, --%s: found both (want one: a file is only read)", flag))
 		}

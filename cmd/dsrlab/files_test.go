@@ -27,6 +27,7 @@ func TestFilesInPlainWords(t *testing.T) {
 		"up -f PATH", "workshop --runs PATH", "workshop verify 01-source-ip/whose 1 --runs PATH", "image -w PATH", "demo PATH", "demo dsr --play PATH",
 		"down --name talk --state-dir PATH", "lb list --state-dir PATH", "metrics --state-dir PATH", "support-bundle --doctor=false -w PATH",
 		"support-bundle --doctor=false --state-dir PATH -w PATH", "lab run 01 --substrate cluster --kubeconfig PATH",
+		"assess --from PATH", "assess --from ../../labs/assess/testdata/observed.yaml --profile PATH",
 	}
 	for _, path := range []string{"missing/x", "file/x", "circle/x", "manifest", "."} {
 		for _, line := range lines {

@@ -35,7 +35,7 @@ func Diagnose(o Observations) Report {
 	provider := providerOf(o.Nodes)
 	r := Report{
 		Schema: Schema, When: o.When, Of: o.Of, Findings: merge(j.signs, provider), Unknown: j.unknown, Unread: o.Unread,
-		Pairs: []PairVerdict{}, Services: []ServiceVerdict{}, Gain: gainOf(o), Prediction: predict(o),
+		Pairs: []PairVerdict{}, Services: []ServiceVerdict{}, Gain: gainOf(o), Prediction: Predict(o),
 	}
 	if provider != nil {
 		r.Provider = provider.Name

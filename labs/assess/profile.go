@@ -26,7 +26,8 @@ type Profile struct {
 }
 
 // Sizes of what TCP sends in a frame of Ethernet with an MTU of 1500: the payload of a full segment, and the headers around it (Ethernet 14,
-// IPv4 20, TCP 20 with 12 for timestamps). A receiver acknowledges every other segment.
+// IPv4 20, TCP 20 with 12 for timestamps). A receiver acknowledges every other segment, and a client what it has read to its end; the end of
+// a request is acknowledged by the reply.
 const (
 	segment = 1448
 	headers = 66
@@ -38,6 +39,8 @@ type PortLoad struct {
 	Node string `json:"node"`
 	Now  Load   `json:"now"`
 	DSR  Load   `json:"dsr"`
+	// SNAT is of dsrlab's mode snat: as now, with requests between nodes in Geneve.
+	SNAT Load `json:"snat"`
 }
 
 // Prediction is what a profile puts on all ports, and how much of it they carry.
@@ -47,6 +50,8 @@ type Prediction struct {
 	// Now and DSR are how much the ports carry; nil where the rate of a port is not known.
 	Now *Limit `json:"now,omitempty"`
 	DSR *Limit `json:"dsr,omitempty"`
+	// SNAT is as of PortLoad.
+	SNAT *Limit `json:"snat,omitempty"`
 }
 
 // Limit is how much of a profile the ports carry until the first one is full.
@@ -58,14 +63,14 @@ type Limit struct {
 	Tokens   float64 `json:"tokensPerSecond,omitempty"`
 }
 
-// predict says what a profile puts on the ports of the nodes. With a share s of calls entering at a node and a share p answered there, of
+// Predict says what the observations' profile puts on the ports of the nodes; nil if there is no profile, or no node. With a share s of calls entering at a node and a share p answered there, of
 // requests Q and replies R in all:
 //
 //	now   in  s Q + p (1-s) Q + s (1-p) R     from clients, from other entries, and replies to hand on
 //	      out s R + s (1-p) Q + p (1-s) R     to clients, to other nodes' pods, and replies to other entries
 //	DSR   in  s Q + p (1-s) Q                 the second in Geneve
 //	      out p R + s (1-p) Q                 straight to clients; the second in Geneve
-func predict(o Observations) *Prediction {
+func Predict(o Observations) *Prediction {
 	if o.Profile == nil || len(o.Nodes) == 0 {
 		return nil
 	}
@@ -76,10 +81,7 @@ func predict(o Observations) *Prediction {
 		names[i], rates[n.Name] = n.Name, n.LinkRate
 	}
 	slices.Sort(names)
-	entry, pods := shares(names, p.Entry), shares(names, p.Pods)
-	if len(p.Pods) == 0 {
-		pods = shares(names, endpointsOf(o.Services))
-	}
+	entry, pods := shares(names, p.Entry), shares(names, o.podWeights())
 	q, r, geneve := p.frames()
 	out := &Prediction{Profile: p}
 	for _, name := range names {
@@ -91,10 +93,14 @@ func predict(o Observations) *Prediction {
 		one.DSR.add(s, 0, q)
 		one.DSR.add(fromOthers, toOthers, geneve)
 		one.DSR.add(0, here, r)
+		one.SNAT.add(s, 0, q)
+		one.SNAT.add(fromOthers, toOthers, geneve)
+		one.SNAT.add(toOthers, s+fromOthers, r)
 		out.Ports = append(out.Ports, one)
 	}
 	out.Now = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.Now })
 	out.DSR = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.DSR })
+	out.SNAT = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.SNAT })
 	return out
 }
 
@@ -104,7 +110,7 @@ type stream struct{ bytes, packets float64 }
 // frames are the frames of requests and of replies, each with the acknowledgements of the other, and those of requests in Geneve.
 func (p Profile) frames() (q, r, geneve stream) {
 	requests, replies := math.Ceil(p.RequestBytes/segment), max(math.Ceil(p.ReplyBytes/segment), p.ReplyPackets)
-	toPod, toClient := requests+replies/perACK, replies+requests/perACK
+	toPod, toClient := requests+replies/perACK+1, replies+math.Floor(requests/perACK)
 	q = stream{p.Requests * (p.RequestBytes + toPod*headers), p.Requests * toPod}
 	r = stream{p.Requests * (p.ReplyBytes + toClient*headers), p.Requests * toClient}
 	geneve = stream{q.bytes + q.packets*geneve4, q.packets}
@@ -151,6 +157,24 @@ func shares(names []string, weights map[string]float64) map[string]float64 {
 		}
 	}
 	return all
+}
+
+// podWeights are the profile's shares of replies, or the services' pods.
+func (o Observations) podWeights() map[string]float64 {
+	if len(o.Profile.Pods) > 0 {
+		return o.Profile.Pods
+	}
+	return endpointsOf(o.Services)
+}
+
+// Shares are the shares of calls that enter at each node, and that its pods answer, as parts of one, as Predict takes them. There must be a
+// profile.
+func (o Observations) Shares() (entry, pods map[string]float64) {
+	var names []string
+	for _, n := range o.Nodes {
+		names = append(names, n.Name)
+	}
+	return shares(names, o.Profile.Entry), shares(names, o.podWeights())
 }
 
 func endpointsOf(services []Service) map[string]float64 {
@@ -223,4 +247,6 @@ func (p *Prediction) Lines() []string {
 }
 
 // GainLines says in sentences what would be gained, as far as there are counters or a profile.
-func (r *Report) GainLines() []string { return append(r.Gain.Lines(), r.Prediction.Lines()...) }
+func (r *Report) GainLines() []string {
+	return slices.Concat(r.Gain.Lines(), r.Prediction.Lines(), r.Replay.Lines())
+}

@@ -48,6 +48,31 @@ func Parse(document []byte) (Observations, error) {
 	return o, o.check()
 }
 
+// ReadProfile reads a profile from a file in JSON or YAML. Whether its nodes exist is not checked: WithProfile does.
+func ReadProfile(file string) (Profile, error) {
+	data, err := bounded.ReadFile(file, bounded.Records)
+	if err != nil {
+		return Profile{}, err
+	}
+	if err := bounded.CheckValues("profile", data, maxValues); err != nil {
+		return Profile{}, err
+	}
+	var p Profile
+	if err := yaml.UnmarshalStrict(data, &p); err != nil {
+		return Profile{}, fmt.Errorf("%s: read profile: %w", file, err)
+	}
+	if err := p.check(func(string, string) {}); err != nil {
+		return Profile{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// WithProfile returns the observations with another profile, whose nodes must be theirs.
+func (o Observations) WithProfile(p Profile) (Observations, error) {
+	o.Profile = &p
+	return o, o.check()
+}
+
 // JSON returns the observations as Parse reads them.
 func (o Observations) JSON() ([]byte, error) {
 	o.Schema = Schema

@@ -159,6 +159,8 @@ type Report struct {
 	Gain *Gain `json:"gain,omitempty"`
 	// Prediction is what DSR would change for the profile; nil without one.
 	Prediction *Prediction `json:"prediction,omitempty"`
+	// Replay is the profile as it was run on a testbed; nil if it was not.
+	Replay *Replay `json:"replay,omitempty"`
 	// Provider is who runs the nodes' network, as their provider IDs and labels say; empty if they don't.
 	Provider string `json:"provider,omitempty"`
 	// CNI and Proxies are the nodes' network plugins and service proxies, each once, sorted; empty if no node names one.

@@ -1,0 +1,227 @@
+package replay
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsrlab/dsrlab/labs/workload"
+)
+
+// A request begins with its own size, that of its reply, and in how many parts that is written, 4 bytes each.
+const headerSize = 12
+
+const (
+	// most is how many requests are in progress at the same time, and leastPlaces how many of each port that is to be filled.
+	most, leastPlaces = 128, 2
+	// queued is about what a port's queue holds, in bytes: more than that in progress would only be dropped.
+	queued = 192 << 10
+	// patience is how long a request may take.
+	patience = 30 * time.Second
+)
+
+// request is what is sent and answered: a profile's, in whole bytes.
+type request struct{ size, reply, parts int }
+
+// serve answers requests until the listener is closed.
+func serve(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			reader := bufio.NewReader(conn)
+			for answer(reader, conn) == nil {
+			}
+		}()
+	}
+}
+
+// answer reads one request, and writes its reply.
+func answer(r *bufio.Reader, w io.Writer) error {
+	var header [headerSize]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return err
+	}
+	size, reply, parts := int(binary.BigEndian.Uint32(header[:])), int(binary.BigEndian.Uint32(header[4:])), int(binary.BigEndian.Uint32(header[8:]))
+	if _, err := r.Discard(max(size-headerSize, 0)); err != nil {
+		return err
+	}
+	buffer := make([]byte, min(reply, 64<<10))
+	for part := range parts {
+		for left := reply*(part+1)/parts - reply*part/parts; left > 0; {
+			n, err := w.Write(buffer[:min(left, len(buffer))])
+			if err != nil {
+				return err
+			}
+			left -= n
+		}
+		if part+1 < parts {
+			time.Sleep(time.Millisecond) // as tokens are: else TCP puts them into one packet
+		}
+	}
+	return nil
+}
+
+// pair is where a request enters, and who answers it: the target leads to no other pod.
+type pair struct {
+	target netip.AddrPort
+	share  float64
+}
+
+// load sends requests to pairs over connections that are kept.
+type load struct {
+	dialer workload.Dialer
+	pairs  []pair
+	request
+
+	mu   sync.Mutex
+	idle map[int][]net.Conn // by pair
+}
+
+// close closes all connections; no request may be in progress.
+func (l *load) close() {
+	for _, conns := range l.idle {
+		for _, conn := range conns {
+			_ = conn.Close() // nothing is left to be written
+		}
+	}
+}
+
+// sequence is in which order pairs get n requests: each as many as its share says, one more or less, and evenly spread.
+func (l *load) sequence(n int) []int {
+	got := make([]float64, len(l.pairs))
+	all := make([]int, n)
+	for i := range all {
+		next := 0
+		for k := range l.pairs {
+			if l.pairs[k].share*float64(i+1)-got[k] > l.pairs[next].share*float64(i+1)-got[next] {
+				next = k
+			}
+		}
+		got[next]++
+		all[i] = next
+	}
+	return all
+}
+
+// warm opens a connection of each pair.
+func (l *load) warm(ctx context.Context) error {
+	for k := range l.pairs {
+		if err := l.one(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paced sends n requests, rate of them each second, and waits for all replies.
+func (l *load) paced(ctx context.Context, n int, rate float64) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(most)
+	began := time.Now()
+	for i, k := range l.sequence(n) {
+		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		select {
+		case <-time.After(time.Until(due)):
+		case <-ctx.Done():
+			return errors.Join(group.Wait(), context.Cause(ctx))
+		}
+		group.Go(func() error { return l.one(ctx, k) })
+	}
+	return group.Wait()
+}
+
+// places is how many requests are in progress at a time to fill some ports, and hardly more than that.
+func (l *load) places(ports int) int {
+	each := max(queued/max(l.size, l.reply), leastPlaces)
+	return min(max(ports, 1)*min(each, most), most)
+}
+
+// filled sends requests one after the other in each of some places, for some time, and returns how many were answered each second. As
+// every place takes the next request, whoever it is for, the pairs keep their shares: the slowest port holds up all.
+func (l *load) filled(ctx context.Context, places int, warm, count time.Duration) (float64, error) {
+	order := l.sequence(int(math.Ceil(1000/float64(len(l.pairs)))) * len(l.pairs))
+	began := time.Now()
+	from, until := began.Add(warm), began.Add(warm+count)
+	var next, answered atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range places {
+		group.Go(func() error {
+			for time.Now().Before(until) {
+				if err := l.one(ctx, order[int(next.Add(1)-1)%len(order)]); err != nil {
+					return err
+				}
+				if now := time.Now(); now.After(from) && now.Before(until) {
+					answered.Add(1)
+				}
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return float64(answered.Load()) / count.Seconds(), err
+}
+
+// one sends a request, and reads its reply.
+func (l *load) one(ctx context.Context, k int) error {
+	conn, err := l.take(ctx, k)
+	if err != nil {
+		return fmt.Errorf("call %v: %w", l.pairs[k].target, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	release := workload.Interruptible(ctx, conn)
+	err = l.exchange(conn)
+	release()
+	if err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("call %v: %w", l.pairs[k].target, errors.Join(err, context.Cause(ctx)))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.idle[k] = append(l.idle[k], conn)
+	return nil
+}
+
+// take returns a connection of a pair that is idle, or a new one.
+func (l *load) take(ctx context.Context, k int) (net.Conn, error) {
+	l.mu.Lock()
+	if all := l.idle[k]; len(all) > 0 {
+		conn := all[len(all)-1]
+		l.idle[k] = all[:len(all)-1]
+		l.mu.Unlock()
+		return conn, nil
+	}
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return l.dialer.Dial(ctx, "tcp", l.pairs[k].target, nil)
+}
+
+func (l *load) exchange(conn net.Conn) error {
+	data := make([]byte, max(l.size, headerSize))
+	binary.BigEndian.PutUint32(data, uint32(len(data)))
+	binary.BigEndian.PutUint32(data[4:], uint32(l.reply))
+	binary.BigEndian.PutUint32(data[8:], uint32(max(l.parts, 1)))
+	if _, err := conn.Write(data); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	if n, err := io.CopyN(io.Discard, conn, int64(l.reply)); err != nil {
+		return fmt.Errorf("read reply: %w after %d of %d bytes", err, n, l.reply)
+	}
+	return nil
+}

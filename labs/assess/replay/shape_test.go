@@ -1,0 +1,97 @@
+package replay
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/topologies"
+)
+
+// large are some LB nodes and workers with 4 pods each, and names as clouds give them.
+func large(lbs, workers int) assess.Observations {
+	o := assess.Observations{Schema: assess.Schema, Profile: &assess.Profile{Requests: 500e3, RequestBytes: 500, ReplyBytes: 20e3, Entry: map[string]float64{}}}
+	o.Services = []assess.Service{{Endpoints: map[string]int{}, Service: corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}}}
+	for i := range lbs + workers {
+		name := fmt.Sprintf("ip-10-0-%03d-1.eu-central-1.compute.internal", i)
+		o.Nodes = append(o.Nodes, assess.Node{Name: name, LinkRate: 10e9})
+		if i < lbs {
+			o.Profile.Entry[name] = 1
+		} else {
+			o.Services[0].Endpoints[name] = 4
+		}
+	}
+	return o
+}
+
+func TestShapeOfAll(t *testing.T) {
+	s, err := ShapeOf(large(2, 3), Machine{Nodes: 8, Pods: 16, Rate: 1e9})
+	require.NoError(t, err)
+	assert.Equal(t, []int{5, 5, 12, 12}, []int{s.Built.Nodes, s.Built.OfNodes, s.Built.Pods, s.Built.OfPods})
+	plan, err := topologies.PlanOf(s.Topology)
+	require.NoError(t, err)
+	assert.Len(t, plan.LBNodes(), 2)
+	assert.Len(t, plan.NodesOf(topologies.RoleWorker), 3)
+	assert.Len(t, plan.Pods, 12)
+	for _, n := range plan.ClusterNodes() {
+		assert.InEpsilon(t, 10e9/s.Built.Divisor, float64(n.FromNode.Rate), 1e-6)
+	}
+	assert.InDelta(t, 500e3, s.Built.Profile.Requests, 1e-3)
+	total := 0.0
+	for _, p := range s.pods {
+		total += p.share
+	}
+	assert.InDelta(t, 1, total, 1e-9)
+}
+
+// Of a cluster that is too large there is a part, in which each node's port carries what it carries in the cluster.
+func TestShapeOfPart(t *testing.T) {
+	whole := large(10, 30)
+	s, err := ShapeOf(whole, Machine{Nodes: 8, Pods: 6, Rate: 1e9})
+	require.NoError(t, err)
+	assert.Equal(t, []int{8, 40, 6, 120}, []int{s.Built.Nodes, s.Built.OfNodes, s.Built.Pods, s.Built.OfPods})
+	before, after := assess.Predict(whole), assess.Predict(s.Observations)
+	assert.InEpsilon(t, before.Ports[0].Now.BytesOut, after.Ports[0].Now.BytesOut, 1e-6)
+	assert.InEpsilon(t, before.Ports[0].DSR.BytesIn, after.Ports[0].DSR.BytesIn, 1e-6)
+	_, err = topologies.PlanOf(s.Topology)
+	require.NoError(t, err)
+}
+
+// Requests that are too large to count are sent as more and smaller ones, of as many bytes.
+func TestShapeOfLargeRequests(t *testing.T) {
+	o := large(1, 2)
+	o.Profile.Requests, o.Profile.ReplyBytes = 1, 100e6
+	s, err := ShapeOf(o, Machine{Nodes: 8, Pods: 16, Rate: 100e6})
+	require.NoError(t, err)
+	p := s.Built.Profile
+	assert.Greater(t, p.Requests, 1.0)
+	assert.InEpsilon(t, s.Built.Parts, p.Requests, 1e-6)
+	assert.InEpsilon(t, 100e6, p.Requests*p.ReplyBytes, 1e-6)
+	assert.GreaterOrEqual(t, s.rate(&p, assess.Predict(s.Observations))*counting, 0.99*least*float64(len(s.pods)))
+}
+
+func TestShapeOfNothing(t *testing.T) {
+	o := large(1, 2)
+	o.Profile = nil
+	_, err := ShapeOf(o, OfCPUs(1))
+	require.ErrorIs(t, err, ErrNoLoad)
+	_, err = ShapeOf(assess.Observations{Profile: &assess.Profile{}}, OfCPUs(1))
+	require.ErrorIs(t, err, ErrNoLoad)
+}
+
+// Requests come in the order of their shares, whenever it is stopped.
+func TestSequence(t *testing.T) {
+	l := &load{pairs: []pair{{share: 0.5}, {share: 0.25}, {share: 0.25}}}
+	got := map[int]int{}
+	for i, k := range l.sequence(400) {
+		got[k]++
+		for n, p := range l.pairs {
+			assert.InDelta(t, p.share*float64(i+1), got[n], 1)
+		}
+	}
+	assert.Equal(t, map[int]int{0: 200, 1: 100, 2: 100}, got)
+}
