@@ -67,7 +67,7 @@ func rowsOf(row evidenceRow, n int) []evidenceRow {
 }
 
 func TestOverviewIsSplitEvenly(t *testing.T) {
-	for n, want := range map[int][]int{0: nil, 1: {1}, 8: {8}, 9: {4, 5}, 13: {6, 7}, 17: {5, 6, 6}} {
+	for n, want := range map[int][]int{0: nil, 1: {1}, 6: {6}, 7: {3, 4}, 14: {4, 5, 5}, 17: {5, 6, 6}} {
 		var got []int
 		runs := make([]toldView, n)
 		for i := range runs {
