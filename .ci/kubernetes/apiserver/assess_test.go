@@ -284,6 +284,18 @@ func TestAssess(t *testing.T) {
 		a.assertAsBefore(t, before)
 	})
 	t.Run("killed", func(t *testing.T) { a.killed(t, before) })
+	t.Run("no service", func(t *testing.T) { // as on a cluster that is new
+		require.NoError(t, a.client.CoreV1().Services("default").Delete(t.Context(), a.Plan().Services[0].Name, metav1.DeleteOptions{}))
+		code, out, stderr := a.command(t, "", nil, brief)
+		require.Equal(t, 0, code, stderr)
+		assert.Empty(t, causesOf(t, out))
+
+		t.Cleanup(func() { require.NoError(t, obstacle.Set(context.WithoutCancel(t.Context()), a.Testbed)) })
+		require.NoError(t, obstacle.Set(t.Context(), a.Testbed, "source-check"))
+		code, out, stderr = a.command(t, "", nil, brief)
+		require.Equal(t, 1, code, stderr)
+		assert.Equal(t, []string{fmt.Sprintf("[%s]", assess.SourceCheck)}, causesOf(t, out))
+	})
 }
 
 // killed: after SIGKILL the agents end by themselves, and all else is gone after the TTL.

@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -47,7 +48,7 @@ func (ob *observer) probeDirect(ctx context.Context, from, to *Machine, six bool
 		for _, foreign := range []bool{false, true} {
 			destination := to.address(six)
 			if foreign {
-				destination = ob.vip(six)
+				destination = cmp.Or(ob.vip(six), unrelated(six))
 			}
 			if !source.address.IsValid() || !destination.IsValid() || foreign && !areNeighbours(from, to, six) {
 				continue
