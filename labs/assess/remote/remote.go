@@ -160,7 +160,10 @@ func (s *Session) open(ctx context.Context) error {
 	if err := s.makeAgents(ctx); err != nil {
 		return err
 	}
-	return s.connect(ctx)
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	return s.checkReach(ctx)
 }
 
 // makeExpiry makes what removes the namespace at its TTL.

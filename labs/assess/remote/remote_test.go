@@ -70,6 +70,10 @@ type agents struct {
 	mu       sync.Mutex
 	broken   map[string]bool
 	attached map[string]int
+	// nodes are those that see what is sent to their addresses; translated, if valid, is the source that they see.
+	nodes      map[netip.Addr]func(probe.Sighting)
+	translated netip.Addr
+	unreached  bool
 }
 
 // attach is an agent without a network.
@@ -79,6 +83,16 @@ func (a *agents) attach(_ context.Context, _, pod string, in io.Reader, out, err
 	broken := a.broken[pod]
 	a.mu.Unlock()
 	decoder, encoder := json.NewDecoder(in), json.NewEncoder(out)
+	own := netip.MustParsePrefix(map[string]string{"probe-0": "10.1.0.1/24", "probe-1": "10.1.0.2/24"}[pod])
+	a.mu.Lock()
+	var saying sync.Mutex
+	say := func(m probe.Message) error {
+		saying.Lock()
+		defer saying.Unlock()
+		return encoder.Encode(m)
+	}
+	a.nodes[own.Addr()] = func(s probe.Sighting) { _ = say(probe.Message{Sighting: &s}) }
+	a.mu.Unlock()
 	for {
 		var r probe.Request
 		if err := decoder.Decode(&r); err != nil {
@@ -87,7 +101,7 @@ func (a *agents) attach(_ context.Context, _, pod string, in io.Reader, out, err
 		answer := &probe.Answer{Number: r.Number}
 		if r.Facts {
 			answer.Facts = &probe.Facts{Kernel: "6.1", Outside: "eth1", At: time.Unix(0, 0), Devices: []probe.Device{
-				{Name: "eth0", MTU: 1500, Addresses: []netip.Prefix{netip.MustParsePrefix(map[string]string{"probe-0": "10.1.0.1/24", "probe-1": "10.1.0.2/24"}[pod])}},
+				{Name: "eth0", MTU: 1500, Addresses: []netip.Prefix{own}},
 				{Name: "eth1", MTU: 9000, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/24")}},
 			}}
 		}
@@ -95,7 +109,7 @@ func (a *agents) attach(_ context.Context, _, pod string, in io.Reader, out, err
 			_, _ = io.WriteString(errs, "labpod: the node is on fire\n")
 			return errors.New("connection reset")
 		}
-		if err := encoder.Encode(probe.Message{Answer: answer}); err != nil {
+		if err := say(probe.Message{Answer: answer}); err != nil {
 			return err
 		}
 	}
@@ -109,7 +123,7 @@ func options(client *fake.Clientset, a *agents) (Options, *strings.Builder) {
 		Here: Here{
 			AddressTo: func(netip.Addr) (netip.Prefix, error) { return netip.MustParsePrefix("192.0.2.2/24"), nil },
 			Open: func(func(probe.Sighting)) (prober.Station, error) {
-				return &silent{}, nil
+				return &silent{a}, nil
 			},
 		},
 		OnStep:   func(step string) { fmt.Fprintln(said, step) },
@@ -117,15 +131,32 @@ func options(client *fake.Clientset, a *agents) (Options, *strings.Builder) {
 	}, said
 }
 
-func newAgents() *agents { return &agents{broken: map[string]bool{}, attached: map[string]int{}} }
+func newAgents() *agents {
+	return &agents{broken: map[string]bool{}, attached: map[string]int{}, nodes: map[netip.Addr]func(probe.Sighting){}}
+}
 
-// silent is a client that sees nothing.
-type silent struct{}
+// silent is a client that sees nothing. The agents see what it sends to their nodes.
+type silent struct{ to *agents }
 
-func (*silent) Send(context.Context, ...probe.Probe) error { return nil }
-func (*silent) Guard(...uint16) error                      { return nil }
-func (*silent) Facts() (*probe.Facts, error)               { return &probe.Facts{}, nil }
-func (*silent) Close() error                               { return nil }
+func (s *silent) Send(_ context.Context, all ...probe.Probe) error {
+	s.to.mu.Lock()
+	defer s.to.mu.Unlock()
+	for _, p := range all {
+		see := s.to.nodes[p.Destination.Addr()]
+		if see == nil || s.to.unreached {
+			continue
+		}
+		if s.to.translated.IsValid() {
+			p.Source = netip.AddrPortFrom(s.to.translated, 1024)
+		}
+		see(probe.Sighting{ID: p.ID, Level: probe.LevelDevice, Source: p.Source})
+	}
+	return nil
+}
+
+func (*silent) Guard(...uint16) error        { return nil }
+func (*silent) Facts() (*probe.Facts, error) { return &probe.Facts{}, nil }
+func (*silent) Close() error                 { return nil }
 
 // assertClean checks that nothing is left but what was there, and that nothing else was ever touched.
 func assertClean(t *testing.T, client *fake.Clientset) {
