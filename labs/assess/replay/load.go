@@ -179,17 +179,20 @@ func (l *load) filled(ctx context.Context, places int, warm, count time.Duration
 // one sends a request, and reads its reply.
 func (l *load) one(ctx context.Context, k int) error {
 	conn, err := l.take(ctx, k)
+	if err == nil {
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		release := workload.Interruptible(bounded, conn)
+		if err = l.exchange(conn); err != nil {
+			_ = conn.Close()
+		}
+		release()
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause // all else comes of it
+	}
 	if err != nil {
 		return fmt.Errorf("call %v: %w", l.pairs[k].target, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	release := workload.Interruptible(ctx, conn)
-	err = l.exchange(conn)
-	release()
-	if err != nil {
-		_ = conn.Close()
-		return fmt.Errorf("call %v: %w", l.pairs[k].target, errors.Join(err, context.Cause(ctx)))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

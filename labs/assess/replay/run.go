@@ -72,7 +72,10 @@ func Run(ctx context.Context, s *Shape, o Options) (*assess.Replay, error) {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
 	o.Testbed.Name, o.Testbed.Recreate = Name, true
-	o.Testbed.OnStep = o.OnStep
+	if o.OnStep == nil {
+		o.OnStep = func(string) {}
+	}
+	o.OnStep(fmt.Sprintf("build a testbed of %d nodes and %d pods", s.Built.Nodes, s.Built.Pods))
 	o.Fill = cmp.Or(o.Fill, defaultFill)
 	if o.Testbed.Lock == nil {
 		if o.Testbed.Lock, err = netns.Acquire(ctx, cmp.Or(o.Testbed.StateDir, netns.DefaultStateDir), Name, nil); err != nil {
@@ -103,9 +106,7 @@ func (s *Shape) measure(ctx context.Context, tb *testbed.Testbed, o Options) (*a
 		go serve(l)
 	}
 	for _, path := range paths() {
-		if o.OnStep != nil {
-			o.OnStep("replay under " + path.variant.Name)
-		}
+		o.OnStep("replay under " + path.variant.Name)
 		one, err := s.measurePath(ctx, tb, path, predicted, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path.variant.Name, err)

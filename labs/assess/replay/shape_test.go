@@ -1,14 +1,21 @@
 package replay
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/workload"
 	"github.com/dsrlab/dsrlab/topologies"
 )
 
@@ -81,6 +88,46 @@ func TestShapeOfNothing(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoLoad)
 	_, err = ShapeOf(assess.Observations{Profile: &assess.Profile{}}, OfCPUs(1))
 	require.ErrorIs(t, err, ErrNoLoad)
+}
+
+// What an interrupted request returns is the interruption, and not what became of its connection.
+func TestInterrupted(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	l := &load{pairs: []pair{{target: workload.AddrPortOf(silent.Addr()), share: 1}}, request: request{size: 100, reply: 100}, idle: map[int][]net.Conn{}}
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		if conn, err := silent.Accept(); err == nil {
+			defer conn.Close()
+			cancel(interrupted)
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	}()
+	require.Equal(t, interrupted, l.paced(ctx, 1, 1))
+	_, err = l.filled(ctx, 1, 0, time.Minute)
+	require.Equal(t, interrupted, err)
+}
+
+// Over a connection that is kept, each reply has the size that was asked for, in however many parts.
+func TestExchange(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer server.Close()
+	go serve(server)
+	l := &load{pairs: []pair{{target: workload.AddrPortOf(server.Addr()), share: 1}}, request: request{size: 70000, reply: 200000, parts: 3}, idle: map[int][]net.Conn{}}
+	defer l.close()
+	require.NoError(t, l.paced(t.Context(), 10, 1e6))
+	for k, conns := range l.idle {
+		assert.NotEmpty(t, conns, k)
+		for _, conn := range conns {
+			require.NoError(t, conn.SetReadDeadline(time.Now()))
+			n, err := conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			assert.Zero(t, n, "nothing is left")
+		}
+	}
 }
 
 // Requests come in the order of their shares, whenever it is stopped.
