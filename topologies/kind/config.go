@@ -33,6 +33,12 @@ func refuseUnit(prefixes ...netip.Prefix) string {
 	return s.String()
 }
 
+// kubeletPatch lets kubelet of Kubernetes 1.35 and later run on a machine with cgroup v1, which it refuses by default (KEP-5573).
+const kubeletPatch = `kind: KubeletConfiguration
+apiVersion: kubelet.config.k8s.io/v1beta1
+failCgroupV1: false
+`
+
 // configOf is what kind is asked for: a control plane, and a worker for each of the plan's LB and pod nodes, in their order.
 func configOf(plan *topologies.Plan, name, image, refuse string) *v1alpha4.Cluster {
 	mount := v1alpha4.Mount{HostPath: refuse, ContainerPath: refuseFile, Readonly: true}
@@ -44,7 +50,8 @@ func configOf(plan *topologies.Plan, name, image, refuse string) *v1alpha4.Clust
 			PodSubnet: PodCIDR.String(), ServiceSubnet: ServiceCIDR.String(),
 			DisableDefaultCNI: true, KubeProxyMode: "none",
 		},
-		Nodes: []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole, Image: image, ExtraMounts: []v1alpha4.Mount{mount}}},
+		Nodes:                []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole, Image: image, ExtraMounts: []v1alpha4.Mount{mount}}},
+		KubeadmConfigPatches: []string{kubeletPatch},
 	}
 	for _, n := range plan.ClusterNodes() {
 		labels := map[string]string{nodeLabel: n.Name}
