@@ -181,6 +181,10 @@ test-image: build ## run the container image with a Docker engine (skipped, and 
 # Image of the nodes of a kind cluster; empty: kind's own.
 KIND_IMAGE ?=
 
+.PHONY: kind-image
+kind-image: ## build an image of kind's nodes, KIND_IMAGE, where none can be pulled (needs a Docker engine, debootstrap, containerd)
+	.ci/kind/image/build $(or $(KIND_IMAGE),dsrlab.dev/kind-node:latest)
+
 .PHONY: test-kind
 test-kind: build ## run the labs on a kind cluster (needs a Docker engine and a node image, KIND_IMAGE; else skipped, and said so)
 	KIND_IMAGE=$(KIND_IMAGE) $(GO) test -count=1 -v -timeout 60m $(TEST_FLAGS) ./.ci/kind

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
@@ -17,20 +18,29 @@ import (
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: k8s PROGRAM ARGUMENTS")
-		os.Exit(2)
+	name := filepath.Base(os.Args[0])
+	if name == "k8s" {
+		if len(os.Args) < 2 {
+			fmt.Fprintln(os.Stderr, "usage: k8s PROGRAM ARGUMENTS, or a link to it that has a program's name")
+			os.Exit(2)
+		}
+		name = os.Args[1]
+		os.Args = os.Args[1:]
 	}
-	name := os.Args[1]
-	os.Args = append([]string{name}, os.Args[2:]...)
 	var command *cobra.Command
 	switch name {
 	case "etcd":
 		etcdmain.Main(os.Args)
+		return
+	case "kubeadm":
+		if kubeadm.Run() != nil { // which it has told
+			os.Exit(1)
+		}
 		return
 	case "kube-apiserver":
 		command = apiserver.NewAPIServerCommand()
