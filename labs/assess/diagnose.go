@@ -49,7 +49,7 @@ func Diagnose(o Observations) Report {
 		r.Pairs = append(r.Pairs, r.onPair(pair))
 	}
 	for _, s := range sortedServices(o.Services) {
-		r.Services = append(r.Services, r.onService(s, o))
+		r.Services = append(r.Services, r.onService(s, o, j.own))
 	}
 	r.Verdict = r.overall()
 	return r
@@ -71,8 +71,10 @@ type sign struct {
 type judge struct {
 	o        Observations
 	nodes    map[string]Node
-	names    []string // of the nodes, sorted
-	families []family // that the client and all nodes have
+	names    []string            // of the nodes, sorted
+	families []family            // that the client and all nodes have
+	own      map[netip.Addr]bool // the nodes' addresses
+	vips     map[family]bool     // whether clients call VIPs
 	// Probes by who sends, receives or answers: each rule looks at those of its place only.
 	spoof    map[string][]SpoofProbe
 	direct   map[string][]DirectProbe
@@ -88,6 +90,8 @@ func newJudge(o Observations) *judge {
 		between: map[Pair][]TunnelProbe{}, wayBacks: map[Pair][]WayBackProbe{},
 	}
 	j.sort()
+	j.own = o.ownAddresses()
+	j.vips = map[family]bool{ipv4: j.callsVIPs(ipv4), ipv6: j.callsVIPs(ipv6)}
 	for _, n := range o.Nodes {
 		j.nodes[n.Name] = n
 	}

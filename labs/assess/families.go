@@ -62,7 +62,7 @@ func (j *judge) frontendsIn(f family) []Frontend {
 		if !answersAcrossNodes(s) || len(s.Service.Spec.Ports) == 0 {
 			continue
 		}
-		port, vips := s.Service.Spec.Ports[0], vipsOf(s.Service)
+		port, vips := s.Service.Spec.Ports[0], vipsOf(s.Service, j.own)
 		if i := slices.IndexFunc(vips, func(a netip.Addr) bool { return familyOf(a) == f }); i >= 0 {
 			all = append(all, Frontend{Service: nameOf(s.Service), Kind: VIP, Address: netip.AddrPortFrom(vips[i], uint16(port.Port))})
 		}

@@ -25,8 +25,11 @@ type Observations struct {
 	// Of names what was observed, as people call it: a testbed or a cluster.
 	Of     string `json:"of,omitempty"`
 	Client Client `json:"client"`
-	// Nodes are the cluster's, in any order.
-	Nodes    []Node    `json:"nodes,omitempty"`
+	// Nodes are the cluster's that were probed, in any order.
+	Nodes []Node `json:"nodes,omitempty"`
+	// NodeAddresses are addresses of nodes, probed or not, that services are called by as if they were VIPs.
+	NodeAddresses []netip.Addr `json:"nodeAddresses,omitempty"`
+
 	Services []Service `json:"services,omitempty"`
 
 	Spoof   []SpoofProbe   `json:"spoof,omitempty"`

@@ -37,8 +37,30 @@ func sortedServices(all []Service) []Service {
 	return sorted
 }
 
-// vipsOf are the addresses of a service that are no node's.
-func vipsOf(s corev1.Service) []netip.Addr {
+// ownAddresses are all that is known of the nodes' addresses.
+func (o *Observations) ownAddresses() map[netip.Addr]bool {
+	own := map[netip.Addr]bool{}
+	for _, a := range o.NodeAddresses {
+		own[a.Unmap()] = true
+	}
+	for _, n := range o.Nodes {
+		for _, p := range n.Addresses {
+			own[p.Addr().Unmap()] = true
+		}
+		for _, a := range n.ExternalAddresses {
+			own[a.Unmap()] = true
+		}
+	}
+	for _, p := range o.WayIn {
+		if p.Frontend.Kind == NodeAddress {
+			own[p.Frontend.Address.Addr().Unmap()] = true
+		}
+	}
+	return own
+}
+
+// vipsOf are the addresses of a service that are no node's, whose own ones are given.
+func vipsOf(s corev1.Service, own map[netip.Addr]bool) []netip.Addr {
 	texts := slices.Clone(s.Spec.ExternalIPs)
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		texts = append(texts, s.Spec.LoadBalancerIP)
@@ -48,8 +70,8 @@ func vipsOf(s corev1.Service) []netip.Addr {
 	}
 	var all []netip.Addr
 	for _, text := range texts {
-		if a, err := netip.ParseAddr(text); err == nil && !slices.Contains(all, a) {
-			all = append(all, a)
+		if a, err := netip.ParseAddr(text); err == nil && !own[a.Unmap()] && !slices.Contains(all, a.Unmap()) {
+			all = append(all, a.Unmap())
 		}
 	}
 	return all
@@ -75,7 +97,7 @@ func answersAcrossNodes(s Service) bool {
 }
 
 // effectsOf are the differences that DSR makes to a service, in the order in which the Service has the fields.
-func effectsOf(s Service, o Observations) []Effect {
+func effectsOf(s Service, o Observations, own map[netip.Addr]bool) []Effect {
 	spec := s.Service.Spec
 	kind := cmp.Or(string(spec.Type), string(corev1.ServiceTypeClusterIP))
 	if !fromOutside(s.Service) {
@@ -88,7 +110,7 @@ func effectsOf(s Service, o Observations) []Effect {
 	effects := []Effect{
 		{Field: "spec.externalTrafficPolicy", Value: "Cluster", Changes: true, Effect: "Pods see the client's address instead of a node's. " +
 			"NetworkPolicies, allow lists and rate limits of the pods that are written for the nodes' addresses have to change."},
-		{Field: "spec.type", Value: kind, Changes: true, Effect: typeEffect(s.Service)},
+		{Field: "spec.type", Value: kind, Changes: true, Effect: typeEffect(s.Service, own)},
 	}
 	effects = append(effects, portEffects(s)...)
 	effects = append(effects, s.endpointEffects(o)...)
@@ -106,8 +128,8 @@ func effectsOf(s Service, o Observations) []Effect {
 	return effects
 }
 
-func typeEffect(s corev1.Service) string {
-	if len(vipsOf(s)) == 0 {
+func typeEffect(s corev1.Service, own map[netip.Addr]bool) string {
+	if len(vipsOf(s, own)) == 0 {
 		return "Replies carry the address of the node that was called, but come from another: filters that know which node has which address drop them."
 	}
 	return "Replies carry the VIP, but come from the pod's node: every node that has a pod must be allowed to send with it."

@@ -1,6 +1,8 @@
 package assess
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +79,51 @@ func TestServiceVerdicts(t *testing.T) {
 	}
 	assert.Equal(t, Works, verdict(fabric{DNATLoadBalancer: true}, nodePort).Verdict, "nobody calls it by a VIP")
 	assert.Equal(t, Wont, verdict(fabric{NodeBehindNAT: true}, nodePort).Verdict)
+}
+
+// What a service is called by is no VIP if a node has it, probed or not: findings of NodePorts are its own, and no probe with a VIP as
+// source is missed. Nor is a VIP one that only pods of the node that was called answer for.
+func TestServiceCalledByNodeAddresses(t *testing.T) {
+	called := func(o *Observations, texts ...string) {
+		lb := &o.Services[0].Service.Status.LoadBalancer
+		lb.Ingress = nil
+		for _, text := range texts {
+			lb.Ingress = append(lb.Ingress, corev1.LoadBalancerIngress{IP: text})
+		}
+	}
+	for name, change := range map[string]func(*Observations){
+		"a node's": func(o *Observations) { called(o, "10.1.0.1", "2001:db8:a::2") },
+		"one's that has another": func(o *Observations) {
+			called(o, "192.0.2.77")
+			o.Nodes[1].ExternalAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.77")}
+		},
+		"one's that was called": func(o *Observations) { called(o, "203.0.113.11") },
+		"one's not probed": func(o *Observations) {
+			called(o, "10.1.0.9")
+			o.NodeAddresses = []netip.Addr{netip.MustParseAddr("10.1.0.9")}
+		},
+		"externalIPs": func(o *Observations) { called(o); o.Services[0].Service.Spec.ExternalIPs = []string{"10.1.0.1"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for fault, want := range map[Cause]Verdict{"": Works, NodeBehindNAT: Wont} {
+				o := fabric{fault: true}.observe()
+				change(&o)
+				o.Spoof = slices.DeleteFunc(o.Spoof, func(p SpoofProbe) bool { return p.Kind == SourceVIP })
+				o.WayIn = slices.DeleteFunc(o.WayIn, func(p WayInProbe) bool { return p.Frontend.Kind == VIP })
+				if name == "one's that was called" && fault == "" {
+					continue // it is the translated one
+				}
+				r := Diagnose(o)
+				assert.Equal(t, want, r.Services[0].Verdict, "%s: %v %v", fault, r.Services[0].Why, unknowns(r))
+			}
+		})
+	}
+	o := fabric{}.observe()
+	o.Services[0].Service.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	o.Spoof = slices.DeleteFunc(o.Spoof, func(p SpoofProbe) bool { return p.Kind == SourceVIP })
+	o.WayIn = slices.DeleteFunc(o.WayIn, func(p WayInProbe) bool { return p.Frontend.Kind == VIP })
+	r := Diagnose(o)
+	assert.Equal(t, Works, r.Verdict, unknowns(r))
 }
 
 // The prediction gives back what the traffic was made of.

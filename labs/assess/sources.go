@@ -33,7 +33,7 @@ func (j *judge) node(name string, f family) {
 		kind   SourceKind
 		all    []tally
 		needed bool
-	}{{SourceVIP, vips, j.callsVIPs(f)}, {SourceOtherNode, others, !j.callsVIPs(f) && len(j.names) > 1}} {
+	}{{SourceVIP, vips, j.vips[f]}, {SourceOtherNode, others, !j.vips[f] && len(j.names) > 1}} {
 		known := len(with(want.all, lost)) + len(with(want.all, passed))
 		if want.needed && known == 0 || known < len(want.all) {
 			j.miss(Unknown{Node: name, What: fmt.Sprintf("whether the client gets the node's packets with the source of %s over %v", kindName(want.kind), f)})
@@ -52,10 +52,10 @@ func hurtBy(vips, others int) Hurts {
 	return HurtsEveryone
 }
 
-// callsVIPs reports whether clients call VIPs here, in one family: a service has one, or the prober tried one.
+// callsVIPs reports whether clients call VIPs here, in one family: a service that nodes answer for each other has one, or the prober tried one.
 func (j *judge) callsVIPs(f family) bool {
 	return slices.ContainsFunc(j.o.Services, func(s Service) bool {
-		return slices.ContainsFunc(vipsOf(s.Service), func(a netip.Addr) bool { return familyOf(a) == f })
+		return answersAcrossNodes(s) && slices.ContainsFunc(vipsOf(s.Service, j.own), func(a netip.Addr) bool { return familyOf(a) == f })
 	}) ||
 		slices.ContainsFunc(j.o.WayIn, func(p WayInProbe) bool { return p.Frontend.Kind == VIP && familyOf(p.Frontend.Address.Addr()) == f }) ||
 		slices.ContainsFunc(j.o.Spoof, func(p SpoofProbe) bool { return p.Kind == SourceVIP && familyOf(p.Source) == f })

@@ -2,6 +2,7 @@ package assess
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -30,14 +31,14 @@ func (f *Finding) touches(p Pair) bool {
 	return slices.Contains(f.Pairs, p) || slices.Contains(f.Nodes, p.To)
 }
 
-// onService is the verdict on a service.
-func (r *Report) onService(s Service, o Observations) ServiceVerdict {
-	v := ServiceVerdict{Name: nameOf(s.Service), Verdict: Works, Effects: effectsOf(s, o)}
+// onService is the verdict on a service. Own are the nodes' addresses.
+func (r *Report) onService(s Service, o Observations, own map[netip.Addr]bool) ServiceVerdict {
+	v := ServiceVerdict{Name: nameOf(s.Service), Verdict: Works, Effects: effectsOf(s, o, own)}
 	if !answersAcrossNodes(s) {
 		v.Verdict = Unaffected
 		return v
 	}
-	vips := len(vipsOf(s.Service)) > 0
+	vips := len(vipsOf(s.Service, own)) > 0
 	for _, f := range r.Findings {
 		if f.concerns(s, v.Name, vips, o.Nodes) {
 			v.Verdict = worse(v.Verdict, f.Verdict)

@@ -43,16 +43,46 @@ func (s *Session) site() (prober.Site, error) {
 		})
 	}
 	site.Frontends = s.seen.frontends(site.Services)
-	for _, f := range site.Frontends {
-		if f.Kind == assess.VIP && !slices.Contains(site.VIPs, f.Address.Addr()) {
-			site.VIPs = append(site.VIPs, f.Address.Addr())
-		}
-	}
+	site.VIPs = s.seen.vips(site.Frontends, site.Services)
 	if more := len(site.Frontends) - maxFrontends; more > 0 {
 		site.Frontends = site.Frontends[:maxFrontends]
 		s.notes = append(s.notes, assess.Unread{What: fmt.Sprintf("calls to %d more frontends", more), Why: fmt.Sprintf("only %d are called", maxFrontends)})
 	}
 	return site, nil
+}
+
+// vips are the addresses of no node that services are called by: those that are called over TCP first, then those of other services.
+func (s *snapshot) vips(frontends []assess.Frontend, services []assess.Service) []netip.Addr {
+	var all []netip.Addr
+	for _, f := range frontends {
+		if f.Kind == assess.VIP && !slices.Contains(all, f.Address.Addr()) {
+			all = append(all, f.Address.Addr())
+		}
+	}
+	for i := range services {
+		if isLocal(&services[i].Service) {
+			continue
+		}
+		for _, a := range loadBalancers(&services[i].Service) {
+			if s.nodeOf(a) == "" && !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// nodeAddresses are those of nodes, probed or not, that services are called by as if they were VIPs.
+func (s *snapshot) nodeAddresses() []netip.Addr {
+	var all []netip.Addr
+	for i := range s.services {
+		for _, a := range loadBalancers(&s.services[i]) {
+			if s.nodeOf(a) != "" && !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 // addresses are the node's InternalIPs, at most one of each IP version, with the lengths that their networks have on the node.
@@ -110,6 +140,7 @@ const notKnown = "not known"
 // describe adds what the API server says of the nodes and what could not be read there.
 func (s *Session) describe(o *assess.Observations) {
 	o.Unread = append(append(o.Unread, s.seen.unread...), s.notes...)
+	o.NodeAddresses = s.seen.nodeAddresses()
 	for i := range o.Nodes {
 		n := &o.Nodes[i]
 		k := slices.IndexFunc(s.seen.nodes, func(one corev1.Node) bool { return one.Name == n.Name })
@@ -132,6 +163,11 @@ func isOutside(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer || len(s.Spec.ExternalIPs) > 0
 }
 
+// isLocal reports whether only the pods of the node that was called answer: DSR changes nothing about it.
+func isLocal(s *corev1.Service) bool {
+	return s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+}
+
 // outsideServices are the services that can be called from outside, with where their pods are.
 func (s *snapshot) outsideServices() []assess.Service {
 	var all []assess.Service
@@ -143,6 +179,9 @@ func (s *snapshot) outsideServices() []assess.Service {
 		one := assess.Service{Endpoints: map[string]int{}}
 		one.Service.ObjectMeta = metav1.ObjectMeta{Name: service.Name, Namespace: service.Namespace}
 		one.Service.Spec, one.Service.Status.LoadBalancer = service.Spec, service.Status.LoadBalancer
+		if a, err := netip.ParseAddr(service.Spec.LoadBalancerIP); err != nil || !slices.Contains(loadBalancers(service), a.Unmap()) {
+			one.Service.Spec.LoadBalancerIP = "" // it was asked for, and not given: nobody can call it
+		}
 		s.addEndpoints(&one)
 		all = append(all, one)
 	}
@@ -195,8 +234,8 @@ func (s *snapshot) frontends(services []assess.Service) []assess.Frontend {
 	var vips, ports []assess.Frontend
 	for i := range services {
 		service := &services[i].Service
-		if service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
-			continue // DSR changes nothing about it
+		if isLocal(service) {
+			continue
 		}
 		name := service.Namespace + "/" + service.Name
 		for _, port := range service.Spec.Ports {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -118,6 +119,48 @@ func TestFrontends(t *testing.T) {
 	}, texts(s.frontends(outside)))
 
 	assert.Equal(t, []string{" node-address 10.1.0.1:29696 a", " node-address 10.1.0.2:29696 b"}, texts(snapshotOf().frontends(nil)), "without services the nodes are called all the same")
+}
+
+// What services are called by is a VIP to the prober exactly if it is one to the judge: else the judge would miss probes with it as source.
+func TestVIPs(t *testing.T) {
+	local := func(s *corev1.Service) {
+		ingress("198.51.100.70")(s)
+		s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	}
+	onlyUDP := func(s *corev1.Service) {
+		ingress("198.51.100.53")(s)
+		s.Spec.Ports = s.Spec.Ports[1:]
+	}
+	asked := func(s *corev1.Service) { s.Spec.LoadBalancerIP = "198.51.100.99" }
+	for name, c := range map[string]struct {
+		services []corev1.Service
+		want     []string
+	}{
+		"node addresses":  {[]corev1.Service{service("klipper", corev1.ServiceTypeLoadBalancer, ingress("10.1.0.1", "10.1.0.3"))}, nil},
+		"only local":      {[]corev1.Service{service("local", corev1.ServiceTypeLoadBalancer, local)}, nil},
+		"not given":       {[]corev1.Service{service("asks", corev1.ServiceTypeLoadBalancer, asked)}, nil},
+		"UDP comes later": {[]corev1.Service{service("dns", corev1.ServiceTypeLoadBalancer, onlyUDP), service("web", corev1.ServiceTypeLoadBalancer, ingress("198.51.100.80"))}, []string{"198.51.100.80", "198.51.100.53"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Session{seen: snapshotOf(c.services...)}
+			outside := s.seen.outsideServices()
+			var got []string
+			for _, a := range s.seen.vips(s.seen.frontends(outside), outside) {
+				got = append(got, a.String())
+			}
+			assert.Equal(t, c.want, got)
+
+			o := &assess.Observations{Client: assess.Client{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}, Services: outside}
+			for _, n := range s.seen.nodes {
+				own := netip.MustParsePrefix(n.Status.Addresses[0].Address + "/24")
+				o.Nodes = append(o.Nodes, assess.Node{Name: n.Name, Addresses: []netip.Prefix{own}})
+				o.Spoof = append(o.Spoof, assess.SpoofProbe{Node: n.Name, Source: own.Addr(), Kind: assess.SourceOwn, Protocol: assess.UDP, Sent: 4, Arrived: 4})
+			}
+			s.describe(o)
+			misses := slices.ContainsFunc(assess.Diagnose(*o).Unknown, func(u assess.Unknown) bool { return strings.Contains(u.What, "the source of a VIP") })
+			assert.Equal(t, c.want != nil, misses)
+		})
+	}
 }
 
 func TestEndpoints(t *testing.T) {
