@@ -29,6 +29,7 @@ func Diagnose(o Observations) Report {
 	}
 	j.wayIn()
 	j.unjudged()
+	j.untried()
 	if len(j.names) == 0 {
 		j.miss(Unknown{What: "the cluster's nodes"})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -40,15 +39,12 @@ func (j *judge) unjudged() {
 		if len(j.families) == 0 || slices.Contains(j.families, f) {
 			continue
 		}
-		lacking := j.lacking(f)
-		if more := len(lacking) - maxPlaces; more > 1 {
-			lacking = append(lacking[:maxPlaces], fmt.Sprintf("and %d more", more))
-		}
+		lacking := someOf(j.lacking(f))
 		var told []string
 		for _, frontend := range j.frontendsIn(f) {
 			if !slices.Contains(told, frontend.Service) {
 				told = append(told, frontend.Service)
-				j.miss(Unknown{Frontend: &frontend, What: fmt.Sprintf("calls to %v: not tried, as these have no %v address: %s", frontend.Address, f, strings.Join(lacking, ", "))})
+				j.miss(Unknown{Frontend: &frontend, What: fmt.Sprintf("calls to %v: not tried, as these have no %v address: %s", frontend.Address, f, lacking)})
 			}
 		}
 	}

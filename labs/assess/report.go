@@ -117,10 +117,11 @@ type Finding struct {
 type Unknown struct {
 	// What is not known, in words.
 	What string `json:"what"`
-	// Node, Pair and Frontend are where; at most one is not empty.
+	// Node, Pair, Frontend and Services are where; at most one is not empty.
 	Node     string    `json:"node,omitempty"`
 	Pair     *Pair     `json:"pair,omitempty"`
 	Frontend *Frontend `json:"frontend,omitempty"`
+	Services []string  `json:"services,omitempty"`
 }
 
 // PairVerdict is the verdict on requests that enter at one node and are answered by another.

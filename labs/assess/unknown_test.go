@@ -89,6 +89,9 @@ func TestDiagnoseFamilyThatSomebodyLacks(t *testing.T) {
 			ports.Service.Name, ports.Service.Spec.Type, ports.Service.Status = "ports", corev1.ServiceTypeNodePort, corev1.ServiceStatus{}
 			ports.Service.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol}
 			o.Services = append(o.Services, other, ports)
+			called := o.WayIn[0]
+			called.Frontend.Service = "default/old"
+			o.WayIn = append(o.WayIn, called)
 			r := Diagnose(o)
 			assert.Equal(t, []string{
 				"calls to [2001:db8:a::1]:30080: not tried, as these have no IPv6 address: " + c.who,
@@ -100,6 +103,54 @@ func TestDiagnoseFamilyThatSomebodyLacks(t *testing.T) {
 			}
 			assert.Equal(t, map[string]Verdict{"default/old": Works, "default/ports": NotKnown, "default/web": NotKnown}, verdicts)
 			assert.Equal(t, NotKnown, r.Verdict)
+		})
+	}
+}
+
+// A service that was not called, as only so many are and only over TCP, or that has pods on nodes that were not probed, is not said to
+// work; others are.
+func TestDiagnoseServiceNotTried(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Service)
+		call   *Frontend
+		want   string
+	}{
+		"called":         {func(*Service) {}, &Frontend{Service: "default/more", Kind: VIP, Address: netip.MustParseAddrPort("203.0.113.81:80")}, ""},
+		"not called":     {func(*Service) {}, nil, "what nodes see of calls to default/more: not tried"},
+		"only its port":  {func(*Service) {}, &Frontend{Service: "default/more", Kind: NodeAddress, Node: "b", Address: netip.MustParseAddrPort("10.1.0.2:30081")}, "what nodes see of calls to default/more: not tried"},
+		"another's":      {func(*Service) {}, &Frontend{Service: "default/less", Kind: VIP, Address: netip.MustParseAddrPort("203.0.113.81:80")}, "what nodes see of calls to default/more: not tried"},
+		"not affected":   {func(s *Service) { s.Service.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal }, nil, ""},
+		"pod not probed": {func(s *Service) { s.Endpoints = map[string]int{"b": 1, "d": 1, "e": 2, "f": 0} }, &Frontend{Service: "default/more", Kind: VIP, Address: netip.MustParseAddrPort("203.0.113.81:80")}, "whether the client gets replies of pods on nodes that were not probed (d, e): default/more"},
+		"local not probed": {func(s *Service) {
+			s.Service.Spec.Type = corev1.ServiceTypeClusterIP
+			s.Endpoints = map[string]int{"d": 1}
+		}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := fabric{}.observe()
+			more := Service{Service: *o.Services[0].Service.DeepCopy(), Endpoints: o.Services[0].Endpoints}
+			more.Service.Name, more.Service.Status.LoadBalancer.Ingress = "more", []corev1.LoadBalancerIngress{{IP: "203.0.113.81"}}
+			c.change(&more)
+			o.Services = append(o.Services, more)
+			if c.call != nil {
+				o.WayIn = append(o.WayIn, WayInProbe{Frontend: *c.call, Source: o.Client.Addresses[0], Sent: packets,
+					Seen: []Sighting{{Node: "b", Source: o.Client.Addresses[0], Destination: c.call.Address, Count: packets}}})
+			}
+			r := Diagnose(o)
+			assert.Empty(t, r.Findings)
+			for _, p := range r.Pairs {
+				assert.Equal(t, Works, p.Verdict, "%v", p.Why)
+			}
+			assert.Equal(t, Works, r.Services[1].Verdict, "default/web: %v", r.Services[1].Why)
+			if c.want == "" {
+				assert.Equal(t, Works, r.Verdict, unknowns(r))
+				assert.NotEqual(t, NotKnown, r.Services[0].Verdict)
+				return
+			}
+			assert.Equal(t, []string{c.want}, unknowns(r))
+			assert.Equal(t, NotKnown, r.Verdict)
+			assert.Equal(t, NotKnown, r.Services[0].Verdict)
+			assert.Equal(t, []string{"not known: " + c.want}, r.Services[0].Why)
 		})
 	}
 }

@@ -18,7 +18,7 @@ func (r *Report) onPair(p Pair) PairVerdict {
 		v.Why = appendNew(v.Why, string(joined(f.Causes)))
 	}
 	for _, u := range r.Unknown {
-		if u.Frontend == nil && (u.Pair == nil || *u.Pair == p) && (u.Node == "" || u.Node == p.To) {
+		if u.Frontend == nil && u.Services == nil && (u.Pair == nil || *u.Pair == p) && (u.Node == "" || u.Node == p.To) {
 			v.Verdict = worse(v.Verdict, NotKnown)
 			v.Why = appendNew(v.Why, "not known: "+u.What)
 		}
@@ -77,6 +77,8 @@ func (u *Unknown) concerns(s Service, name string) bool {
 	switch {
 	case u.Frontend != nil:
 		return u.Frontend.Service == name
+	case u.Services != nil:
+		return slices.Contains(u.Services, name)
 	case u.Pair != nil:
 		return s.Endpoints[u.Pair.To] > 0
 	case u.Node != "":
