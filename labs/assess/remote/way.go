@@ -63,9 +63,11 @@ func (s *Session) checkReach(ctx context.Context) error {
 				}
 			}
 		}
-		a.client.OnSighting(r.see)
 	}
 	source := maps.Clone(r.sent)
+	for _, a := range s.agents {
+		a.client.OnSighting(r.see) // which reads what was filled before
+	}
 	here, err := s.Here.Open(func(probe.Sighting) {})
 	if err != nil {
 		return err

@@ -28,6 +28,34 @@ func TestOpenOutOfReach(t *testing.T) {
 	}
 }
 
+// Sightings that come while the probes are made up, of whatever else the agents see, disturb nothing (go test -race).
+func TestReachWhileOthersProbe(t *testing.T) {
+	client, all := fakeCluster(nothing), newAgents()
+	o, _ := options(client, all)
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			all.mu.Lock()
+			see := all.nodes[netip.MustParseAddr("10.1.0.1")]
+			all.mu.Unlock()
+			if see != nil {
+				see(probe.Sighting{ID: 1, Level: probe.LevelDevice})
+			}
+		}
+	}()
+	s, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	close(stop)
+	<-ended
+	require.NoError(t, s.Close(t.Context()))
+}
+
 // One node that sees this machine by its own address is enough.
 func TestReach(t *testing.T) {
 	own, other := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.7")
