@@ -13,10 +13,13 @@ type Replay struct {
 	OfNodes int `json:"ofNodes"`
 	Pods    int `json:"pods"`
 	OfPods  int `json:"ofPods"`
-	// Divisor is what the rates of links and the number of requests each second were divided by.
+	// Divisor is what the rates of ports were divided by. Bytes and packets were counted with as many requests each second as fill half of a
+	// port, and are given for those of the profile.
 	Divisor float64 `json:"divisor"`
-	// Profile is what was run and predicted: that of the nodes which were kept. Where single requests were too large to count, each was sent
-	// as Parts smaller ones, which are what the profile has.
+	// Whole is the load of the nodes which were kept.
+	Whole Profile `json:"whole"`
+	// Profile is what was run and predicted. Where single requests were too large to count, each was sent as Parts smaller ones, which are
+	// what it has; the bytes at ports are those of Whole within some percent.
 	Profile Profile `json:"profile"`
 	Parts   float64 `json:"parts"`
 	// Paths are the data paths, in the order in which they were measured.
@@ -82,9 +85,8 @@ func (r *Replay) Lines() []string {
 		return nil
 	}
 	lines := []string{
-		fmt.Sprintf("Replayed on a testbed with %s and %s, all rates divided by %.4g: %.4g requests/s of %.0f bytes, replies of %.0f bytes, in the cluster's rates.",
-			kept(r.Nodes, r.OfNodes, "nodes"), kept(r.Pods, r.OfPods, "pods"), r.Divisor, r.Profile.Requests/r.Parts, r.Profile.RequestBytes*r.Parts,
-			r.Profile.ReplyBytes*r.Parts),
+		fmt.Sprintf("Replayed on a testbed with %s and %s, the ports' rates divided by %.4g: %.4g requests/s of %.0f bytes, replies of %.0f bytes, in the cluster's rates.",
+			kept(r.Nodes, r.OfNodes, "nodes"), kept(r.Pods, r.OfPods, "pods"), r.Divisor, r.Whole.Requests, r.Whole.RequestBytes, r.Whole.ReplyBytes),
 		fmt.Sprintf("At the ports where calls enter, bytes are within %.1f %% of the prediction.", 100*math.Abs(r.Worst())),
 	}
 	if r.Parts > 1 {

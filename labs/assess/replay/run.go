@@ -199,21 +199,20 @@ func (s *Shape) built(name string) string {
 // settled is how long receivers may take to acknowledge what they got last (RFC 9293, 3.8.6.3: half a second; Linux: 40 to 200 ms).
 const settled = 250 * time.Millisecond
 
-// count sends requests at a rate that no port is filled by, and counts what crosses the ports.
+// count sends requests at a rate that fills no port, and counts what crosses the ports.
 func (s *Shape) count(ctx context.Context, tb *testbed.Testbed, l *load, path path, predicted *assess.Prediction) (*assess.ReplayedPath, error) {
 	var nodes []string
 	for _, port := range predicted.Ports {
 		nodes = append(nodes, s.built(port.Node))
 	}
 	profile := s.Observations.Profile
-	rate := s.rate(profile, predicted)
-	n := max(int(math.Round(rate*counting/float64(len(l.pairs)))), 1) * len(l.pairs)
+	n := max(int(math.Round(s.pace*counting/float64(len(l.pairs)))), 1) * len(l.pairs)
 	time.Sleep(settled)
 	before, err := measure.Ports(tb, nodes...)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.paced(ctx, n, rate); err != nil {
+	if err := l.paced(ctx, n, s.pace); err != nil {
 		return nil, err
 	}
 	time.Sleep(settled)

@@ -44,6 +44,8 @@ type Shape struct {
 	// pods are the topology's, with their shares of the replies, as parts of one; entries the cluster's names of nodes, with those of calls.
 	pods    []pod
 	entries []share
+	// pace is how many requests are sent each second while ports are counted.
+	pace float64
 }
 
 type pod struct {
@@ -90,6 +92,7 @@ func ShapeOf(o assess.Observations, m Machine) (*Shape, error) {
 	p.Entry, p.Pods = entry, pods
 	s.entries = sharesOf(names, entry)
 	s.placePods(names, pods, counts, m.Pods)
+	s.Built.Whole = p
 	s.fit(&p, m)
 	s.Built.Profile = p
 	s.Observations.Profile = &p
@@ -190,50 +193,95 @@ func (s *Shape) placePods(names []string, shares, counts map[string]float64, mos
 	s.Built.Pods = len(s.pods)
 }
 
-// counting is how long requests are sent while ports are counted, in seconds.
+// counting is how long requests are sent while ports are counted, in seconds, unless that is too short for one of each pair.
 const counting = 3
 
-// fit divides rates so that the machine carries what the ports then do, and makes single requests small enough to count them.
+// distortion is by how much sending requests in parts may change the share that a node's port has of all bytes.
+const distortion = 0.05
+
+// fit divides the rates of ports so that the machine carries what they then do, and makes single requests small enough to count them.
 func (s *Shape) fit(p *assess.Profile, m Machine) {
-	o := s.Observations
-	o.Profile = p
-	predicted := assess.Predict(o)
-	s.Built.Divisor = max(1, crossing(p, predicted)/m.Rate)
+	whole := s.predict(*p)
+	s.Built.Divisor = max(1, crossing(p, whole)/m.Rate)
 	s.Built.Parts = 1
+	s.pace = s.paceOf(p, whole, m)
 	want := float64(least*len(s.entries)*len(s.pods)) / counting
-	if rate := s.rate(p, predicted); rate < want {
-		whole := math.Ceil(want / rate)
-		s.Built.Parts = whole
-		p.Requests, p.RequestBytes, p.ReplyBytes = p.Requests*whole, max(p.RequestBytes/whole, headerSize), max(p.ReplyBytes/whole, 1)
-		p.ReplyPackets = math.Ceil(p.ReplyPackets / whole)
-		p.Tokens /= whole
+	for parts := math.Ceil(want / s.pace); parts > 1; parts = math.Floor(0.9 * parts) {
+		split := partOf(*p, parts)
+		if predicted := s.predict(split); distorted(whole, predicted) <= distortion {
+			*p, s.Built.Parts, s.pace = split, parts, s.paceOf(&split, predicted, m)
+			return
+		}
 	}
 }
 
-// crossing is what crosses all ports together at most, in bit/s: under the profile, or when a port is full.
+// partOf is a profile of as many bytes, in requests that are smaller. Headers are a larger part of these.
+func partOf(p assess.Profile, parts float64) assess.Profile {
+	p.Requests *= parts
+	p.RequestBytes, p.ReplyBytes = max(p.RequestBytes/parts, headerSize), max(p.ReplyBytes/parts, 1)
+	p.ReplyPackets = math.Ceil(p.ReplyPackets / parts)
+	p.Tokens /= parts
+	return p
+}
+
+func (s *Shape) predict(p assess.Profile) *assess.Prediction {
+	o := s.Observations
+	o.Profile = &p
+	return assess.Predict(o)
+}
+
+// distorted is the largest difference between two predictions for the bytes that a port carries under any path, as a share.
+func distorted(a, b *assess.Prediction) float64 {
+	most := 0.0
+	for _, path := range paths() {
+		for i := range a.Ports {
+			one, other := path.load(a.Ports[i]), path.load(b.Ports[i])
+			most = max(most, math.Abs(assess.Off(one.BytesIn, other.BytesIn)), math.Abs(assess.Off(one.BytesOut, other.BytesOut)))
+		}
+	}
+	return most
+}
+
+// bitsOf is what crosses all ports together under a path, in bit/s.
+func bitsOf(path path, predicted *assess.Prediction) float64 {
+	bits := 0.0
+	for _, port := range predicted.Ports {
+		load := path.load(port)
+		bits += 8 * (load.BytesIn + load.BytesOut)
+	}
+	return bits
+}
+
+// crossing is what crosses all ports together at most, in bit/s: when a port is full, or under the profile where nothing fills them.
 func crossing(p *assess.Profile, predicted *assess.Prediction) float64 {
 	most := 0.0
 	for _, path := range paths() {
-		bits := 0.0
-		for _, port := range predicted.Ports {
-			load := path.load(port)
-			bits += 8 * (load.BytesIn + load.BytesOut)
-		}
+		bits := bitsOf(path, predicted)
 		if limit := path.limit(predicted); limit != nil {
-			bits *= max(1, limit.Requests/p.Requests)
+			bits *= limit.Requests / p.Requests
 		}
 		most = max(most, bits)
 	}
 	return most
 }
 
-// rate is how many requests are sent each second while ports are counted: those of the profile, but no more than half of what fills a port.
-func (s *Shape) rate(p *assess.Profile, predicted *assess.Prediction) float64 {
-	rate := p.Requests
+// paceOf is how many requests of the profile are sent each second while ports are counted: half of what fills the first port of known rate, or
+// of what the machine carries. What is counted is put in proportion to the profile's requests.
+func (s *Shape) paceOf(p *assess.Profile, predicted *assess.Prediction, m Machine) float64 {
 	if predicted.SNAT != nil {
-		rate = min(rate, predicted.SNAT.Requests/2)
+		return predicted.SNAT.Requests / 2 / s.Built.Divisor
 	}
-	return rate / s.Built.Divisor
+	fills := math.Inf(1) // as a multiple of the profile
+	for _, path := range paths() {
+		fills = min(fills, m.Rate*s.Built.Divisor/bitsOf(path, predicted))
+		for _, port := range predicted.Ports {
+			load := path.load(port)
+			if busier := 8 * max(load.BytesIn, load.BytesOut); busier > 0 {
+				fills = min(fills, s.linkRate(port.Node)/busier)
+			}
+		}
+	}
+	return p.Requests * fills / 2 / s.Built.Divisor
 }
 
 // topology is a network for the clients, one for the nodes, and a service for each pod, so that a client chooses who answers.
