@@ -34,7 +34,8 @@ type ReplayedPath struct {
 	Requests int `json:"requests"`
 	// Ports are those of all nodes.
 	Ports []ReplayedPort `json:"ports"`
-	// Full is the number of requests each second with which the first port is full; nil where the rate of a port is not known.
+	// Full is the number of requests each second with which the first port is full; nil where the rate of a port is not known, and
+	// where replies take so long that too many would have to be in flight.
 	Full *ReplayedLimit `json:"full,omitempty"`
 }
 

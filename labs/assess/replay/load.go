@@ -23,12 +23,16 @@ import (
 const headerSize = 12
 
 const (
-	// most is how many requests are in progress at the same time, and leastPlaces how many of each port that is to be filled.
-	most, leastPlaces = 128, 2
-	// queued is about what a port's queue holds, in bytes: more than that in progress would only be dropped.
-	queued = 192 << 10
-	// patience is how long a request may take.
-	patience = 30 * time.Second
+	// maxInFlight is how many requests are in flight at the same time, and minInFlightPerPort how many for each port that is filled.
+	maxInFlight, minInFlightPerPort = 512, 2
+	// maxQueued is how many of them wait in the ports' queues at most.
+	maxQueued = 128
+	// portQueue is about what the queue of a port holds, in bytes: more than that in flight would only be dropped.
+	portQueue = 192 << 10
+	// requestTimeout is how long a request may take, and maxFilling how long ports are filled.
+	requestTimeout, maxFilling = 30 * time.Second, 30 * time.Second
+	// partGap is the time between the parts of a reply: as tokens are sent, else TCP puts them into one packet.
+	partGap = time.Millisecond
 )
 
 // request is what is sent and answered: a profile's, in whole bytes.
@@ -70,7 +74,7 @@ func answer(r *bufio.Reader, w io.Writer) error {
 			left -= n
 		}
 		if part+1 < parts {
-			time.Sleep(time.Millisecond) // as tokens are: else TCP puts them into one packet
+			time.Sleep(partGap)
 		}
 	}
 	return nil
@@ -131,7 +135,7 @@ func (l *load) warm(ctx context.Context) error {
 // paced sends n requests, rate of them each second, and waits for all replies.
 func (l *load) paced(ctx context.Context, n int, rate float64) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(most)
+	group.SetLimit(maxInFlight)
 	began := time.Now()
 	for i, k := range l.sequence(n) {
 		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
@@ -145,21 +149,35 @@ func (l *load) paced(ctx context.Context, n int, rate float64) error {
 	return group.Wait()
 }
 
-// places is how many requests are in progress at a time to fill some ports, and hardly more than that.
-func (l *load) places(ports int) int {
-	each := max(queued/max(l.size, l.reply), leastPlaces)
-	return min(max(ports, 1)*min(each, most), most)
+// filling is how ports are filled: with how many requests in flight, and for how long answers do not count, and count.
+type filling struct {
+	inFlight    int
+	warm, count time.Duration
 }
 
-// filled sends requests one after the other in each of some places, for some time, and returns how many were answered each second. As
-// every place takes the next request, whoever it is for, the pairs keep their shares: the slowest port holds up all.
-func (l *load) filled(ctx context.Context, places int, warm, count time.Duration) (float64, error) {
+// fill plans how to fill some ports, of which the first is full at limit requests each second, for as long as count and as several replies
+// take. It reports false if that takes too many requests in flight, or too long.
+func (r request) fill(ports int, limit float64, count time.Duration) (filling, bool) {
+	const spare = 1.1 // as timers are late
+	reply := time.Duration(spare * float64(max(r.parts-1, 0)) * float64(partGap))
+	perPort := max(portQueue/max(r.size, r.reply), minInFlightPerPort)
+	queued := min(max(ports, 1)*min(perPort, maxQueued), maxQueued)
+	f := filling{
+		inFlight: queued + int(math.Ceil(limit*reply.Seconds())), // those in queues, and those whose next part is not due
+		warm:     max(count/2, 2*reply), count: max(count, 4*reply),
+	}
+	return f, f.inFlight <= maxInFlight && f.warm+f.count <= maxFilling
+}
+
+// filled keeps requests in flight for some time, and returns how many were answered each second. As every answer makes room for the next
+// request, whoever it is for, the pairs keep their shares: the slowest port holds up all.
+func (l *load) filled(ctx context.Context, f filling) (float64, error) {
 	order := l.sequence(int(math.Ceil(1000/float64(len(l.pairs)))) * len(l.pairs))
 	began := time.Now()
-	from, until := began.Add(warm), began.Add(warm+count)
+	from, until := began.Add(f.warm), began.Add(f.warm+f.count)
 	var next, answered atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
-	for range places {
+	for range f.inFlight {
 		group.Go(func() error {
 			for time.Now().Before(until) {
 				if err := l.one(ctx, order[int(next.Add(1)-1)%len(order)]); err != nil {
@@ -173,14 +191,14 @@ func (l *load) filled(ctx context.Context, places int, warm, count time.Duration
 		})
 	}
 	err := group.Wait()
-	return float64(answered.Load()) / count.Seconds(), err
+	return float64(answered.Load()) / f.count.Seconds(), err
 }
 
 // one sends a request, and reads its reply.
 func (l *load) one(ctx context.Context, k int) error {
 	conn, err := l.take(ctx, k)
 	if err == nil {
-		bounded, cancel := context.WithTimeout(ctx, patience)
+		bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		release := workload.Interruptible(bounded, conn)
 		if err = l.exchange(conn); err != nil {
@@ -210,7 +228,7 @@ func (l *load) take(ctx context.Context, k int) (net.Conn, error) {
 		return conn, nil
 	}
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return l.dialer.Dial(ctx, "tcp", l.pairs[k].target, nil)
 }

@@ -56,7 +56,8 @@ func paths() []path {
 type Options struct {
 	// Testbed are those of testbed.Up; its name is Name. If its Lock is nil, Run takes it.
 	Testbed testbed.Options
-	// Fill is for how long ports are filled, after half of it that does not count (default 2 s; negative: they are not).
+	// Fill is for how long ports are filled, after half of it that does not count (default 2 s; negative: they are not). It is longer where
+	// replies take long.
 	Fill time.Duration
 	// OnStep is called with each part of the work.
 	OnStep func(string)
@@ -155,7 +156,11 @@ func (s *Shape) measurePath(ctx context.Context, tb *testbed.Testbed, path path,
 	if limit == nil || o.Fill < 0 {
 		return out, nil
 	}
-	filled, err := l.filled(ctx, l.places(s.fullest(path, predicted)), o.Fill/2, o.Fill)
+	filling, ok := l.fill(s.fullest(path, predicted), limit.Requests/s.Built.Divisor, o.Fill)
+	if !ok {
+		return out, nil
+	}
+	filled, err := l.filled(ctx, filling)
 	if err != nil {
 		return nil, err
 	}

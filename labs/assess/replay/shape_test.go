@@ -155,7 +155,7 @@ func TestInterrupted(t *testing.T) {
 		}
 	}()
 	require.Equal(t, interrupted, l.paced(ctx, 1, 1))
-	_, err = l.filled(ctx, 1, 0, time.Minute)
+	_, err = l.filled(ctx, filling{inFlight: 1, count: time.Minute})
 	require.Equal(t, interrupted, err)
 }
 
