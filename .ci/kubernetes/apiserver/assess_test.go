@@ -88,7 +88,9 @@ func (a *assessed) user(t *testing.T) *rest.Config {
 	const name = "assessor"
 	text, err := os.ReadFile("../../../labs/assess/README.md")
 	require.NoError(t, err)
-	_, after, found := strings.Cut(string(text), "```yaml\n")
+	_, section, found := strings.Cut(string(text), "\n### What the user must be allowed\n")
+	require.True(t, found)
+	_, after, found := strings.Cut(section, "```yaml\n")
 	require.True(t, found)
 	document, _, _ := strings.Cut(after, "```")
 	var role rbacv1.ClusterRole
