@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A profile made from the counters that another one predicts is that profile.
-func TestCountedProfile(t *testing.T) {
+// withCountersOf are observations with the counters that a profile's prediction has.
+func withCountersOf(p Profile) Observations {
 	o := fabric{}.observe()
-	o.Profile = &Profile{Requests: 1000, RequestBytes: 400, ReplyBytes: 20e3}
+	o.Profile = &p
 	for _, port := range Predict(o).Ports {
 		const seconds = 60
 		o.Counters = append(o.Counters, Counters{
@@ -21,6 +21,12 @@ func TestCountedProfile(t *testing.T) {
 			PacketsIn: uint64(seconds * port.Now.PacketsIn), PacketsOut: uint64(seconds * port.Now.PacketsOut),
 		})
 	}
+	return o
+}
+
+// A profile made from the counters that another one predicts is that profile.
+func TestCountedProfile(t *testing.T) {
+	o := withCountersOf(Profile{Requests: 1000, RequestBytes: 400, ReplyBytes: 20e3})
 	p := CountedProfile(o)
 	require.NotNil(t, p)
 	assert.InEpsilon(t, 1000, p.Requests, 0.01)
@@ -28,4 +34,35 @@ func TestCountedProfile(t *testing.T) {
 	assert.InEpsilon(t, 20e3, p.ReplyBytes, 0.01)
 	o.Counters = o.Counters[1:]
 	assert.Nil(t, CountedProfile(o), "a node was not counted")
+}
+
+// What a profile made from counters predicts is what they have counted, of replies of few packets, too, and of 1.1 packets on average.
+func TestCountedProfilePredictsCounters(t *testing.T) {
+	for _, packets := range []float64{1, 1.1, 1.5, 2, 2.3, 3, 3.5, 4, 5, 6.7, 13, 14, 101} {
+		o := withCountersOf(Profile{Requests: 1000, RequestBytes: 400, ReplyBytes: 600 * packets, ReplyPackets: packets})
+		p := CountedProfile(o)
+		require.NotNil(t, p, packets)
+		want := Predict(o)
+		if packets < 3 || packets == 14 {
+			assert.InEpsilon(t, packets, p.ReplyPackets, 0.01, "packets of a reply")
+			assert.InEpsilon(t, 1000, p.Requests, 0.01, packets)
+		}
+		o.Profile = p
+		for i, port := range Predict(o).Ports {
+			for _, loads := range [][2]Load{{want.Ports[i].Now, port.Now}, {want.Ports[i].DSR, port.DSR}} {
+				assert.InEpsilon(t, loads[0].BytesIn, loads[1].BytesIn, 0.01, packets)
+				assert.InEpsilon(t, loads[0].BytesOut, loads[1].BytesOut, 0.01, packets)
+				assert.InEpsilon(t, loads[0].PacketsIn, loads[1].PacketsIn, 0.01, packets)
+				assert.InEpsilon(t, loads[0].PacketsOut, loads[1].PacketsOut, 0.01, packets)
+			}
+		}
+	}
+}
+
+func TestAcknowledgements(t *testing.T) {
+	for segments, want := range map[float64]float64{0: 0, 1: 0, 2: 1, 3: 1, 4: 2, 5: 2, 1.1: 0.1, 2.5: 1, 3.5: 1.5} {
+		assert.InDelta(t, want, acknowledgements(segments), 1e-9, segments)
+	}
+	q, _, _ := Profile{Requests: 1, RequestBytes: 50, ReplyBytes: 50}.frames()
+	assert.InDelta(t, 2, q.packets, 1e-9, "the request, and that its reply was read")
 }

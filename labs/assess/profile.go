@@ -15,7 +15,7 @@ type Profile struct {
 	// RequestBytes and ReplyBytes are their payload.
 	RequestBytes float64 `json:"requestBytes"`
 	ReplyBytes   float64 `json:"replyBytes"`
-	// ReplyPackets is in how many packets a reply is sent, where that is more than its size asks for, as of tokens that are streamed.
+	// ReplyPackets is in how many packets a reply is sent, on average, where that is more than its size asks for, as of tokens that are streamed.
 	ReplyPackets float64 `json:"replyPackets,omitempty"`
 	// Tokens is how many a reply has, of a model's replies.
 	Tokens float64 `json:"tokens,omitempty"`
@@ -110,11 +110,19 @@ type stream struct{ bytes, packets float64 }
 // frames are the frames of requests and of replies, each with the acknowledgements of the other, and those of requests in Geneve.
 func (p Profile) frames() (q, r, geneve stream) {
 	requests, replies := math.Ceil(p.RequestBytes/segment), max(math.Ceil(p.ReplyBytes/segment), p.ReplyPackets)
-	toPod, toClient := requests+replies/perACK+1, replies+math.Floor(requests/perACK)
+	toPod, toClient := requests+acknowledgements(replies)+1, replies+acknowledgements(requests)
 	q = stream{p.Requests * (p.RequestBytes + toPod*headers), p.Requests * toPod}
 	r = stream{p.Requests * (p.ReplyBytes + toClient*headers), p.Requests * toClient}
 	geneve = stream{q.bytes + q.packets*geneve4, q.packets}
 	return q, r, geneve
+}
+
+// acknowledgements is how many there are of some segments: one for each two. For a number that is not whole, as on average, it is that of as
+// many of the next smaller and the next larger number as have this average.
+func acknowledgements(segments float64) float64 {
+	whole := math.Floor(segments)
+	few, more := math.Floor(whole/perACK), math.Floor((whole+1)/perACK)
+	return few + (segments-whole)*(more-few)
 }
 
 // add adds shares of a stream that come in and go out.
