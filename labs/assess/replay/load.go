@@ -35,8 +35,16 @@ const (
 	partGap = time.Millisecond
 )
 
-// request is what is sent and answered: a profile's, in whole bytes.
-type request struct{ size, reply, parts int }
+// request is what is sent and answered: a profile's, in whole bytes, and with the average of parts.
+type request struct {
+	size, reply int
+	parts       float64
+}
+
+// partsOf is in how many parts the reply to the i-th request is sent, of all that are sent.
+func (r request) partsOf(i int64) int {
+	return max(int(math.Floor(float64(i)*r.parts)-math.Floor(float64(i-1)*r.parts)), 1)
+}
 
 // serve answers requests until the listener is closed.
 func serve(l net.Listener) {
@@ -92,6 +100,7 @@ type load struct {
 	pairs  []pair
 	request
 
+	sent atomic.Int64 // how many requests
 	mu   sync.Mutex
 	idle map[int][]net.Conn // by pair
 }
@@ -159,7 +168,7 @@ type filling struct {
 // take. It reports false if that takes too many requests in flight, or too long.
 func (r request) fill(ports int, limit float64, count time.Duration) (filling, bool) {
 	const spare = 1.1 // as timers are late
-	reply := time.Duration(spare * float64(max(r.parts-1, 0)) * float64(partGap))
+	reply := time.Duration(spare * max(r.parts-1, 0) * float64(partGap))
 	perPort := max(portQueue/max(r.size, r.reply), minInFlightPerPort)
 	queued := min(max(ports, 1)*min(perPort, maxQueued), maxQueued)
 	f := filling{
@@ -237,7 +246,7 @@ func (l *load) exchange(conn net.Conn) error {
 	data := make([]byte, max(l.size, headerSize))
 	binary.BigEndian.PutUint32(data, uint32(len(data)))
 	binary.BigEndian.PutUint32(data[4:], uint32(l.reply))
-	binary.BigEndian.PutUint32(data[8:], uint32(max(l.parts, 1)))
+	binary.BigEndian.PutUint32(data[8:], uint32(l.partsOf(l.sent.Add(1))))
 	if _, err := conn.Write(data); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}

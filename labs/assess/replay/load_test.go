@@ -30,3 +30,16 @@ func TestFill(t *testing.T) {
 	_, ok = request{1000, 40000, 10001}.fill(1, 1, 2*time.Second)
 	assert.False(t, ok, "it would take too long")
 }
+
+// Replies have the average of parts that the profile has.
+func TestPartsOf(t *testing.T) {
+	for average, want := range map[float64]int{0: 1000, 1: 1000, 1.1: 1100, 2.75: 2750, 7: 7000} {
+		all := 0
+		for i := range int64(1000) {
+			parts := request{parts: average}.partsOf(i + 1)
+			assert.InDelta(t, max(average, 1), parts, 1)
+			all += parts
+		}
+		assert.InDelta(t, want, all, 1, average)
+	}
+}

@@ -185,10 +185,10 @@ func (s *Shape) fullest(path path, predicted *assess.Prediction) int {
 	return n
 }
 
-// request is what the profile's requests are in whole bytes.
+// request is what the profile's requests are.
 func (s *Shape) request() request {
 	p := s.Observations.Profile
-	return request{int(math.Round(p.RequestBytes)), int(math.Round(p.ReplyBytes)), int(math.Round(p.ReplyPackets))}
+	return request{int(math.Round(p.RequestBytes)), int(math.Round(p.ReplyBytes)), p.ReplyPackets}
 }
 
 // built is the topology's name of a node of the cluster.
