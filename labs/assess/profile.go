@@ -5,6 +5,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Profile is a load that somebody expects: requests over TCP connections that are kept, each of which gets a reply.
@@ -192,6 +194,34 @@ func endpointsOf(services []Service) map[string]float64 {
 			for node, n := range s.Endpoints {
 				all[node] += float64(n)
 			}
+		}
+	}
+	return all
+}
+
+// Pods are how many pods each node has of the services that DSR is about. Services of a namespace with the same selector have the same pods.
+func (o Observations) Pods() map[string]int {
+	type key struct{ namespace, selector string }
+	bySelector := map[key]map[string]int{}
+	for _, s := range o.Services {
+		if !answersAcrossNodes(s) {
+			continue
+		}
+		k := key{s.Service.Namespace, labels.SelectorFromSet(s.Service.Spec.Selector).String()}
+		if k.selector == "" {
+			k.selector = "of service " + s.Service.Name // its endpoints are set by hand
+		}
+		if bySelector[k] == nil {
+			bySelector[k] = map[string]int{}
+		}
+		for node, n := range s.Endpoints {
+			bySelector[k][node] = max(bySelector[k][node], n)
+		}
+	}
+	all := map[string]int{}
+	for _, pods := range bySelector {
+		for node, n := range pods {
+			all[node] += n
 		}
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/dsrlab/dsrlab/results"
 	"github.com/dsrlab/dsrlab/results/stats"
@@ -99,4 +100,26 @@ func TestProfileRefuses(t *testing.T) {
 		_, err := Parse([]byte(head + document))
 		assert.EqualError(t, err, want)
 	}
+}
+
+// A pod that several services select is one pod, and those of services within the cluster answer no client.
+func TestPods(t *testing.T) {
+	service := func(namespace, name, app string, kind corev1.ServiceType, endpoints map[string]int) Service {
+		s := Service{Endpoints: endpoints}
+		s.Service.Namespace, s.Service.Name, s.Service.Spec.Type = namespace, name, kind
+		if app != "" {
+			s.Service.Spec.Selector = map[string]string{"app": app}
+		}
+		return s
+	}
+	o := Observations{Services: []Service{
+		service("shop", "web", "web", corev1.ServiceTypeLoadBalancer, map[string]int{"a": 2, "b": 1}),
+		service("shop", "web-tls", "web", corev1.ServiceTypeNodePort, map[string]int{"a": 2, "b": 1}),
+		service("shop", "images", "images", corev1.ServiceTypeLoadBalancer, map[string]int{"b": 3}),
+		service("test", "web", "web", corev1.ServiceTypeLoadBalancer, map[string]int{"b": 1}),
+		service("test", "by-hand", "", corev1.ServiceTypeNodePort, map[string]int{"c": 1}),
+		service("test", "by-hand-too", "", corev1.ServiceTypeNodePort, map[string]int{"c": 1}),
+		service("shop", "database", "database", corev1.ServiceTypeClusterIP, map[string]int{"a": 7, "d": 7}),
+	}}
+	assert.Equal(t, map[string]int{"a": 2, "b": 5, "c": 2}, o.Pods())
 }

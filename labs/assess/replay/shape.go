@@ -108,17 +108,12 @@ func sum(all map[string]float64) float64 {
 	return total
 }
 
-// podCounts are how many pods each node has: those of the services, and one where there is a share but no pod is known.
+// podCounts are how many pods each node has that answers: those of the services, and one where no pod is known.
 func podCounts(o assess.Observations, pods map[string]float64) map[string]float64 {
-	all := make(map[string]float64)
+	all, known := make(map[string]float64), o.Pods()
 	for _, n := range o.Nodes {
-		for _, s := range o.Services {
-			all[n.Name] += float64(s.Endpoints[n.Name])
-		}
 		if pods[n.Name] > 0 {
-			all[n.Name] = max(all[n.Name], 1)
-		} else {
-			all[n.Name] = 0
+			all[n.Name] = max(float64(known[n.Name]), 1)
 		}
 	}
 	return all

@@ -22,7 +22,7 @@ import (
 // large are some LB nodes and workers with 4 pods each, and names as clouds give them.
 func large(lbs, workers int) assess.Observations {
 	o := assess.Observations{Schema: assess.Schema, Profile: &assess.Profile{Requests: 500e3, RequestBytes: 500, ReplyBytes: 20e3, Entry: map[string]float64{}}}
-	o.Services = []assess.Service{{Endpoints: map[string]int{}, Service: corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}}}
+	o.Services = []assess.Service{{Endpoints: map[string]int{}, Service: corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": "web"}}}}}
 	for i := range lbs + workers {
 		name := fmt.Sprintf("ip-10-0-%03d-1.eu-central-1.compute.internal", i)
 		o.Nodes = append(o.Nodes, assess.Node{Name: name, LinkRate: 10e9})
@@ -128,6 +128,15 @@ func TestShapeOfSlowPort(t *testing.T) {
 	require.NoError(t, err)
 	lb := assess.Predict(s.Observations).Ports[0].SNAT
 	assert.LessOrEqual(t, 8*max(lb.BytesIn, lb.BytesOut)*s.pace/s.Built.Profile.Requests, 0.5*10e6/s.Built.Divisor)
+}
+
+// Each pod is built once, however many services it has.
+func TestShapeOfPodsOfTwoServices(t *testing.T) {
+	o := large(1, 2)
+	o.Services = append(o.Services, o.Services[0], assess.Service{Endpoints: map[string]int{o.Nodes[1].Name: 5}})
+	s, err := ShapeOf(o, OfCPUs(2))
+	require.NoError(t, err)
+	assert.Equal(t, 8, s.Built.OfPods)
 }
 
 func TestShapeOfNothing(t *testing.T) {
