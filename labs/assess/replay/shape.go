@@ -3,6 +3,7 @@
 package replay
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -80,7 +81,7 @@ func ShapeOf(o assess.Observations, m Machine) (*Shape, error) {
 	entry, pods := o.Shares()
 	counts := podCounts(o, pods)
 	s.Built.OfPods = int(sum(counts))
-	names := keep(o.Nodes, entry, m.Nodes)
+	names := keep(o.Nodes, entry, pods, m.Nodes)
 	s.Observations = kept(o, names)
 	s.Built.Nodes = len(names)
 	entry, pods = only(entry, names), only(pods, names)
@@ -119,8 +120,9 @@ func podCounts(o assess.Observations, pods map[string]float64) map[string]float6
 	return all
 }
 
-// keep are the names of the nodes that are built, in order: all, or of those where calls enter and of the others as large a part.
-func keep(nodes []assess.Node, entry map[string]float64, most int) []string {
+// keep are the names of the nodes that are built: all, or of those where calls enter and of the others as large a part, and of either the
+// ones whose pods answer first.
+func keep(nodes []assess.Node, entry, pods map[string]float64, most int) []string {
 	var lbs, others []string
 	for _, n := range nodes {
 		if entry[n.Name] > 0 {
@@ -129,8 +131,14 @@ func keep(nodes []assess.Node, entry map[string]float64, most int) []string {
 			others = append(others, n.Name)
 		}
 	}
-	slices.Sort(lbs)
-	slices.Sort(others)
+	podsFirst := func(a, b string) int {
+		if (pods[a] > 0) != (pods[b] > 0) {
+			return cmp.Compare(pods[b], pods[a])
+		}
+		return cmp.Compare(a, b)
+	}
+	slices.SortFunc(lbs, podsFirst)
+	slices.SortFunc(others, podsFirst)
 	if len(nodes) > most {
 		few := max(1, most*len(lbs)/len(nodes))
 		lbs, others = lbs[:min(few, len(lbs))], others[:min(most-few, len(others))]

@@ -68,6 +68,19 @@ func TestShapeOfPart(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Of a cluster that is too large the nodes with pods are kept, whatever their names.
+func TestShapeOfFewNodesWithPods(t *testing.T) {
+	o := large(2, 20)
+	last := o.Nodes[len(o.Nodes)-1].Name
+	o.Services[0].Endpoints = map[string]int{last: 2}
+	s, err := ShapeOf(o, Machine{Nodes: 8, Pods: 16, Rate: 1e9})
+	require.NoError(t, err)
+	assert.Equal(t, []int{8, 2}, []int{s.Built.Nodes, s.Built.Pods})
+	for _, p := range s.pods {
+		assert.Equal(t, last, p.node)
+	}
+}
+
 // Requests that are too large to count are sent as more and smaller ones, of as many bytes.
 func TestShapeOfLargeRequests(t *testing.T) {
 	o := large(1, 2)
