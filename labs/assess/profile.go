@@ -232,16 +232,22 @@ func (p *Profile) check(node func(where, name string)) error {
 	if p == nil {
 		return nil
 	}
-	for what, v := range map[string]float64{"requestsPerSecond": p.Requests, "requestBytes": p.RequestBytes, "replyBytes": p.ReplyBytes} {
-		if !(v > 0) || math.IsInf(v, 0) {
-			return fmt.Errorf("profile.%s: found %v (want more than 0)", what, v)
+	for _, one := range []struct {
+		field string
+		v     float64
+	}{{"requestsPerSecond", p.Requests}, {"requestBytes", p.RequestBytes}, {"replyBytes", p.ReplyBytes}} {
+		if !(one.v > 0) || math.IsInf(one.v, 0) {
+			return fmt.Errorf("profile.%s: found %v (want more than 0)", one.field, one.v)
 		}
 	}
-	for what, weights := range map[string]map[string]float64{"entry": p.Entry, "pods": p.Pods} {
-		for _, name := range slices.Sorted(maps.Keys(weights)) {
-			node("profile."+what, name)
-			if !(weights[name] >= 0) {
-				return fmt.Errorf("profile.%s: found %v for %s (want 0 or more)", what, weights[name], name)
+	for _, one := range []struct {
+		field   string
+		weights map[string]float64
+	}{{"entry", p.Entry}, {"pods", p.Pods}} {
+		for _, name := range slices.Sorted(maps.Keys(one.weights)) {
+			node("profile."+one.field, name)
+			if !(one.weights[name] >= 0) {
+				return fmt.Errorf("profile.%s: found %v for %s (want 0 or more)", one.field, one.weights[name], name)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -151,7 +150,9 @@ func (l *load) paced(ctx context.Context, n int, rate float64) error {
 		select {
 		case <-time.After(time.Until(due)):
 		case <-ctx.Done():
-			return errors.Join(group.Wait(), context.Cause(ctx))
+			cause := context.Cause(ctx) // also that a request has failed
+			_ = group.Wait()            // all else comes of it
+			return cause
 		}
 		group.Go(func() error { return l.one(ctx, k) })
 	}

@@ -1,10 +1,16 @@
 package replay
 
 import (
+	"errors"
+	"net"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/workload"
 )
 
 // While replies are streamed, as many requests are in flight as get their replies in that time, and it is measured for several of these.
@@ -42,4 +48,31 @@ func TestPartsOf(t *testing.T) {
 		}
 		assert.InDelta(t, want, all, 1, average)
 	}
+}
+
+// A request that fails is told once, and no further ones are waited for.
+func TestPacedFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	target := workload.AddrPortOf(l.Addr())
+	require.NoError(t, l.Close())
+	some := &load{pairs: []pair{{target: target, share: 1}}, request: request{size: 100, reply: 100}, idle: map[int][]net.Conn{}}
+	err = some.paced(t.Context(), 2, 1e-6) // the second would be due in days
+	require.ErrorContains(t, err, "connection refused")
+	assert.NotContains(t, err.Error(), "\n")
+}
+
+// What was measured is there even if the testbed could not be taken down.
+func TestEnded(t *testing.T) {
+	r, measuring, removing := &assess.Replay{Nodes: 3}, errors.New("measuring"), errors.New("removing")
+	got, err := ended(r, nil, removing)
+	require.EqualError(t, err, "replay: removing")
+	assert.Equal(t, r, got)
+	got, err = ended(r, nil, nil)
+	require.NoError(t, err)
+	assert.Equal(t, r, got)
+	got, err = ended(nil, measuring, removing)
+	require.ErrorIs(t, err, measuring)
+	require.ErrorIs(t, err, removing)
+	assert.Nil(t, got)
 }

@@ -66,7 +66,8 @@ type Options struct {
 const defaultFill = 2 * time.Second
 
 // Run builds the shape as a testbed of its own, runs its profile under each data path, and takes it down, whatever happens. One that was
-// left by a process that was killed is replaced. It needs root, and the machine for itself (netns.AcquireMachine).
+// left by a process that was killed is replaced. The error may be one of taking it down: then there is a replay, too. Run needs root, and the
+// machine for itself (netns.AcquireMachine).
 func Run(ctx context.Context, s *Shape, o Options) (*assess.Replay, error) {
 	plan, err := topologies.PlanOf(s.Topology)
 	if err != nil {
@@ -89,8 +90,13 @@ func Run(ctx context.Context, s *Shape, o Options) (*assess.Replay, error) {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
 	out, err := s.measure(ctx, tb, o)
-	if err = errors.Join(err, tb.Down(context.WithoutCancel(ctx))); err != nil {
-		return nil, fmt.Errorf("replay: %w", err)
+	return ended(out, err, tb.Down(context.WithoutCancel(ctx)))
+}
+
+// ended returns a replay, if it is complete, and what has failed.
+func ended(out *assess.Replay, measuring, removing error) (*assess.Replay, error) {
+	if err := errors.Join(measuring, removing); err != nil {
+		return out, fmt.Errorf("replay: %w", err)
 	}
 	return out, nil
 }
