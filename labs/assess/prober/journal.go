@@ -180,7 +180,7 @@ func (ob *observer) settle(ctx context.Context, from, to *Machine, six bool) {
 			return
 		}
 		// That they have left is known at the sender, whose socket may be read later.
-		if ob.journal.wait(ctx, ob.Patience/most, func() bool {
+		if ob.await(ctx, ob.Patience/most, []*Machine{from, to}, func() bool {
 			return ob.journal.count(ids, to.Name, probe.LevelDevice) == flows && ob.journal.count(ids, from.Name, probe.LevelLeft) == flows
 		}) {
 			delete(ob.silent, way)

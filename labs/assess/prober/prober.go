@@ -120,6 +120,7 @@ type observer struct {
 	counted  bool          // the nodes' counters were taken
 	silent   map[link]bool // from and to machines between which no marker arrives
 	spoofIDs [][]uint32    // of the probes in out.Spoof, as long as there are no others in it
+	fail     context.CancelCauseFunc
 }
 
 // Observe opens all stations, probes and closes them. What could not be tried is in the observations' Unread; the error says that
@@ -133,6 +134,8 @@ func Observe(ctx context.Context, site Site, o Options) (*assess.Observations, e
 	for _, a := range site.Client.Addresses {
 		ob.out.Client.Addresses = append(ob.out.Client.Addresses, a.Addr())
 	}
+	ctx, ob.fail = context.WithCancelCause(ctx)
+	defer ob.fail(nil)
 	err := ob.open(ctx)
 	if err == nil {
 		err = ob.run(ctx)

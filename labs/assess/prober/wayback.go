@@ -221,7 +221,7 @@ func (ob *observer) exchange(ctx context.Context, all []*connection) {
 
 // awaitAll waits until something is true for all connections, or the patience ends.
 func (ob *observer) awaitAll(ctx context.Context, all []*connection, is func(*connection) bool) {
-	ob.journal.wait(ctx, ob.Patience, func() bool {
+	ob.await(ctx, ob.Patience, ob.machines(), func() bool {
 		return !slices.ContainsFunc(all, func(c *connection) bool { return !is(c) })
 	})
 }

@@ -51,7 +51,7 @@ func (ob *observer) call(ctx context.Context, from netip.Addr, to netip.AddrPort
 		}
 		ids = append(ids, id)
 	}
-	ob.journal.wait(ctx, ob.Patience, func() bool {
+	ob.await(ctx, ob.Patience, ob.machines(), func() bool {
 		return !slices.ContainsFunc(ids, func(id uint32) bool { return ob.entry(id) == nil })
 	})
 	for i := range ob.Nodes {
