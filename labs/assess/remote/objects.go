@@ -17,6 +17,8 @@ const (
 	purposeLabel, purpose     = "app.kubernetes.io/component", "assess"
 	// ttlAnnotation is how long after its creation a namespace is left over, as a Go duration.
 	ttlAnnotation = "dsrlab.dev/ttl"
+	// markAnnotation is a random value by which an assessment knows its namespace.
+	markAnnotation = "dsrlab.dev/mark"
 	// namePrefix begins the names of namespaces and cluster roles.
 	namePrefix = "dsrlab-assess-"
 	// expiry names what removes the namespace at its TTL.

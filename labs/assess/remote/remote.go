@@ -9,6 +9,7 @@ package remote
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -137,20 +138,13 @@ func (s *Session) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	random := make([]byte, 4)
-	_, _ = rand.Read(random) // never fails
-	name := fmt.Sprintf("%s%x", namePrefix, random)
+	name := namePrefix + randomText(4)
 	for _, line := range announcement(name, len(s.seen.nodes), mayExpire, &s.Options) {
 		s.OnStep(line)
 	}
-	made, err := s.Options.Client.CoreV1().Namespaces().Create(ctx, namespaceOf(name, s.TTL), metav1.CreateOptions{})
-	if err != nil {
-		if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown { // it may have been made without an answer
-			s.namespace = namespaceOf(name, s.TTL)
-		}
+	if err := s.makeNamespace(ctx, name); err != nil {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
-	s.namespace = made
 	if mayExpire {
 		if err := s.makeExpiry(ctx); err != nil {
 			return err
@@ -164,6 +158,42 @@ func (s *Session) open(ctx context.Context) error {
 		return err
 	}
 	return s.checkReach(ctx)
+}
+
+// makeNamespace makes the namespace. Where it may have been made without an answer it is the session's, and removed by Close.
+func (s *Session) makeNamespace(ctx context.Context, name string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	api := s.Options.Client.CoreV1().Namespaces()
+	want := namespaceOf(name, s.TTL)
+	mark := randomText(16)
+	want.Annotations[markAnnotation] = mark
+	// An interrupt is heard after it: else nobody would know whether it was made.
+	made, err := api.Create(context.WithoutCancel(ctx), want, metav1.CreateOptions{})
+	switch {
+	case err == nil:
+		s.namespace = made
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err):
+	case apierrors.IsAlreadyExists(err): // by a try whose answer was lost, or by somebody else
+		there, getErr := api.Get(context.WithoutCancel(ctx), name, metav1.GetOptions{})
+		if getErr != nil {
+			return errors.Join(err, getErr)
+		}
+		if there.Annotations[markAnnotation] == mark {
+			s.namespace, err = there, nil
+		}
+	default:
+		s.namespace = want
+	}
+	return err
+}
+
+// randomText is a number of random bytes in hexadecimal.
+func randomText(bytes int) string {
+	random := make([]byte, bytes)
+	_, _ = rand.Read(random) // never fails
+	return hex.EncodeToString(random)
 }
 
 // makeExpiry makes what removes the namespace at its TTL.

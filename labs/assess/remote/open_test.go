@@ -1,0 +1,110 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	kubetesting "k8s.io/client-go/testing"
+)
+
+// A namespace that may have been made without an answer is removed; one that the API server has refused, or that somebody else has, is not touched.
+func TestOpenWithoutAnAnswer(t *testing.T) {
+	group := schema.GroupResource{Resource: "namespaces"}
+	for name, c := range map[string]struct {
+		err     error
+		removes bool
+	}{
+		"no answer":      {errors.New("connection reset"), true},
+		"timeout":        {apierrors.NewTimeoutError("slow", 1), true},
+		"server timeout": {apierrors.NewServerTimeout(group, "create", 1), true},
+		"gateway":        {apierrors.NewGenericServerResponse(http.StatusGatewayTimeout, "create", group, "", "", 0, true), true},
+		"internal":       {apierrors.NewInternalError(errors.New("etcd")), true},
+		"forbidden":      {apierrors.NewForbidden(group, "", errors.New("no")), false},
+		"unauthorized":   {apierrors.NewUnauthorized("no"), false},
+		"bad request":    {apierrors.NewBadRequest("no"), false},
+		"another's":      {apierrors.NewAlreadyExists(group, ""), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := fakeCluster(nothing)
+			client.PrependReactor("create", "namespaces", func(action kubetesting.Action) (bool, runtime.Object, error) {
+				n := action.(kubetesting.CreateAction).GetObject().(*corev1.Namespace).DeepCopy()
+				if !c.removes {
+					n.Annotations[markAnnotation] = "another"
+				}
+				require.NoError(t, client.Tracker().Add(n))
+				return true, nil, c.err
+			})
+			o, _ := options(client, newAgents())
+			_, err := Open(t.Context(), o)
+			require.ErrorContains(t, err, "make namespace dsrlab-assess-")
+			require.ErrorIs(t, err, c.err)
+			left, err := client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+			require.NoError(t, err)
+			assert.Equal(t, c.removes, len(left.Items) == 0)
+		})
+	}
+}
+
+// A namespace that a first try has made, whose answer was lost, is known again by the second one.
+func TestOpenMadeByATryBefore(t *testing.T) {
+	client := fakeCluster(nothing)
+	client.PrependReactor("create", "namespaces", func(action kubetesting.Action) (bool, runtime.Object, error) {
+		n := action.(kubetesting.CreateAction).GetObject().(*corev1.Namespace).DeepCopy()
+		n.UID = "uid-of-the-first"
+		require.NoError(t, client.Tracker().Add(n))
+		return true, nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "namespaces"}, n.Name)
+	})
+	o, _ := options(client, newAgents())
+	s, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	assert.EqualValues(t, "uid-of-the-first", s.namespace.UID)
+	require.NoError(t, s.Close(t.Context()))
+	assertClean(t, client)
+}
+
+// An interrupt while the namespace is made is heard when it is known to have been.
+func TestOpenInterruptedBeforeAnAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	client := fakeCluster(nothing)
+	client.PrependReactor("create", "namespaces", func(kubetesting.Action) (bool, runtime.Object, error) {
+		cancel()
+		return false, nil, nil
+	})
+	o, _ := options(client, newAgents())
+	o.Client = &heedful{Interface: client}
+	_, err := Open(ctx, o)
+	require.ErrorIs(t, err, context.Canceled)
+	assertClean(t, client)
+}
+
+// heedful is a cluster whose namespaces are made, but not told of, if the context has ended meanwhile.
+type heedful struct{ kubernetes.Interface }
+
+type heedfulCore struct{ typedcorev1.CoreV1Interface }
+
+type heedfulNamespaces struct{ typedcorev1.NamespaceInterface }
+
+func (h *heedful) CoreV1() typedcorev1.CoreV1Interface { return &heedfulCore{h.Interface.CoreV1()} }
+
+func (h *heedfulCore) Namespaces() typedcorev1.NamespaceInterface {
+	return &heedfulNamespaces{h.CoreV1Interface.Namespaces()}
+}
+
+func (h *heedfulNamespaces) Create(ctx context.Context, n *corev1.Namespace, o metav1.CreateOptions) (*corev1.Namespace, error) {
+	made, err := h.NamespaceInterface.Create(ctx, n, o)
+	if ctx.Err() != nil {
+		return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, n.Name, ctx.Err()) // whatever it looks like
+	}
+	return made, err
+}
