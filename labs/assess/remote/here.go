@@ -83,17 +83,22 @@ func (h *Here) addresses(nodes []corev1.Node) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// check refuses a machine that is no client of the cluster: one that no route leads to the nodes from, or that is a node.
-func (h *Here) check(nodes []corev1.Node) error {
-	all, err := h.addresses(nodes)
-	if len(all) == 0 {
+// check refuses a machine that is no client of the cluster: one that no route leads to the nodes from, or that is a node. Nodes are those
+// that are probed, of all that there are.
+func (h *Here) check(nodes, all []corev1.Node) error {
+	if own, err := h.addresses(nodes); len(own) == 0 {
 		return &LackingError{What: "this machine is the client, and has no route to any node", Err: err,
 			How: "run it where the nodes' addresses can be reached: " + nodeAddresses(nodes)}
 	}
-	for i := range nodes {
-		for _, own := range all {
-			if own.Addr() == addressOf(&nodes[i], corev1.NodeInternalIP, own.Addr().Is6()) {
-				return &LackingError{What: fmt.Sprintf("this machine is node %s, and so can't be the client", nodes[i].Name), How: "run it on a machine outside of the cluster"}
+	for i := range all {
+		for _, a := range all[i].Status.Addresses {
+			to, err := netip.ParseAddr(a.Address)
+			if err != nil || a.Type != corev1.NodeInternalIP {
+				continue
+			}
+			// Packets to an address of its own have that address as their source.
+			if own, err := h.AddressTo(to.Unmap()); err == nil && own.Addr() == to.Unmap() {
+				return &LackingError{What: fmt.Sprintf("this machine is node %s, and so can't be the client", all[i].Name), How: "run it on a machine outside of the cluster"}
 			}
 		}
 	}

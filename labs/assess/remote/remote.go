@@ -124,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	for _, note := range s.seen.leftOut {
 		s.OnStep(note)
 	}
-	if err := s.Here.check(s.seen.nodes); err != nil {
+	if err := s.Here.check(s.seen.nodes, s.seen.all); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx); err != nil {

@@ -190,11 +190,27 @@ func TestEndpoints(t *testing.T) {
 
 // This machine is the client if it is no node, and leads to one.
 func TestHere(t *testing.T) {
-	nodes := snapshotOf().nodes
+	seen := snapshotOf()
+	nodes := seen.nodes
 	h := Here{AddressTo: func(netip.Addr) (netip.Prefix, error) { return netip.MustParsePrefix("10.1.0.2/24"), nil }}
-	require.EqualError(t, h.check(nodes), "this machine is node b, and so can't be the client (run it on a machine outside of the cluster)")
+	require.EqualError(t, h.check(nodes, seen.all), "this machine is node b, and so can't be the client (run it on a machine outside of the cluster)")
+	for own, want := range map[string]string{"10.1.0.3": "gone", "10.9.0.1": "a"} { // one that is not probed, and another address of one that is
+		seen := snapshotOf()
+		for i := range seen.all {
+			if n := &seen.all[i]; n.Name == "a" {
+				n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.9.0.1"})
+			}
+		}
+		h := Here{AddressTo: func(to netip.Addr) (netip.Prefix, error) {
+			if to.String() == own {
+				return netip.PrefixFrom(to, 24), nil
+			}
+			return netip.MustParsePrefix("192.0.2.2/24"), nil // of another device
+		}}
+		require.ErrorContains(t, h.check(seen.nodes, seen.all), "this machine is node "+want+",")
+	}
 	h.AddressTo = func(netip.Addr) (netip.Prefix, error) { return netip.Prefix{}, errors.New("no route") }
-	require.EqualError(t, h.check(nodes), "this machine is the client, and has no route to any node: a: no route\nb: no route "+
+	require.EqualError(t, h.check(nodes, seen.all), "this machine is the client, and has no route to any node: a: no route\nb: no route "+
 		"(run it where the nodes' addresses can be reached: 10.1.0.1, 10.1.0.2)")
 	h.AddressTo = func(to netip.Addr) (netip.Prefix, error) {
 		if to == netip.MustParseAddr("10.1.0.1") {
@@ -202,7 +218,7 @@ func TestHere(t *testing.T) {
 		}
 		return netip.MustParsePrefix("192.0.2.2/24"), nil
 	}
-	require.NoError(t, h.check(nodes))
+	require.NoError(t, h.check(nodes, seen.all))
 	got, err := h.addresses(nodes)
 	require.NoError(t, err)
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}, got)
