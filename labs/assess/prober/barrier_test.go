@@ -3,6 +3,7 @@ package prober
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -86,4 +87,42 @@ func TestObserveStationThatDoesNotTell(t *testing.T) {
 	o, err := Observe(t.Context(), site, Options{Idle: NoIdle, Patience: 4 * time.Millisecond})
 	require.ErrorContains(t, err, "b: ask what it has seen: no answer")
 	assert.Nil(t, o)
+}
+
+// slow is a station that ends late, or had ended.
+type slow struct {
+	Station
+	err    error
+	others *sync.WaitGroup // whose end it waits for
+}
+
+func (s *slow) Close() error {
+	s.others.Done()
+	s.others.Wait()
+	return errors.Join(s.err, s.Station.Close())
+}
+
+// All stations are closed at once. That one is late does not spoil what was seen; that it had ended midway does.
+func TestObserveStationThatEndsLate(t *testing.T) {
+	for _, err := range []error{fmt.Errorf("%w within 1s", probe.ErrNotEnded), probe.ErrEnded} {
+		_, site := newModel("a", "b")
+		var others sync.WaitGroup
+		for i := range site.Nodes {
+			open := site.Nodes[i].Open
+			others.Add(1)
+			site.Nodes[i].Open = func(ctx context.Context, see func(probe.Sighting)) (Station, error) {
+				station, openErr := open(ctx, see)
+				return &slow{station, err, &others}, openErr
+			}
+		}
+		o, got := Observe(t.Context(), site, Options{Idle: NoIdle, Patience: 4 * time.Millisecond})
+		if errors.Is(err, probe.ErrEnded) {
+			require.ErrorIs(t, got, err)
+			assert.Nil(t, o)
+			continue
+		}
+		require.NoError(t, got)
+		assert.Equal(t, diagnosis.Works, diagnosis.Diagnose(*o).Verdict)
+		assert.Contains(t, o.Unread, diagnosis.Unread{Node: "b", What: "the end of what probes there", Why: "the probe agent has not ended within 1s"})
+	}
 }

@@ -178,11 +178,23 @@ func (ob *observer) open(ctx context.Context) error {
 	return nil
 }
 
+// close closes all stations at the same time. One that had ended before is an error.
 func (ob *observer) close() error {
-	var errs []error
+	type closed struct {
+		name string
+		err  error
+	}
+	all := make(chan closed)
 	for name, station := range ob.stations {
-		if err := station.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		go func() { all <- closed{name, station.Close()} }()
+	}
+	var errs []error
+	for range ob.stations {
+		switch c := <-all; {
+		case errors.Is(c.err, probe.ErrNotEnded): // it is late, but nothing that it saw is missing
+			ob.unread(c.name, "the end of what probes there", c.err)
+		case c.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", c.name, c.err))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,18 +15,22 @@ import (
 // Close ends the agents and removes all that was made, and waits until it is gone. It may be called again after it has failed.
 func (s *Session) Close(ctx context.Context) error {
 	s.fail(nil) // from now on an agent that ends is none that failed
+	if s.namespace != nil {
+		s.OnStep("remove namespace " + s.namespace.Name)
+	}
+	var agents []io.Closer
 	for _, a := range s.agents {
 		if a.client != nil {
-			_ = a.client.Close() // what matters of it was told by Observe
+			agents = append(agents, a.client)
 		}
 	}
+	closeAll(agents)
 	if s.cancel != nil {
 		s.cancel(nil)
 	}
 	if s.namespace == nil {
 		return nil
 	}
-	s.OnStep("remove namespace " + s.namespace.Name)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeouts.Remove, fmt.Errorf("not done within %v", s.Timeouts.Remove))
 	defer cancel()
 	name, api := s.namespace.Name, s.Options.Client
@@ -57,6 +63,15 @@ func (s *Session) Close(ctx context.Context) error {
 	s.namespace = nil
 	s.OnStep("removed: the cluster is as it was")
 	return nil
+}
+
+// closeAll closes agents at the same time, as each may be late. What matters of how they end was told by Observe.
+func closeAll(agents []io.Closer) {
+	var ending sync.WaitGroup
+	for _, a := range agents {
+		ending.Go(func() { _ = a.Close() })
+	}
+	ending.Wait()
 }
 
 // remove deletes an object, as often as it takes, and waits until it is not found any more.

@@ -3,8 +3,11 @@ package remote
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -107,4 +110,46 @@ func (h *heedfulNamespaces) Create(ctx context.Context, n *corev1.Namespace, o m
 		return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, n.Name, ctx.Err()) // whatever it looks like
 	}
 	return made, err
+}
+
+// closer ends when all have been told to.
+type closer struct{ told *sync.WaitGroup }
+
+func (c *closer) Close() error {
+	c.told.Done()
+	c.told.Wait()
+	return nil
+}
+
+// An agent that is late to end does not keep the others from being told.
+func TestCloseAll(t *testing.T) {
+	var told sync.WaitGroup
+	told.Add(3)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		closeAll([]io.Closer{&closer{&told}, &closer{&told}, &closer{&told}})
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Fatal("one waits for the other")
+	}
+}
+
+// What is done is said before agents are waited for.
+func TestCloseSaysWhatItDoes(t *testing.T) {
+	client, all := fakeCluster(nothing), newAgents()
+	o, _ := options(client, all)
+	s, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	before := true
+	s.OnStep = func(string) {
+		if before {
+			before = false
+			assert.NoError(t, s.agents[0].client.Send(t.Context()), "the agent is there yet")
+		}
+	}
+	require.NoError(t, s.Close(t.Context()))
+	assert.False(t, before)
 }

@@ -14,6 +14,9 @@ import (
 // ErrEnded says that an agent's output ended before Close was called.
 var ErrEnded = errors.New("the probe agent has ended")
 
+// ErrNotEnded says that an agent was told to end and has not: what it saw before is as good as ever.
+var ErrNotEnded = errors.New("the probe agent has not ended")
+
 // answerWithin is how long an agent may take to answer a request: one that must find a neighbour's link-layer address takes 3 s.
 const answerWithin = 30 * time.Second
 
@@ -187,6 +190,6 @@ func (c *Client) Close() error {
 	case <-c.done:
 		return closed
 	case <-time.After(closeWithin):
-		return errors.Join(closed, fmt.Errorf("the probe agent has not ended within %v", closeWithin))
+		return errors.Join(closed, fmt.Errorf("%w within %v", ErrNotEnded, closeWithin))
 	}
 }
