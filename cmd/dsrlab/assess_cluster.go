@@ -40,7 +40,11 @@ func (a *assessedCluster) isMeant(cmd *cobra.Command) (bool, error) {
 	if !cmd.Flags().Changed("kubeconfig") && !cmd.Flags().Changed("context") {
 		return false, refuse(cmd, "only with --kubeconfig or --context", "image", "ttl", "max-nodes", "without-net-admin")
 	}
-	if err := refuse(cmd, "not with --kubeconfig or --context, which name a cluster", "from", "name", "state-dir", "client", "wait"); err != nil {
+	testbeds := []string{"from", "name", "client"}
+	if !cmd.Flags().Changed("replay") { // whose testbed is somewhere, and may have to wait
+		testbeds = append(testbeds, "state-dir", "wait")
+	}
+	if err := refuse(cmd, "not with --kubeconfig or --context, which name a cluster", testbeds...); err != nil {
 		return true, err
 	}
 	if a.ttl < remote.LeastTTL || a.ttl%time.Second != 0 {

@@ -52,6 +52,21 @@ func TestAssessClusterUsage(t *testing.T) {
 	}
 }
 
+// With --replay a testbed is built, too, which is somewhere and may have to wait.
+func TestAssessClusterReplayUsage(t *testing.T) {
+	for _, args := range [][]string{{"--state-dir", "/tmp"}, {"--wait"}} {
+		cmd := newAssessCommand(streams{})
+		require.NoError(t, cmd.ParseFlags(append([]string{"--context", "x", "--replay"}, args...)))
+		meant, err := (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd)
+		require.NoError(t, err, args)
+		assert.True(t, meant, args)
+		cmd = newAssessCommand(streams{})
+		require.NoError(t, cmd.ParseFlags(append([]string{"--context", "x"}, args...)))
+		_, err = (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd)
+		require.ErrorContains(t, err, "not with --kubeconfig or --context", args)
+	}
+}
+
 // A cluster that can't be reached is not assessed, and this machine's lack is told first.
 func TestAssessClusterOutOfReach(t *testing.T) {
 	code, out, stderr := command(t, "assess", "--kubeconfig", unreachable(t))

@@ -80,13 +80,22 @@ func (a *assessedReplay) replay(ctx context.Context, o assess.Observations, site
 		return nil, err
 	}
 	defer lock.Release()
-	if err := mustUndo(ctx); err != nil {
+	if err := mustUndoReplay(ctx); err != nil {
 		return nil, err
 	}
 	return replay.Run(ctx, shape, replay.Options{
 		Testbed: testbed.Options{StateDir: site.target.stateDir, Lock: lock, Log: notices(s.err)},
 		OnStep:  func(step string) { fmt.Fprintln(s.err, step) },
 	})
+}
+
+// mustUndoReplay makes run wait until the testbed is removed, and tells what stays if it is kept from that.
+func mustUndoReplay(ctx context.Context) error {
+	if err := mustUndo(ctx); err != nil {
+		return err
+	}
+	undoBy(ctx, "testbed "+replay.Name+": dsrlab down --name "+replay.Name)
+	return nil
 }
 
 // notReplayed gives an error that kept a load from being run its exit code: never that of a verdict.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -60,4 +61,14 @@ func TestAssessReplayNeedsLoad(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, out, "Would DSR work on shop?")
 	assert.Contains(t, stderr, "--replay: nothing to replay: there is no profile, and no counters of all nodes to make one from (want --profile FILE)")
+}
+
+// A testbed that a replay leaves is named, in the place of what the assessment of a cluster has left.
+func TestMustUndoReplay(t *testing.T) {
+	var u undo
+	ctx := context.WithValue(t.Context(), undoKey{}, &u)
+	undoBy(ctx, "namespace x, which removes itself")
+	require.NoError(t, mustUndoReplay(ctx))
+	assert.True(t, u.needed)
+	assert.Equal(t, "it leaves testbed assess-replay: dsrlab down --name assess-replay", u.remains())
 }
