@@ -82,17 +82,17 @@ func TestExercises(t *testing.T) {
 
 func TestScaffold(t *testing.T) {
 	dir := t.TempDir()
-	folder, err := Scaffold(dir, "14-my-lab", "bin/dsrlab")
+	folder, err := Scaffold(dir, "15-my-lab", "bin/dsrlab")
 	require.NoError(t, err)
 	lab, err := Find(folder)
 	require.NoError(t, err)
-	assert.Equal(t, "14-my-lab", lab.Metadata.Name)
+	assert.Equal(t, "15-my-lab", lab.Metadata.Name)
 	_, err = Find(folder + "/lab.yaml")
 	require.NoError(t, err)
-	_, err = Scaffold(dir, "14-my-lab", "dsrlab")
+	_, err = Scaffold(dir, "15-my-lab", "dsrlab")
 	assert.ErrorContains(t, err, "file exists")
 	_, err = Scaffold(dir, "my lab", "dsrlab")
-	assert.EqualError(t, err, `name: found "my lab" (want two digits, a dash and a name, as in 14-my-lab)`)
+	assert.EqualError(t, err, `name: found "my lab" (want two digits, a dash and a name, as in 15-my-lab)`)
 	_, err = Find("99-nothing")
 	assert.ErrorContains(t, err, `unknown lab "99-nothing"`)
 }

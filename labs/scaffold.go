@@ -24,7 +24,7 @@ var labName = regexp.MustCompile(`^[0-9]{2}-[a-z0-9]+(-[a-z0-9]+)*$`)
 // folder is left untouched. Program is what the commands in it begin with.
 func Scaffold(dir, name, program string) (folder string, err error) {
 	if !labName.MatchString(name) {
-		return "", fmt.Errorf("name: found %q (want two digits, a dash and a name, as in 14-my-lab)", name)
+		return "", fmt.Errorf("name: found %q (want two digits, a dash and a name, as in 15-my-lab)", name)
 	}
 	folder = filepath.Join(dir, name)
 	if err := os.Mkdir(folder, 0o755); err != nil {

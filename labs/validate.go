@@ -30,7 +30,7 @@ func (l *Lab) validate() error {
 		fail("apiVersion and kind: found %q %q (want %s %s)", l.APIVersion, l.Kind, APIVersion, Kind)
 	}
 	if !labName.MatchString(l.Metadata.Name) {
-		fail("metadata.name: found %q (want two digits, a dash and a name, as in 14-my-lab)", l.Metadata.Name)
+		fail("metadata.name: found %q (want two digits, a dash and a name, as in 15-my-lab)", l.Metadata.Name)
 	}
 	n, err := l.names()
 	if err != nil {

@@ -20,7 +20,7 @@ func TestFilesInPlainWords(t *testing.T) {
 	}
 	require.NoError(t, os.Symlink("circle", filepath.Join(dir, "circle")))
 	lines := []string{
-		"capture --dissector PATH", "lab list --runs PATH", "lab new 14-my-lab --dir PATH", "lab run PATH",
+		"capture --dissector PATH", "lab list --runs PATH", "lab new 15-my-lab --dir PATH", "lab run PATH",
 		"lab show PATH", "lab validate PATH", "results claims --runs PATH", "results compare PATH PATH", "results list --dir PATH",
 		"results list --runs PATH", "results report 01 -w PATH", "results report PATH", "results show PATH", "results table PATH",
 		"status --state-dir PATH", "topology graph PATH", "topology graph talk -w PATH", "topology show PATH", "topology validate PATH",

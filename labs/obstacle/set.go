@@ -16,8 +16,9 @@ import (
 // obstaclesFile holds the names of a testbed's obstacles, a line each.
 const obstaclesFile = "obstacles"
 
-// Set replaces the obstacles of a running testbed by those of some names; without any it takes them all away. If it fails, also because
-// ctx has ended, there are none.
+// Set replaces the obstacles of a running testbed by those of some names; without any it removes them all. Names that the testbed can't have
+// are refused before anything is changed. If installing fails, also because ctx has ended, Set removes what it has installed; what can't be
+// removed stays recorded, for the next Set.
 func Set(ctx context.Context, tb *testbed.Testbed, names ...string) error {
 	if err := Check(tb.Plan(), names...); err != nil {
 		return err
