@@ -88,7 +88,7 @@ func (g *Gain) Lines() []string {
 		return nil
 	}
 	lines := []string{
-		fmt.Sprintf("Assuming that all traffic of the %d nodes' ports is service calls, spread evenly, clients send %s and get %s; %.0f %% of the answers cross between nodes.",
+		fmt.Sprintf("Assuming that all traffic of the %d nodes' ports is service calls over IPv4, spread evenly, clients send %s and get %s; %.0f %% of the answers cross between nodes.",
 			g.Nodes, rate(g.Requests), rate(g.Replies), 100*g.Crossing),
 		fmt.Sprintf("One port carries %s in and %s out now, %s and %s under DSR.", rate(g.Now.BytesIn), rate(g.Now.BytesOut), rate(g.DSR.BytesIn), rate(g.DSR.BytesOut)),
 		fmt.Sprintf("In packets: %.0f/s in and %.0f/s out now, %.0f/s and %.0f/s under DSR.", g.Now.PacketsIn, g.Now.PacketsOut, g.DSR.PacketsIn, g.DSR.PacketsOut),

@@ -11,7 +11,7 @@ type Load struct {
 }
 
 // Gain is what DSR would change at the ports of the nodes, as the counters let predict. It takes all traffic of the ports for that of
-// services whose calls reach the nodes evenly.
+// services whose calls reach the nodes evenly, over IPv4.
 type Gain struct {
 	// Nodes is how many nodes the counters are of; they are the LB nodes, and have the pods.
 	Nodes int `json:"nodes"`

@@ -65,8 +65,8 @@ type Limit struct {
 	Tokens   float64 `json:"tokensPerSecond,omitempty"`
 }
 
-// Predict says what the observations' profile puts on the ports of the nodes; nil if there is no profile, or no node. With a share s of calls entering at a node and a share p answered there, of
-// requests Q and replies R in all:
+// Predict says what the observations' profile puts on the ports of the nodes, over IPv4; nil if there is no profile, or no node. With a share
+// s of calls entering at a node and a share p answered there, of requests Q and replies R in all:
 //
 //	now   in  s Q + p (1-s) Q + s (1-p) R     from clients, from other entries, and replies to hand on
 //	      out s R + s (1-p) Q + p (1-s) R     to clients, to other nodes' pods, and replies to other entries
@@ -266,7 +266,7 @@ func (p *Prediction) Lines() []string {
 	if name == "" {
 		name = "the profile"
 	}
-	lines := []string{fmt.Sprintf("Of %s (%.0f requests/s of %.0f bytes, replies of %.0f bytes), by port:", name, p.Profile.Requests, p.Profile.RequestBytes, p.Profile.ReplyBytes)}
+	lines := []string{fmt.Sprintf("Of %s (%.0f requests/s of %.0f bytes, replies of %.0f bytes), by port, over IPv4:", name, p.Profile.Requests, p.Profile.RequestBytes, p.Profile.ReplyBytes)}
 	for i, l := range p.Ports {
 		if more := len(p.Ports) - i; i == maxPlaces && more > 1 {
 			lines = append(lines, fmt.Sprintf("and %d more ports.", more))

@@ -80,7 +80,7 @@ func TestPredictionKeepsBytes(t *testing.T) {
 	assert.InEpsilon(t, p.DSR.Requests*50, p.DSR.Tokens, 1e-9)
 	assert.Greater(t, p.DSR.Requests, p.Now.Requests)
 	report := Diagnose(o)
-	assert.Contains(t, report.GainLines()[0], "1000 requests/s of 400 bytes, replies of 20000 bytes")
+	assert.Contains(t, report.GainLines()[0], "1000 requests/s of 400 bytes, replies of 20000 bytes), by port, over IPv4:")
 
 	o.Nodes[1].LinkRate = 0
 	p = Diagnose(o).Prediction
