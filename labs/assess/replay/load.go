@@ -130,10 +130,10 @@ func (l *load) sequence(n int) []int {
 	return all
 }
 
-// warm opens a connection of each pair.
+// warm opens a connection of each pair, by a request that takes next to no time.
 func (l *load) warm(ctx context.Context) error {
 	for k := range l.pairs {
-		if err := l.one(ctx, k); err != nil {
+		if err := l.send(ctx, k, request{size: headerSize, reply: 1}); err != nil {
 			return err
 		}
 	}
@@ -204,14 +204,16 @@ func (l *load) filled(ctx context.Context, f filling) (float64, error) {
 	return float64(answered.Load()) / f.count.Seconds(), err
 }
 
-// one sends a request, and reads its reply.
-func (l *load) one(ctx context.Context, k int) error {
+// one sends a request of the load, and reads its reply.
+func (l *load) one(ctx context.Context, k int) error { return l.send(ctx, k, l.request) }
+
+func (l *load) send(ctx context.Context, k int, r request) error {
 	conn, err := l.take(ctx, k)
 	if err == nil {
 		bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		release := workload.Interruptible(bounded, conn)
-		if err = l.exchange(conn); err != nil {
+		if err = l.exchange(conn, r); err != nil {
 			_ = conn.Close()
 		}
 		release()
@@ -243,16 +245,16 @@ func (l *load) take(ctx context.Context, k int) (net.Conn, error) {
 	return l.dialer.Dial(ctx, "tcp", l.pairs[k].target, nil)
 }
 
-func (l *load) exchange(conn net.Conn) error {
-	data := make([]byte, max(l.size, headerSize))
+func (l *load) exchange(conn net.Conn, r request) error {
+	data := make([]byte, max(r.size, headerSize))
 	binary.BigEndian.PutUint32(data, uint32(len(data)))
-	binary.BigEndian.PutUint32(data[4:], uint32(l.reply))
-	binary.BigEndian.PutUint32(data[8:], uint32(l.partsOf(l.sent.Add(1))))
+	binary.BigEndian.PutUint32(data[4:], uint32(r.reply))
+	binary.BigEndian.PutUint32(data[8:], uint32(r.partsOf(l.sent.Add(1))))
 	if _, err := conn.Write(data); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}
-	if n, err := io.CopyN(io.Discard, conn, int64(l.reply)); err != nil {
-		return fmt.Errorf("read reply: %w after %d of %d bytes", err, n, l.reply)
+	if n, err := io.CopyN(io.Discard, conn, int64(r.reply)); err != nil {
+		return fmt.Errorf("read reply: %w after %d of %d bytes", err, n, r.reply)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package replay
 
 import (
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -75,4 +77,29 @@ func TestEnded(t *testing.T) {
 	require.ErrorIs(t, err, measuring)
 	require.ErrorIs(t, err, removing)
 	assert.Nil(t, got)
+}
+
+// Opening connections costs no reply of the load, which may take long.
+func TestWarm(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer server.Close()
+	asked := make(chan []uint32, 1)
+	go func() {
+		conn, err := server.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fields := make([]uint32, 3)
+		_ = binary.Read(conn, binary.BigEndian, fields) // else they are 0
+		asked <- fields
+		_, _ = conn.Write([]byte{0})
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	l := &load{pairs: []pair{{target: workload.AddrPortOf(server.Addr()), share: 1}}, request: request{size: 500, reply: 2000, parts: 1000}, idle: map[int][]net.Conn{}}
+	require.NoError(t, l.warm(t.Context()))
+	assert.Equal(t, []uint32{headerSize, 1, 1}, <-asked)
+	assert.Len(t, l.idle[0], 1)
+	l.close()
 }
