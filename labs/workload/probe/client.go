@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrEnded says that an agent's output ended before Close was called.
+// ErrEnded says that an agent's output has ended: before Close was called, or, of a request, before it was answered.
 var ErrEnded = errors.New("the probe agent has ended")
 
 // ErrNotEnded says that an agent was told to end and has not: what it saw before is as good as ever.
@@ -124,7 +125,7 @@ func (c *Client) request(ctx context.Context, r Request) (*Answer, error) {
 			}
 			return &a, nil
 		case <-c.done:
-			return nil, c.ended()
+			return nil, cmp.Or(c.ended(), ErrEnded)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

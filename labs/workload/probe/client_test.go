@@ -97,6 +97,24 @@ func TestClientWhoseAgentEnds(t *testing.T) {
 	require.ErrorIs(t, c.Close(), ErrEnded)
 }
 
+// What is asked after Close is an error, also of an agent that ends only now or whose input nobody reads any more.
+func TestClientThatIsClosed(t *testing.T) {
+	out, messages := io.Pipe()
+	c := NewClient(discard{}, out, nil)
+	require.NoError(t, messages.Close())
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, c.Send(t.Context(), Probe{}), ErrEnded)
+	require.ErrorIs(t, c.Guard(1), ErrEnded)
+	_, err := c.Facts()
+	require.ErrorIs(t, err, ErrEnded)
+}
+
+// discard is an input that takes everything.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
+
 // What is no line of an agent ends the conversation: nothing that follows could be trusted.
 func TestClientThatHearsNonsense(t *testing.T) {
 	out, messages := io.Pipe()
