@@ -87,7 +87,7 @@ func newAssessCommand(s streams) *cobra.Command {
 
 // observations are those of a file, of a cluster, or of a running testbed. Together with an error they are complete if they have a schema.
 func observations(cmd *cobra.Command, from string, site *assessedSite, onCluster *assessedCluster, s streams) (assess.Observations, error) {
-	meant, err := onCluster.isMeant(cmd)
+	meant, err := onCluster.isMeant(cmd, site.idle)
 	if err != nil {
 		return assess.Observations{}, err
 	}

@@ -35,8 +35,9 @@ func (a *assessedCluster) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.withoutNetAdmin, "without-net-admin", false, "on a cluster, leave out the capability NET_ADMIN, and so what is read of the nodes' nf_tables rules")
 }
 
-// isMeant reports whether a cluster is meant, and no testbed. Flags that contradict each other are bad usage.
-func (a *assessedCluster) isMeant(cmd *cobra.Command) (bool, error) {
+// isMeant reports whether a cluster is meant, and no testbed. Flags that contradict each other are bad usage, also a TTL that ends before
+// connections have rested.
+func (a *assessedCluster) isMeant(cmd *cobra.Command, idle time.Duration) (bool, error) {
 	if !cmd.Flags().Changed("kubeconfig") && !cmd.Flags().Changed("context") {
 		return false, refuse(cmd, "only with --kubeconfig or --context", "image", "ttl", "max-nodes", "without-net-admin")
 	}
@@ -49,6 +50,9 @@ func (a *assessedCluster) isMeant(cmd *cobra.Command) (bool, error) {
 	}
 	if a.ttl < remote.LeastTTL || a.ttl%time.Second != 0 {
 		return true, usageError(fmt.Errorf("--ttl: found %v (want whole seconds, %v or more)", a.ttl, remote.LeastTTL))
+	}
+	if least := (max(idle, 0) + remote.LeastTTL).Truncate(time.Second); a.ttl < least {
+		return true, usageError(fmt.Errorf("--ttl: found %v (want %v or more with --idle %v)", a.ttl, least, max(idle, 0)))
 	}
 	if a.maxNodes < 0 {
 		return true, usageError(fmt.Errorf("--max-nodes: found %d (want 0 or more)", a.maxNodes))
@@ -63,13 +67,13 @@ func (a *assessedCluster) observe(ctx context.Context, idle time.Duration, s str
 	if err != nil {
 		return assess.Observations{}, err
 	}
-	session, err := a.open(ctx, o)
+	// What is made is there for the TTL from a time on that is later than this one.
+	probing, cancel := context.WithTimeoutCause(ctx, a.ttl-remote.LeastTTL/2, fmt.Errorf("it was not done within --ttl, %v (want more)", a.ttl))
+	defer cancel()
+	session, err := a.open(probing, o)
 	if err != nil {
 		return assess.Observations{}, notAssessedCluster(err)
 	}
-	undoBy(ctx, session.Leaves())
-	probing, cancel := context.WithTimeoutCause(ctx, a.ttl-remote.LeastTTL/2, fmt.Errorf("it was not done within --ttl, %v (want more)", a.ttl))
-	defer cancel()
 	// Answers of agents take a way by the API server and back.
 	const patience = 4 * time.Second
 	observed, err := session.Observe(probing, prober.Options{Idle: idle, Patience: patience, OnStep: o.OnStep})

@@ -40,6 +40,8 @@ func TestAssessClusterUsage(t *testing.T) {
 		"dsrlab: --ttl: only with --kubeconfig or --context\n":                               {"--from", observedFile, "--ttl", "1m"},
 		"dsrlab: --ttl: found 10s (want whole seconds, 30s or more)\n":                       {"--kubeconfig", file, "--ttl", "10s"},
 		"dsrlab: --ttl: found 1m0.5s (want whole seconds, 30s or more)\n":                    {"--kubeconfig", file, "--ttl", "60.5s"},
+		"dsrlab: --ttl: found 1m29s (want 1m30s or more with --idle 1m0s)\n":                 {"--kubeconfig", file, "--ttl", "89s"},
+		"dsrlab: --ttl: found 15m0s (want 15m30s or more with --idle 15m0s)\n":               {"--kubeconfig", file, "--idle", "15m"},
 		"dsrlab: --max-nodes: found -1 (want 0 or more)\n":                                   {"--kubeconfig", file, "--max-nodes", "-1"},
 		"dsrlab: --idle: found -1s (want 0 or more)\n":                                       {"--kubeconfig", file, "--idle", "-1s"},
 		"dsrlab: --kubeconfig, --context: find the cluster: /missing: there is no such file": {"--kubeconfig", "/missing"},
@@ -57,12 +59,12 @@ func TestAssessClusterReplayUsage(t *testing.T) {
 	for _, args := range [][]string{{"--state-dir", "/tmp"}, {"--wait"}} {
 		cmd := newAssessCommand(streams{})
 		require.NoError(t, cmd.ParseFlags(append([]string{"--context", "x", "--replay"}, args...)))
-		meant, err := (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd)
+		meant, err := (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd, 0)
 		require.NoError(t, err, args)
 		assert.True(t, meant, args)
 		cmd = newAssessCommand(streams{})
 		require.NoError(t, cmd.ParseFlags(append([]string{"--context", "x"}, args...)))
-		_, err = (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd)
+		_, err = (&assessedCluster{ttl: remote.LeastTTL}).isMeant(cmd, 0)
 		require.ErrorContains(t, err, "not with --kubeconfig or --context", args)
 	}
 }

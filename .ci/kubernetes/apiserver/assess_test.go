@@ -302,7 +302,7 @@ func TestAssess(t *testing.T) {
 
 // killed: after SIGKILL the agents end by themselves, and all else is gone after the TTL.
 func (a *assessed) killed(t *testing.T, before map[string]string) {
-	code, _, stderr := a.command(t, "send between nodes", func(p *os.Process) { require.NoError(t, p.Kill()) }, "--idle=1m", "--ttl=30s")
+	code, _, stderr := a.command(t, "send between nodes", func(p *os.Process) { require.NoError(t, p.Kill()) }, "--idle=10s", "--ttl=1m")
 	require.Equal(t, -1, code, stderr)
 	left := a.namespaces(t)
 	require.Len(t, left, 1)

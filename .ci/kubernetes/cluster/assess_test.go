@@ -49,7 +49,7 @@ func (c *cluster) assess(t *testing.T, proxy string) {
 
 	assert.Equal(t, 130, c.signal(t, syscall.SIGINT, args...))
 	assert.Equal(t, before, c.objects(t))
-	assert.Equal(t, -1, c.signal(t, syscall.SIGKILL, append(args, "--ttl", "30s")...))
+	assert.Equal(t, -1, c.signal(t, syscall.SIGKILL, append(args, "--ttl", "1m")...))
 	assert.NotEqual(t, before, c.objects(t))
 	require.Eventually(t, func() bool { return len(c.objects(t)) == len(before) }, 3*time.Minute, time.Second)
 	assert.Equal(t, before, c.objects(t))
