@@ -91,7 +91,8 @@ func (a *assessedCluster) open(ctx context.Context, o remote.Options) (*remote.S
 	if err := mustUndo(ctx); err != nil {
 		return nil, err
 	}
-	undoBy(ctx, "its namespace, which removes itself after "+a.ttl.String())
+	o.OnLeaves = func(what string) { undoBy(ctx, what) }
+	o.OnLeaves("nothing")
 	return remote.Open(ctx, o)
 }
 

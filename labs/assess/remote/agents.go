@@ -61,6 +61,10 @@ func (s *Session) awaitAgents(ctx context.Context) error {
 			}
 			running[p.Name] = p.Status.Phase == corev1.PodRunning
 		}
+		if !s.expires && running[expiry] {
+			s.expires = true
+			s.OnLeaves(s.Leaves())
+		}
 		for _, a := range s.agents {
 			if !running[a.pod] {
 				return fmt.Errorf("pod %s of node %s does not run yet%s", a.pod, a.node.Name, whyNot(list.Items, a.pod))

@@ -60,7 +60,8 @@ func (s *Session) Close(ctx context.Context) error {
 			return fmt.Errorf("remove cluster role and binding %s (kubectl delete clusterrole,clusterrolebinding %[1]s does it by hand): %w", name, err)
 		}
 	}
-	s.namespace = nil
+	s.namespace, s.expires = nil, false
+	s.OnLeaves(s.Leaves())
 	s.OnStep("removed: the cluster is as it was")
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -152,4 +153,40 @@ func TestCloseSaysWhatItDoes(t *testing.T) {
 	}
 	require.NoError(t, s.Close(t.Context()))
 	assert.False(t, before)
+}
+
+// What stays after a kill is said as it is at that time: it removes itself only once the pod runs that does it, and after Close it is nothing.
+func TestLeaves(t *testing.T) {
+	for name, c := range map[string]struct {
+		pod    func(*corev1.Pod)
+		create error
+		want   []string
+	}{
+		"as usual": {nothing, nil, []string{"namespace NAME, whose pods end by themselves: kubectl delete namespace NAME", "namespace NAME, which removes itself after 15m0s", "nothing"}},
+		"expiry is late": {func(p *corev1.Pod) {
+			p.Status.Phase = map[bool]corev1.PodPhase{true: corev1.PodPending, false: corev1.PodRunning}[p.Name == expiry]
+		}, nil, []string{"namespace NAME, whose pods end by themselves: kubectl delete namespace NAME", "nothing"}},
+		"nothing is made": {nothing, apierrors.NewBadRequest("no"), []string{"namespace NAME, whose pods end by themselves: kubectl delete namespace NAME", "nothing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := fakeCluster(c.pod)
+			if c.create != nil {
+				client.PrependReactor("create", "namespaces", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, c.create })
+			}
+			o, _ := options(client, newAgents())
+			var said []string
+			o.OnLeaves = func(what string) {
+				what = regexp.MustCompile("dsrlab-assess-[0-9a-f]{8}").ReplaceAllString(what, "NAME")
+				if len(said) == 0 || said[len(said)-1] != what {
+					said = append(said, what)
+				}
+			}
+			s, err := Open(t.Context(), o)
+			if c.create == nil {
+				require.NoError(t, err)
+				require.NoError(t, s.Close(t.Context()))
+			}
+			assert.Equal(t, c.want, said)
+		})
+	}
 }

@@ -44,6 +44,8 @@ type Options struct {
 	Here Here
 	// OnStep is called with what is done, before it is done.
 	OnStep func(string)
+	// OnLeaves is called with what stays if this process ends at once, whenever that changes: what Leaves says.
+	OnLeaves func(string)
 	// Timeouts are how long the cluster may take.
 	Timeouts Timeouts
 }
@@ -94,6 +96,7 @@ type Session struct {
 	seen      *snapshot
 	namespace *corev1.Namespace // as the API server made it; nil before
 	role      bool              // whether a cluster role was made
+	expires   bool              // whether what removes the namespace was seen to run
 	agents    []*agent
 	cancel    context.CancelCauseFunc // ends the connections; nil before there are any
 	fail      context.CancelCauseFunc // ends Observe; called if an agent ends
@@ -114,6 +117,9 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	o.Timeouts.setDefaults()
 	if o.OnStep == nil {
 		o.OnStep = func(string) {}
+	}
+	if o.OnLeaves == nil {
+		o.OnLeaves = func(string) {}
 	}
 	s := &Session{Options: o}
 	s.failed, s.fail = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -142,7 +148,11 @@ func (s *Session) open(ctx context.Context) error {
 	for _, line := range announcement(name, len(s.seen.nodes), mayExpire, &s.Options) {
 		s.OnStep(line)
 	}
-	if err := s.makeNamespace(ctx, name); err != nil {
+	// It may be there before the API server has said so.
+	s.OnLeaves(leavesNamespace(name))
+	err = s.makeNamespace(ctx, name)
+	s.OnLeaves(s.Leaves())
+	if err != nil {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	if mayExpire {
@@ -269,8 +279,15 @@ func (s *Session) Namespace() string {
 
 // Leaves says what stays if this process ends without Close.
 func (s *Session) Leaves() string {
-	if s.role {
+	switch {
+	case s.namespace == nil:
+		return "nothing"
+	case s.expires:
 		return fmt.Sprintf("namespace %s, which removes itself after %v", s.Namespace(), s.TTL)
 	}
-	return fmt.Sprintf("namespace %s, whose pods end by themselves: kubectl delete namespace %[1]s", s.Namespace())
+	return leavesNamespace(s.Namespace())
+}
+
+func leavesNamespace(name string) string {
+	return fmt.Sprintf("namespace %s, whose pods end by themselves: kubectl delete namespace %[1]s", name)
 }

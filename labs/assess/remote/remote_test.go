@@ -216,6 +216,7 @@ func TestSession(t *testing.T) {
 	assert.Equal(t, "eth0", facts.Outside, "the device that the cluster uses, not that of the default route")
 
 	require.NoError(t, s.Close(t.Context()))
+	assert.Equal(t, "nothing", s.Leaves())
 	assert.Contains(t, said.String(), "remove namespace "+name+"\nremoved: the cluster is as it was\n")
 	assertClean(t, client)
 	require.NoError(t, s.Close(t.Context()), "there is nothing to do")
