@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -42,28 +44,53 @@ func (s *Session) Close(ctx context.Context) error {
 			return err
 		})
 	if err != nil {
-		return fmt.Errorf("remove namespace %s (kubectl delete namespace %[1]s does it by hand): %w", name, err)
+		return s.stays(ctx, fmt.Errorf("remove namespace %s (kubectl delete namespace %[1]s does it by hand): %w", name, err))
 	}
-	if s.role {
-		// The garbage collector does it, too, only later.
-		bindings, roles := api.RbacV1().ClusterRoleBindings(), api.RbacV1().ClusterRoles()
-		err = errors.Join(
-			s.remove(ctx, func(ctx context.Context) error { return bindings.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
-				_, err := bindings.Get(ctx, name, metav1.GetOptions{})
-				return err
-			}),
-			s.remove(ctx, func(ctx context.Context) error { return roles.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
-				_, err := roles.Get(ctx, name, metav1.GetOptions{})
-				return err
-			}))
-		if err != nil {
-			return fmt.Errorf("remove cluster role and binding %s (kubectl delete clusterrole,clusterrolebinding %[1]s does it by hand): %w", name, err)
-		}
+	if err := s.removeRole(ctx, name); err != nil {
+		return err
 	}
 	s.namespace, s.expires = nil, false
 	s.OnLeaves(s.Leaves())
 	s.OnStep("removed: the cluster is as it was")
 	return nil
+}
+
+// removeRole removes the cluster role and its binding, if there are any. The garbage collector does it, too, only later.
+func (s *Session) removeRole(ctx context.Context, name string) error {
+	if !s.role {
+		return nil
+	}
+	bindings, roles := s.Options.Client.RbacV1().ClusterRoleBindings(), s.Options.Client.RbacV1().ClusterRoles()
+	err := errors.Join(
+		s.remove(ctx, func(ctx context.Context) error { return bindings.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
+			_, err := bindings.Get(ctx, name, metav1.GetOptions{})
+			return err
+		}),
+		s.remove(ctx, func(ctx context.Context) error { return roles.Delete(ctx, name, metav1.DeleteOptions{}) }, func(ctx context.Context) error {
+			_, err := roles.Get(ctx, name, metav1.GetOptions{})
+			return err
+		}))
+	if err != nil {
+		return fmt.Errorf("remove cluster role and binding %s (kubectl delete clusterrole,clusterrolebinding %[1]s does it by hand): %w", name, err)
+	}
+	return nil
+}
+
+// stays adds to the error of a namespace that could not be removed what the API server says it waits for, and removes what is outside of
+// it. One that is not even going keeps what would remove it at its TTL.
+func (s *Session) stays(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Timeouts.Remove) // the former one is over
+	defer cancel()
+	n, getErr := s.Options.Client.CoreV1().Namespaces().Get(ctx, s.namespace.Name, metav1.GetOptions{})
+	if getErr != nil || n.DeletionTimestamp == nil {
+		return err
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Status == corev1.ConditionTrue {
+			err = fmt.Errorf("%w; %s: %s", err, c.Type, c.Message)
+		}
+	}
+	return errors.Join(err, s.removeRole(ctx, n.Name))
 }
 
 // closeAll closes agents at the same time, as each may be late. What matters of how they end was told by Observe.
@@ -130,7 +157,7 @@ func (s *Session) removeLeftovers(ctx context.Context) {
 	}
 	for i := range list.Items {
 		n := &list.Items[i]
-		if n.Name == s.namespace.Name || !isLeftOver(n, s.namespace.CreationTimestamp.Time) {
+		if n.Name == s.namespace.Name || !strings.HasPrefix(n.Name, namePrefix) || !isLeftOver(n, s.namespace.CreationTimestamp.Time) {
 			continue
 		}
 		s.OnStep("remove namespace " + n.Name + ", which an assessment that was killed has left")

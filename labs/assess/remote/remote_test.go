@@ -346,6 +346,28 @@ func TestCloseFails(t *testing.T) {
 	assert.Len(t, roles.Items, 1, "what removes it at its TTL still may")
 }
 
+// A namespace that does not go, for what is in it, is named with what it waits for. Its cluster role goes all the same.
+func TestCloseNamespaceThatDoesNotGo(t *testing.T) {
+	client := fakeCluster(nothing)
+	o, _ := options(client, newAgents())
+	o.Timeouts.Remove = 5 * time.Millisecond
+	s, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	client.PrependReactor("delete", "namespaces", func(kubetesting.Action) (bool, runtime.Object, error) { return true, nil, nil })
+	client.PrependReactor("get", "namespaces", func(kubetesting.Action) (bool, runtime.Object, error) {
+		going := metav1.NewTime(now())
+		return true, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace(), DeletionTimestamp: &going}, Status: corev1.NamespaceStatus{Conditions: []corev1.NamespaceCondition{
+			{Type: corev1.NamespaceDeletionDiscoveryFailure, Status: corev1.ConditionFalse, Message: "all right"},
+			{Type: corev1.NamespaceContentRemaining, Status: corev1.ConditionTrue, Message: "Some resources are remaining: pods. has 1 resource instances"},
+		}}}, nil
+	})
+	require.EqualError(t, s.Close(t.Context()), fmt.Sprintf("remove namespace %s (kubectl delete namespace %[1]s does it by hand): not done within 5ms: it is still there; "+
+		"NamespaceContentRemaining: Some resources are remaining: pods. has 1 resource instances", s.Namespace()))
+	roles, err := client.RbacV1().ClusterRoles().List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, roles.Items)
+}
+
 // What former assessments have left is removed once their time is over, and nothing else.
 func TestLeftovers(t *testing.T) {
 	client := fakeCluster(nothing)
@@ -357,11 +379,12 @@ func TestLeftovers(t *testing.T) {
 		require.NoError(t, client.Tracker().Add(n))
 	}
 	as := func(*corev1.Namespace) {}
-	former("over", "10m", 11*time.Minute, as)
-	former("alive", "10m", 9*time.Minute, as)
-	former("unreadable", "soon", time.Hour, as)
-	former("of-a-lab", "10m", time.Hour, func(n *corev1.Namespace) { delete(n.Labels, purposeLabel) })
+	former(namePrefix+"over", "10m", 11*time.Minute, as)
+	former(namePrefix+"alive", "10m", 9*time.Minute, as)
+	former(namePrefix+"unreadable", "soon", time.Hour, as)
+	former(namePrefix+"of-a-lab", "10m", time.Hour, func(n *corev1.Namespace) { delete(n.Labels, purposeLabel) })
 	former("of-somebody", "10m", time.Hour, func(n *corev1.Namespace) { n.Labels = nil })
+	former("named-otherwise", "10m", time.Hour, as)
 	o, said := options(client, newAgents())
 	s, err := Open(t.Context(), o)
 	require.NoError(t, err)
@@ -372,6 +395,6 @@ func TestLeftovers(t *testing.T) {
 	for _, n := range left.Items {
 		names = append(names, n.Name)
 	}
-	assert.ElementsMatch(t, []string{"alive", "unreadable", "of-a-lab", "of-somebody"}, names)
-	assert.Contains(t, said.String(), "remove namespace over, which an assessment that was killed has left\n")
+	assert.ElementsMatch(t, []string{namePrefix + "alive", namePrefix + "unreadable", namePrefix + "of-a-lab", "of-somebody", "named-otherwise"}, names)
+	assert.Contains(t, said.String(), "remove namespace dsrlab-assess-over, which an assessment that was killed has left\n")
 }

@@ -24,7 +24,7 @@ type Options struct {
 	Server string
 	// Namespace is deleted with all that is in it.
 	Namespace string
-	// After is how long Run waits before.
+	// After is how long Run waits before, from its call: in a pod that is restarted, from its last start.
 	After time.Duration
 	// ServiceAccount is a folder with the files token and ca.crt. They are read for each try: tokens are replaced before they expire.
 	ServiceAccount string
