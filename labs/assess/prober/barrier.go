@@ -12,7 +12,7 @@ func (ob *observer) heard(ctx context.Context, machines ...*Machine) {
 	answers := make(chan error, len(machines))
 	for _, m := range machines {
 		go func() {
-			err := ob.stations[m.Name].Guard()
+			err := ob.stations[m.Name].Guard(ctx)
 			if err != nil {
 				err = fmt.Errorf("%s: ask what it has seen: %w", m.Name, err)
 			}

@@ -24,7 +24,7 @@ type stalled struct {
 	mute bool // it does not answer any more
 }
 
-func (s *stalled) Guard(ports ...uint16) error {
+func (s *stalled) Guard(ctx context.Context, ports ...uint16) error {
 	s.mu.Lock()
 	held := s.held
 	s.held = nil
@@ -36,7 +36,7 @@ func (s *stalled) Guard(ports ...uint16) error {
 	for _, one := range held {
 		s.see(one)
 	}
-	return s.Station.Guard(ports...)
+	return s.Station.Guard(ctx, ports...)
 }
 
 // stall lets a machine be stalled.

@@ -20,11 +20,11 @@ const (
 )
 
 // facts reads the facts of all nodes; those that can't be read are missing.
-func (ob *observer) facts() map[string]*probe.Facts {
+func (ob *observer) facts(ctx context.Context) map[string]*probe.Facts {
 	all := make(map[string]*probe.Facts)
 	for i := range ob.Nodes {
 		name := ob.Nodes[i].Name
-		facts, err := ob.stations[name].Facts()
+		facts, err := ob.stations[name].Facts(ctx)
 		if err != nil {
 			ob.unread(name, "counters of the node's port", err)
 			continue
@@ -39,24 +39,24 @@ func (ob *observer) readCounters(ctx context.Context, _ bool) error {
 	if len(ob.out.Counters) > 0 || ob.counted || ob.Idle < shortest {
 		return nil
 	}
-	before := ob.facts()
+	before := ob.facts(ctx)
 	select {
 	case <-time.After(min(ob.Idle, 5*shortest)):
 	case <-ctx.Done():
 		return nil
 	}
-	ob.count(before)
+	ob.count(ctx, before)
 	return nil
 }
 
 // count adds what has passed the nodes' ports since the facts were read to the observations, once.
-func (ob *observer) count(before map[string]*probe.Facts) {
+func (ob *observer) count(ctx context.Context, before map[string]*probe.Facts) {
 	if ob.counted {
 		return
 	}
 	var all []assess.Counters
 	rate := 0.0
-	for name, after := range ob.facts() {
+	for name, after := range ob.facts(ctx) {
 		if before[name] == nil {
 			continue
 		}

@@ -31,9 +31,9 @@ func TestCount(t *testing.T) {
 			m, site := newModel("a")
 			ob := &observer{Site: site, out: &diagnosis.Observations{}, stations: map[string]Station{"a": m.machines["a"]}}
 			m.machines["a"].facts = facts(0, 1000)
-			before := ob.facts()
+			before := ob.facts(t.Context())
 			m.machines["a"].facts = facts(c.interval, 1000+c.packets)
-			ob.count(before)
+			ob.count(t.Context(), before)
 			if !c.counts {
 				assert.Empty(t, ob.out.Counters)
 				return

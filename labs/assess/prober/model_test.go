@@ -80,10 +80,10 @@ func newModel(nodes ...string) (*model, Site) {
 	return m, site
 }
 
-func (s *modelStation) Guard(...uint16) error { return nil }
-func (s *modelStation) Close() error          { return nil }
+func (s *modelStation) Guard(context.Context, ...uint16) error { return nil }
+func (s *modelStation) Close() error                           { return nil }
 
-func (s *modelStation) Facts() (*probe.Facts, error) {
+func (s *modelStation) Facts(context.Context) (*probe.Facts, error) {
 	if s.facts != nil {
 		return s.facts, nil
 	}

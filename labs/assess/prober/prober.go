@@ -17,8 +17,8 @@ import (
 // Station sends probes from a machine, and answers questions about it. *probe.Agent is one; others are the far end of probe.Serve.
 type Station interface {
 	Send(ctx context.Context, probes ...probe.Probe) error
-	Guard(ports ...uint16) error
-	Facts() (*probe.Facts, error)
+	Guard(ctx context.Context, ports ...uint16) error
+	Facts(ctx context.Context) (*probe.Facts, error)
 	Close() error
 }
 
@@ -171,7 +171,7 @@ func (ob *observer) open(ctx context.Context) error {
 				ports = append(ports, firstGuarded+i)
 			}
 		}
-		if err := station.Guard(ports...); err != nil {
+		if err := station.Guard(ctx, ports...); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -237,11 +237,11 @@ func (ob *observer) unread(node, what string, why error) {
 	}
 }
 
-func (ob *observer) readFacts(context.Context, bool) error {
+func (ob *observer) readFacts(ctx context.Context, _ bool) error {
 	for i := range ob.Nodes {
 		m := &ob.Nodes[i]
 		node := assess.Node{Name: m.Name, Addresses: m.Addresses, LinkRate: m.LinkRate}
-		facts, err := ob.stations[m.Name].Facts()
+		facts, err := ob.stations[m.Name].Facts(ctx)
 		if err != nil {
 			ob.unread(m.Name, "facts of the node's network", err)
 			ob.out.Nodes = append(ob.out.Nodes, node)

@@ -197,13 +197,13 @@ func (ob *observer) exchange(ctx context.Context, all []*connection) {
 	if ob.Idle < 0 || !slices.ContainsFunc(all, stands) {
 		return
 	}
-	before := ob.facts()
+	before := ob.facts(ctx)
 	select {
 	case <-time.After(ob.Idle):
 	case <-ctx.Done():
 		return
 	}
-	ob.count(before)
+	ob.count(ctx, before)
 	for _, c := range all {
 		if stands(c) {
 			ob.sendData(ctx, c, stageAfter)

@@ -123,7 +123,7 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	for _, a := range s.agents {
 		var err error
-		if a.facts, err = a.client.ReadFacts(ctx); err != nil {
+		if a.facts, err = a.client.Facts(ctx); err != nil {
 			if failed := context.Cause(s.failed); failed != nil {
 				return failed
 			}

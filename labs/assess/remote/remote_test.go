@@ -154,9 +154,9 @@ func (s *silent) Send(_ context.Context, all ...probe.Probe) error {
 	return nil
 }
 
-func (*silent) Guard(...uint16) error        { return nil }
-func (*silent) Facts() (*probe.Facts, error) { return &probe.Facts{}, nil }
-func (*silent) Close() error                 { return nil }
+func (*silent) Guard(context.Context, ...uint16) error      { return nil }
+func (*silent) Facts(context.Context) (*probe.Facts, error) { return &probe.Facts{}, nil }
+func (*silent) Close() error                                { return nil }
 
 // assertClean checks that nothing is left but what was there, and that nothing else was ever touched.
 func assertClean(t *testing.T, client *fake.Clientset) {
@@ -211,7 +211,7 @@ func TestSession(t *testing.T) {
 	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.1.0.2/24")}, site.Nodes[1].Addresses)
 	opened, err := site.Nodes[1].Open(t.Context(), func(probe.Sighting) {})
 	require.NoError(t, err)
-	facts, err := opened.Facts()
+	facts, err := opened.Facts(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "eth0", facts.Outside, "the device that the cluster uses, not that of the default route")
 

@@ -126,8 +126,8 @@ type station struct {
 
 var _ prober.Station = (*station)(nil)
 
-func (s *station) Facts() (*probe.Facts, error) {
-	facts, err := s.Client.Facts()
+func (s *station) Facts(ctx context.Context) (*probe.Facts, error) {
+	facts, err := s.Client.Facts(ctx)
 	if err == nil {
 		facts.Outside = s.outside
 	}

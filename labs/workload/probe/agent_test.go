@@ -183,7 +183,7 @@ func TestDropsInvalid(t *testing.T) {
 			}})
 			return conn.Flush()
 		}))
-		facts, err := agent.Facts()
+		facts, err := agent.Facts(t.Context())
 		require.NoError(t, err)
 		require.NotNil(t, facts.DropsInvalid)
 		assert.Equal(t, test.want, *facts.DropsInvalid, "%s %s", test.table, test.chain)

@@ -157,16 +157,13 @@ func (c *Client) Send(ctx context.Context, probes ...Probe) error {
 }
 
 // Guard keeps the kernel from answering probes of some ports, as Agent.Guard does.
-func (c *Client) Guard(ports ...uint16) error {
-	_, err := c.request(context.Background(), Request{Guard: ports})
+func (c *Client) Guard(ctx context.Context, ports ...uint16) error {
+	_, err := c.request(ctx, Request{Guard: ports})
 	return err
 }
 
 // Facts reads what the kernel says about the agent's network, as Agent.Facts does.
-func (c *Client) Facts() (*Facts, error) { return c.ReadFacts(context.Background()) }
-
-// ReadFacts is Facts until ctx ends.
-func (c *Client) ReadFacts(ctx context.Context) (*Facts, error) {
+func (c *Client) Facts(ctx context.Context) (*Facts, error) {
 	a, err := c.request(ctx, Request{Facts: true})
 	if err != nil {
 		return nil, err

@@ -73,9 +73,9 @@ func TestClient(t *testing.T) {
 	assert.Equal(t, []uint32{2, 3}, seen, "all that was said before the answer")
 
 	guarded := make(chan error, 1)
-	go func() { guarded <- c.Guard(1) }()
+	go func() { guarded <- c.Guard(t.Context(), 1) }()
 	require.Eventually(t, func() bool { // whichever of the two is written first
-		facts, err := c.Facts()
+		facts, err := c.Facts(t.Context())
 		return assert.NoError(t, err) && assert.Equal(t, "6.1", facts.Kernel) && len(guarded) == 1
 	}, time.Minute, time.Millisecond)
 	assert.EqualError(t, <-guarded, "port 1 is in use")
@@ -91,8 +91,8 @@ func TestClientWhoseAgentEnds(t *testing.T) {
 	c := farEnd(t, func(err error) { ended <- err }, func(Request, func(Message)) bool { return false })
 	require.ErrorIs(t, c.Send(t.Context(), Probe{Source: netip.AddrPort{}}), ErrEnded)
 	require.ErrorIs(t, <-ended, ErrEnded)
-	require.Error(t, c.Guard(1))
-	_, err := c.Facts()
+	require.Error(t, c.Guard(t.Context(), 1))
+	_, err := c.Facts(t.Context())
 	require.Error(t, err)
 	require.ErrorIs(t, c.Close(), ErrEnded)
 }
@@ -104,8 +104,8 @@ func TestClientThatIsClosed(t *testing.T) {
 	require.NoError(t, messages.Close())
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, c.Send(t.Context(), Probe{}), ErrEnded)
-	require.ErrorIs(t, c.Guard(1), ErrEnded)
-	_, err := c.Facts()
+	require.ErrorIs(t, c.Guard(t.Context(), 1), ErrEnded)
+	_, err := c.Facts(t.Context())
 	require.ErrorIs(t, err, ErrEnded)
 }
 
@@ -141,6 +141,9 @@ func TestClientThatIsNotAnswered(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, late)
 			defer cancel()
 			require.ErrorIs(t, c.Send(ctx, Probe{}), late)
+			require.ErrorIs(t, c.Guard(ctx), late)
+			_, err := c.Facts(ctx)
+			require.ErrorIs(t, err, late)
 			require.NoError(t, messages.Close())
 			require.NoError(t, requests.Close())
 		})

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ type Device struct {
 }
 
 // Facts reads what the kernel says about the namespace's network.
-func (a *Agent) Facts() (*Facts, error) {
+func (a *Agent) Facts(context.Context) (*Facts, error) {
 	f := &Facts{Unread: make(map[string]string), At: time.Now()}
 	if err := a.enter.Do(f.read); err != nil {
 		return nil, fmt.Errorf("read facts of the network: %w", err)

@@ -170,7 +170,7 @@ func (a *Agent) ask(ctx context.Context, neighbour netip.Addr) error {
 
 // Guard keeps the kernel from answering probes of some ports: from refusing TCP with a reset, and UDP with an ICMP error. It accepts
 // nothing. A port that is in use stays as it is.
-func (a *Agent) Guard(ports ...uint16) error {
+func (a *Agent) Guard(_ context.Context, ports ...uint16) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.enter.Do(func() error {

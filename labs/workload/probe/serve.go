@@ -91,10 +91,10 @@ func readRequests(ctx context.Context, in io.Reader, requests chan<- Request) er
 
 func (a *Agent) answer(ctx context.Context, r Request) Answer {
 	answer := Answer{Number: r.Number}
-	err := errors.Join(a.Send(ctx, r.Send...), a.Guard(r.Guard...))
+	err := errors.Join(a.Send(ctx, r.Send...), a.Guard(ctx, r.Guard...))
 	if r.Facts {
 		var factsErr error
-		answer.Facts, factsErr = a.Facts()
+		answer.Facts, factsErr = a.Facts(ctx)
 		err = errors.Join(err, factsErr)
 	}
 	if err != nil {
