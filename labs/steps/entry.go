@@ -13,7 +13,6 @@ import (
 	"github.com/dsrlab/dsrlab/internal/words"
 	"github.com/dsrlab/dsrlab/labs/edge"
 	"github.com/dsrlab/dsrlab/labs/names"
-	"github.com/dsrlab/dsrlab/labs/observe"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/labs/trial"
 	"github.com/dsrlab/dsrlab/labs/workload"
@@ -40,23 +39,7 @@ func (s *EntryStep) measures(*names.Names) []Measurement {
 }
 
 func (s *EntryStep) run(ctx context.Context, t *trial.Attempt) error {
-	to, err := t.Testbed.Target(s.To, t.Variant)
-	if err != nil {
-		return err
-	}
-	observer, err := observe.NewObserver(t.Testbed)
-	if err != nil {
-		return err
-	}
-	defer observer.Close()
-	observer.Skip() // earlier flows
-	report, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.Testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count, Timeout: time.Duration(s.Timeout),
-	})
-	if err != nil {
-		return err
-	}
-	observed, err := observer.Flows(observe.Filter{From: s.From, Verdict: "forwarded"})
+	report, observed, err := forwardedCalls(ctx, t, s.From, s.To, workload.ConnectOptions{Count: s.Count, Timeout: time.Duration(s.Timeout)})
 	if err != nil {
 		return err
 	}

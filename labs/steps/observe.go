@@ -30,22 +30,7 @@ func (s *ObserveStep) measures(*names.Names) []Measurement {
 }
 
 func (s *ObserveStep) run(ctx context.Context, t *trial.Attempt) error {
-	to, err := t.Testbed.Target(s.To, t.Variant)
-	if err != nil {
-		return err
-	}
-	observer, err := observe.NewObserver(t.Testbed)
-	if err != nil {
-		return err
-	}
-	defer observer.Close()
-	observer.Skip() // earlier flows
-	if _, err := workload.Connect(ctx, workload.ConnectOptions{
-		Dialer: t.Testbed.Dialer(s.From), Protocol: workload.TCP, Target: to, Count: s.Count,
-	}); err != nil {
-		return err
-	}
-	flows, err := observer.Flows(observe.Filter{From: s.From, Verdict: "forwarded"})
+	_, flows, err := forwardedCalls(ctx, t, s.From, s.To, workload.ConnectOptions{Count: s.Count})
 	if err != nil {
 		return err
 	}
@@ -61,6 +46,28 @@ func (s *ObserveStep) run(ctx context.Context, t *trial.Attempt) error {
 		return err
 	}
 	return t.Evidence("observed: " + shown)
+}
+
+// forwardedCalls opens TCP connections to a target, and returns what became of them, and the client's flows that data paths report as forwarded
+// meanwhile.
+func forwardedCalls(ctx context.Context, t *trial.Attempt, from string, target testbed.Target, o workload.ConnectOptions) (*workload.ConnectReport, []observe.Flow, error) {
+	var err error
+	if o.Target, err = t.Testbed.Target(target, t.Variant); err != nil {
+		return nil, nil, err
+	}
+	observer, err := observe.NewObserver(t.Testbed)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer observer.Close()
+	observer.Skip() // earlier flows
+	o.Dialer, o.Protocol = t.Testbed.Dialer(from), workload.TCP
+	report, err := workload.Connect(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	flows, err := observer.Flows(observe.Filter{From: from, Verdict: "forwarded"})
+	return report, flows, err
 }
 
 // command implements commander.
