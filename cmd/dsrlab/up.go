@@ -83,7 +83,10 @@ func newUpCommand(s streams) *cobra.Command {
 // unless that is to be kept: by --keep, or because it was running before.
 func installOn(ctx context.Context, s streams, tb *testbed.Testbed, v testbed.Variant, obstacles []string, keep bool) error {
 	left := "without a data path: dsrlab up installs one"
-	err := tb.Install(ctx, v)
+	err := obstacle.Set(ctx, tb) // a device with a large MTU takes no XDP program
+	if err == nil {
+		err = tb.Install(ctx, v)
+	}
 	if err == nil {
 		left = fmt.Sprintf("with data path %s, without the obstacles: dsrlab up --obstacle installs them", v.Name)
 		err = obstacle.Set(ctx, tb, obstacles...)

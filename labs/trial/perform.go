@@ -24,11 +24,12 @@ func (t *Attempt) Perform(ctx context.Context, captureAt []string, steps func() 
 
 // install puts the variant's data path on the nodes, and around them what belongs to it.
 func (t *Attempt) install(ctx context.Context) error {
-	if err := t.Testbed.Install(ctx, t.Variant); err != nil {
+	// Obstacles of the variant before are removed first: a device with a large MTU takes no XDP program, and one of them is an edge, and takes
+	// away whichever there is.
+	if err := obstacle.Set(ctx, t.Testbed); err != nil {
 		return err
 	}
-	// Obstacles are removed first: one of them is an edge, and takes away whichever there is.
-	if err := obstacle.Set(ctx, t.Testbed); err != nil {
+	if err := t.Testbed.Install(ctx, t.Variant); err != nil {
 		return err
 	}
 	if err := edge.Set(ctx, t.Testbed, t.Variant.Edge); err != nil {
