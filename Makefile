@@ -195,6 +195,7 @@ test-apiserver: ## run the node agent, and dsrlab assess, against etcd and a rea
 
 .PHONY: test-kubernetes
 test-kubernetes: ## run labs, dsrd and assess on a real cluster whose nodes are namespaces (needs containerd and runc; no image is pulled)
+	$(GO) mod download github.com/containernetworking/plugins # the tests have no network
 	cd .ci/kubernetes && $(GO) vet ./... && $(GO) test $(TEST_EXEC) -count=1 -timeout 30m $(TEST_FLAGS) ./cluster
 
 FUZZ_TIME ?= 60s

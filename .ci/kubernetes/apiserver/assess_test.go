@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 	"github.com/dsrlab/dsrlab/labs/obstacle"
 	"github.com/dsrlab/dsrlab/labs/testbed"
 	"github.com/dsrlab/dsrlab/topologies"
@@ -163,28 +162,10 @@ func (a *assessed) create(t *testing.T) {
 	}
 }
 
-// said is what a command has said so far.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 // command is dsrlab assess on the client's machine. Step is called once when it says that it begins with something; then is what that does.
 func (a *assessed) command(t *testing.T, step string, then func(*os.Process), args ...string) (code int, out, stderr string) {
 	t.Helper()
-	var stdout, errs said
+	var stdout, errs labtest.Output
 	cmd := exec.Command(a.dsrlab, append([]string{"assess", "--kubeconfig", a.kubeconfig, "--image", assessImage, "-o", "json"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &errs
 	require.NoError(t, a.Network().Do("client", cmd.Start))

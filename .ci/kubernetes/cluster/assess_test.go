@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/dsrlab/dsrlab/labs/assess"
+	"github.com/dsrlab/dsrlab/labs/labtest"
 )
 
 // expose makes the topology's service one of the cluster, by IPv4. Its VIP is routed to nodes, and given by nobody else.
@@ -59,7 +59,7 @@ func (c *cluster) assess(t *testing.T, proxy string) {
 func (c *cluster) signal(t *testing.T, s syscall.Signal, args ...string) int {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), c.programs.dsrlab, args...)
-	var said lines
+	var said labtest.Output
 	cmd.Stderr = &said
 	require.NoError(t, c.Network().Do(client, cmd.Start))
 	ended := make(chan struct{})
@@ -71,22 +71,4 @@ func (c *cluster) signal(t *testing.T, s syscall.Signal, args ...string) int {
 	require.NoError(t, cmd.Process.Signal(s))
 	<-ended
 	return cmd.ProcessState.ExitCode()
-}
-
-// lines are what a command has said so far.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -7,4 +7,4 @@ import (
 	"github.com/dsrlab/dsrlab/topologies/netns/sandbox"
 )
 
-func TestMain(m *testing.M) { os.Exit(sandbox.MainNamed(m)) }
+func TestMain(m *testing.M) { os.Exit(sandbox.Main(m)) }
