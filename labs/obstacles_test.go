@@ -97,3 +97,22 @@ func TestObstaclesOfVariants(t *testing.T) {
 		assert.Equal(t, results.Held, e.Outcome, e.Evidence)
 	}
 }
+
+// A device with a large MTU takes no XDP program: what an earlier variant did to it is undone before one is attached.
+func TestXDPAfterLargeMTU(t *testing.T) {
+	labPod := testLabs.Program(t, "labpod")
+	lab, err := Lookup("14-would-it-work")
+	require.NoError(t, err)
+	lab.Spec.Variants = []testbed.Variant{
+		{Name: "mtu-mixed", DataPath: testbed.DataPathDSRLab, Mode: "dsr", Obstacles: []string{"mtu-mixed"}},
+		{Name: "xdp", DataPath: testbed.DataPathDSRLab, Mode: "dsr", Hook: "xdp"},
+	}
+	lab.Spec.Expectations = nil
+	lab.Spec.Phases[0].Steps = lab.Spec.Phases[0].Steps[1:2]
+	runner := &Runner{
+		Testbed: testbed.Options{StateDir: testLabs.StateDir(t), LabPod: labPod}, RunsDir: t.TempDir(), Narrator: &quiet{},
+	}
+	summary, err := runner.Run(t.Context(), lab)
+	require.NoError(t, err)
+	assert.Equal(t, results.Untested, summary.Result, "it expects nothing, and nothing failed: %s", summary.Reason())
+}
