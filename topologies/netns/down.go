@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/dsrlab/dsrlab/topologies/lockfile"
+	"github.com/dsrlab/dsrlab/topologies/rtnl"
 )
 
 const pollEvery = 2 * time.Millisecond
@@ -152,7 +154,8 @@ func removeAllLinks(namespaces []string) error {
 	return group.Wait()
 }
 
-// removeLinks removes all links of the network that are in a namespace, and their peers elsewhere. When it returns, they are gone.
+// removeLinks removes all links of the network that are in a namespace, and their peers elsewhere, and the filters of lo, which can't be
+// removed. When it returns, they are gone.
 func removeLinks(namespace string) error {
 	conn, err := dialAt(filepath.Join(namespaceDir, namespace))
 	if err != nil {
@@ -161,6 +164,32 @@ func removeLinks(namespace string) error {
 	defer conn.Close()
 	if err := conn.RemoveGroup(linkGroup); err != nil {
 		return fmt.Errorf("namespace %s: %w", namespace, err)
+	}
+	if err := removeFilters(conn, "lo"); err != nil {
+		return fmt.Errorf("namespace %s: %w", namespace, err)
+	}
+	return nil
+}
+
+// removeFilters removes the filters of a link's clsact qdisc, with the qdisc. What holds the namespace would hold their programs: after
+// the last name is gone it may still be a TCP socket that was closed with data in flight, and sends it again for minutes
+// (tcp_orphan_retries, Documentation/networking/ip-sysctl.rst).
+func removeFilters(conn *rtnl.Conn, link string) error {
+	found, err := conn.LinkByName(link)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", link, err)
+	}
+	qdiscs, err := conn.QdiscList(found)
+	if err != nil {
+		return fmt.Errorf("list the qdiscs of %s: %w", link, err)
+	}
+	for _, q := range qdiscs {
+		if q.Type() != "clsact" {
+			continue
+		}
+		if err := conn.QdiscDel(q); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) { // gone meanwhile
+			return fmt.Errorf("remove the filters of %s: %w", link, err)
+		}
 	}
 	return nil
 }

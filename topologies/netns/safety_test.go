@@ -74,6 +74,7 @@ func TestDownDoesNotWaitForOthers(t *testing.T) {
 		held = append(held, ns)
 	}
 	id := pinProgram(t, nw)
+	filtersOfLo(t, nw, id)
 	other := exec.Command("sleep", "60")
 	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	require.NoError(t, other.Start())
@@ -95,6 +96,28 @@ func TestDownDoesNotWaitForOthers(t *testing.T) {
 			return err
 		}))
 	}
+}
+
+// filtersOfLo has a program at lo of a node, as the data path has on kernels before 6.6: no link of its own holds it there.
+func filtersOfLo(t *testing.T, nw *Network, id ebpf.ProgramID) {
+	t.Helper()
+	program, err := ebpf.NewProgramFromID(id)
+	require.NoError(t, err)
+	defer program.Close()
+	require.NoError(t, nw.Do("lb", func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		at := netlink.QdiscAttrs{LinkIndex: lo.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}
+		if err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: at}); err != nil {
+			return err
+		}
+		return netlink.FilterAdd(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: lo.Attrs().Index, Parent: netlink.HANDLE_MIN_EGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
+			Fd:          program.FD(), Name: "test", DirectAction: true,
+		})
+	}))
 }
 
 // pinProgram pins a program in a node's folder and returns its id.
