@@ -108,7 +108,7 @@ func TestForwardSNAT(t *testing.T) {
 				assert.Equal(t, [2]netip.Addr{w.lbNode, w.pod}, outer.inner.addresses())
 				assert.EqualValues(t, 90, outer.inner.tcp.DstPort)
 				port := uint16(outer.inner.tcp.SrcPort)
-				assert.Equal(t, uint16(1024+40000%28976), port, "another one for each of the client's own ports, below those of sockets")
+				assert.Equal(t, uint16(6082+40000%23918), port, "another one for each of the client's own ports, below those of sockets")
 
 				again := packetSpec{src: w.client, dst: w.vip, sport: 40000, dport: portOther, ack: true, payload: 10}
 				for range 3 {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/dsrlab/dsrlab/dataplane/services"
 )
 
 // portRange is a range of ports, first to last.
@@ -42,13 +44,14 @@ func (d *DataPath) chooseSNATPorts(asked portRange) (portRange, error) {
 	return ports, nil
 }
 
-// snatPortsBeside returns the largest range without local ports, NodePorts and privileged ports, and true; or, where that is too
-// small, one that overlaps with local ports. Two flows of one node must not have one port: the node's own connections, what it masquerades for pods, which keeps the pods'
-// own source ports mostly, and what SNAT sends are told apart by nothing else.
+// snatPortsBeside returns the largest range without local ports, NodePorts, privileged ports and that of tunnels, and true; or, where
+// that is too small, one that overlaps with local ports. Two flows of one node must not have one port: the node's own connections, what it
+// masquerades for pods, which keeps the pods' own source ports mostly, and what SNAT sends are told apart by nothing else. What a pod
+// sends to a node's port of tunnels is dropped, as forged.
 func snatPortsBeside(local portRange) (ports portRange, own bool) {
 	best, first := portRange{1, 0}, unprivilegedPort
 	for port := unprivilegedPort; port <= 1<<16; port++ {
-		if port < 1<<16 && !local.has(port) && !nodePorts().has(port) {
+		if port < 1<<16 && !local.has(port) && !nodePorts().has(port) && port != services.TunnelPort {
 			continue
 		}
 		if r := (portRange{uint16(first), uint16(port - 1)}); port > first && r.size() > best.size() {

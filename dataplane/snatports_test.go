@@ -14,7 +14,7 @@ func TestLocalPortRange(t *testing.T) {
 			local, notice string
 			want          portRange
 		}{
-			{"32768 60999", "", portRange{1024, 29999}},
+			{"32768 60999", "", portRange{6082, 29999}},
 			{"1024 60999", "", portRange{61000, 65535}},
 			{"1024 65535", "net.ipv4.ip_local_port_range, 1024 to 65535, leaves too few", portRange{32768, 65535}},
 		} {
@@ -37,12 +37,12 @@ func TestSNATPortsBeside(t *testing.T) {
 		local, want portRange
 		own         bool
 	}{
-		{portRange{32768, 60999}, portRange{1024, 29999}, true}, // the kernel's default
+		{portRange{32768, 60999}, portRange{6082, 29999}, true}, // the kernel's default
 		{portRange{1024, 65535}, portRange{32768, 65535}, false},
 		{portRange{1024, 60999}, portRange{61000, 65535}, true},
-		{portRange{10240, 65535}, portRange{1024, 10239}, true},
+		{portRange{10240, 65535}, portRange{1024, 6080}, true},
 		{portRange{1024, 4999}, portRange{32768, 65535}, true},
-		{portRange{15000, 61439}, portRange{1024, 14999}, true},
+		{portRange{15000, 61439}, portRange{6082, 14999}, true},
 		{portRange{4000, 62000}, portRange{32768, 65535}, false}, // 2,976 and 3,535 ports are left
 		{portRange{100, 200}, portRange{32768, 65535}, true},
 	} {

@@ -11,7 +11,7 @@ const volatile __u32 outside_ifindex;	  /* the device towards the fabric */
 const volatile __u8 outside_mac[6] __attribute__((aligned(2))); /* its address */
 const volatile __u32 mtu = 1500;				/* of that device */
 const volatile __u32 vni = 2;					/* Geneve network identifier; 2 is "world" in Cilium */
-const volatile __u16 snat_port_first = 1024; /* source ports for SNAT: none that the kernel gives to sockets, no NodePort */
+const volatile __u16 snat_port_first = 6082;			/* source ports for SNAT: not sockets', NodePorts' or tunnels' */
 const volatile __u16 snat_port_last = 29999;
 const volatile __u32 event_mask = 8191; /* number of event slots, a power of two, minus 1 */
 const volatile __u8

@@ -13,6 +13,9 @@ import (
 // defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds.
 const defaultAffinity = 10800 * time.Second
 
+// TunnelPort is the UDP port of each node that Geneve tunnels end at (RFC 8926, section 3.3). No service can have it there.
+const TunnelPort = 6081
+
 // addressOf is one of the addresses that a service is reached at.
 type addressOf struct {
 	address netip.Addr
@@ -74,7 +77,18 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 	}
 	port := c.port(object, field+".port", in.Port, false)
 	nodePort := c.port(object, field+".nodePort", in.NodePort, true)
+	tunnel := func(field string) {
+		c.problem(object, field, "use another port", "UDP port %d of nodes is that of the tunnels between them", TunnelPort)
+	}
+	if nodePort == TunnelPort && protocol == UDP {
+		tunnel(field + ".nodePort")
+		nodePort = 0
+	}
 	for _, at := range addresses {
+		if at.kind == KindExternalIP && port == TunnelPort && protocol == UDP && c.nodes.holders[at.address] != nil {
+			tunnel(field + ".port")
+			continue
+		}
 		f := common
 		f.Address, f.Kind, f.Node = at.address, at.kind, at.node
 		f.Port, f.Protocol, f.PortName = port, protocol, in.Name
