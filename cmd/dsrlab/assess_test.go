@@ -187,7 +187,7 @@ func TestAssessTestbed(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(b.state, "would-it-work", "obstacles"), []byte("unheard-of"), 0o600))
 	code, stderr = b.exitCode(t, "up", "-f", "would-it-work", "--mode", "none")
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "would-it-work is still there, with data path none, without the obstacles: dsrlab up --obstacle installs them, ")
+	assert.Contains(t, stderr, "would-it-work is still there, with the data path that it had: dsrlab up replaces it, ")
 	b.run(t, "down")
 }
 

@@ -82,9 +82,10 @@ func newUpCommand(s streams) *cobra.Command {
 // installOn puts the data path on a testbed, and the obstacles in the place of those that it had. If it fails it takes the testbed down,
 // unless that is to be kept: by --keep, or because it was running before.
 func installOn(ctx context.Context, s streams, tb *testbed.Testbed, v testbed.Variant, obstacles []string, keep bool) error {
-	left := "without a data path: dsrlab up installs one"
+	left := "with the data path that it had: dsrlab up replaces it"
 	err := obstacle.Set(ctx, tb) // a device with a large MTU takes no XDP program
 	if err == nil {
+		left = "without a data path: dsrlab up installs one"
 		err = tb.Install(ctx, v)
 	}
 	if err == nil {
