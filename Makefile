@@ -69,18 +69,22 @@ format: ## format Go and C
 	gofmt -w $$(git ls-files '*.go')
 	$(FORMAT) -i $$(git ls-files '*.bpf.c' '*/bpf/*.h')
 
-# Packages whose tests make network namespaces or load BPF programs run alone, one at a time: some compare the whole host before and
-# after, some measure. What their tests import says which they are; labs/support runs the doctor, which makes one.
+# What tests import says how they run. Those that make network namespaces or load BPF programs run two packages at a time, whatever the
+# number of CPUs: they see no names or processes of each other's, and what they expect holds beside two busy loops. Those of the commands
+# compare the whole host before and after, and its BPF programs: they run before, beside those that need no kernel. labs/support runs the
+# doctor, which makes a namespace.
 TESTED       := ./... ./.ci/campaign ./.ci/robustness
 TEST_IMPORTS := $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' $(TESTED)
-RUNS_ALONE   := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))|^[^ ]*/labs/support '
+TESTS_KERNEL := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))|^[^ ]*/labs/support '
+TESTS_HOST   := github.com/dsrlab/dsrlab/cmd/dsrlab
 
 .PHONY: test
-test: build ## run all tests: packages that need the machine for themselves one at a time, the others beside each other
+test: build ## run all tests: packages that make network namespaces two at a time, after all others
 	@imports=$$($(TEST_IMPORTS)) || exit; failed=0; \
-	alone=$$(grep -E $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); others=$$(grep -vE $(RUNS_ALONE) <<<"$$imports" | cut -d' ' -f1); \
+	kernel=$$(grep -E $(TESTS_KERNEL) <<<"$$imports" | cut -d' ' -f1 | grep -vxF $(TESTS_HOST)); \
+	others=$$(cut -d' ' -f1 <<<"$$imports" | grep -vxF "$$kernel"); \
 	run() { DSRLAB_TEST_PROGRAMS=$(CURDIR)/bin $(GO) test $(TEST_EXEC) $(TEST_FLAGS) -count=1 -timeout 20m "$$@" || failed=1; }; \
-	[ -z "$$others" ] || run $$others; [ -z "$$alone" ] || run -p 1 $$alone; exit $$failed
+	[ -z "$$others" ] || run $$others; [ -z "$$kernel" ] || run -p 2 $$kernel; exit $$failed
 
 AXE_VERSION := 4.14.1
 AXE_SHA512  := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
