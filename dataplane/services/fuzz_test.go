@@ -145,7 +145,7 @@ func (d *dice) service() corev1.Service {
 			ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: maybe(d, d.number())}}),
 		PublishNotReadyAddresses: d.roll(2) == 1,
 	}}
-	service.Spec.LoadBalancerIP = d.address() // a wish, which nobody has granted
+	service.Spec.LoadBalancerIP = d.address() // what the user asks for, and no controller has granted
 	for range d.roll(3) {
 		service.Spec.ClusterIPs = append(service.Spec.ClusterIPs, d.address())
 		service.Spec.ExternalIPs = append(service.Spec.ExternalIPs, d.address())

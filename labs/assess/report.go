@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Verdict says whether DSR would work.
+// Verdict is whether DSR would work.
 type Verdict string
 
 // The verdicts, from the worst to the best.
