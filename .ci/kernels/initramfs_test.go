@@ -63,7 +63,7 @@ func TestInitramfs(t *testing.T) {
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "lab/dsrlab")
-	assert.Contains(t, string(text), `"demo":{"name":"demo dsr","command":["/lab/dsrlab","demo","dsr","-o","json","--runs","/tmp/runs"],"timeout":900000000000}`)
+	assert.Contains(t, string(text), `"demo":{"name":"demo dsr","command":["/lab/dsrlab","demo","dsr","-o","json","--runs","/tmp/runs","--scale","1/20"],"timeout":900000000000}`)
 
 	delete(modules.builtin, "veth")
 	assert.EqualError(t, writeInitramfs(file, b, modules, nil), "no module veth, which the lab needs")
