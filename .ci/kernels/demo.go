@@ -33,6 +33,9 @@ func demoClaims() []string {
 	return []string{"SNAT-1", "SNAT-2", "DSR-1", "DSR-3", "THR-1", "THR-2"}
 }
 
+// demoTimed are those of its claims that are about rates.
+func demoTimed() []string { return []string{"THR-1", "THR-2"} }
+
 // demoPlan is what the machine runs: summaries come on standard output, the story on standard error.
 func demoPlan() *guest.Demo {
 	return &guest.Demo{
@@ -42,7 +45,8 @@ func demoPlan() *guest.Demo {
 	}
 }
 
-// addDemo judges the demo: every claim must be reproduced, and counts like a test.
+// addDemo judges the demo: every claim must be reproduced, and counts like a test. Where the machine carried less than the smallest rates ask
+// for, which emulation does while the host is busy, claims about rates say nothing of a kernel: they are skipped.
 func (v *verdict) addDemo(run guest.Run) {
 	fail := func(what, text string) {
 		v.failures = append(v.failures, finding{demoName, what, text})
@@ -61,11 +65,14 @@ func (v *verdict) addDemo(run guest.Run) {
 	for _, s := range summaries {
 		claims = append(claims, s.Claims...)
 	}
+	slow, skipped := tooSlow(run.Output), len(v.skipped)
 	for _, id := range demoClaims() {
 		i := slices.IndexFunc(claims, func(c results.ClaimVerdict) bool { return c.ID == id })
 		switch {
 		case i < 0:
 			fail(id+" has no verdict", "")
+		case claims[i].Verdict != results.Reproduced && slow && slices.Contains(demoTimed(), id):
+			v.skipped = append(v.skipped, finding{demoName, fmt.Sprintf("%s: %s, on a machine that carries less than it asks for", id, claims[i].Verdict), claims[i].Evidence})
 		case claims[i].Verdict != results.Reproduced:
 			fail(fmt.Sprintf("%s: %s", id, claims[i].Verdict), claims[i].Evidence)
 		default:
@@ -73,12 +80,17 @@ func (v *verdict) addDemo(run guest.Run) {
 		}
 	}
 	v.demo = fmt.Sprintf("%d of %d, scale %s", v.passed-passed, len(demoClaims()), scaleOf(run.Output))
-	if run.Status != 0 && failures == len(v.failures) {
+	if run.Status != 0 && failures == len(v.failures) && skipped == len(v.skipped) {
 		fail(fmt.Sprintf("exit status %d", run.Status), "")
 	}
 	if failures < len(v.failures) {
 		v.failures[len(v.failures)-1].text = strings.TrimSpace(v.failures[len(v.failures)-1].text + "\n" + lastLines(run.Output, 200))
 	}
+}
+
+// tooSlow reports whether the demo's story says so of its machine, whatever the width at which its lines were wrapped.
+func tooSlow(story []byte) bool {
+	return strings.Contains(strings.Join(strings.Fields(string(story)), " "), "which is less than the lab asks for")
 }
 
 var dividedBy = regexp.MustCompile(`all rates (?:are )?divided by (\d+)`)

@@ -44,6 +44,18 @@ func TestDemoVerdict(t *testing.T) {
 		}, verdict{passed: 4, demo: "4 of 6, scale 1", failures: []finding{
 			{demoName, "SNAT-2 has no verdict", ""}, {demoName, "THR-1: differs", "evidence for THR-1\na story"},
 		}}},
+		{"differs where the machine is too slow", guest.Run{
+			Ended: true, Status: 1, Output: []byte("This machine carries 43.8 Mbit/s now, which is less than the\n    lab asks for, although all rates are divided by 20.\n"),
+			Result: demoResult(t, map[string]results.Verdict{"THR-2": results.Differs}),
+		}, verdict{passed: 5, demo: "5 of 6, scale 1/20", skipped: []finding{
+			{demoName, "THR-2: differs, on a machine that carries less than it asks for", "evidence for THR-2"},
+		}}},
+		{"differs, but not for the rates", guest.Run{
+			Ended: true, Status: 1, Output: []byte("This machine carries 1 Mbit/s now, which is less than the lab asks for.\n"),
+			Result: demoResult(t, map[string]results.Verdict{"DSR-1": results.Differs}),
+		}, verdict{passed: 5, demo: "5 of 6, scale 1", failures: []finding{
+			{demoName, "DSR-1: differs", "evidence for DSR-1\nThis machine carries 1 Mbit/s now, which is less than the lab asks for."},
+		}}},
 		{"exit status", guest.Run{Ended: true, Status: 4, Output: []byte(story), Result: demoResult(t, nil)},
 			verdict{passed: 6, demo: "6 of 6, scale 1/5", failures: []finding{
 				{demoName, "exit status 4", "This machine carries 0.5 Gbit/s now: all rates are divided\nby 5."},

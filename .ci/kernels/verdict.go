@@ -32,7 +32,7 @@ type verdict struct {
 	release  string
 	passed   int
 	failures []finding
-	skipped  []finding // because the kernel is older than what they test
+	skipped  []finding // because the kernel is older than what they test, or the machine slower
 	demo     string    // how many claims it reproduced, and at which scale; empty: it was not run to its end
 }
 
