@@ -70,9 +70,9 @@ format: ## format Go and C
 	$(FORMAT) -i $$(git ls-files '*.bpf.c' '*/bpf/*.h')
 
 # What tests import says how they run. Those that make network namespaces or load BPF programs run two packages at a time, whatever the
-# number of CPUs: they see no names or processes of each other's, and what they expect holds beside two busy loops. Those of the commands
-# compare the whole host before and after, and its BPF programs: they run before, beside those that need no kernel. labs/support runs the
-# doctor, which makes a namespace.
+# number of CPUs: they see none of each other's namespaces, and what they expect holds beside two busy loops. Those of cmd/dsrlab compare
+# the whole host before and after, with its BPF programs: they run before, beside those that need no kernel. labs/support runs the doctor,
+# which makes a namespace.
 TESTED       := ./... ./.ci/campaign ./.ci/robustness
 TEST_IMPORTS := $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' $(TESTED)
 TESTS_KERNEL := ' (github.com/cilium/ebpf|github.com/vishvananda/|github.com/dsrlab/dsrlab/(topologies/netns|labs/labtest))|^[^ ]*/labs/support '

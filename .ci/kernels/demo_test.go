@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,7 +16,7 @@ import (
 // demoResult is what the demo prints: all its claims are reproduced, but for those that are given.
 func demoResult(t *testing.T, but map[string]results.Verdict) string {
 	t.Helper()
-	summaries := []results.Summary{{Lab: "01-source-ip"}, {Lab: "02-throughput"}}
+	summaries := []results.Summary{{Lab: "01-source-ip", Result: results.Passed}, {Lab: "02-throughput", Result: results.Passed}}
 	for i, id := range demoClaims() {
 		c := results.ClaimVerdict{ID: id, Verdict: results.Reproduced, Evidence: "evidence for " + id}
 		if v, ok := but[id]; ok {
@@ -23,6 +24,9 @@ func demoResult(t *testing.T, but map[string]results.Verdict) string {
 		}
 		if c.Verdict != "" {
 			s := &summaries[2*i/len(demoClaims())]
+			if c.Verdict != results.Reproduced {
+				s.Result = results.Failed
+			}
 			s.Claims = append(s.Claims, c)
 		}
 	}
@@ -50,6 +54,12 @@ func TestDemoVerdict(t *testing.T) {
 		}, verdict{passed: 5, demo: "5 of 6, scale 1/20", skipped: []finding{
 			{demoName, "THR-2: differs, on a machine that carries less than it asks for", "evidence for THR-2"},
 		}}},
+		{"differs where the machine is too slow, and a lab was not taken down", guest.Run{
+			Ended: true, Status: 1, Output: []byte("This machine carries 1 Mbit/s now, which is less than the lab asks for.\n"),
+			Result: strings.Replace(demoResult(t, map[string]results.Verdict{"THR-2": results.Differs}), `"passed"`, `"failed"`, 1),
+		}, verdict{passed: 5, demo: "5 of 6, scale 1", skipped: []finding{
+			{demoName, "THR-2: differs, on a machine that carries less than it asks for", "evidence for THR-2"},
+		}, failures: []finding{{demoName, "exit status 1", "This machine carries 1 Mbit/s now, which is less than the lab asks for."}}}},
 		{"differs, but not for the rates", guest.Run{
 			Ended: true, Status: 1, Output: []byte("This machine carries 1 Mbit/s now, which is less than the lab asks for.\n"),
 			Result: demoResult(t, map[string]results.Verdict{"DSR-1": results.Differs}),

@@ -13,7 +13,7 @@ import (
 // defaultAffinity is the API's default for sessionAffinityConfig.clientIP.timeoutSeconds.
 const defaultAffinity = 10800 * time.Second
 
-// TunnelPort is the UDP port of each node that Geneve tunnels end at (RFC 8926, section 3.3). No service can have it there.
+// TunnelPort is the UDP port that Geneve tunnels end at, at each node's addresses (RFC 8926, section 3.3). No service can have it there.
 const TunnelPort = 6081
 
 // addressOf is one of the addresses that a service is reached at.
@@ -77,16 +77,13 @@ func (c *compiler) addPort(s *spec, index int, common Frontend, addresses []addr
 	}
 	port := c.port(object, field+".port", in.Port, false)
 	nodePort := c.port(object, field+".nodePort", in.NodePort, true)
-	tunnel := func(field string) {
-		c.problem(object, field, "use another port", "UDP port %d of nodes is that of the tunnels between them", TunnelPort)
-	}
 	if nodePort == TunnelPort && protocol == UDP {
-		tunnel(field + ".nodePort")
+		c.problem(object, field+".nodePort", "use another port", "tunnels between nodes end at UDP port %d", TunnelPort)
 		nodePort = 0
 	}
 	for _, at := range addresses {
 		if at.kind == KindExternalIP && port == TunnelPort && protocol == UDP && c.nodes.holders[at.address] != nil {
-			tunnel(field + ".port")
+			c.problem(object, field+".port", "use another port", "tunnels to node %s end at UDP port %d of %s", c.nodes.holders[at.address].name, TunnelPort, at.address)
 			continue
 		}
 		f := common
