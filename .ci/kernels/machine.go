@@ -60,7 +60,7 @@ func (m machine) boot(ctx context.Context, folder, accelerator string, silence t
 	kernelLog := filepath.Join(folder, "kernel.log")
 	cmd := exec.CommandContext(limited, "qemu-system-x86_64",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "2G",
+		"-machine", "q35", "-accel", acceleration(accelerator), "-cpu", "max", "-smp", "2", "-m", "2G",
 		"-kernel", m.image, "-initrd", m.initramfs, "-append", "console=ttyS0 oops=panic panic=-1",
 		"-serial", "file:"+kernelLog, "-serial", "stdio")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -87,6 +87,16 @@ func (m machine) boot(ctx context.Context, folder, accelerator string, silence t
 		err = nil
 	}
 	return c, err
+}
+
+// acceleration is what QEMU is told of an accelerator. TCG gets one thread for all CPUs: with one for each (seen with QEMU 7.2 and 8.0), a CPU
+// may execute what another has overwritten since, and a kernel that changes its code while it runs, as static keys do, panics with
+// "int3: 0000" (http://www.uwsg.indiana.edu/hypermail/linux/kernel/2307.0/03869.html).
+func acceleration(accelerator string) string {
+	if accelerator == "tcg" {
+		return "tcg,thread=single"
+	}
+	return accelerator
 }
 
 // talk keeps what is written to it, and tells when that begins.

@@ -21,6 +21,7 @@ func TestMachine(t *testing.T) {
 	}{
 		{"powers off", `echo done; for a; do case $a in file:*) echo booted >"${a#file:}";; esac; done`, ever, ever,
 			console{accelerator: "tcg", port: []byte("done\n"), kernel: []byte("booted\n")}, ""},
+		{"is told of its accelerator", `for a; do case $a in tcg*) echo "$a";; esac; done`, ever, ever, console{accelerator: "tcg", port: []byte("tcg,thread=single\n")}, ""},
 		{"says nothing", `exec sleep 60`, 50 * time.Millisecond, ever, console{accelerator: "tcg", problem: "said nothing for 50ms"}, ""},
 		{"hangs", `exec sleep 60`, ever, 50 * time.Millisecond, console{accelerator: "tcg", problem: "not done within 50ms"}, ""},
 		{"does not start", `echo no such machine >&2; exit 1`, ever, ever, console{}, "run QEMU: exit status 1: no such machine"},

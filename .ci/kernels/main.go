@@ -14,14 +14,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -144,7 +148,7 @@ func missing() error {
 	return errors.Join(problems...)
 }
 
-// tryAll tries the kernels one after another. An error is about all of them, or about those that are not among the results.
+// tryAll tries the kernels. An error is about all of them, or about those that are not among the results.
 func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, error) {
 	if err := missing(); err != nil {
 		return nil, err
@@ -157,24 +161,46 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
-	fmt.Fprintln(progress, "building:", strings.Join(slices.Concat(o.patterns, o.demos()), " "))
+	say := log.New(progress, "", 0)
+	say.Println("building:", strings.Join(slices.Concat(o.patterns, o.demos()), " "))
 	b, err := build(ctx, folder, o.patterns, len(o.demos()) > 0)
 	if err != nil {
 		return nil, err
 	}
-	var results []result
-	for _, c := range o.chosen {
-		own := filepath.Join(folder, c.name)
-		r := result{kernel: c.name}
-		if r.err = os.Mkdir(own, 0o755); r.err == nil {
-			r.err = o.try(ctx, &r, c, b, own, progress)
-		}
-		if err := errors.Join(ctx.Err(), os.RemoveAll(own)); err != nil {
-			return results, err
-		}
-		results = append(results, r)
+	tried := make([]*result, len(o.chosen))
+	var group errgroup.Group
+	group.SetLimit(o.atATime())
+	for i, c := range o.chosen {
+		group.Go(func() error {
+			own, err := os.MkdirTemp(folder, c.name+"-")
+			if err != nil {
+				return err
+			}
+			r := result{kernel: c.name}
+			r.err = o.try(ctx, &r, c, b, own, say)
+			if ctx.Err() == nil {
+				tried[i] = &r
+			}
+			return errors.Join(ctx.Err(), os.RemoveAll(own))
+		})
 	}
-	return results, nil
+	err = group.Wait()
+	var results []result
+	for _, r := range tried {
+		if r != nil {
+			results = append(results, *r)
+		}
+	}
+	return results, err
+}
+
+// atATime is how many machines run side by side: one for each CPU, for an emulated machine uses no more than one. Where they
+// are listened to it is one, or nobody could tell who says what.
+func (o *options) atATime() int {
+	if o.echo {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // demos names the demo, if it is to be run.
@@ -186,8 +212,8 @@ func (o *options) demos() []string {
 }
 
 // try runs the tests and the demo on one kernel. An error means that it could not be tried.
-func (o *options) try(ctx context.Context, r *result, c choice, b binaries, folder string, progress io.Writer) error {
-	fmt.Fprintf(progress, "%s: fetching\n", c.name)
+func (o *options) try(ctx context.Context, r *result, c choice, b binaries, folder string, say *log.Logger) error {
+	say.Printf("%s: fetching", c.name)
 	k, err := fetchKernel(ctx, o.mirror, c, filepath.Join(folder, "kernel"))
 	if err != nil {
 		return err
@@ -197,25 +223,24 @@ func (o *options) try(ctx context.Context, r *result, c choice, b binaries, fold
 	arguments := []string{"-test.v=test2json", "-test.short", "-test.timeout=" + testTimeout(o.machine.timeout, len(b.demo) > 0).String(), "-test.run=" + o.only}
 	m := o.machine
 	if o.echo {
-		m.echo = progress
+		m.echo = say.Writer()
 	}
 	m.image, m.initramfs = k.image, filepath.Join(folder, "initramfs")
 	if err := writeInitramfs(m.initramfs, b, k.modules, arguments); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "%s: running on %s (%s), for %s at most\n", c.name, k.version, k.suite, m.timeout)
+	say.Printf("%s: running on %s (%s), for %s at most", c.name, k.version, k.suite, m.timeout)
 	start := time.Now()
 	said, err := m.run(ctx, folder)
 	if err != nil {
 		return err
 	}
 	r.took, r.accelerator = time.Since(start), said.accelerator
-	o.machine.accelerator = said.accelerator // what works for one works for all, and so with what does not
 	if r.verdict, err = judge(said, func(output []byte) ([]byte, error) { return testEvents(ctx, output) }); err != nil {
 		return err
 	}
 	// At once, for who ends this before the last kernel.
-	fmt.Fprintf(progress, "%s: %d passed, %d failed, %d skipped\n", c.name, r.verdict.passed, len(r.verdict.failures), len(r.verdict.skipped))
+	say.Printf("%s: %d passed, %d failed, %d skipped", c.name, r.verdict.passed, len(r.verdict.failures), len(r.verdict.skipped))
 	return nil
 }
 
