@@ -27,18 +27,14 @@ func CountedProfile(o Observations) *Profile {
 // requestsOf is how many requests there are, of one segment, when clients send q packets and get r. With n requests, and replies of b = r/n
 // segments on average, which are acknowledged as Profile's frames are,
 //
-//	q = n (1 + acknowledgements(b) + 1)
+//	q = n (1 + acknowledgements(b + 1))
 //
-// so that n = q/2 for b up to 1, n = q - r for b from 1 to 2, and n = q/(2+k) for b from 2k to 2k+1. From b = 3 on more than one n fits, as
-// replies of 3 and of 4 segments look alike: of these it is the smallest, which is right for even b.
+// so that n = q/2 for b up to 2, and n = q/(1+k) for b from 2k-1 to 2k. From b = 2 on more than one n fits, as replies of 2 and of 3 segments
+// look alike: of these it is the largest, which is right for even b.
 func requestsOf(q, r float64) float64 {
-	const rounding = 0.01 // of counters
-	switch {
-	case r <= q/2 || r >= 2*q: // in the second case most is acknowledged more rarely: what clients send may be requests
+	const rounding = 0.01   // of counters
+	if r <= q || r >= 2*q { // in the second case most is acknowledged more rarely: what clients send may be requests
 		return q / 2
-	case r < q*2/3:
-		return q - r
-	default:
-		return q / (2 + math.Floor(2*r/(2*q-r)+rounding))
 	}
+	return q / (1 + math.Ceil(r/(2*q-r)-rounding))
 }

@@ -19,6 +19,8 @@ type Profile struct {
 	ReplyBytes   float64 `json:"replyBytes"`
 	// ReplyPackets is in how many packets a reply is sent, on average, where that is more than its size asks for, as of tokens that are streamed.
 	ReplyPackets float64 `json:"replyPackets,omitempty"`
+	// Acknowledgements are how many there are; nil: one for each second segment (RFC 5681, 4.2), and for a reply's last one.
+	Acknowledgements *Acknowledgements `json:"acknowledgements,omitempty"`
 	// Tokens is how many a reply has, of a model's replies.
 	Tokens float64 `json:"tokens,omitempty"`
 	// Entry and Pods are the shares of calls that enter at a node, and that its pods answer, in any measure. Without Entry calls reach all
@@ -27,9 +29,16 @@ type Profile struct {
 	Pods  map[string]float64 `json:"pods,omitempty"`
 }
 
+// Acknowledgements are packets without data, on average: what a client sends for a reply, and a pod for a request. There are few where
+// receivers merge segments before TCP sees them (GRO, LRO), and many where they read while segments arrive.
+type Acknowledgements struct {
+	Reply   float64 `json:"perReply"`
+	Request float64 `json:"perRequest"`
+}
+
 // Sizes of what TCP sends in a frame of Ethernet with an MTU of 1500: the payload of a full segment, and the headers around it (Ethernet 14,
-// IPv4 20, TCP 20 with 12 for timestamps). A receiver acknowledges every other segment, and a client what it has read to its end; the end of
-// a request is acknowledged by the reply.
+// IPv4 20, TCP 20 with 12 for timestamps). Unless the profile says otherwise, a receiver acknowledges every other segment, and a client also the
+// last one of a reply; the end of a request is acknowledged by the reply.
 const (
 	segment = 1448
 	headers = 66
@@ -111,12 +120,27 @@ type stream struct{ bytes, packets float64 }
 
 // frames are the frames of requests and of replies, each with the acknowledgements of the other, and those of requests in Geneve.
 func (p Profile) frames() (q, r, geneve stream) {
-	requests, replies := math.Ceil(p.RequestBytes/segment), max(math.Ceil(p.ReplyBytes/segment), p.ReplyPackets)
-	toPod, toClient := requests+acknowledgements(replies)+1, replies+acknowledgements(requests)
+	requests, replies := p.segments()
+	acks := Acknowledgements{Reply: acknowledgements(replies + perACK - 1), Request: acknowledgements(requests)}
+	if p.Acknowledgements != nil {
+		acks = *p.Acknowledgements
+	}
+	toPod, toClient := requests+acks.Reply, replies+acks.Request
 	q = stream{p.Requests * (p.RequestBytes + toPod*headers), p.Requests * toPod}
 	r = stream{p.Requests * (p.ReplyBytes + toClient*headers), p.Requests * toClient}
 	geneve = stream{q.bytes + q.packets*geneve4, q.packets}
 	return q, r, geneve
+}
+
+// segments are in how many packets a request and its reply are sent.
+func (p Profile) segments() (requests, replies float64) {
+	return math.Ceil(p.RequestBytes / segment), max(math.Ceil(p.ReplyBytes/segment), p.ReplyPackets)
+}
+
+// Acknowledged are the acknowledgements among packets that were counted, of some of the profile's requests: those from clients, and those to them.
+func (p Profile) Acknowledged(n int, fromClients, toClients float64) Acknowledgements {
+	requests, replies := p.segments()
+	return Acknowledgements{Reply: max(fromClients/float64(n)-requests, 0), Request: max(toClients/float64(n)-replies, 0)}
 }
 
 // acknowledgements is how many there are of some segments: one for each two. For a number that is not whole, as on average, it is that of as
@@ -253,6 +277,9 @@ func (p *Profile) check(node func(where, name string)) error {
 	}
 	if !(p.ReplyPackets >= 0) || !(p.Tokens >= 0) {
 		return fmt.Errorf("profile: found %v packets and %v tokens in a reply (want 0 or more)", p.ReplyPackets, p.Tokens)
+	}
+	if a := p.Acknowledgements; a != nil && !(a.Reply >= 0 && a.Request >= 0) {
+		return fmt.Errorf("profile.acknowledgements: found %v of a reply and %v of a request (want 0 or more)", a.Reply, a.Request)
 	}
 	return nil
 }

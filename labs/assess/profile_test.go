@@ -94,9 +94,10 @@ func TestProfileRefuses(t *testing.T) {
 	for document, want := range map[string]string{
 		"{}":                               "profile.requestsPerSecond: found 0 (want more than 0)",
 		"{requestBytes: 1, replyBytes: 1}": "profile.requestsPerSecond: found 0 (want more than 0)",
-		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, entry: {b: 1}}": `profile.entry: unknown node "b" (want one of nodes)`,
-		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, pods: {a: -1}}": "profile.pods: found -1 for a (want 0 or more)",
-		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, tokens: -1}":    "profile: found 0 packets and -1 tokens in a reply (want 0 or more)",
+		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, entry: {b: 1}}":                    `profile.entry: unknown node "b" (want one of nodes)`,
+		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, pods: {a: -1}}":                    "profile.pods: found -1 for a (want 0 or more)",
+		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, tokens: -1}":                       "profile: found 0 packets and -1 tokens in a reply (want 0 or more)",
+		"{requestsPerSecond: 1, requestBytes: 1, replyBytes: 1, acknowledgements: {perReply: -1}}": "profile.acknowledgements: found -1 of a reply and 0 of a request (want 0 or more)",
 	} {
 		for range 20 { // the same one each time
 			_, err := Parse([]byte(head + document))

@@ -19,7 +19,8 @@ type Replay struct {
 	// Whole is the load of the nodes which were kept.
 	Whole Profile `json:"whole"`
 	// Profile is what was run and predicted. Where single requests were too large to count, each was sent as Parts smaller ones, which are
-	// what it has; the bytes at ports are those of Whole within some percent.
+	// what it has; the bytes at ports are those of Whole within some percent. Its acknowledgements were counted on the testbed, on the way to
+	// pods without a load balancer.
 	Profile Profile `json:"profile"`
 	Parts   float64 `json:"parts"`
 	// Paths are the data paths, in the order in which they were measured.
@@ -89,6 +90,9 @@ func (r *Replay) Lines() []string {
 		fmt.Sprintf("Replayed on a testbed with %s and %s, the ports' rates divided by %.4g: %.4g requests/s of %.0f bytes, replies of %.0f bytes, in the cluster's rates.",
 			kept(r.Nodes, r.OfNodes, "nodes"), kept(r.Pods, r.OfPods, "pods"), r.Divisor, r.Whole.Requests, r.Whole.RequestBytes, r.Whole.ReplyBytes),
 		fmt.Sprintf("At the ports where calls enter, bytes are within %.1f %% of the prediction.", 100*math.Abs(r.Worst())),
+	}
+	if a := r.Profile.Acknowledgements; a != nil {
+		lines = append(lines, fmt.Sprintf("These predictions have %.3g acknowledgements of each reply and %.3g of each request, as there were without a load balancer.", a.Reply, a.Request))
 	}
 	if r.Parts > 1 {
 		lines = append(lines, fmt.Sprintf("Each request was sent as %.0f smaller ones, to have enough of them.", r.Parts))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -103,7 +104,7 @@ func ended(out *assess.Replay, measuring, removing error) (*assess.Replay, error
 
 // measure runs the profile under each data path.
 func (s *Shape) measure(ctx context.Context, tb *testbed.Testbed, o Options) (*assess.Replay, error) {
-	out, predicted := s.Built, assess.Predict(s.Observations)
+	out := s.Built
 	for _, p := range s.pods {
 		l, err := listen(ctx, tb, p.name)
 		if err != nil {
@@ -112,6 +113,13 @@ func (s *Shape) measure(ctx context.Context, tb *testbed.Testbed, o Options) (*a
 		defer l.Close()
 		go serve(l)
 	}
+	o.OnStep("count acknowledgements without a load balancer")
+	acks, err := s.acknowledged(ctx, tb)
+	if err != nil {
+		return nil, fmt.Errorf("without a load balancer: %w", err)
+	}
+	out.Profile.Acknowledgements = &acks
+	predicted := s.predict(out.Profile)
 	for _, path := range paths() {
 		o.OnStep("replay under " + path.variant.Name)
 		one, err := s.measurePath(ctx, tb, path, predicted, o)
@@ -137,23 +145,11 @@ func listen(ctx context.Context, tb *testbed.Testbed, name string) (l net.Listen
 }
 
 func (s *Shape) measurePath(ctx context.Context, tb *testbed.Testbed, path path, predicted *assess.Prediction, o Options) (*assess.ReplayedPath, error) {
-	if err := tb.Install(ctx, path.variant); err != nil {
+	l, err := s.begin(ctx, tb, path.variant)
+	if err != nil {
 		return nil, err
 	}
-	l := &load{dialer: tb.Dialer(client), request: s.request(), idle: make(map[int][]net.Conn)}
 	defer l.close()
-	for _, entry := range s.entries {
-		for _, p := range s.pods {
-			target, err := tb.Target(testbed.Target{Service: p.name, Port: portName, Via: s.built(entry.node)}, path.variant)
-			if err != nil {
-				return nil, err
-			}
-			l.pairs = append(l.pairs, pair{target, entry.share * p.share})
-		}
-	}
-	if err := l.warm(ctx); err != nil {
-		return nil, err
-	}
 	out, err := s.count(ctx, tb, l, path, predicted)
 	if err != nil {
 		return nil, err
@@ -172,6 +168,28 @@ func (s *Shape) measurePath(ctx context.Context, tb *testbed.Testbed, path path,
 	}
 	out.Full = &assess.ReplayedLimit{Node: limit.Node, Predicted: limit.Requests / s.Built.Parts, Measured: filled * s.Built.Divisor / s.Built.Parts}
 	return out, nil
+}
+
+// begin installs a data path, and opens a connection through it from each entry to each pod.
+func (s *Shape) begin(ctx context.Context, tb *testbed.Testbed, v testbed.Variant) (*load, error) {
+	if err := tb.Install(ctx, v); err != nil {
+		return nil, err
+	}
+	l := &load{dialer: tb.Dialer(client), request: s.request(), idle: make(map[int][]net.Conn)}
+	for _, entry := range s.entries {
+		for _, p := range s.pods {
+			target, err := tb.Target(testbed.Target{Service: p.name, Port: portName, Via: s.built(entry.node)}, v)
+			if err != nil {
+				return nil, err
+			}
+			l.pairs = append(l.pairs, pair{target, entry.share * p.share})
+		}
+	}
+	if err := l.warm(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // fullest is how many ports are full when the first one is, or nearly so.
@@ -216,32 +234,62 @@ func (s *Shape) count(ctx context.Context, tb *testbed.Testbed, l *load, path pa
 	for _, port := range predicted.Ports {
 		nodes = append(nodes, s.built(port.Node))
 	}
+	n, crossed, err := s.crossed(ctx, tb, l, nodes)
+	if err != nil {
+		return nil, err
+	}
 	profile := s.Observations.Profile
-	n := max(int(math.Round(s.pace*counting/float64(len(l.pairs)))), 1) * len(l.pairs)
-	time.Sleep(settled)
-	before, err := measure.Ports(tb, nodes...)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.paced(ctx, n, s.pace); err != nil {
-		return nil, err
-	}
-	time.Sleep(settled)
-	after, err := measure.Ports(tb, nodes...)
-	if err != nil {
-		return nil, err
-	}
 	out := &assess.ReplayedPath{Path: path.variant.Name, Requests: n}
 	each := profile.Requests / float64(n) // what one request's bytes are in a second of the cluster's
 	for i, port := range predicted.Ports {
-		crossed := after[i].Since(before[i])
 		out.Ports = append(out.Ports, assess.ReplayedPort{
 			Node: port.Node, Entry: profile.Entry[port.Node] > 0, Predicted: path.load(port),
 			Measured: assess.Load{
-				BytesIn: each * float64(crossed.ToNode.Bytes), BytesOut: each * float64(crossed.FromNode.Bytes),
-				PacketsIn: each * float64(crossed.ToNode.Packets), PacketsOut: each * float64(crossed.FromNode.Packets),
+				BytesIn: each * float64(crossed[i].ToNode.Bytes), BytesOut: each * float64(crossed[i].FromNode.Bytes),
+				PacketsIn: each * float64(crossed[i].ToNode.Packets), PacketsOut: each * float64(crossed[i].FromNode.Packets),
 			},
 		})
 	}
 	return out, nil
+}
+
+// crossed sends n requests at a rate that fills no port, and returns what crossed the nodes' ports.
+func (s *Shape) crossed(ctx context.Context, tb *testbed.Testbed, l *load, nodes []string) (n int, ports []measure.Port, err error) {
+	n = max(int(math.Round(s.pace*counting/float64(len(l.pairs)))), 1) * len(l.pairs)
+	time.Sleep(settled)
+	before, err := measure.Ports(tb, nodes...)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := l.paced(ctx, n, s.pace); err != nil {
+		return 0, nil, err
+	}
+	time.Sleep(settled)
+	ports, err = measure.Ports(tb, nodes...)
+	if err != nil {
+		return 0, nil, err
+	}
+	for i := range ports {
+		ports[i] = ports[i].Since(before[i])
+	}
+	return n, ports, nil
+}
+
+// acknowledged counts how often receivers acknowledge here. That is a matter of time and of how they merge segments, which no load balancer
+// changes; its ports are where it shows: under DSR they carry requests and little else.
+func (s *Shape) acknowledged(ctx context.Context, tb *testbed.Testbed) (assess.Acknowledgements, error) {
+	l, err := s.begin(ctx, tb, testbed.Variant{Name: "none", DataPath: testbed.DataPathNone})
+	if err != nil {
+		return assess.Acknowledgements{}, err
+	}
+	defer l.close()
+	n, crossed, err := s.crossed(ctx, tb, l, slices.Collect(maps.Keys(s.node)))
+	if err != nil {
+		return assess.Acknowledgements{}, err
+	}
+	var toNodes, fromNodes uint64
+	for _, port := range crossed {
+		toNodes, fromNodes = toNodes+port.ToNode.Packets, fromNodes+port.FromNode.Packets
+	}
+	return s.Built.Profile.Acknowledged(n, float64(toNodes), float64(fromNodes)), nil
 }

@@ -94,6 +94,7 @@ func ShapeOf(o assess.Observations, m Machine) (*Shape, error) {
 	s.entries = sharesOf(names, entry)
 	s.placePods(names, pods, counts, m.Pods)
 	s.Built.Whole = p
+	p.Acknowledgements = nil // those of the testbed are counted
 	s.fit(&p, m)
 	s.Built.Profile = p
 	s.Observations.Profile = &p
