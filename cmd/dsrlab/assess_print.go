@@ -41,6 +41,7 @@ func printAssessment(w io.Writer, r *assess.Report) {
 		printServices(w, r.Services)
 	}
 	printList(w, say, "What would be gained", r.GainLines())
+	printList(w, say, "Nodes", r.NodeLines())
 	printList(w, say, "Not known", r.Unknown)
 	printList(w, say, "Could not be read", r.Unread)
 }

@@ -2,6 +2,7 @@ package assess
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -88,8 +89,8 @@ func (g *Gain) Lines() []string {
 		return nil
 	}
 	lines := []string{
-		fmt.Sprintf("Assuming that all traffic of the %d nodes' ports is service calls over IPv4, spread evenly, clients send %s and get %s; %.0f %% of the answers cross between nodes.",
-			g.Nodes, rate(g.Requests), rate(g.Replies), 100*g.Crossing),
+		fmt.Sprintf("Assuming that all traffic of the %s nodes' ports is service calls over IPv4, spread evenly, clients send %s and get %s; %.0f %% of the answers cross between nodes.",
+			g.whichNodes(), rate(g.Requests), rate(g.Replies), 100*g.Crossing),
 		fmt.Sprintf("One port carries %s in and %s out now, %s and %s under DSR.", rate(g.Now.BytesIn), rate(g.Now.BytesOut), rate(g.DSR.BytesIn), rate(g.DSR.BytesOut)),
 		fmt.Sprintf("In packets: %.0f/s in and %.0f/s out now, %.0f/s and %.0f/s under DSR.", g.Now.PacketsIn, g.Now.PacketsOut, g.DSR.PacketsIn, g.DSR.PacketsOut),
 	}
@@ -97,6 +98,14 @@ func (g *Gain) Lines() []string {
 		lines = append(lines, fmt.Sprintf("The slowest port (%s) is full at %.3g times this load now, and at %.3g times under DSR.", rate(g.LinkRate/8), g.FullNow, g.FullDSR))
 	}
 	return lines
+}
+
+// whichNodes says how many nodes the load is of.
+func (g *Gain) whichNodes() string {
+	if g.Nodes == g.OfNodes {
+		return strconv.Itoa(g.Nodes)
+	}
+	return fmt.Sprintf("%d (%d of them counted)", g.OfNodes, g.Nodes)
 }
 
 // rate writes bytes per second as bit/s.

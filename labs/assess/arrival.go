@@ -15,7 +15,7 @@ func (j *judge) arrival(name string, f family) {
 	}
 	node := j.nodes[name]
 	e := Evidence{Node: name, What: "UDP with the client's source, handed on by another node, that the interface received", Sent: client.sent, Seen: client.arrived}
-	e.Note = "seen is what the network stack delivered"
+	e.Note = "'arrived' counts what the network stack delivered"
 	s := sign{hurts: HurtsPairs, node: name, family: f}
 	mode, known := node.ReversePath[node.Device]
 	switch {

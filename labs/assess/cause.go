@@ -96,7 +96,7 @@ func sourceCauses() []CauseInfo {
 			Cause: ConntrackInvalid, Verdict: WorksIf, Lab: labObstacles,
 			Meaning:     "A netfilter rule of the node drops SYN-ACKs whose SYN the node's connection tracking has not seen.",
 			Consequence: "Under DSR the SYN reaches the pod's node in a tunnel, so its SYN-ACK counts as invalid; a data path that hands replies to netfilter loses every TCP connection.",
-			Remedy:      "Remove the rule that drops ct state invalid, or set the sysctl net.netfilter.nf_conntrack_tcp_be_liberal=1 (kube-proxy: conntrack.tcpBeLiberal); or use a data path that goes around netfilter.",
+			Remedy:      "Remove the rule that drops ct state invalid, or accept what has a frontend's address as source before it; or use a data path that bypasses netfilter. The sysctl nf_conntrack_tcp_be_liberal does not help: it is about sequence numbers of connections that are known.",
 		},
 		{
 			Cause: ClientUnreachable, Verdict: WorksIf,
@@ -113,8 +113,8 @@ func pathCauses() []CauseInfo {
 		{
 			Cause: StatefulFirewall, Verdict: WorksIf, Lab: labObstacles,
 			Meaning:     "A firewall that sees only one direction of a connection drops what belongs to no connection that it saw begin.",
-			Consequence: "UDP gets through, but TCP connections do not come about, or are cut off after a pause.",
-			Remedy:      "Take the nodes' addresses and the VIPs out of connection tracking there (stateless rules, security groups without tracking), or lead both directions through the same firewall.",
+			Consequence: "UDP gets through, but TCP connections are not established, or are cut off after a pause.",
+			Remedy:      "Take the nodes' addresses and the VIPs out of connection tracking there (stateless rules, security groups without tracking), or route both directions through the same firewall.",
 		},
 		{
 			Cause: DNATLoadBalancer, Verdict: Wont, Lab: labSpoof,
@@ -126,7 +126,7 @@ func pathCauses() []CauseInfo {
 			Cause: SNATOnTheWay, Verdict: Wont, Lab: "01-source-ip",
 			Meaning:     "Something on the way replaces the source address.",
 			Consequence: "On the way in, pods see the translator instead of the client, and answers have to pass it; on the way back, the client gets answers from an address that it did not call.",
-			Remedy:      "Use a load balancer that keeps the client's address, and except the frontends' addresses from the masquerading of nodes and gateways.",
+			Remedy:      "Use a load balancer that keeps the client's address, and exclude the frontends' addresses from masquerading at nodes and gateways.",
 		},
 		{
 			Cause: NodeBehindNAT, Verdict: Wont, Lab: labObstacles,
@@ -148,7 +148,7 @@ func tunnelCauses() []CauseInfo {
 	const large = "Requests that fill a packet (uploads) get lost on their way from the node that was called to the pod's; small requests, and all replies, get through."
 	return []CauseInfo{
 		{
-			Cause: GeneveBlocked, Verdict: WorksIf, Lab: labObstacles, Consequence: "Requests do not get from the node that was called to a pod on another node.",
+			Cause: GeneveBlocked, Verdict: WorksIf, Lab: labObstacles, Consequence: "Requests do not reach a pod on another node than was called.",
 			Meaning: "Between the nodes UDP port 6081 is blocked, while another UDP port is not.",
 			Remedy:  "Allow UDP port 6081 between all nodes (security group, firewall), in both directions.",
 		},
@@ -159,7 +159,7 @@ func tunnelCauses() []CauseInfo {
 			Remedy:      "Switch the offload or inspection of Geneve off in the path (ethtool -K DEVICE tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off).",
 		},
 		{
-			Cause: NodesApart, Verdict: WorksIf, Consequence: "Requests do not get from the node that was called to a pod on another node.",
+			Cause: NodesApart, Verdict: WorksIf, Consequence: "Requests do not reach a pod on another node than was called.",
 			Meaning: "No UDP passes between the nodes at all.",
 			Remedy:  "Give the nodes routes to each other, and allow UDP between them.",
 		},

@@ -36,6 +36,31 @@ func TestCountedProfile(t *testing.T) {
 	assert.Nil(t, CountedProfile(o), "a node was not counted")
 }
 
+// Of a cluster of which a part was probed, the others are taken to carry as much: twice the requests, of which more cross.
+func TestCountedProfileOfPart(t *testing.T) {
+	o := withCountersOf(Profile{Requests: 1000, RequestBytes: 400, ReplyBytes: 20e3})
+	all := gainOf(o)
+	require.NotNil(t, all)
+	part := Observations{Nodes: o.Nodes[:1], Counters: o.Counters[:1], Profile: o.Profile}
+	for _, n := range o.Nodes[1:] {
+		part.OtherNodes = append(part.OtherNodes, n.Name)
+	}
+	part.Counters[0].Node = part.Nodes[0].Name
+	g := gainOf(part)
+	require.NotNil(t, g)
+	assert.Equal(t, []int{1, 3}, []int{g.Nodes, g.OfNodes})
+	assert.Equal(t, all.Crossing, g.Crossing)
+	entry, _ := part.Shares()
+	assert.Len(t, entry, 1)
+	assert.InDelta(t, 1.0/3, entry[part.Nodes[0].Name], 1e-9)
+	part.Profile = &Profile{Requests: 1, RequestBytes: 1, ReplyBytes: 1, Entry: map[string]float64{part.OtherNodes[0]: 3, part.Nodes[0].Name: 1}}
+	require.NoError(t, part.check(), "an entry that was not probed is a node")
+	entry, _ = part.Shares()
+	assert.InDelta(t, 0.25, entry[part.Nodes[0].Name], 1e-9)
+	part.OtherNodes = append(part.OtherNodes, part.Nodes[0].Name)
+	assert.ErrorContains(t, part.check(), "otherNodes[2]: found ")
+}
+
 // What a profile made from counters predicts is what they have counted, of replies of few packets, too, and of 1.1 packets on average.
 func TestCountedProfilePredictsCounters(t *testing.T) {
 	for _, packets := range []float64{1, 1.1, 1.5, 2, 2.3, 3, 3.5, 4, 5, 6.7, 13, 14, 101} {

@@ -42,6 +42,7 @@ func Diagnose(o Observations) Report {
 		r.Provider = provider.Name
 	}
 	for _, name := range j.names {
+		r.Nodes = append(r.Nodes, j.nodes[name])
 		r.CNI, r.Proxies = appendName(r.CNI, j.nodes[name].CNI), appendName(r.Proxies, j.nodes[name].ProxyMode)
 	}
 	slices.Sort(r.CNI)
@@ -231,26 +232,26 @@ func (f *Finding) add(s sign, seen map[Evidence]bool) {
 
 // newFinding is a finding of the sign's causes, with no place yet. Where there are several causes it speaks of each.
 func newFinding(s sign, provider *Provider) *Finding {
-	f := &Finding{Causes: s.causes, Certain: !s.possible, Hurts: s.hurts}
+	f := &Finding{Causes: s.causes, Certain: !s.possible, Hurts: s.hurts, Verdict: Wont}
+	var meanings, remedies []string
 	for i, c := range s.causes {
 		info := c.Info()
 		if i == 0 {
-			f.Meaning, f.Consequence, f.Remedy, f.Verdict, f.Lab = info.Meaning, info.Consequence, info.Remedy, info.Verdict, info.Lab
-			continue
+			f.Consequence, f.Lab = info.Consequence, info.Lab
 		}
-		f.Meaning += " Or: " + info.Meaning
-		f.Remedy += " Or: " + info.Remedy
+		meanings = appendNew(meanings, info.Meaning)
+		if provider != nil && slices.Contains(provider.Causes, c) {
+			info.Remedy, info.Verdict = provider.remedy(info)
+			f.Commands, f.Source = provider.Commands, provider.Source
+		}
+		remedies = appendNew(remedies, info.Remedy)
 		if info.Verdict == WorksIf {
 			f.Verdict = WorksIf // as long as it may be one that a setting changes
 		}
 	}
-	if provider != nil && slices.ContainsFunc(s.causes, func(c Cause) bool { return slices.Contains(provider.Causes, c) }) {
-		f.Source = provider.Source
-		note := provider.Name + ": " + provider.Switch + "."
-		if provider.Switch == "" {
-			note = f.Remedy + " " + provider.Name + " has no switch for it that is known here."
-		}
-		f.Remedy, f.Commands = strings.TrimSpace(note+" "+provider.Consequence), provider.Commands
+	f.Meaning, f.Remedy = strings.Join(meanings, " Or: "), strings.Join(remedies, " Or: ")
+	if f.Source == NotVerified {
+		f.Remedy += " How " + provider.Name + " does that was not found."
 	}
 	if s.possible {
 		f.Verdict = NotKnown

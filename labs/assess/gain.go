@@ -13,8 +13,10 @@ type Load struct {
 // Gain is what DSR would change at the ports of the nodes, as the counters let predict. It takes all traffic of the ports for that of
 // services whose calls reach the nodes evenly, over IPv4.
 type Gain struct {
-	// Nodes is how many nodes the counters are of; they are the LB nodes, and have the pods.
-	Nodes int `json:"nodes"`
+	// Nodes is how many nodes the counters are of, and OfNodes how many there are, which are taken to be like them; they are the LB nodes, and have
+	// the pods.
+	Nodes   int `json:"nodes"`
+	OfNodes int `json:"ofNodes"`
 	// Crossing is the share of requests that are answered on another node than was called.
 	Crossing float64 `json:"crossing"`
 	// Requests and Replies are what clients send and get, in bytes per second, of all nodes together.
@@ -51,8 +53,8 @@ func gainOf(o Observations) *Gain {
 	if !ok {
 		return nil
 	}
-	n := float64(len(o.Nodes))
-	g := Gain{Nodes: len(o.Nodes), Crossing: crossing(len(o.Nodes))}
+	n := float64(o.clusterSize())
+	g := Gain{Nodes: len(o.Nodes), OfNodes: o.clusterSize(), Crossing: crossing(o.clusterSize())}
 	q, r := solve(total.BytesIn, total.BytesOut, g.Crossing)
 	packetsQ, packetsR := solve(total.PacketsIn, total.PacketsOut, g.Crossing)
 	if min(q, r, packetsQ, packetsR) < 0 {
@@ -92,7 +94,8 @@ func (l Load) room(rate float64) float64 {
 	return rate / busiest
 }
 
-// totalLoad is the load of all nodes' ports together. It is not known unless each node has been counted.
+// totalLoad is the load of all nodes' ports together: those that were not probed are taken to have the average of the others. It is not known
+// unless each node that was probed has been counted.
 func (o Observations) totalLoad() (sum Load, ok bool) {
 	counted := map[string]bool{}
 	for _, c := range o.Counters {
@@ -111,5 +114,7 @@ func (o Observations) totalLoad() (sum Load, ok bool) {
 			return Load{}, false
 		}
 	}
+	all := float64(o.clusterSize()) / float64(len(o.Nodes))
+	sum = Load{all * sum.BytesIn, all * sum.BytesOut, all * sum.PacketsIn, all * sum.PacketsOut}
 	return sum, sum.BytesIn > 0 && !math.IsInf(sum.BytesIn+sum.BytesOut, 0)
 }

@@ -25,8 +25,9 @@ type Observations struct {
 	// Of names what was observed, as people call it: a testbed or a cluster.
 	Of     string `json:"of,omitempty"`
 	Client Client `json:"client"`
-	// Nodes are the cluster's that were probed, in any order.
-	Nodes []Node `json:"nodes,omitempty"`
+	// Nodes are the cluster's that were probed, in any order, and OtherNodes the names of those that were not.
+	Nodes      []Node   `json:"nodes,omitempty"`
+	OtherNodes []string `json:"otherNodes,omitempty"`
 	// NodeAddresses are addresses of nodes, probed or not, that services are called by as if they were VIPs.
 	NodeAddresses []netip.Addr `json:"nodeAddresses,omitempty"`
 
@@ -75,7 +76,8 @@ type Node struct {
 	// CNI and ProxyMode name the node's network plugin and service proxy.
 	CNI       string `json:"cni,omitempty"`
 	ProxyMode string `json:"proxyMode,omitempty"`
-	// BTF and XDP report whether the kernel has type information, and the outside interface's driver runs XDP programs itself.
+	// BTF and XDP report whether the kernel has type information, which programs that are made for many kernels need, and the outside interface's
+	// driver runs XDP programs itself.
 	BTF *bool `json:"btf,omitempty"`
 	XDP *bool `json:"xdp,omitempty"`
 	// ProviderID and Labels are the Kubernetes node's.
@@ -87,8 +89,8 @@ type Node struct {
 type Service struct {
 	// Service is the object as the API server has it; status and managed fields other than loadBalancer need not be there.
 	Service corev1.Service `json:"service"`
-	// Endpoints are the numbers of ready pods, by node.
-	Endpoints map[string]int `json:"endpoints,omitempty"`
+	// Endpoints are the numbers of ready pods, by node; nil: not known.
+	Endpoints map[string]int `json:"endpoints,omitzero"`
 	// HostPorts are ports of the service's pods that are ports of their nodes, too.
 	HostPorts []int32 `json:"hostPorts,omitempty"`
 	// HostNetwork reports whether pods of the service use their node's network.
@@ -284,4 +286,12 @@ type Unread struct {
 	// Node is empty if it is about no single node.
 	Node string `json:"node,omitempty"`
 	Why  string `json:"why"`
+	// Needed: without it there is no verdict that DSR works.
+	Needed bool `json:"needed,omitempty"`
 }
+
+// clusterSize is how many nodes the cluster has, as far as is known.
+func (o *Observations) clusterSize() int { return len(o.Nodes) + len(o.OtherNodes) }
+
+// mayAnswer reports whether a node has pods of the service, or may have as it is not known where they are.
+func (s *Service) mayAnswer(node string) bool { return s.Endpoints == nil || s.Endpoints[node] > 0 }

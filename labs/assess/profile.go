@@ -92,7 +92,7 @@ func Predict(o Observations) *Prediction {
 		names[i], rates[n.Name] = n.Name, n.LinkRate
 	}
 	slices.Sort(names)
-	entry, pods := shares(names, p.Entry), shares(names, o.podWeights())
+	entry, pods := o.Shares()
 	q, r, geneve := p.frames()
 	out := &Prediction{Profile: p}
 	for _, name := range names {
@@ -178,16 +178,16 @@ func (p Profile) limit(ports []PortLoad, rates map[string]float64, of func(PortL
 	return first
 }
 
-// shares are the weights as parts of one; even ones where there are none.
-func shares(names []string, weights map[string]float64) map[string]float64 {
+// shares are the weights of the nodes that were probed, as parts of those of all nodes; even ones where there are none.
+func (o Observations) shares(weights map[string]float64) map[string]float64 {
 	sum := 0.0
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		sum += weights[name]
 	}
 	all := map[string]float64{}
-	for _, name := range names {
-		if all[name] = 1 / float64(len(names)); sum > 0 {
-			all[name] = weights[name] / sum
+	for _, n := range o.Nodes {
+		if all[n.Name] = 1 / float64(o.clusterSize()); sum > 0 {
+			all[n.Name] = weights[n.Name] / sum
 		}
 	}
 	return all
@@ -201,14 +201,10 @@ func (o Observations) podWeights() map[string]float64 {
 	return endpointsOf(o.Services)
 }
 
-// Shares are the shares of calls that enter at each node, and that its pods answer, as parts of one, as Predict takes them. There must be a
-// profile.
+// Shares are the shares of calls that enter at each node that was probed, and that its pods answer, as parts of one, as Predict takes them. There
+// must be a profile.
 func (o Observations) Shares() (entry, pods map[string]float64) {
-	var names []string
-	for _, n := range o.Nodes {
-		names = append(names, n.Name)
-	}
-	return shares(names, o.Profile.Entry), shares(names, o.podWeights())
+	return o.shares(o.Profile.Entry), o.shares(o.podWeights())
 }
 
 func endpointsOf(services []Service) map[string]float64 {

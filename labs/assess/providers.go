@@ -17,7 +17,7 @@ type Provider struct {
 	Labels []string `json:"labels,omitempty"`
 	// Causes are those that the provider's switch is about.
 	Causes []Cause `json:"causes"`
-	// Switch says what to change; empty if none is known. Commands are how.
+	// Switch says what to change; empty if there is none, or none is known. Commands are how.
 	Switch   string   `json:"switch,omitempty"`
 	Commands []string `json:"commands,omitempty"`
 	// Consequence is what else the switch changes.
@@ -84,8 +84,8 @@ func clouds() []Provider {
 func virtualizers() []Provider {
 	return []Provider{
 		{
-			Name: "VMware NSX", IDs: []string{"vsphere://"}, Causes: []Cause{PortSecurity},
-			Switch:      "bind a SpoofGuard profile without address bindings (address_binding_whitelist: false) to the nodes' segment, or add the frontends' addresses to the bindings",
+			Name: "VMware vSphere", IDs: []string{"vsphere://"}, Causes: []Cause{PortSecurity},
+			Switch:      "in NSX, bind a SpoofGuard profile without address bindings (address_binding_whitelist: false) to the nodes' segment, or add the frontends' addresses to the bindings",
 			Consequence: "The segment's machines may send with any source.",
 			Source:      "https://developer.broadcom.com/xapis/nsx-vmc-policy/latest/data-structures/SpoofGuardProfile, https://github.com/cilium/cilium/issues/21801",
 		},
@@ -104,12 +104,12 @@ func gateways() []Provider {
 	return []Provider{
 		{
 			Name: "Hetzner Cloud", IDs: []string{"hcloud://"}, Labels: []string{"instance.hetzner.cloud/provided-by"}, Causes: []Cause{URPF, PortSecurity, SourceCheck},
-			Consequence: "The gateway of a private network drops silently what comes from a source that is not registered for the server; there is no switch.",
+			Consequence: "The gateway of a private network drops silently what comes from a source that is not registered for the server.",
 			Source:      "https://docs.hetzner.com/networking/networks/faq/, https://github.com/cilium/cilium/pull/47527",
 		},
 		{
 			Name: "DigitalOcean", IDs: []string{"digitalocean://"}, Labels: []string{"doks.digitalocean.com/node-pool"}, Causes: []Cause{SourceCheck, PortSecurity},
-			Consequence: "DSR was reported not to work between Droplets; no switch is known.",
+			Consequence: "DSR was reported not to work between Droplets.",
 			Source:      "https://github.com/cilium/cilium/issues/27731",
 		},
 	}
@@ -125,6 +125,17 @@ func unverified() []Provider {
 		of("Equinix Metal", "equinixmetal://"), of("Exoscale", "exoscale://"), of("Alibaba Cloud", "alicloud://"),
 		of("kind", "kind://"),
 	}
+}
+
+// remedy is what to do about a cause that the provider's switch is about, and the verdict: without a switch that is documented DSR won't work.
+func (p *Provider) remedy(info CauseInfo) (string, Verdict) {
+	switch {
+	case p.Switch != "":
+		return strings.TrimSpace(p.Name + ": " + p.Switch + ". " + p.Consequence), info.Verdict
+	case p.Source == NotVerified:
+		return info.Remedy, info.Verdict
+	}
+	return "No setting of " + p.Name + " is known that changes this. " + p.Consequence + " Put the nodes on a network that lets foreign sources pass, or keep SNAT.", Wont
 }
 
 // providerOf finds out who runs the network of the nodes; nil where that is not known, or nodes are of different providers.

@@ -64,10 +64,25 @@ func TestFindingOfProvider(t *testing.T) {
 	assert.Contains(t, f.Source, "docs.redhat.com")
 	f = on("linode://", SourceCheck)
 	assert.Equal(t, NotVerified, f.Source)
-	assert.Contains(t, f.Remedy, "Akamai Linode has no switch for it that is known here.")
+	assert.Equal(t, "Switch the source and destination check off, on every node's interface. How Akamai Linode does that was not found.", f.Remedy)
+	assert.Equal(t, WorksIf, f.Verdict)
+	f = on("digitalocean://", SourceCheck)
+	assert.Equal(t, "No setting of DigitalOcean is known that changes this. DSR was reported not to work between Droplets. "+
+		"Put the nodes on a network that lets foreign sources pass, or keep SNAT.", f.Remedy)
+	assert.Equal(t, Wont, f.Verdict)
 	f = on("aws:///", GeneveBlocked)
 	assert.Empty(t, f.Source)
 	assert.Empty(t, f.Commands)
+}
+
+// Where it may be one of several causes, the switch of one does not replace what to do about the others.
+func TestFindingOfSeveralCauses(t *testing.T) {
+	digitalOcean := providerOf([]Node{{ProviderID: "digitalocean://1"}})
+	f := newFinding(sign{causes: []Cause{PortSecurity, URPF}}, digitalOcean)
+	assert.Regexp(t, "^No setting of DigitalOcean .* Or: Have the router check loosely", f.Remedy)
+	assert.Equal(t, WorksIf, f.Verdict, "it may be a router's filter")
+	assert.Equal(t, Wont, newFinding(sign{causes: []Cause{PortSecurity, SourceCheck}}, digitalOcean).Verdict)
+	assert.Equal(t, NotKnown, newFinding(sign{causes: []Cause{PortSecurity}, possible: true}, digitalOcean).Verdict)
 }
 
 func TestCauses(t *testing.T) {

@@ -87,21 +87,33 @@ func (o Observations) JSON() ([]byte, error) {
 // maxNodes bounds the nodes: each pair of them has a verdict.
 const maxNodes = 250
 
+// names are those of the nodes that were probed and of the others, with what is wrong with them.
+func (o Observations) names() (probed, others map[string]bool, problems []error) {
+	probed, others = map[string]bool{}, map[string]bool{}
+	const want = "want a name that no other node has"
+	for i, n := range o.Nodes {
+		if n.Name == "" || probed[n.Name] {
+			problems = append(problems, fmt.Errorf("nodes[%d].name: found %q (%s)", i, n.Name, want))
+		}
+		probed[n.Name] = true
+	}
+	for i, name := range o.OtherNodes {
+		if name == "" || probed[name] || others[name] {
+			problems = append(problems, fmt.Errorf("otherNodes[%d]: found %q (%s)", i, name, want))
+		}
+		others[name] = true
+	}
+	return probed, others, problems
+}
+
 // check refuses numbers that no prober counts, and probes of nodes that there are not.
 func (o Observations) check() error {
-	known := map[string]bool{"": false}
 	if len(o.Nodes) > maxNodes {
 		return fmt.Errorf("nodes: found %d (want at most %d)", len(o.Nodes), maxNodes)
 	}
-	var all []error
-	for i, n := range o.Nodes {
-		if n.Name == "" || known[n.Name] {
-			all = append(all, fmt.Errorf("nodes[%d].name: found %q (want a name that no other node has)", i, n.Name))
-		}
-		known[n.Name] = true
-	}
+	known, others, all := o.names()
 	node := func(where, name string) {
-		if !known[name] {
+		if name == "" || !known[name] {
 			all = append(all, fmt.Errorf("%s: unknown node %q (want one of nodes)", where, name))
 		}
 	}
@@ -141,6 +153,10 @@ func (o Observations) check() error {
 		}
 		counts(where+".syns", p.Opened, p.SYNs)
 	}
-	all = append(all, o.Profile.check(node))
+	all = append(all, o.Profile.check(func(where, name string) {
+		if !others[name] {
+			node(where, name)
+		}
+	}))
 	return errors.Join(all...)
 }

@@ -73,9 +73,12 @@ type Evidence struct {
 	Note string `json:"note,omitempty"`
 }
 
+// Counts reports whether the evidence is packets. Else it is something that was read, and the note says what it means.
+func (e Evidence) Counts() bool { return e.Sent > 0 || e.Note == "" }
+
 func (e Evidence) String() string {
 	text := e.What
-	if e.Sent > 0 || e.Note == "" { // else it is something that was read, and the note says what it means
+	if e.Counts() {
 		text = fmt.Sprintf("%s: %d sent, %d arrived", e.What, e.Sent, e.Seen)
 	}
 	if e.Node != "" {
@@ -162,6 +165,8 @@ type Report struct {
 	Prediction *Prediction `json:"prediction,omitempty"`
 	// Replay is the profile as it was run on a testbed; nil if it was not.
 	Replay *Replay `json:"replay,omitempty"`
+	// Nodes are those that were probed, by their names.
+	Nodes []Node `json:"nodes,omitempty"`
 	// Provider is who runs the nodes' network, as their provider IDs and labels say; empty if they don't.
 	Provider string `json:"provider,omitempty"`
 	// CNI and Proxies are the nodes' network plugins and service proxies, each once, sorted; empty if no node names one.

@@ -164,18 +164,24 @@ func portEffects(s Service) []Effect {
 // endpointEffects says how many requests cross nodes. Where all nodes are called evenly that does not depend on where the pods are: a
 // request meets its own node's pods with the chance that a pod is there, and these chances add up to one.
 func (s Service) endpointEffects(o Observations) []Effect {
+	all := o.clusterSize()
+	effect := Effect{Field: "endpoints", Value: "not known", Changes: all > 1, Effect: fmt.Sprintf(
+		"If all nodes are called evenly, %.0f %% of requests are for a pod on another node, whose replies then take the direct way.", 100*crossing(all))}
+	if s.Endpoints == nil {
+		return []Effect{effect}
+	}
 	pods, nodes := 0, 0
-	for _, n := range o.Nodes {
-		pods += s.Endpoints[n.Name]
-		if s.Endpoints[n.Name] > 0 {
+	for _, n := range s.Endpoints {
+		pods += n
+		if n > 0 {
 			nodes++
 		}
 	}
 	if pods == 0 {
 		return []Effect{{Field: "endpoints", Value: "none", Effect: "There is no ready pod: nobody answers, with or without DSR."}}
 	}
-	return []Effect{{Field: "endpoints", Value: fmt.Sprintf("%d on %d of %d nodes", pods, nodes, len(o.Nodes)), Changes: len(o.Nodes) > 1, Effect: fmt.Sprintf(
-		"If all nodes are called evenly, %.0f %% of requests are for a pod on another node, whose replies then take the direct way.", 100*crossing(len(o.Nodes)))}}
+	effect.Value = fmt.Sprintf("%d on %d of %d nodes", pods, nodes, all)
+	return []Effect{effect}
 }
 
 // crossing is the share of requests that are answered on another node than was called, of n nodes that are called evenly.

@@ -49,7 +49,9 @@ func TestEffects(t *testing.T) {
 	assert.True(t, has(web(func(s *Service) { s.HostNetwork = true }), "hostNetwork", "true").Changes)
 	assert.False(t, has(web(func(s *Service) { s.HostPorts = []int32{8080} }), "hostPort", "[8080]").Changes)
 	assert.True(t, has(web(func(s *Service) { s.Service.Spec.IPFamilies = []corev1.IPFamily{"IPv4", "IPv6"} }), "spec.ipFamilies", "dual stack").Changes)
-	assert.False(t, has(web(func(s *Service) { s.Endpoints = nil }), "endpoints", "none").Changes)
+	assert.False(t, has(web(func(s *Service) { s.Endpoints = map[string]int{"b": 0} }), "endpoints", "none").Changes)
+	assert.Contains(t, has(web(func(s *Service) { s.Endpoints = nil }), "endpoints", "not known").Effect, "67 % of requests")
+	assert.Contains(t, has(web(func(s *Service) { s.Endpoints = map[string]int{"not-probed": 2} }), "endpoints", "2 on 1 of 3 nodes").Effect, "67 % of requests")
 	assert.False(t, has(web(func(s *Service) { s.Service.Spec.Ports[0].Protocol = corev1.ProtocolSCTP }), "spec.ports", "SCTP").Changes)
 }
 

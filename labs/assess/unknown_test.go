@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // unknowns are what a report does not know, in words.
@@ -105,6 +107,37 @@ func TestDiagnoseFamilyThatSomebodyLacks(t *testing.T) {
 			assert.Equal(t, NotKnown, r.Verdict)
 		})
 	}
+}
+
+// Where the pods of a service are not known, it suffers from all that nodes and pairs do, and is never said to work; nor is a cluster whose services
+// could not be read.
+func TestDiagnoseUnknownEndpoints(t *testing.T) {
+	o := fabric{SourceCheck: true}.observe()
+	o.Services[0].Endpoints = nil
+	assert.Equal(t, WorksIf, Diagnose(o).Services[0].Verdict)
+
+	o = fabric{}.observe()
+	require.Equal(t, Works, Diagnose(o).Verdict)
+	o.Services[0].Endpoints = map[string]int{}
+	assert.Equal(t, Works, Diagnose(o).Services[0].Verdict, "it has no pod")
+	o.Services[0].Endpoints = nil
+	document, err := yaml.Marshal(o)
+	require.NoError(t, err)
+	o, err = Parse(document)
+	require.NoError(t, err)
+	r := Diagnose(o)
+	assert.Equal(t, []Verdict{NotKnown, NotKnown}, []Verdict{r.Verdict, r.Services[0].Verdict})
+	require.Len(t, r.Unknown, 1)
+	assert.Equal(t, "which nodes have pods of default/web", r.Unknown[0].What)
+	assert.Equal(t, Works, r.Pairs[0].Verdict)
+
+	o = fabric{}.observe()
+	o.Services = nil
+	o.Unread = []Unread{{What: "the cluster's services", Why: "forbidden", Needed: true}, {What: "host ports of services", Why: "forbidden"}}
+	r = Diagnose(o)
+	assert.Equal(t, NotKnown, r.Verdict)
+	assert.Equal(t, []Unknown{{Services: []string{}, What: "the cluster's services"}}, r.Unknown)
+	assert.Equal(t, Works, r.Pairs[0].Verdict)
 }
 
 // A service that was not called, as only so many are and only over TCP, or that has pods on nodes that were not probed, is not said to

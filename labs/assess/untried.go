@@ -8,9 +8,15 @@ import (
 	"strings"
 )
 
-// untried names the services that were not called, and those with pods on nodes that were not probed: nothing that was seen is about them.
+// untried names what could not be read and is needed, the services that were not called, and those with pods on nodes that were not probed, or
+// nobody knows where: nothing that was seen is about them.
 func (j *judge) untried() {
-	var uncalled, elsewhere []string
+	for _, u := range j.o.Unread {
+		if u.Needed {
+			j.miss(Unknown{Services: []string{}, What: u.What})
+		}
+	}
+	var uncalled, elsewhere, anywhere []string
 	nodes := map[string]bool{}
 	for _, s := range sortedServices(j.o.Services) {
 		name := nameOf(s.Service)
@@ -19,6 +25,9 @@ func (j *judge) untried() {
 		}
 		if len(j.o.WayIn) > 0 && !j.isCalled(s, name) && !j.isMissed(name) {
 			uncalled = append(uncalled, name)
+		}
+		if s.Endpoints == nil {
+			anywhere = append(anywhere, name)
 		}
 		for node, pods := range s.Endpoints {
 			if _, probed := j.nodes[node]; pods > 0 && !probed {
@@ -29,6 +38,9 @@ func (j *judge) untried() {
 	}
 	if len(uncalled) > 0 {
 		j.miss(Unknown{Services: uncalled, What: "what nodes see of calls to " + someOf(uncalled) + ": not tried"})
+	}
+	if len(anywhere) > 0 {
+		j.miss(Unknown{Services: anywhere, What: "which nodes have pods of " + someOf(anywhere)})
 	}
 	if len(elsewhere) > 0 {
 		j.miss(Unknown{Services: elsewhere, What: fmt.Sprintf("whether the client gets replies of pods on nodes that were not probed (%s): %s",

@@ -66,7 +66,7 @@ func (f *Finding) concerns(s Service, name string, vips bool, nodes []Node) bool
 		return false
 	}
 	return slices.ContainsFunc(nodes, func(n Node) bool {
-		if s.Endpoints[n.Name] == 0 {
+		if !s.mayAnswer(n.Name) {
 			return false
 		}
 		return slices.Contains(f.Nodes, n.Name) || slices.ContainsFunc(f.Pairs, func(p Pair) bool { return p.To == n.Name })
@@ -80,9 +80,9 @@ func (u *Unknown) concerns(s Service, name string) bool {
 	case u.Services != nil:
 		return slices.Contains(u.Services, name)
 	case u.Pair != nil:
-		return s.Endpoints[u.Pair.To] > 0
+		return s.mayAnswer(u.Pair.To)
 	case u.Node != "":
-		return s.Endpoints[u.Node] > 0
+		return s.mayAnswer(u.Node)
 	}
 	return true
 }

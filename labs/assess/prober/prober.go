@@ -256,7 +256,7 @@ func (ob *observer) readFacts(ctx context.Context, _ bool) error {
 		for _, d := range facts.Devices {
 			node.ReversePath[d.Name], node.AcceptLocal[d.Name] = d.ReversePath, d.AcceptLocal
 			if d.Name == facts.Outside {
-				node.MTU = d.MTU
+				node.MTU, node.XDP = d.MTU, d.DriverXDP
 			}
 			if d.Name == facts.Outside && d.XDP {
 				return &XDPError{Node: m.Name, Device: d.Name}

@@ -23,16 +23,18 @@ import (
 
 // snapshot is what the API server says of the cluster before anything is made.
 type snapshot struct {
-	version    string
-	all        []corev1.Node // by their names
-	nodes      []corev1.Node // those of all that are probed
-	services   []corev1.Service
-	slices     []discoveryv1.EndpointSlice
-	pods       []corev1.Pod
-	daemonSets []appsv1.DaemonSet
-	configMaps map[string]map[string]string // of kube-system, by their names
-	leftOut    []string                     // nodes that are not probed, with the reason
-	unread     []assess.Unread
+	version  string
+	all      []corev1.Node // by their names
+	nodes    []corev1.Node // those of all that are probed
+	services []corev1.Service
+	slices   []discoveryv1.EndpointSlice
+	// knowsEndpoints reports whether the slices could be read.
+	knowsEndpoints bool
+	pods           []corev1.Pod
+	daemonSets     []appsv1.DaemonSet
+	configMaps     map[string]map[string]string // of kube-system, by their names
+	leftOut        []string                     // nodes that are not probed, with the reason
+	unread         []assess.Unread
 }
 
 // look reads the cluster's objects. What may not be read, other than nodes, is in the snapshot's unread.
@@ -54,14 +56,16 @@ func look(ctx context.Context, client kubernetes.Interface, maxNodes int) (*snap
 	if len(s.nodes) == 0 {
 		return nil, &LackingError{What: "the cluster has no node to probe", Err: errors.New(cmp.Or(strings.Join(s.leftOut, "; "), "it has no nodes"))}
 	}
-	s.read("services", func() error {
+	if !s.read("the cluster's services", func() error {
 		list, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 		if err == nil {
 			s.services = list.Items
 		}
 		return err
-	})
-	s.read("endpoints of services", func() error {
+	}) {
+		s.unread[len(s.unread)-1].Needed = true // a network may be right for some of them, and wrong for others
+	}
+	s.knowsEndpoints = s.read("endpoints of services", func() error {
 		list, err := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 		if err == nil {
 			s.slices = list.Items
@@ -80,11 +84,13 @@ func look(ctx context.Context, client kubernetes.Interface, maxNodes int) (*snap
 	return s, context.Cause(ctx)
 }
 
-// read reads something, or notes why it can't be read.
-func (s *snapshot) read(what string, read func() error) {
-	if err := read(); err != nil {
+// read reads something, or notes why it can't be read, and reports whether it could.
+func (s *snapshot) read(what string, read func() error) bool {
+	err := read()
+	if err != nil {
 		s.unread = append(s.unread, assess.Unread{What: what, Why: err.Error()})
 	}
+	return err == nil
 }
 
 // choose takes the nodes that an agent can run on.

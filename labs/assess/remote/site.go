@@ -141,6 +141,11 @@ const notKnown = "not known"
 func (s *Session) describe(o *assess.Observations) {
 	o.Unread = append(append(o.Unread, s.seen.unread...), s.notes...)
 	o.NodeAddresses = s.seen.nodeAddresses()
+	for i := range s.seen.all {
+		if name := s.seen.all[i].Name; !s.seen.probed(name) {
+			o.OtherNodes = append(o.OtherNodes, name)
+		}
+	}
 	for i := range o.Nodes {
 		n := &o.Nodes[i]
 		k := slices.IndexFunc(s.seen.nodes, func(one corev1.Node) bool { return one.Name == n.Name })
@@ -183,6 +188,9 @@ func (s *snapshot) outsideServices() []assess.Service {
 			one.Service.Spec.LoadBalancerIP = "" // it was asked for, and not given: nobody can call it
 		}
 		s.addEndpoints(&one)
+		if !s.knowsEndpoints {
+			one.Endpoints = nil
+		}
 		all = append(all, one)
 	}
 	return all
@@ -252,7 +260,10 @@ func (s *snapshot) frontends(services []assess.Service) []assess.Frontend {
 				}
 			}
 			if port.NodePort != 0 {
-				ports = append(ports, s.nodePorts(name, service.Spec.IPFamilies, uint16(port.NodePort))...)
+				ports = append(ports, s.nodePorts(corev1.NodeInternalIP, name, service.Spec.IPFamilies, uint16(port.NodePort))...)
+			}
+			if port.NodePort != 0 && len(loadBalancers(service)) == 0 { // clients outside know nodes by these
+				ports = append(ports, s.nodePorts(corev1.NodeExternalIP, name, service.Spec.IPFamilies, uint16(port.NodePort))...)
 			}
 		}
 	}
@@ -260,14 +271,14 @@ func (s *snapshot) frontends(services []assess.Service) []assess.Frontend {
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
 		six := family == corev1.IPv6Protocol
 		if !slices.ContainsFunc(all, func(f assess.Frontend) bool { return f.Address.Addr().Is6() == six }) {
-			all = append(all, s.nodePorts("", []corev1.IPFamily{family}, probe.FirstPort)...)
+			all = append(all, s.nodePorts(corev1.NodeInternalIP, "", []corev1.IPFamily{family}, probe.FirstPort)...)
 		}
 	}
 	return all
 }
 
-// nodePorts are a port of all nodes.
-func (s *snapshot) nodePorts(service string, families []corev1.IPFamily, port uint16) []assess.Frontend {
+// nodePorts are a port of all nodes, at their addresses of a type; of those with an ExternalIP, if it is another than the InternalIP.
+func (s *snapshot) nodePorts(of corev1.NodeAddressType, service string, families []corev1.IPFamily, port uint16) []assess.Frontend {
 	var all []assess.Frontend
 	for i := range s.nodes {
 		for _, six := range []bool{false, true} {
@@ -275,7 +286,10 @@ func (s *snapshot) nodePorts(service string, families []corev1.IPFamily, port ui
 			if six {
 				family = corev1.IPv6Protocol
 			}
-			a := addressOf(&s.nodes[i], corev1.NodeInternalIP, six)
+			a := addressOf(&s.nodes[i], of, six)
+			if of == corev1.NodeExternalIP && a == addressOf(&s.nodes[i], corev1.NodeInternalIP, six) {
+				continue
+			}
 			if a.IsValid() && (len(families) == 0 && !six || slices.Contains(families, family)) {
 				all = append(all, assess.Frontend{Service: service, Kind: assess.NodeAddress, Address: netip.AddrPortFrom(a, port), Node: s.nodes[i].Name})
 			}

@@ -118,6 +118,17 @@ func TestFrontends(t *testing.T) {
 		"shop/klipper node-address 10.1.0.1:30080 a", "shop/klipper node-address 10.1.0.2:30080 b",
 	}, texts(s.frontends(outside)))
 
+	s = snapshotOf(service("ports", corev1.ServiceTypeNodePort, plain), service("web", corev1.ServiceTypeLoadBalancer, ingress("198.51.100.80")))
+	for i := range s.nodes {
+		own := s.nodes[i].Status.Addresses[0].Address
+		s.nodes[i].Status.Addresses = append(s.nodes[i].Status.Addresses, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: []string{own, "192.0.2.9"}[i]})
+	}
+	assert.Equal(t, []string{
+		"shop/web vip 198.51.100.80:80 ",
+		"shop/ports node-address 10.1.0.1:30080 a", "shop/ports node-address 10.1.0.2:30080 b", "shop/ports node-address 192.0.2.9:30080 b",
+		"shop/web node-address 10.1.0.1:30080 a", "shop/web node-address 10.1.0.2:30080 b",
+	}, texts(s.frontends(s.outsideServices())), "an ExternalIP, if it is another, is what clients call without a VIP")
+
 	assert.Equal(t, []string{" node-address 10.1.0.1:29696 a", " node-address 10.1.0.2:29696 b"}, texts(snapshotOf().frontends(nil)), "without services the nodes are called all the same")
 }
 
@@ -176,7 +187,7 @@ func TestEndpoints(t *testing.T) {
 	}}
 	six, other := *four.DeepCopy(), *four.DeepCopy()
 	other.Namespace = "other"
-	s.slices = []discoveryv1.EndpointSlice{four, six, other}
+	s.slices, s.knowsEndpoints = []discoveryv1.EndpointSlice{four, six, other}, true
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "w-0", Namespace: "shop"}, Spec: corev1.PodSpec{Containers: []corev1.Container{
 		{Ports: []corev1.ContainerPort{{HostPort: 8443}, {ContainerPort: 1}, {HostPort: 8080}}},
 	}}}
@@ -186,6 +197,10 @@ func TestEndpoints(t *testing.T) {
 	assert.Equal(t, map[string]int{"a": 2, "b": 1}, got.Endpoints)
 	assert.Equal(t, []int32{8080, 8443}, got.HostPorts)
 	assert.False(t, got.HostNetwork, "that is another namespace's pod")
+	s.slices, s.knowsEndpoints = nil, true
+	assert.NotNil(t, s.outsideServices()[0].Endpoints, "it has no pod")
+	s.knowsEndpoints = false
+	assert.Nil(t, s.outsideServices()[0].Endpoints, "nobody knows")
 }
 
 // This machine is the client if it is no node, and leads to one.

@@ -77,10 +77,13 @@ func ShapeOf(o assess.Observations, m Machine) (*Shape, error) {
 		return nil, ErrNoLoad
 	}
 	s := &Shape{node: make(map[string]string)}
-	s.Built.OfNodes = len(o.Nodes)
+	s.Built.OfNodes = len(o.Nodes) + len(o.OtherNodes)
 	entry, pods := o.Shares()
 	counts := podCounts(o, pods)
 	s.Built.OfPods = int(sum(counts))
+	for _, name := range o.OtherNodes {
+		s.Built.OfPods += o.Pods()[name]
+	}
 	names := keep(o.Nodes, entry, pods, m.Nodes)
 	s.Observations = kept(o, names)
 	s.Built.Nodes = len(names)

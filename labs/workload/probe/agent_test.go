@@ -190,6 +190,24 @@ func TestDropsInvalid(t *testing.T) {
 	}
 }
 
+// Devices of the kernel's own, as veth, run XDP programs themselves; before Linux 6.3 no device tells.
+func TestDriverXDP(t *testing.T) {
+	newNeighbour(t)
+	agent, err := Open(nil, func(Sighting) {})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, agent.Close()) }()
+	facts, err := agent.Facts(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, facts.Devices)
+	for _, d := range facts.Devices {
+		if d.DriverXDP == nil {
+			assert.Contains(t, facts.Unread["XDP in the driver of "+d.Name], "it is not told before Linux 6.3")
+			continue
+		}
+		assert.True(t, *d.DriverXDP, d.Name)
+	}
+}
+
 // There is no way to an address of the machine itself, nor to one without a route.
 func TestSendNowhere(t *testing.T) {
 	newNeighbour(t)

@@ -29,8 +29,9 @@ type Facts struct {
 	Outside string `json:"outside,omitempty"`
 	// BTF reports whether the kernel has type information.
 	BTF bool `json:"btf"`
-	// DropsInvalid reports whether a rule of nf_tables, iptables' own among them, drops packets that belong to no known connection. The
-	// rules of kube-proxy don't count: what forwards with DSR takes its place.
+	// DropsInvalid reports whether a rule of nf_tables, those that iptables-nft has written among them, drops packets that belong to no known
+	// connection by `ct state invalid drop` or iptables' match. The rules of kube-proxy don't count: what forwards with DSR takes its place.
+	// It is nil, and in Unread, where there are tables of the older iptables, too, as these can't be read.
 	DropsInvalid *bool `json:"dropsInvalid,omitempty"`
 	// Unread are the facts that could not be read, with the reason.
 	Unread map[string]string `json:"unread,omitempty"`
@@ -47,6 +48,8 @@ type Device struct {
 	AcceptLocal bool `json:"acceptLocal"` // of IPv4
 	// XDP reports whether the device has an XDP program. What that takes, no agent of this device sees.
 	XDP bool `json:"xdp,omitempty"`
+	// DriverXDP reports whether the device's driver runs XDP programs itself; nil: not known.
+	DriverXDP *bool `json:"driverXDP,omitempty"`
 	// What has passed since the device is there, in bytes and packets.
 	BytesIn    uint64 `json:"bytesIn"`
 	BytesOut   uint64 `json:"bytesOut"`
@@ -75,6 +78,9 @@ func (f *Facts) read() error {
 		return err
 	}
 	drops, err := dropsInvalid()
+	if err == nil && !drops {
+		err = olderTables()
+	}
 	if err != nil {
 		f.Unread["connection tracking rules"] = err.Error()
 	} else {
@@ -109,6 +115,11 @@ func (f *Facts) readDevices() error {
 		}
 		d.ReversePath = max(f.setting("rp_filter", "all"), f.setting("rp_filter", d.Name))
 		d.AcceptLocal = f.setting("accept_local", "all") == 1 || f.setting("accept_local", d.Name) == 1
+		if runs, err := driverRunsXDP(link.Attrs().Index); err != nil {
+			f.Unread["XDP in the driver of "+d.Name] = err.Error()
+		} else {
+			d.DriverXDP = &runs
+		}
 		f.Devices = append(f.Devices, d)
 	}
 	return f.readOutside()
@@ -149,6 +160,26 @@ func (f *Facts) readOutside() error {
 				return nil
 			}
 		}
+	}
+	return nil
+}
+
+// olderTables is an error that names the tables of iptables from before nf_tables; nil if there are none.
+func olderTables() error {
+	var names []string
+	for _, file := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"} {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		for name := range strings.FieldsSeq(string(text)) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("iptables-legacy has tables (%s), whose rules are not read", strings.Join(names, ", "))
 	}
 	return nil
 }
