@@ -172,16 +172,19 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 	group.SetLimit(o.atATime())
 	for i, c := range o.chosen {
 		group.Go(func() error {
-			own, err := os.MkdirTemp(folder, c.name+"-")
-			if err != nil {
-				return err
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
 			r := result{kernel: c.name}
-			r.err = o.try(ctx, &r, c, b, own, say)
+			own, err := os.MkdirTemp(folder, c.name+"-")
+			if r.err = err; err == nil {
+				r.err = o.try(ctx, &r, c, b, own, say)
+				_ = os.RemoveAll(own) // the next kernel needs the room; what is left goes with the folder
+			}
 			if ctx.Err() == nil {
 				tried[i] = &r
 			}
-			return errors.Join(ctx.Err(), os.RemoveAll(own))
+			return ctx.Err()
 		})
 	}
 	err = group.Wait()
@@ -194,8 +197,8 @@ func (o *options) tryAll(ctx context.Context, progress io.Writer) ([]result, err
 	return results, err
 }
 
-// atATime is how many machines run side by side: one for each CPU, for an emulated machine uses no more than one. Where they
-// are listened to it is one, or nobody could tell who says what.
+// atATime is how many machines run side by side: one for each CPU, for an emulated machine uses no more than one. With KVM it uses two, and the
+// machines share them, which no test minds. Where they are listened to it is one, or nobody could tell who says what.
 func (o *options) atATime() int {
 	if o.echo {
 		return 1

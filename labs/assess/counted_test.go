@@ -57,6 +57,9 @@ func TestCountedProfileOfPart(t *testing.T) {
 	require.NoError(t, part.check(), "an entry that was not probed is a node")
 	entry, _ = part.Shares()
 	assert.InDelta(t, 0.25, entry[part.Nodes[0].Name], 1e-9)
+	p := Predict(part)
+	assert.Len(t, p.Ports, 1)
+	assert.Nil(t, p.Now, "the other entry's port may be full first")
 	part.OtherNodes = append(part.OtherNodes, part.Nodes[0].Name)
 	assert.ErrorContains(t, part.check(), "otherNodes[2]: found ")
 }

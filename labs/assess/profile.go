@@ -58,7 +58,7 @@ type PortLoad struct {
 type Prediction struct {
 	Profile Profile    `json:"profile"`
 	Ports   []PortLoad `json:"ports"`
-	// Now and DSR are how much the ports carry; nil where the rate of a port is not known.
+	// Now and DSR are how much the ports carry; nil where the rate of a port is not known, or a node that has a part in it was not probed.
 	Now *Limit `json:"now,omitempty"`
 	DSR *Limit `json:"dsr,omitempty"`
 	// SNAT is as of PortLoad.
@@ -109,10 +109,24 @@ func Predict(o Observations) *Prediction {
 		one.SNAT.add(toOthers, s+fromOthers, r)
 		out.Ports = append(out.Ports, one)
 	}
+	if sumOf(entry) < almostAll || sumOf(pods) < almostAll {
+		return out // another port may be full first
+	}
 	out.Now = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.Now })
 	out.DSR = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.DSR })
 	out.SNAT = p.limit(out.Ports, rates, func(l PortLoad) Load { return l.SNAT })
 	return out
+}
+
+// almostAll is the least sum of shares that are all there are.
+const almostAll = 1 - 1e-9
+
+func sumOf(all map[string]float64) float64 {
+	sum := 0.0
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		sum += all[name]
+	}
+	return sum
 }
 
 // stream is what is sent in one direction: bytes and packets per second.
@@ -180,10 +194,7 @@ func (p Profile) limit(ports []PortLoad, rates map[string]float64, of func(PortL
 
 // shares are the weights of the nodes that were probed, as parts of those of all nodes; even ones where there are none.
 func (o Observations) shares(weights map[string]float64) map[string]float64 {
-	sum := 0.0
-	for _, name := range slices.Sorted(maps.Keys(weights)) {
-		sum += weights[name]
-	}
+	sum := sumOf(weights)
 	all := map[string]float64{}
 	for _, n := range o.Nodes {
 		if all[n.Name] = 1 / float64(o.clusterSize()); sum > 0 {

@@ -92,6 +92,8 @@ func (j *judge) tcpLost(name string, f family, s spoofs, gone []tally, possible 
 	switch {
 	case held && drops != nil && !*drops:
 		sg.causes, sg.possible = []Cause{NodeFilter}, false
+	case held && drops == nil: // nobody knows
+		sg.causes, sg.possible = []Cause{ConntrackInvalid, NodeFilter}, false
 	case held:
 		sg.causes, sg.possible = []Cause{ConntrackInvalid}, false
 	case asked.outcome() == lost:

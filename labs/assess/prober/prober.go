@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dsrlab/dsrlab/labs/assess"
@@ -249,6 +250,9 @@ func (ob *observer) readFacts(ctx context.Context, _ bool) error {
 		}
 		ob.before[m.Name] = facts
 		for what, why := range facts.Unread {
+			if device, is := strings.CutPrefix(what, probe.UnreadDriverXDP); is && device != facts.Outside {
+				continue // pods' devices are many, and of no interest
+			}
 			ob.unread(m.Name, what, errors.New(why))
 		}
 		node.Kernel, node.BTF, node.DropsInvalid, node.Device = facts.Kernel, &facts.BTF, facts.DropsInvalid, facts.Outside

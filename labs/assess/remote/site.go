@@ -14,6 +14,7 @@ import (
 	"github.com/dsrlab/dsrlab/labs/assess"
 	"github.com/dsrlab/dsrlab/labs/assess/prober"
 	"github.com/dsrlab/dsrlab/labs/workload/probe"
+	"github.com/dsrlab/dsrlab/topologies/objects"
 )
 
 // clientName is this machine's name as a client, unless a node has it.
@@ -142,8 +143,8 @@ func (s *Session) describe(o *assess.Observations) {
 	o.Unread = append(append(o.Unread, s.seen.unread...), s.notes...)
 	o.NodeAddresses = s.seen.nodeAddresses()
 	for i := range s.seen.all {
-		if name := s.seen.all[i].Name; !s.seen.probed(name) {
-			o.OtherNodes = append(o.OtherNodes, name)
+		if n := &s.seen.all[i]; !s.seen.probed(n.Name) && objects.NodeIsReady(n) { // others carry nothing
+			o.OtherNodes = append(o.OtherNodes, n.Name)
 		}
 	}
 	for i := range o.Nodes {
@@ -187,8 +188,7 @@ func (s *snapshot) outsideServices() []assess.Service {
 		if a, err := netip.ParseAddr(service.Spec.LoadBalancerIP); err != nil || !slices.Contains(loadBalancers(service), a.Unmap()) {
 			one.Service.Spec.LoadBalancerIP = "" // it was asked for, and not given: nobody can call it
 		}
-		s.addEndpoints(&one)
-		if !s.knowsEndpoints {
+		if placed := s.addEndpoints(&one); !s.knowsEndpoints || !placed {
 			one.Endpoints = nil
 		}
 		all = append(all, one)
@@ -196,9 +196,11 @@ func (s *snapshot) outsideServices() []assess.Service {
 	return all
 }
 
-// addEndpoints adds what is known of a service's pods.
-func (s *snapshot) addEndpoints(one *assess.Service) {
+// addEndpoints adds what is known of a service's pods, and reports whether it is known of all of them on which nodes they are: of endpoints that
+// were written by hand it mostly isn't.
+func (s *snapshot) addEndpoints(one *assess.Service) (placed bool) {
 	of := &one.Service
+	placed = true
 	nodes := map[string]string{} // of the endpoints, each of which is in slices of both IP versions
 	for i := range s.slices {
 		slice := &s.slices[i]
@@ -206,7 +208,11 @@ func (s *snapshot) addEndpoints(one *assess.Service) {
 			continue
 		}
 		for _, e := range slice.Endpoints {
-			if e.NodeName == nil || e.Conditions.Ready != nil && !*e.Conditions.Ready || len(e.Addresses) == 0 {
+			if e.Conditions.Ready != nil && !*e.Conditions.Ready || len(e.Addresses) == 0 {
+				continue
+			}
+			if e.NodeName == nil {
+				placed = false
 				continue
 			}
 			name := e.Addresses[0]
@@ -234,12 +240,13 @@ func (s *snapshot) addEndpoints(one *assess.Service) {
 		}
 	}
 	slices.Sort(one.HostPorts)
+	return placed
 }
 
 // frontends are what clients can call over TCP: VIPs first, as they are what most services are called by. Where there are none of an IP version,
 // each node is called at a port of probes.
 func (s *snapshot) frontends(services []assess.Service) []assess.Frontend {
-	var vips, ports []assess.Frontend
+	var vips, ports, external []assess.Frontend
 	for i := range services {
 		service := &services[i].Service
 		if isLocal(service) {
@@ -263,11 +270,11 @@ func (s *snapshot) frontends(services []assess.Service) []assess.Frontend {
 				ports = append(ports, s.nodePorts(corev1.NodeInternalIP, name, service.Spec.IPFamilies, uint16(port.NodePort))...)
 			}
 			if port.NodePort != 0 && len(loadBalancers(service)) == 0 { // clients outside know nodes by these
-				ports = append(ports, s.nodePorts(corev1.NodeExternalIP, name, service.Spec.IPFamilies, uint16(port.NodePort))...)
+				external = append(external, s.nodePorts(corev1.NodeExternalIP, name, service.Spec.IPFamilies, uint16(port.NodePort))...)
 			}
 		}
 	}
-	all := append(vips, ports...)
+	all := slices.Concat(vips, ports, external)
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
 		six := family == corev1.IPv6Protocol
 		if !slices.ContainsFunc(all, func(f assess.Frontend) bool { return f.Address.Addr().Is6() == six }) {

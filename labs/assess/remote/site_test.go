@@ -125,8 +125,8 @@ func TestFrontends(t *testing.T) {
 	}
 	assert.Equal(t, []string{
 		"shop/web vip 198.51.100.80:80 ",
-		"shop/ports node-address 10.1.0.1:30080 a", "shop/ports node-address 10.1.0.2:30080 b", "shop/ports node-address 192.0.2.9:30080 b",
-		"shop/web node-address 10.1.0.1:30080 a", "shop/web node-address 10.1.0.2:30080 b",
+		"shop/ports node-address 10.1.0.1:30080 a", "shop/ports node-address 10.1.0.2:30080 b",
+		"shop/web node-address 10.1.0.1:30080 a", "shop/web node-address 10.1.0.2:30080 b", "shop/ports node-address 192.0.2.9:30080 b",
 	}, texts(s.frontends(s.outsideServices())), "an ExternalIP, if it is another, is what clients call without a VIP")
 
 	assert.Equal(t, []string{" node-address 10.1.0.1:29696 a", " node-address 10.1.0.2:29696 b"}, texts(snapshotOf().frontends(nil)), "without services the nodes are called all the same")
@@ -197,6 +197,9 @@ func TestEndpoints(t *testing.T) {
 	assert.Equal(t, map[string]int{"a": 2, "b": 1}, got.Endpoints)
 	assert.Equal(t, []int32{8080, 8443}, got.HostPorts)
 	assert.False(t, got.HostNetwork, "that is another namespace's pod")
+	four.Endpoints = append(four.Endpoints, endpoint("by-hand", nil, nil))
+	s.slices = []discoveryv1.EndpointSlice{four}
+	assert.Nil(t, s.outsideServices()[0].Endpoints, "one is on a node that nobody names")
 	s.slices, s.knowsEndpoints = nil, true
 	assert.NotNil(t, s.outsideServices()[0].Endpoints, "it has no pod")
 	s.knowsEndpoints = false

@@ -80,10 +80,7 @@ func ShapeOf(o assess.Observations, m Machine) (*Shape, error) {
 	s.Built.OfNodes = len(o.Nodes) + len(o.OtherNodes)
 	entry, pods := o.Shares()
 	counts := podCounts(o, pods)
-	s.Built.OfPods = int(sum(counts))
-	for _, name := range o.OtherNodes {
-		s.Built.OfPods += o.Pods()[name]
-	}
+	s.Built.OfPods = int(sum(counts)) + podsOfOthers(o)
 	names := keep(o.Nodes, entry, pods, m.Nodes)
 	s.Observations = kept(o, names)
 	s.Built.Nodes = len(names)
@@ -122,6 +119,21 @@ func podCounts(o assess.Observations, pods map[string]float64) map[string]float6
 		}
 	}
 	return all
+}
+
+// podsOfOthers are how many pods the nodes have that were not probed, counted as podCounts does.
+func podsOfOthers(o assess.Observations) int {
+	known, n := o.Pods(), 0
+	for _, name := range o.OtherNodes {
+		answers := o.Profile.Pods[name] > 0
+		if len(o.Profile.Pods) == 0 {
+			answers = known[name] > 0 || len(known) == 0
+		}
+		if answers {
+			n += max(known[name], 1)
+		}
+	}
+	return n
 }
 
 // keep are the names of the nodes that are built: all, or of those where calls enter and of the others as large a part, and of either the

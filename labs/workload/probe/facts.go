@@ -89,6 +89,9 @@ func (f *Facts) read() error {
 	return nil
 }
 
+// UnreadDriverXDP is what Unread says of a device, before its name, whose DriverXDP is not known.
+const UnreadDriverXDP = "XDP in the driver of "
+
 func (f *Facts) readDevices() error {
 	links, err := netlink.LinkList()
 	if err != nil {
@@ -116,7 +119,7 @@ func (f *Facts) readDevices() error {
 		d.ReversePath = max(f.setting("rp_filter", "all"), f.setting("rp_filter", d.Name))
 		d.AcceptLocal = f.setting("accept_local", "all") == 1 || f.setting("accept_local", d.Name) == 1
 		if runs, err := driverRunsXDP(link.Attrs().Index); err != nil {
-			f.Unread["XDP in the driver of "+d.Name] = err.Error()
+			f.Unread[UnreadDriverXDP+d.Name] = err.Error()
 		} else {
 			d.DriverXDP = &runs
 		}
@@ -167,7 +170,7 @@ func (f *Facts) readOutside() error {
 // olderTables is an error that names the tables of iptables from before nf_tables; nil if there are none.
 func olderTables() error {
 	var names []string
-	for _, file := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"} {
+	for _, file := range []string{"/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"} {
 		text, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
